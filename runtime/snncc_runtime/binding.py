@@ -1,0 +1,122 @@
+"""Opens a model's library through cffi and makes sure that both sides agree on the layout of its structs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import ModelError
+from .manifest import BINDING, Manifest
+
+ALIGNMENT = 64  # of an arena, in bytes
+ABI_VERSION = 1
+C_NAMES = {"float32": "float[]", "float64": "double[]", "int64": "int64_t[]"}
+
+# Paths of opened libraries and their digests. The loader of the system knows a library by its path: after
+# a model was compiled again into the same folder it would hand out the old code.
+_opened: dict[str, str] = {}
+
+
+class Status(IntEnum):
+    """Results of the C functions that the runtime explains itself (snncc/target.h)."""
+
+    OK = 0
+    LABEL = 5
+    FINITE = 7
+
+
+class Library:
+    """The functions of one compiled model; `prefix_forward` in C is `function("forward")` here."""
+
+    def __init__(self, folder: Path, manifest: Manifest, files: dict[str, bytes]) -> None:
+        namespace: dict[str, Any] = {}
+        binding = folder / BINDING
+        exec(compile(files[BINDING], str(binding), "exec"), namespace)  # not imported: leaves no __pycache__
+        self.ffi = namespace["ffi"]
+        self.prefix = manifest.prefix
+        self.path = folder / manifest.library
+        self._lib = _open(self.ffi, self.path, files[manifest.library])
+        self.model_bytes = self._check_abi(manifest, namespace.get("digest"))
+
+    def function(self, name: str) -> Any:
+        try:
+            return getattr(self._lib, f"{self.prefix}_{name}")
+        except AttributeError:
+            raise self._mismatch(f"{self.prefix}_{name} is missing") from None
+
+    def new(self, struct: str, **fields: Any) -> Any:
+        """A new zeroed `prefix_struct`, with some fields set."""
+        value = self.ffi.new(f"{self.prefix}_{struct} *")
+        for name, field in fields.items():
+            setattr(value, name, field)
+        return value
+
+    def pointer(self, array: np.ndarray) -> Any:
+        """The array's memory, which must outlive the pointer."""
+        return self.ffi.from_buffer(C_NAMES[array.dtype.name], array)
+
+    def error_text(self, status: int) -> str:
+        return str(self.ffi.string(self.function("error")(status)).decode())
+
+    def _check_abi(self, manifest: Manifest, digest: str | None) -> int:
+        record = self.new("abi_record")
+        self.function("abi")(record)
+        sizes = {
+            "version": (record.version, ABI_VERSION),
+            "digest": (self.ffi.string(record.digest).decode(), digest),
+            "config_bytes": (record.config_bytes, self._sizeof("config")),
+            "io_bytes": (record.io_bytes, self._sizeof("io")),
+            "real_bytes": (record.real_bytes, manifest.dtype.itemsize),
+        }
+        for name, (found, expected) in sizes.items():
+            if found != expected:
+                raise self._mismatch(f"{name} is {found} in the library, {expected} in the binding")
+        fields = {name for name, _ in self.ffi.typeof(f"{self.prefix}_io").fields}
+        for port in manifest.ports:
+            if port.field not in fields:
+                raise self._mismatch(f"{self.prefix}_io has no field {port.field}")
+        return int(record.model_bytes)
+
+    def _sizeof(self, struct: str) -> int:
+        return int(self.ffi.sizeof(f"{self.prefix}_{struct}"))
+
+    def _mismatch(self, finding: str) -> ModelError:
+        return ModelError(
+            f"{self.path}: library and {BINDING} do not belong together: {finding}; compile again"
+        )
+
+
+def aligned_bytes(size: int) -> np.ndarray:
+    """Uninitialised memory at a multiple of 64 bytes."""
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size]
+
+
+def _open(ffi: Any, path: Path, content: bytes) -> Any:
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads took up to 36 ms on busy cores
+    place, digest = os.path.realpath(path), hashlib.sha256(content).hexdigest()
+    try:
+        if _opened.setdefault(place, digest) == digest:
+            return ffi.dlopen(place)
+        return _open_copy(ffi, content, digest)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be opened: {error}; compile the model on this machine") from error
+
+
+def _open_copy(ffi: Any, content: bytes, digest: str) -> Any:
+    """Opens the library under a name of its own, which it needs no longer once it is open."""
+    folder = tempfile.mkdtemp(prefix="snncc-")
+    try:
+        copy = Path(folder) / f"lib{digest}.so"
+        copy.write_bytes(content)
+        return ffi.dlopen(str(copy))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

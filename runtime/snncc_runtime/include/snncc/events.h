@@ -1,0 +1,170 @@
+/* Sparse rows: packed spike bits, and lists of the nonzeros ("events") of each row of a tile. */
+#ifndef SNNCC_EVENTS_H
+#define SNNCC_EVENTS_H
+
+#include "target.h"
+
+/* Row r holds the entries offsets[r] .. offsets[r + 1] of index (ascending feature numbers) and value. Without value
+ * all entries are ones. */
+typedef struct {
+    int32_t *offsets;
+    int32_t *index;
+    snncc_real *value;
+} snncc_events;
+
+/* Room for `entries` and for one more vector: entries are appended a vector at a time. */
+#define SNNCC_EVENT_ROOM(entries) ((entries) + SNNCC_LANES)
+
+/* Bytes for the events of `rows` rows of n features at any density. */
+SNNCC_INLINE size_t snncc_events_bytes(size_t rows, size_t n, int valued)
+{
+    const size_t room = SNNCC_EVENT_ROOM(rows * n);
+    /* One offset more than rows + 1: snncc_transpose_events counts in it. */
+    return snncc_align((rows + 2) * sizeof(int32_t)) + snncc_align(room * sizeof(int32_t)) +
+           (valued ? snncc_align(room * sizeof(snncc_real)) : 0);
+}
+
+/* Events in the snncc_events_bytes at `base`, which is aligned to 64 bytes. */
+SNNCC_INLINE snncc_events snncc_events_at(void *base, int rows, int n, int valued)
+{
+    char *const bytes = (char *)base;
+    const size_t index = snncc_align(((size_t)rows + 2) * sizeof(int32_t));
+    const size_t value = index + snncc_align(SNNCC_EVENT_ROOM((size_t)rows * n) * sizeof(int32_t));
+    snncc_events events;
+    events.offsets = (int32_t *)(void *)bytes;
+    events.index = (int32_t *)(void *)(bytes + index);
+    events.value = valued ? (snncc_real *)(void *)(bytes + value) : NULL;
+    return events;
+}
+
+SNNCC_INLINE int32_t snncc_events_count(snncc_events events, int rows)
+{
+    return events.offsets[rows];
+}
+
+#if defined(__AVX512F__) && defined(__AVX512VL__) && !defined(SNNCC_PORTABLE)
+#define SNNCC_AVX512
+#endif
+
+/* Compiler built-ins rather than <immintrin.h>, which would take longer to compile than most models. */
+#ifdef SNNCC_AVX512
+typedef int32_t snncc_lane_index
+    __attribute__((vector_size(SNNCC_LANES * sizeof(int32_t)), aligned(sizeof(int32_t)), may_alias));
+#if SNNCC_REAL_BITS == 32
+#define SNNCC_NOT_ZERO(x) (uint16_t) __builtin_ia32_cmpps512_mask(x, (snncc_vec){0}, 4, -1, 4)
+#define SNNCC_COMPRESS_INDEX(x, mask) __builtin_ia32_compresssi512_mask(x, (snncc_lane_index){0}, mask)
+#define SNNCC_COMPRESS(x, mask) __builtin_ia32_compresssf512_mask(x, (snncc_vec){0}, mask)
+#else
+#define SNNCC_NOT_ZERO(x) (uint8_t) __builtin_ia32_cmppd512_mask(x, (snncc_vec){0}, 4, -1, 4)
+#define SNNCC_COMPRESS_INDEX(x, mask) __builtin_ia32_compresssi256_mask(x, (snncc_lane_index){0}, mask)
+#define SNNCC_COMPRESS(x, mask) __builtin_ia32_compressdf512_mask(x, (snncc_vec){0}, mask)
+#endif
+#endif
+
+/* Bit i: x[i] is not 0, for one vector of x. */
+SNNCC_INLINE uint32_t snncc_nonzeros(const snncc_real *x)
+{
+#if defined(SNNCC_AVX512)
+    return SNNCC_NOT_ZERO(*(const snncc_vec *)x);
+#elif defined(__AVX__) && SNNCC_REAL_BITS == 32 && !defined(SNNCC_PORTABLE)
+    typedef float half __attribute__((vector_size(32), aligned(4), may_alias));
+    const half zero = {0};
+    const half *const halves = (const half *)x;
+    const uint32_t low = (uint32_t)__builtin_ia32_movmskps256((half)(halves[0] != zero));
+    const uint32_t high = (uint32_t)__builtin_ia32_movmskps256((half)(halves[1] != zero));
+    return low | high << 8;
+#else
+    uint32_t bits = 0;
+    for (int i = 0; i < SNNCC_LANES; i++) bits |= (uint32_t)(x[i] != (snncc_real)0) << i;
+    return bits;
+#endif
+}
+
+/* Bits of up to 64 spikes: bit i of *word is set where spikes[i] is not 0, for i < width; the others are 0. */
+SNNCC_INLINE void snncc_pack(const snncc_real *spikes, int width, uint64_t *word)
+{
+    uint64_t bits = 0;
+    int i = 0;
+    for (; i + SNNCC_LANES <= width; i += SNNCC_LANES) bits |= (uint64_t)snncc_nonzeros(spikes + i) << i;
+    for (; i < width; i++) bits |= (uint64_t)(spikes[i] != (snncc_real)0) << i;
+    *word = bits;
+}
+
+/* x[i] = bit i as 0.0 or 1.0, for i < n. */
+SNNCC_FUNCTION void snncc_unpack(const uint64_t *bits, int n, snncc_real *x)
+{
+    int i = 0;
+    for (; i + SNNCC_LANES <= n; i += SNNCC_LANES) {
+        const uint32_t lanes = (uint32_t)(bits[i / 64] >> i % 64);
+        for (int k = 0; k < SNNCC_LANES; k++) x[i + k] = (snncc_real)(int32_t)(lanes >> k & 1u);
+    }
+    if (i < n) {
+        const uint32_t lanes = (uint32_t)(bits[i / 64] >> i % 64);
+        for (int k = 0; i + k < n; k++) x[i + k] = (snncc_real)(int32_t)(lanes >> k & 1u);
+    }
+}
+
+/* Appends first + i for each bit i of `lanes`, at `end`, and the values x[first + i] where both are given. May write a
+ * vector at the end, whatever the number of bits. Returns the new end. */
+SNNCC_INLINE int32_t snncc_append(snncc_events events, int32_t end, int32_t first, uint32_t lanes, const snncc_real *x)
+{
+#ifdef SNNCC_AVX512
+    /* Compressing in a register: no loop whose length the processor would have to guess. */
+#if SNNCC_REAL_BITS == 32
+    const snncc_lane_index lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+#else
+    const snncc_lane_index lane = {0, 1, 2, 3, 4, 5, 6, 7};
+#endif
+    *(snncc_lane_index *)(events.index + end) = (snncc_lane_index)SNNCC_COMPRESS_INDEX(lane + first, lanes);
+    if (x) *(snncc_vec *)(events.value + end) = (snncc_vec)SNNCC_COMPRESS(*(const snncc_vec *)(x + first), lanes);
+    return end + __builtin_popcount(lanes);
+#else
+    for (; lanes; lanes &= lanes - 1, end++) {
+        const int32_t i = first + __builtin_ctz(lanes);
+        events.index[end] = i;
+        if (x) events.value[end] = x[i];
+    }
+    return end;
+#endif
+}
+
+/* Events of spike bits: rows of (n + 63) / 64 words, in which the bits from n on are 0. All values are 1: where the
+ * events have room for values, they are filled in. */
+SNNCC_FUNCTION void snncc_events_from_bits(snncc_events events, int rows, int n, const uint64_t *bits)
+{
+    const int words = (n + 63) / 64;
+    int32_t end = 0;
+    for (int row = 0; row < rows; row++) {
+        events.offsets[row] = end;
+        for (int w = 0; w < words; w++) {
+            const uint64_t word = bits[(size_t)row * words + w];
+            for (int i = 0; i < 64 && word >> i; i += SNNCC_LANES) {
+                const uint32_t lanes = (uint32_t)(word >> i) & ((1u << SNNCC_LANES) - 1u);
+                end = snncc_append(events, end, 64 * w + i, lanes, NULL);
+            }
+        }
+    }
+    events.offsets[rows] = end;
+    if (events.value)
+        for (int32_t e = 0; e < end; e++) events.value[e] = 1;
+}
+
+/* Events of the nonzeros of rows of n features; without events.value only where they are. */
+SNNCC_FUNCTION void snncc_events_from_rows(snncc_events events, int rows, int n, int stride, const snncc_real *x)
+{
+    int32_t end = 0;
+    for (int row = 0; row < rows; row++, x += stride) {
+        int i = 0;
+        events.offsets[row] = end;
+        for (; i + SNNCC_LANES <= n; i += SNNCC_LANES)
+            end = snncc_append(events, end, i, snncc_nonzeros(x + i), events.value ? x : NULL);
+        for (; i < n; i++) {
+            events.index[end] = i;
+            if (events.value) events.value[end] = x[i];
+            end += x[i] != (snncc_real)0;
+        }
+    }
+    events.offsets[rows] = end;
+}
+
+#endif

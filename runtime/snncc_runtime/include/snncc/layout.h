@@ -1,0 +1,78 @@
+/* Between canonical arrays (row-major, as users see them) and the layouts of the kernels.
+ *
+ * A matrix [n_out][n_in] is stored as panels [panel][n_in][width]: the outputs in groups of SNNCC_PANEL, the last group
+ * as wide as what is left of snncc_stride(n_out). So the weights of one input to a panel are one short run of memory.
+ * A vector [n] is stored as [snncc_stride(n)]. Pads are 0. */
+#ifndef SNNCC_LAYOUT_H
+#define SNNCC_LAYOUT_H
+
+#include "target.h"
+
+/* Outputs in the panel that starts at output `first`. */
+SNNCC_INLINE int snncc_panel_width(int n_out, int first)
+{
+    const int left = snncc_stride(n_out) - first;
+    return left < SNNCC_PANEL ? left : SNNCC_PANEL;
+}
+
+SNNCC_FUNCTION void snncc_panels_from_matrix(int n_out, int n_in, const snncc_real *matrix, snncc_real *panels)
+{
+    for (int first = 0; first < n_out; first += SNNCC_PANEL) {
+        const int width = snncc_panel_width(n_out, first);
+        for (int i = 0; i < n_in; i++, panels += width)
+            for (int k = 0; k < width; k++)
+                panels[k] = first + k < n_out ? matrix[(size_t)(first + k) * n_in + i] : (snncc_real)0;
+    }
+}
+
+SNNCC_FUNCTION void snncc_matrix_from_panels(int n_out, int n_in, const snncc_real *panels, snncc_real *matrix)
+{
+    for (int first = 0; first < n_out; first += SNNCC_PANEL) {
+        const int width = snncc_panel_width(n_out, first);
+        for (int i = 0; i < n_in; i++, panels += width)
+            for (int k = 0; k < width && first + k < n_out; k++)
+                matrix[(size_t)(first + k) * n_in + i] = panels[k];
+    }
+}
+
+/* Panels of the [n_out][n_in] matrix to panels of its transpose, [n_in][n_out]. */
+SNNCC_FUNCTION void snncc_transpose_panels(int n_out, int n_in, const snncc_real *SNNCC_RESTRICT panels,
+                                           snncc_real *SNNCC_RESTRICT transposed)
+{
+    for (int first = 0; first < n_in; first += SNNCC_PANEL) {
+        const int width = snncc_panel_width(n_in, first);
+        for (int o = 0; o < n_out; o++, transposed += width) {
+            const int panel = o / SNNCC_PANEL * SNNCC_PANEL;
+            const int from_width = snncc_panel_width(n_out, panel);
+            const snncc_real *const from = panels + (size_t)panel * n_in + (o - panel);
+            for (int k = 0; k < width; k++)
+                transposed[k] = first + k < n_in ? from[(size_t)(first + k) * from_width] : (snncc_real)0;
+        }
+    }
+}
+
+SNNCC_FUNCTION void snncc_vector_from_array(int n, int stride, const snncc_real *array, snncc_real *vector)
+{
+    memcpy(vector, array, (size_t)n * sizeof *vector);
+    for (int i = n; i < stride; i++) vector[i] = 0;
+}
+
+SNNCC_FUNCTION void snncc_array_from_vector(int n, int stride, const snncc_real *vector, snncc_real *array)
+{
+    (void)stride;
+    memcpy(array, vector, (size_t)n * sizeof *array);
+}
+
+/* sums[k] += the other slots' sums, in order of the slots, for begin <= k < end and k < count; slot s is at
+ * sums + s * slot_stride. Threads share the work by ranges. */
+SNNCC_FUNCTION void snncc_add_slots(size_t count, int slots, size_t slot_stride, snncc_real *sums, size_t begin,
+                                    size_t end)
+{
+    if (end > count) end = count;
+    for (int slot = 1; slot < slots; slot++) {
+        const snncc_real *const other = sums + (size_t)slot * slot_stride;
+        for (size_t k = begin; k < end; k++) sums[k] += other[k];
+    }
+}
+
+#endif

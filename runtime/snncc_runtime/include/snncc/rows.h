@@ -1,0 +1,141 @@
+/* Rows of features: between the user's arrays and tiles, and reductions over the features of a row.
+ *
+ * User arrays are [steps][batch][n]; a tile holds `rows` samples of them from sample `first`, as
+ * [steps][rows][stride]. Reductions run over the features in ascending order, so with the same bits on every
+ * target; the lanes of a vector are rows, since a row is often as short as ten classes. */
+#ifndef SNNCC_ROWS_H
+#define SNNCC_ROWS_H
+
+#include "target.h"
+#include "math.h"
+
+/* User array to tile; pads become 0. SNNCC_FINITE if a number is NaN or infinite (the tile is filled all the same). */
+SNNCC_FUNCTION int32_t snncc_load(int steps, int rows, int batch, int first, int n, int stride,
+                                  const snncc_real *SNNCC_RESTRICT user, snncc_real *SNNCC_RESTRICT tile)
+{
+    const snncc_bits exponent = (snncc_bits)(2 * SNNCC_BIAS + 1) << SNNCC_MANTISSA;
+    snncc_bits bad = 0;
+    for (int step = 0; step < steps; step++) {
+        const snncc_real *from = user + ((size_t)step * batch + first) * n;
+        for (int row = 0; row < rows; row++, from += n, tile += stride) {
+            for (int i = 0; i < n; i++) {
+                tile[i] = from[i];
+                bad |= (snncc_to_bits(from[i]) & exponent) == exponent;
+            }
+            for (int i = n; i < stride; i++) tile[i] = 0;
+        }
+    }
+    return bad ? SNNCC_FINITE : SNNCC_OK;
+}
+
+/* Tile to user array. */
+SNNCC_FUNCTION void snncc_store(int steps, int rows, int batch, int first, int n, int stride, const snncc_real *tile,
+                                snncc_real *user)
+{
+    for (int step = 0; step < steps; step++) {
+        snncc_real *to = user + ((size_t)step * batch + first) * n;
+        for (int row = 0; row < rows; row++, to += n, tile += stride) memcpy(to, tile, (size_t)n * sizeof *to);
+    }
+}
+
+/* Target classes of the samples first .. first + rows; SNNCC_LABEL if one is not in 0 .. classes - 1. */
+SNNCC_FUNCTION int32_t snncc_load_labels(int rows, int first, int classes, const int64_t *user, int32_t *tile)
+{
+    int bad = 0;
+    for (int row = 0; row < rows; row++) {
+        const int64_t label = user[first + row];
+        bad |= label < 0 || label >= classes;
+        tile[row] = (int32_t)label;
+    }
+    return bad ? SNNCC_LABEL : SNNCC_OK;
+}
+
+/* Features of SNNCC_LANES rows, lanes = rows: lane[feature][row]. */
+typedef snncc_real snncc_row_block[SNNCC_LANES][SNNCC_LANES];
+
+/* Up to SNNCC_LANES features of up to SNNCC_LANES rows; what is missing is left as it was. */
+SNNCC_INLINE void snncc_gather_rows(int rows, int n, int stride, const snncc_real *x, snncc_row_block lane)
+{
+    for (int row = 0; row < rows; row++)
+        for (int i = 0; i < n; i++) lane[i][row] = x[(size_t)row * stride + i];
+}
+
+/* The most features or rows that a block takes of `left`. */
+SNNCC_INLINE int snncc_block_size(int left)
+{
+    return left < SNNCC_LANES ? left : SNNCC_LANES;
+}
+
+SNNCC_INLINE void snncc_max_block(int rows, int n, int stride, const snncc_real *x, snncc_real *largest)
+{
+    snncc_row_block lane = {{0}};
+    for (int first = 0; first < n; first += SNNCC_LANES) {
+        const int count = snncc_block_size(n - first);
+        snncc_gather_rows(rows, count, stride, x + first, lane);
+        if (first == 0) memcpy(largest, lane[0], sizeof lane[0]);
+        for (int i = 0; i < count; i++)
+            for (int k = 0; k < SNNCC_LANES; k++) largest[k] = snncc_max(largest[k], lane[i][k]);
+    }
+}
+
+/* sum[row] = the sum of the features, or of exp(feature - shift[row]) if there is a shift. */
+SNNCC_INLINE void snncc_sum_block(int rows, int n, int stride, const snncc_real *x, const snncc_real *shift,
+                                  snncc_real *sum)
+{
+    snncc_row_block lane = {{0}};
+    memset(sum, 0, sizeof lane[0]);
+    for (int first = 0; first < n; first += SNNCC_LANES) {
+        const int count = snncc_block_size(n - first);
+        snncc_gather_rows(rows, count, stride, x + first, lane);
+        for (int i = 0; i < count; i++)
+            for (int k = 0; k < SNNCC_LANES; k++) sum[k] += shift ? snncc_exp(lane[i][k] - shift[k]) : lane[i][k];
+    }
+}
+
+/* y[row] = the sum of the n features, in ascending order. x: [rows][stride]. */
+SNNCC_FUNCTION void snncc_sum_features(int rows, int n, int stride, const snncc_real *x, snncc_real *y)
+{
+    for (int row = 0; row < rows; row += SNNCC_LANES) {
+        const int count = snncc_block_size(rows - row);
+        snncc_real sum[SNNCC_LANES];
+        snncc_sum_block(count, n, stride, x + (size_t)row * stride, NULL, sum);
+        memcpy(y + row, sum, (size_t)count * sizeof *y);
+    }
+}
+
+/* y[row] = the largest of the n features, NaN if one is NaN. x: [rows][stride]. */
+SNNCC_FUNCTION void snncc_max_features(int rows, int n, int stride, const snncc_real *x, snncc_real *y)
+{
+    for (int row = 0; row < rows; row += SNNCC_LANES) {
+        const int count = snncc_block_size(rows - row);
+        snncc_real largest[SNNCC_LANES];
+        snncc_max_block(count, n, stride, x + (size_t)row * stride, largest);
+        memcpy(y + row, largest, (size_t)count * sizeof *y);
+    }
+}
+
+/* y = x - max - log(sum(exp(x - max))) for each row; x, y: [rows][stride], pads of y become 0. */
+SNNCC_FUNCTION void snncc_log_softmax(int rows, int n, int stride, const snncc_real *x, snncc_real *y)
+{
+    for (int first = 0; first < rows; first += SNNCC_LANES) {
+        const int count = snncc_block_size(rows - first);
+        snncc_real largest[SNNCC_LANES], sum[SNNCC_LANES], log_sum[SNNCC_LANES];
+        snncc_max_block(count, n, stride, x, largest);
+        snncc_sum_block(count, n, stride, x, largest, sum);
+        for (int k = 0; k < SNNCC_LANES; k++) log_sum[k] = snncc_log(sum[k]);
+        for (int row = 0; row < count; row++, x += stride, y += stride) {
+            for (int i = 0; i < n; i++) y[i] = (x[i] - largest[row]) - log_sum[row];
+            for (int i = n; i < stride; i++) y[i] = 0;
+        }
+    }
+}
+
+/* y[row][label] = 1, all else 0; labels from snncc_load_labels. y: [rows][stride]. */
+SNNCC_FUNCTION void snncc_one_hot(int rows, int n, int stride, const int32_t *labels, snncc_real *y)
+{
+    memset(y, 0, (size_t)rows * stride * sizeof *y);
+    for (int row = 0; row < rows; row++)
+        if (labels[row] >= 0 && labels[row] < n) y[(size_t)row * stride + labels[row]] = 1;
+}
+
+#endif

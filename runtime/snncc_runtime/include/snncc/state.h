@@ -1,0 +1,45 @@
+/* What a caller may leave out: initial states, cotangents; and the rows that loops over time carry. */
+#ifndef SNNCC_STATE_H
+#define SNNCC_STATE_H
+
+#include "rows.h"
+
+/* More workers than any machine we know has cores; one status a worker lives on the stack. */
+#define SNNCC_MAX_SLOTS 256
+
+/* Initial states of a tile: the caller's [batch][n], or else the default vector, or else the default value. */
+SNNCC_FUNCTION int32_t snncc_load_state(int rows, int batch, int first, int n, int stride, const snncc_real *user,
+                                        const snncc_real *vector, snncc_real value, snncc_real *tile)
+{
+    if (user) return snncc_load(1, rows, batch, first, n, stride, user, tile);
+    for (int row = 0; row < rows; row++, tile += stride)
+        for (int i = 0; i < stride; i++) tile[i] = vector ? vector[i] : value;
+    return SNNCC_OK;
+}
+
+/* A cotangent, or zeros where the caller gives none. */
+SNNCC_FUNCTION int32_t snncc_load_optional(int steps, int rows, int batch, int first, int n, int stride,
+                                           const snncc_real *user, snncc_real *tile)
+{
+    if (user) return snncc_load(steps, rows, batch, first, n, stride, user, tile);
+    memset(tile, 0, (size_t)steps * rows * stride * sizeof *tile);
+    return SNNCC_OK;
+}
+
+/* The next piece of a worker's scratch. */
+SNNCC_INLINE void *snncc_take(char **at, size_t bytes)
+{
+    void *const piece = *at;
+    *at += snncc_align(bytes);
+    return piece;
+}
+
+/* The first bad status of the workers. */
+SNNCC_FUNCTION int32_t snncc_worst(const int32_t *status, int slots)
+{
+    for (int slot = 0; slot < slots; slot++)
+        if (status[slot]) return status[slot];
+    return SNNCC_OK;
+}
+
+#endif

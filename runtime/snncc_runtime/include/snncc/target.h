@@ -1,0 +1,90 @@
+/* The machine as generated code sees it: the real type, vectors, the shape of buffers, threads, status codes. */
+#ifndef SNNCC_TARGET_H
+#define SNNCC_TARGET_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifndef SNNCC_REAL_BITS
+#error "define SNNCC_REAL_BITS as 32 or 64 before including snncc.h"
+#elif SNNCC_REAL_BITS == 32
+typedef float snncc_real;
+#define SNNCC_LANES 16
+#elif SNNCC_REAL_BITS == 64
+typedef double snncc_real;
+#define SNNCC_LANES 8
+#else
+#error "SNNCC_REAL_BITS must be 32 or 64"
+#endif
+
+/* A sum over many inputs keeps at most this many vectors of outputs in registers (AVX-512 has 32). */
+#define SNNCC_PANEL_VECTORS 8
+#define SNNCC_PANEL (SNNCC_PANEL_VECTORS * SNNCC_LANES)
+
+/* Neurons that a generated sweep handles at a time: one word of spike bits. */
+#define SNNCC_BLOCK 64
+
+#define SNNCC_RESTRICT __restrict__
+/* Kernels whose sizes are constants at the call: inlining is what specialises them. */
+#define SNNCC_INLINE static inline __attribute__((always_inline, unused))
+#define SNNCC_FUNCTION static __attribute__((unused))
+
+/* 64 bytes at any element address. Never an argument or a result: how it is passed depends on the -m flags. */
+typedef snncc_real snncc_vec
+    __attribute__((vector_size(SNNCC_LANES * sizeof(snncc_real)), aligned(sizeof(snncc_real)), may_alias));
+
+#define SNNCC_PRAGMA(text) _Pragma(#text)
+/* Before a loop over the neurons of a block: no element depends on another one. */
+#if defined(__clang__)
+#define SNNCC_EACH_LANE SNNCC_PRAGMA(clang loop vectorize(assume_safety))
+#else
+#define SNNCC_EACH_LANE SNNCC_PRAGMA(GCC ivdep)
+#endif
+#ifdef _OPENMP
+#define SNNCC_PARALLEL_FOR(threads) SNNCC_PRAGMA(omp parallel for schedule(static, 1) num_threads(threads))
+#else
+#define SNNCC_PARALLEL_FOR(threads)
+#endif
+
+/* Distance between two rows of n features: whole vectors, except that a single feature stays a scalar. */
+SNNCC_INLINE int snncc_stride(int n)
+{
+    return n == 1 ? 1 : (n + SNNCC_LANES - 1) / SNNCC_LANES * SNNCC_LANES;
+}
+
+/* `bytes` up to the next multiple of 64, so that the array behind starts on a cache line. */
+SNNCC_INLINE size_t snncc_align(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+enum {
+    SNNCC_OK = 0,
+    SNNCC_NULL = 1,   /* a required array is missing */
+    SNNCC_SIZE = 2,   /* steps or batch not positive, or steps over the configured number */
+    SNNCC_ARENA = 3,  /* too small, or not aligned to 64 bytes */
+    SNNCC_INDEX = 4,  /* no such tensor */
+    SNNCC_LABEL = 5,  /* target class out of range */
+    SNNCC_MODE = 6,   /* initialised for inference only */
+    SNNCC_FINITE = 7, /* NaN or infinity in an input */
+    SNNCC_CONFIG = 8
+};
+
+SNNCC_FUNCTION const char *snncc_error_text(int32_t code)
+{
+    switch (code) {
+    case SNNCC_OK: return "no error";
+    case SNNCC_NULL: return "a required array is missing";
+    case SNNCC_SIZE: return "steps and batch must be positive, and steps at most the configured number";
+    case SNNCC_ARENA: return "the arena is too small or not aligned to 64 bytes";
+    case SNNCC_INDEX: return "no tensor has this index";
+    case SNNCC_LABEL: return "a target class is out of range";
+    case SNNCC_MODE: return "the model was initialised for inference only";
+    case SNNCC_FINITE: return "an input holds NaN or infinity";
+    case SNNCC_CONFIG: return "invalid configuration";
+    default: return "unknown error code";
+    }
+}
+
+#endif

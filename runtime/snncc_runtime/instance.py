@@ -1,0 +1,191 @@
+"""A model in memory: the C library, its arena and the tensors in it. One call of it is one call of C."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from threading import RLock
+from typing import Any
+
+import numpy as np
+
+from .arrays import Extent, as_dtype, named, non_finite, plain_array
+from .binding import Library, Status, aligned_bytes
+from .errors import ModelError
+from .manifest import Manifest, Port, Tensor
+
+TRAINING_ENTRIES = frozenset({"backward", "train"})
+CARRIED_ROLES = ("parameter", "gradient", "optimizer")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of an arena: most time steps of a call, samples per tile, slots, threads, room for gradients."""
+
+    steps: int
+    tile: int
+    slots: int
+    threads: int
+    training: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """Arrays that a call filled, by role and by name."""
+
+    filled: Mapping[str, dict[str, np.ndarray]]
+    batch: int
+
+
+class Instance:
+    """Runs entry points. Holds a lock: the arena is scratch memory of one call at a time."""
+
+    def __init__(self, manifest: Manifest, library: Library, config: Config) -> None:
+        self.manifest = manifest
+        self.lock = RLock()
+        self.has_gradients = False
+        self._library = library
+        self._model_memory = aligned_bytes(library.model_bytes)
+        self._model = library.ffi.cast(
+            f"{library.prefix}_model *", library.ffi.from_buffer(self._model_memory)
+        )
+        self._start(config, self._make_arena(config))
+
+    def call(
+        self, entry: str, given: Mapping[str, Any], extent: Extent, results: Collection[str], only: str = ""
+    ) -> Result:
+        """Calls an entry point: `given` arrays by role and name in, arrays of the roles `results` out.
+
+        Of outputs only the one named `only` is made, if given. Raises ModelError.
+        """
+        self.require(entry)
+        arrays = self._convert(entry, given, extent)
+        with self.lock:
+            steps = self._settle(extent)
+            self._reserve(steps, entry in TRAINING_ENTRIES)
+            io = self._library.new("io")
+            filled: dict[str, dict[str, np.ndarray]] = {role: {} for role in results}
+            for port in self.manifest.ports:
+                if entry in port.entries and port.role in filled and (not only or port.name == only):
+                    array = filled[port.role][port.name] = np.empty(extent.shape(port), port.dtype)
+                    arrays.append((port, array))
+            for port, array in arrays:
+                setattr(io, port.field, self._library.pointer(array))
+            run_axes = (extent.batch,) if entry == "step" else (steps, extent.batch)
+            status = self._library.function(entry)(self._model, io, *run_axes)
+        if status != Status.OK:
+            self._explain(entry, status, {port.name: array for port, array in arrays if port.role in given})
+        self.has_gradients |= entry in TRAINING_ENTRIES
+        assert extent.batch is not None
+        return Result(filled, extent.batch)
+
+    def require(self, entry: str) -> None:
+        if entry not in self.manifest.entries:
+            options = {"train": "with a loss", "evaluate": "with a loss", "update": "with an optimizer"}
+            remedy = f"compile it again {options.get(entry, 'with that entry')}"
+            raise ModelError(f"{self.manifest.name}: was compiled without {entry!r}; {remedy}")
+
+    def update(self, learning_rate: float) -> None:
+        """One step of the optimiser with the gradients of the last training call."""
+        self.require("update")
+        with self.lock:
+            self._check("update", self._library.function("update")(self._model, learning_rate))
+
+    def get(self, tensor: Tensor) -> np.ndarray:
+        """A copy of a tensor in its canonical shape."""
+        values = np.empty(tensor.shape, tensor.dtype)
+        with self.lock:
+            self._check(
+                "get", self._library.function("get")(self._model, tensor.index, self._library.pointer(values))
+            )
+        return values
+
+    def set(self, tensor: Tensor, values: np.ndarray) -> None:
+        """Copies in values of exactly the tensor's shape and type."""
+        assert values.shape == tensor.shape and values.dtype == tensor.dtype
+        with self.lock:
+            self._check(
+                "set", self._library.function("set")(self._model, tensor.index, self._library.pointer(values))
+            )
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        """Parameter gradients of the last training call, by parameter name."""
+        if not self.has_gradients:
+            raise ModelError(f"{self.manifest.name}: no gradients yet; call backward or train_step first")
+        with self.lock:
+            return {name: self.get(tensor) for name, tensor in self.manifest.tensors_of("gradient").items()}
+
+    def _convert(self, entry: str, given: Mapping[str, Any], extent: Extent) -> list[tuple[Port, np.ndarray]]:
+        arrays = []
+        for role, values in given.items():
+            ports = self.manifest.ports_of(role, entry)
+            values = named(values, ports, role)
+            for port in ports:
+                if port.name in values:
+                    array = plain_array(port.name, values[port.name])
+                    extent.check(port, array.shape)
+                    arrays.append((port, as_dtype(port.name, array, port.dtype)))
+                elif role in ("input", "target"):
+                    raise ModelError(f"{self.manifest.name}: {role} {port.name!r} is missing")
+        return arrays
+
+    def _settle(self, extent: Extent) -> int:
+        """Steps of this call, from an array, else from num_steps, else from the manifest."""
+        if extent.steps is None:
+            extent.steps = self.manifest.num_steps
+        if extent.steps is None:
+            raise ModelError(f"{self.manifest.name}: num_steps is needed, because no input has a time axis")
+        if extent.batch is None:
+            extent.batch = 1
+        return extent.steps
+
+    def _reserve(self, steps: int, training: bool) -> None:
+        """Grows the arena where a call needs more than it was made for; the tensors are carried over."""
+        config = self.config
+        if steps <= config.steps and training <= config.training:
+            return
+        wider = replace(config, steps=max(steps, config.steps), training=training or config.training)
+        arena = self._make_arena(wider)
+        roles = CARRIED_ROLES if config.training else CARRIED_ROLES[:1]
+        kept = [(tensor, self.get(tensor)) for tensor in self.manifest.tensors if tensor.role in roles]
+        self._start(wider, arena)
+        for tensor, values in kept:
+            self.set(tensor, values)
+
+    def _make_arena(self, config: Config) -> np.ndarray:
+        size = self._library.function("arena_bytes")(self._c_config(config))
+        if size == 0:
+            raise ModelError(f"{self.manifest.name}: the sizes are too large or not positive: {config}")
+        try:
+            return aligned_bytes(size)
+        except (MemoryError, ValueError):
+            raise ModelError(
+                f"{self.manifest.name}: {size} bytes are not to be had for {config.steps} steps; "
+                "load the model with a smaller tile or fewer slots"
+            ) from None
+
+    def _start(self, config: Config, arena: np.ndarray) -> None:
+        start = self._library.function("init")
+        pointer = self._library.ffi.from_buffer(arena)
+        self._check("init", start(self._model, self._c_config(config), pointer, arena.nbytes))
+        self.config, self._arena = config, arena
+
+    def _c_config(self, config: Config) -> Any:
+        return self._library.new("config", **vars(config))
+
+    def _check(self, entry: str, status: int) -> None:
+        if status != Status.OK:
+            raise ModelError(
+                f"{self.manifest.name}: {entry} failed: {self._library.error_text(status)} ({status})"
+            )
+
+    def _explain(self, entry: str, status: int, given: Mapping[str, np.ndarray]) -> None:
+        if status == Status.FINITE and (place := non_finite(given)):
+            raise ModelError(f"{place}; inputs must be finite")
+        if status == Status.LABEL:
+            labels = {name: array for name, array in given.items() if array.dtype.kind == "i"}
+            found = "; ".join(f"{name}: found classes {a.min()} to {a.max()}" for name, a in labels.items())
+            raise ModelError(
+                f"{found}: outside of the classes 0, 1, ... that {self.manifest.name} has outputs for"
+            )
+        self._check(entry, status)

@@ -1,0 +1,247 @@
+"""A compiled model as a Python object: `load` it, call it, train it, save it."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .arrays import Extent
+from .binding import Library
+from .cpu import default_slots, default_threads
+from .errors import ModelError
+from .files import MANIFEST, WEIGHTS, locked, replace_folder
+from .instance import Config, Instance
+from .manifest import Manifest, check_cpu, path_of, read_files, read_manifest
+from .params import Parameters, read_weights
+from .safetensors import read_safetensors, to_bytes, write_safetensors
+from .training import Callback, History, Plan, Rate, Trainer
+from .values import Arrays, Gradients, Output
+
+LARGEST = 2**31 - 1
+
+
+def load(
+    folder: str | os.PathLike[str],
+    *,
+    threads: int | None = None,
+    slots: int | None = None,
+    tile: int | None = None,
+) -> Model:
+    """Opens the model folder that `snncc compile` or `Model.save` wrote.
+
+    `threads` (OMP_NUM_THREADS or all processors) changes only speed. `slots` (parts of a batch that may run
+    at once: the machine's processors, at most 16) and `tile` (samples that go through the network together:
+    the compiler's choice) also change memory and the last bits of gradients. Raises ModelError.
+    """
+    path = path_of(folder)
+    with locked(path.absolute().parent, shared=True):
+        return _load(path, threads, slots, tile)
+
+
+def _load(path: Path, threads: int | None, slots: int | None, tile: int | None) -> Model:
+    manifest = read_manifest(path)
+    files = read_files(path, manifest)
+    check_cpu(manifest, path)
+    weights = read_weights(path / WEIGHTS, manifest.tensors_of("parameter"))
+    slots = _positive("slots", slots, default_slots())
+    config = Config(
+        steps=manifest.num_steps or 1,
+        tile=_positive("tile", tile, manifest.tile),
+        slots=slots,
+        threads=min(slots, _positive("threads", threads, default_threads())),
+    )
+    instance = Instance(manifest, Library(path, manifest, files), config)
+    files[MANIFEST] = (path / MANIFEST).read_bytes()
+    model = Model(manifest, instance, files)
+    model.params.replace(weights, str(path / WEIGHTS))
+    return model
+
+
+class Model:
+    """A compiled spiking network. Arrays are [T, B, *features], or [B, *features] without time.
+
+    State starts fresh at each call unless it is passed in. Every wrong argument raises ModelError. Calls from
+    several threads run one after the other; load the folder twice to run at the same time.
+    """
+
+    def __init__(self, manifest: Manifest, instance: Instance, files: Mapping[str, bytes]) -> None:
+        self._manifest = manifest
+        self._instance = instance
+        self._files = files
+        self._params = Parameters(instance)
+
+    @property
+    def name(self) -> str:
+        return self._manifest.name
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """The whole of manifest.json."""
+        return self._manifest.raw
+
+    @property
+    def params(self) -> Parameters:
+        return self._params
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return tuple(port.name for port in self._manifest.ports_of("input"))
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return tuple(port.name for port in self._manifest.ports_of("output"))
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        return tuple(port.name for port in self._manifest.ports_of("state"))
+
+    def __call__(
+        self,
+        x: Any = None,
+        /,
+        *,
+        state: Mapping[str, Any] | None = None,
+        num_steps: int | None = None,
+        **inputs: Any,
+    ) -> Output:
+        """All time steps. `x` is the only input, or a mapping of inputs by name, which may also be keywords.
+
+        `state` holds initial states by name, say `out.state` of the call before; missing ones start fresh.
+        `num_steps` is needed only where no input has a time axis; the compiled number is the default.
+        """
+        given = {"input": _inputs(x, inputs), "state": state}
+        extent = Extent(steps=_steps(num_steps))
+        filled = self._instance.call("forward", given, extent, ("output", "state_out")).filled
+        return Output(filled["output"], filled["state_out"])
+
+    def step(self, x: Any = None, /, *, state: Mapping[str, Any] | None = None, **inputs: Any) -> Output:
+        """One time step of [B, *features] arrays: `out = model.step(x, state=out.state)` streams."""
+        given = {"input": _inputs(x, inputs), "state": state}
+        extent = Extent(time=False, steps=1)
+        filled = self._instance.call("step", given, extent, ("output", "state_out")).filled
+        return Output(filled["output"], filled["state_out"])
+
+    def backward(
+        self,
+        x: Any = None,
+        /,
+        *,
+        state: Mapping[str, Any] | None = None,
+        num_steps: int | None = None,
+        cotangents: Mapping[str, Any] | None = None,
+        **named: Any,
+    ) -> Gradients:
+        """Gradients of sum(output * cotangent), for cotangents by output (`spk=...`); missing ones are zero.
+
+        Several inputs are given as a mapping. Needs no call before it: it runs the forward half by itself.
+        """
+        given = {"input": x, "state": state, "cotangent": {**(cotangents or {}), **named}}
+        extent = Extent(steps=_steps(num_steps))
+        filled = self._instance.call("backward", given, extent, ("d_input", "d_state")).filled
+        return Gradients(filled["d_input"], self.gradients(), filled["d_state"])
+
+    def train_step(self, x: Any, y: Any, lr: float | None = None, *, num_steps: int | None = None) -> float:
+        """One step of the optimiser on one batch; returns the loss before it (a mean over the batch)."""
+        return self._trainer(num_steps).step(x, y, lr).loss
+
+    def gradients(self) -> Arrays:
+        """Parameter gradients of the last `backward` or `train_step`, by parameter name."""
+        return self._instance.gradients()
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        epochs: int = 1,
+        batch_size: int = 128,
+        validation_data: tuple[Any, Any] | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+        lr: Rate = None,
+        progress: bool | None = None,
+        drop_last: bool = False,
+        callbacks: Sequence[Callback] = (),
+        num_steps: int | None = None,
+    ) -> History:
+        """Trains on x ([N, *] static, [T, N, *] in time, a mapping if several) and targets y ([N, *]).
+
+        `lr` is a number or a function of the epoch (from 0), by default the compiled rate. `progress` is
+        a bar on a terminal and a line per epoch elsewhere; True always asks for the bar, False for silence.
+        Callbacks get (epoch, history) after every epoch; a true result ends training.
+        """
+        plan = Plan(
+            epochs=_positive("epochs", epochs),
+            batch_size=_positive("batch_size", batch_size),
+            shuffle=shuffle,
+            seed=seed,
+            rate=lr,
+            drop_last=drop_last,
+        )
+        return self._trainer(num_steps).fit(x, y, plan, validation_data, progress, callbacks)
+
+    def evaluate(
+        self, x: Any, y: Any, batch_size: int = 512, *, num_steps: int | None = None
+    ) -> dict[str, float]:
+        """`loss`, and for class targets `accuracy` (most spikes) and `accuracy_mem` (largest sum)."""
+        return self._trainer(num_steps).evaluate(x, y, _positive("batch_size", batch_size))
+
+    def predict(
+        self, x: Any, by: str | None = None, batch_size: int = 512, *, num_steps: int | None = None
+    ) -> np.ndarray:
+        """Classes, int64 [N]: the largest sum over time of output `by` (`spk`, else the first)."""
+        return self._trainer(num_steps).predict(x, by, _positive("batch_size", batch_size))
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Writes the whole model with its present weights, or nothing. Replaces only an older model."""
+        replace_folder(folder, {**self._files, WEIGHTS: to_bytes(dict(self.params))})
+
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
+        """Writes the parameters alone, as safetensors."""
+        write_safetensors(path, dict(self.params))
+
+    def load_weights(self, source: str | os.PathLike[str] | Mapping[str, Any]) -> None:
+        """Sets all parameters from a safetensors file or a mapping by name."""
+        if isinstance(source, Mapping):
+            self.params.replace(source, "load_weights")
+        else:
+            self.params.replace(read_safetensors(source)[0], str(Path(source)))
+
+    def __repr__(self) -> str:
+        ports = f"{', '.join(self.input_names)} -> {', '.join(self.output_names)}"
+        count = sum(math.prod(tensor.shape) for tensor in self._manifest.tensors_of("parameter").values())
+        return f"<Model {self.name}: {ports}, {self._manifest.dtype}, {count} parameters>"
+
+    def _trainer(self, num_steps: int | None) -> Trainer:
+        return Trainer(self._instance, _steps(num_steps))
+
+
+def _inputs(x: Any, named: Mapping[str, Any]) -> Any:
+    """`x` alone, or the mapping of all named inputs."""
+    if not named:
+        return x
+    if x is None or isinstance(x, Mapping):
+        return {**(x or {}), **named}
+    raise ModelError(f"give inputs by name or one array, not both (found {', '.join(named)})")
+
+
+def _steps(num_steps: int | None) -> int | None:
+    return None if num_steps is None else _positive("num_steps", num_steps)
+
+
+def _positive(name: str, value: int | None, default: int = 1) -> int:
+    if value is None:
+        return default
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = 0
+    if isinstance(value, bool) or not 0 < number <= LARGEST:
+        raise ModelError(f"{name} must be a positive integer, got {value!r}")
+    return number

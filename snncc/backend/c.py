@@ -1,0 +1,145 @@
+"""The C backend: a program as the files of a model folder. It prints; it decides nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+
+from ..program import Program, UserArray
+from .entries import EntryText
+from .example import example
+from .records import DeclarationsRecord, HeaderRecord, MakefileRecord, ModelRecord, ModuleRecord, Prototype
+from .render import render
+from .sweeps import update_numbers, update_text
+
+ABI_VERSION = 1
+C_TYPES = {"float32": "float", "float64": "double", "int64": "int64_t"}
+WRITTEN = ("output", "state_out", "d_input", "d_state", "loss", "sum")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The text files of a model, by name, and the declarations that cffi reads."""
+
+    files: dict[str, str]
+    declarations: str
+    digest: str
+
+
+def emit(program: Program, version: str) -> Sources:
+    """model.h, model.c, example.c and Makefile of a program."""
+    prefix, real = program.name, "float" if program.real_bits == 32 else "double"
+    title = f"The network {program.name}" + (f" of {program.source}" if program.source else "")
+    declarations = render("c/declarations.h.j2", _declarations(program, prefix, real))
+    digest = hashlib.sha256(declarations.encode()).hexdigest()
+    header = HeaderRecord(title, version, prefix, f"{prefix.upper()}_MODEL_H", declarations)
+    module = render("c/module.c.j2", _module(program, prefix, real, digest))
+    entries = [EntryText(program, e).text() for e in program.entries]
+    update = [f"/* ---- update ---- */\n\n{update_text(program.update, program.real_bits)}"] if program.update else []
+    model = ModelRecord(title, version, program.real_bits, "model.h", tuple(entries + update), module)
+    files = {
+        "model.h": render("c/model.h.j2", header),
+        "model.c": render("c/model.c.j2", model),
+        "example.c": render("c/example.c.j2", example(program, title, version)),
+        "Makefile": render("c/Makefile.j2", MakefileRecord(f"lib{prefix}.so")),
+    }
+    return Sources(files, declarations, digest)
+
+
+def _declarations(program: Program, prefix: str, real: str) -> DeclarationsRecord:
+    members = tuple(_member(a) for a in program.arrays)
+    return DeclarationsRecord(prefix, real, members, max(1, len(program.powers)), tuple(_prototypes(program, prefix)))
+
+
+def _member(array: UserArray) -> str:
+    const = "" if array.role in WRITTEN else "const "
+    axes = ["steps"] * array.time + ["batch"] * array.batch + [str(n) for n in array.shape]
+    shape = "".join(f"[{a}]" for a in axes) or "one number"
+    return f"{const}{C_TYPES[array.dtype]} *{array.field}; /* {array.role.replace('_', ' ')}: {shape} */"
+
+
+def _prototypes(program: Program, prefix: str) -> list[Prototype]:
+    model, io = f"{prefix}_model *model", f"const {prefix}_io *io"
+    call = f"{model}, {io}, int32_t steps, int32_t batch"
+    meaning = {
+        "forward": "Outputs and final states of a batch.",
+        "backward": "Gradients of parameters, inputs and initial states, given cotangents of the outputs.",
+        "train": "The loss and its gradients for the parameters; update applies them.",
+        "evaluate": "The loss, and the outputs summed over the steps.",
+    }
+    found = [
+        Prototype(f"size_t {prefix}_arena_bytes(const {prefix}_config *config)", "0 if the configuration is invalid."),
+        Prototype(
+            f"int32_t {prefix}_init({model}, const {prefix}_config *config, void *arena, size_t bytes)",
+            "Parameters start at zero: set them.",
+        ),
+        Prototype(f"int32_t {prefix}_set({model}, int32_t index, const void *values)", "Tensors by index, row-major."),
+        Prototype(f"int32_t {prefix}_get(const {model}, int32_t index, void *values)", "As they are now."),
+        *(Prototype(f"int32_t {prefix}_{e.name}({call})", meaning[e.name]) for e in program.entries),
+        Prototype(
+            f"int32_t {prefix}_step({model}, {io}, int32_t batch)",
+            "One time step, for streaming: pass the states and take the next ones.",
+        ),
+    ]
+    if program.update:
+        found.append(Prototype(f"int32_t {prefix}_update({model}, double learning_rate)", "One step of the optimiser."))
+    found.append(Prototype(f"const char *{prefix}_error(int32_t code)", "What a return code means."))
+    found.append(Prototype(f"void {prefix}_abi({prefix}_abi_record *record)", "Sizes and digest of these declarations."))
+    return found
+
+
+def tensor_roles(program: Program) -> list[tuple[str, str, int]]:
+    """(role, name, number of the moment) of every tensor that set and get know, in order of index."""
+    learnable = [t for t in program.tensors if t.learnable]
+    found = [("parameter", t.name, 0) for t in program.tensors]
+    if any(e.trains for e in program.entries):
+        found += [("gradient", t.name, 0) for t in learnable]
+    if program.update:
+        found += [("powers", "powers", 0)] if program.powers else []
+        found += [("optimizer", t.name, k) for k in range(len(program.moments)) for t in learnable]
+    return found
+
+
+def _module(program: Program, prefix: str, real: str, digest: str) -> ModuleRecord:
+    by_name = {t.name: t for t in program.tensors}
+    lines = []
+    for role, name, moment in tensor_roles(program):
+        if role == "powers":
+            lines.append(f"{{2, 0, {len(program.powers)}, 0}},")
+            continue
+        t = by_name[name]
+        count = 1
+        for n in t.shape:
+            count *= n
+        rows, columns = t.shape if t.panels else (0, count)
+        number = {"parameter": 0, "gradient": 1, "optimizer": 3 + moment}[role]
+        label = name if role == "parameter" else f"{role} of {name}"
+        lines.append(f"{{{number}, {rows}, {columns}, {t.offset}}}, /* {_comment(label)} */")
+    return ModuleRecord(
+        prefix, real,
+        sum(t.length for t in program.tensors if t.learnable), sum(t.length for t in program.tensors),
+        len(program.moments), tuple(EntryText(program, e).memory() for e in program.entries), tuple(lines),
+        _update_call(program), tuple(f"model->powers[{k}] *= {v!r};" for k, (_, v) in enumerate(program.powers)),
+        ABI_VERSION, digest,
+    )  # fmt: skip
+
+
+def _update_call(program: Program) -> str:
+    if program.update is None:
+        return ""
+    numbers = {name: f"model->powers[{k}]" for k, (name, _) in enumerate(program.powers)}
+    numbers["learning_rate"] = "learning_rate"
+    arrays = {"parameter": "model->parameters", "gradient": "model->sums"}
+    for k, moment in enumerate(program.moments):
+        arrays[moment] = f"model->moments + (size_t){k} * LEARNABLE" if k else "model->moments"
+    pointers = [arrays[p.buffer.label] for p in program.update.pointers]
+    arguments = ["begin", "end", *pointers, *(numbers[n] for n in update_numbers(program.update))]
+    return f"{program.update.name}({', '.join(arguments)});"
+
+
+def _comment(text: str) -> str:
+    """Text of a user inside a C comment: only plain characters."""
+    return "".join(c if c.isalnum() and c.isascii() or c in " ._-" else "_" for c in text)
+
+

@@ -1,0 +1,148 @@
+"""Calls of the hand-written kernels as C: one line each, by kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..errors import InternalError
+from ..program import Call
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a call stands: C text of its buffers, and how literals are written."""
+
+    names: Callable[[Call], list[str]]
+    literal: Callable[[float], str]
+    in_loop: bool = False
+
+    def rows(self, call: Call) -> str:
+        """How many rows a kernel of whole rows runs over."""
+        return "steps * rows" if call.time and not self.in_loop else "rows"
+
+
+def _guarded(text: str) -> str:
+    return f"if ((status = {text})) return status;"
+
+
+def load(call: Call, place: Place) -> str:
+    n, stride = call.numbers
+    (tile,) = place.names(call)
+    steps = "steps" if call.time else "1"
+    kind = "snncc_load_optional" if call.field.startswith("d_") else "snncc_load"
+    return _guarded(f"{kind}({steps}, rows, batch, first, {n}, {stride}, io->{call.field}, {tile})")
+
+
+def load_state(call: Call, place: Place) -> str:
+    n, stride = call.numbers
+    tile, default = place.names(call)
+    value = place.literal(call.value)
+    return _guarded(
+        f"snncc_load_state(rows, batch, first, {n}, {stride}, io->{call.field}, {default}, {value}, {tile})"
+    )
+
+
+def load_labels(call: Call, place: Place) -> str:
+    (tile,) = place.names(call)
+    return _guarded(f"snncc_load_labels(rows, first, {call.numbers[0]}, io->{call.field}, {tile})")
+
+
+def store(call: Call, place: Place) -> str:
+    n, stride = call.numbers
+    (tile,) = place.names(call)
+    steps = "steps" if call.time else "1"
+    user = f"io->{call.field}"
+    return f"if ({user}) snncc_store({steps}, rows, batch, first, {n}, {stride}, {tile}, {user});"
+
+
+def store_loss(call: Call, place: Place) -> str:
+    (value,) = place.names(call)
+    return f"if (io->{call.field}) *io->{call.field} = (double){value}[0];"
+
+
+def _rows_first(function: str) -> Callable[[Call, Place], str]:
+    """function(rows, sizes ..., buffers ...)."""
+
+    def text(call: Call, place: Place) -> str:
+        sizes = [str(n) for n in call.numbers]
+        return f"{function}({', '.join([place.rows(call), *sizes, *place.names(call)])});"
+
+    return text
+
+
+def product_events(call: Call, place: Place) -> str:
+    n_in, width = call.numbers
+    events, *rest = place.names(call)
+    return f"snncc_product_events({', '.join([events, place.rows(call), str(n_in), str(width), *rest])});"
+
+
+def product(call: Call, place: Place) -> str:
+    events, *rest = place.names(call)
+    sizes = [str(n) for n in call.numbers]
+    return f"snncc_product({', '.join([events, place.rows(call), *sizes, *rest])});"
+
+
+def weight_gradient(call: Call, place: Place) -> str:
+    n_in, stride = call.numbers
+    events, *rest = place.names(call)
+    return f"snncc_weight_gradient({', '.join([events, place.rows(call), str(n_in), str(stride), *rest])});"
+
+
+def events_from_bits(call: Call, place: Place) -> str:
+    bits, events = place.names(call)
+    return f"snncc_events_from_bits({events}, {place.rows(call)}, {call.numbers[0]}, {bits});"
+
+
+def events_from_rows(call: Call, place: Place) -> str:
+    x, events = place.names(call)
+    n, stride = call.numbers
+    return f"snncc_events_from_rows({events}, {place.rows(call)}, {n}, {stride}, {x});"
+
+
+def transpose(call: Call, place: Place) -> str:
+    n_out, n_in = call.numbers
+    return f"snncc_transpose_panels({n_out}, {n_in}, {', '.join(place.names(call))});"
+
+
+def sum_features_once(call: Call, place: Place) -> str:
+    return f"snncc_sum_features({', '.join(['1', *map(str, call.numbers), *place.names(call)])});"
+
+
+def copy_rows(call: Call, place: Place) -> str:
+    source, target = place.names(call)
+    return f"memcpy({target}, {source}, (size_t)rows * {call.numbers[0]} * sizeof *{target});"
+
+
+def zero_rows(call: Call, place: Place) -> str:
+    (target,) = place.names(call)
+    return f"memset({target}, 0, (size_t)rows * {call.numbers[0]} * sizeof *{target});"
+
+
+CALLS: dict[str, Callable[[Call, Place], str]] = {
+    "load": load,
+    "load_state": load_state,
+    "load_labels": load_labels,
+    "store": store,
+    "store_loss": store_loss,
+    "product_dense": _rows_first("snncc_product_dense"),
+    "product_events": product_events,
+    "product": product,
+    "weight_gradient": weight_gradient,
+    "events_from_bits": events_from_bits,
+    "events_from_rows": events_from_rows,
+    "transpose": transpose,
+    "log_softmax": _rows_first("snncc_log_softmax"),
+    "sum_features": _rows_first("snncc_sum_features"),
+    "one_hot": _rows_first("snncc_one_hot"),
+    "sum_features_once": sum_features_once,
+    "copy_rows": copy_rows,
+    "zero_rows": zero_rows,
+}
+
+
+def call_text(call: Call, place: Place) -> str:
+    """The C statement of a call."""
+    if call.kind not in CALLS:
+        raise InternalError(f"the C backend has no form for {call.kind}")
+    return CALLS[call.kind](call, place)

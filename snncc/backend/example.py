@@ -1,0 +1,49 @@
+"""example.c of a model folder: a program that runs and trains the network with no Python."""
+
+from __future__ import annotations
+
+from ..program import Program, UserArray
+from .records import ExampleArray, ExampleRecord, ExampleTensor
+
+BATCH = 6
+C_TYPES = {"float32": "float", "float64": "double", "int64": "int64_t"}
+
+
+def example(program: Program, title: str, version: str) -> ExampleRecord:
+    """Made-up weights and inputs, a forward run, and five updates if the network trains."""
+    names = [e.name for e in program.entries]
+    arrays = [a for a in program.arrays if a.role != "loss"]
+    tensors = [
+        ExampleTensor(_plain(t.name), k, _count(t.shape), "0.2" if t.panels else "1.0")
+        for k, t in enumerate(program.tensors)
+    ]
+    trains, steps = "train" in names, min(program.num_steps, 10)
+    return ExampleRecord(
+        title, version, program.name, "float" if program.real_bits == 32 else "double", steps, BATCH,
+        int(any(e.trains for e in program.entries)), ", then trains a few steps" if trains else "",
+        tuple(tensors), tuple(ExampleArray(a.field, C_TYPES[a.dtype], _elements(a)) for a in arrays),
+        " || ".join(f"!{a.field}" for a in arrays),
+        tuple(_fill(a) for a in arrays if a.role == "input" or (a.role == "target" and a.dtype != "int64")),
+        tuple(ExampleArray(a.field, "", _elements(a)) for a in arrays if a.role == "output"),
+        trains, program.update is not None, "backward" in names, "1e-3",
+    )  # fmt: skip
+
+
+def _plain(text: str) -> str:
+    return "".join(c if c.isalnum() and c.isascii() or c in "._-" else "_" for c in text)
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    count = 1
+    for n in shape:
+        count *= n
+    return count
+
+
+def _elements(array: UserArray) -> str:
+    factors = ["STEPS"] * array.time + ["BATCH"] * array.batch + [str(_count(array.shape))]
+    return "(size_t)" + " * ".join(factors)
+
+
+def _fill(array: UserArray) -> str:
+    return f"fill({array.field}, {_elements(array)}, 7u);"

@@ -1,0 +1,164 @@
+"""The records that templates take: finished text and flat fields, nothing to decide.
+
+Each template names its record on its first line; a test demands exactly these fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class LoopText:
+    head: str
+    calls: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SweepRecord:
+    name: str
+    comment: str
+    real: str
+    step: bool
+    batch: bool
+    parameters: str
+    block_parameters: str
+    step_parameters: str
+    scalars: tuple[str, ...]
+    block_calls: tuple[str, ...]
+    block_rows: tuple[str, ...]
+    step_rows: tuple[str, ...]
+    arrays: tuple[str, ...]
+    step_arrays: tuple[str, ...]
+    start: tuple[str, ...]
+    before: tuple[str, ...]
+    before_packs: tuple[str, ...]
+    body: tuple[str, ...]
+    packs: tuple[str, ...]
+    after: tuple[str, ...]
+    loops: tuple[LoopText, ...]
+
+
+@dataclass(frozen=True)
+class UpdateRecord:
+    name: str
+    comment: str
+    parameters: str
+    scalars: tuple[str, ...]
+    body: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EntryRecord:
+    name: str
+    prefix: str
+    real: str
+    trains: bool
+    required: tuple[str, ...]
+    sum_reals: str
+    declarations: tuple[str, ...]
+    prepare: tuple[str, ...]
+    tile: tuple[str, ...]
+    finish: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Prototype:
+    text: str
+    comment: str
+
+
+@dataclass(frozen=True)
+class DeclarationsRecord:
+    prefix: str
+    real: str
+    members: tuple[str, ...]
+    powers: int
+    prototypes: tuple[Prototype, ...]
+
+
+@dataclass(frozen=True)
+class HeaderRecord:
+    title: str
+    version: str
+    prefix: str
+    guard: str
+    declarations: str
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    title: str
+    version: str
+    real_bits: int
+    header: str
+    kernels: tuple[str, ...]
+    module: str
+
+
+@dataclass(frozen=True)
+class EntryMemory:
+    """Sizes of an entry point, as C expressions."""
+
+    name: str
+    trains: bool
+    sum_reals: int
+    shared: int
+    scratch: str
+
+
+@dataclass(frozen=True)
+class ModuleRecord:
+    prefix: str
+    real: str
+    learnable: int
+    parameters: int
+    moments: int
+    entries: tuple[EntryMemory, ...]
+    tensors: tuple[str, ...]
+    update: str
+    powers: tuple[str, ...]
+    abi_version: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class MakefileRecord:
+    library: str
+
+
+@dataclass(frozen=True)
+class ExampleRecord:
+    title: str
+    version: str
+    prefix: str
+    real: str
+    steps: int
+    batch: int
+    training: int
+    training_comment: str
+    tensors: tuple[Any, ...]
+    arrays: tuple[Any, ...]
+    allocated: str
+    inputs: tuple[str, ...]
+    outputs: tuple[Any, ...]
+    train: bool
+    update: bool
+    backward: bool
+    learning_rate: str
+
+
+@dataclass(frozen=True)
+class ExampleTensor:
+    name: str
+    index: int
+    count: int
+    scale: str
+
+
+@dataclass(frozen=True)
+class ExampleArray:
+    name: str
+    type: str
+    count: str

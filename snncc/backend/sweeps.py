@@ -1,0 +1,264 @@
+"""Sweeps as C: statements, row pointers, loops over steps and blocks."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ..expr import Apply, Const, Dialect, Expr, Ref, show
+from ..lower import Layout
+from ..ops.elementwise import SCALARS
+from ..program import Buffer, Pointer, Statement, Sweep
+from .records import LoopText, SweepRecord, UpdateRecord
+from .render import render
+
+BLOCK = 64  # SNNCC_BLOCK of target.h
+DIFFERS = {"differs": ("{0} != {1}", 9)}
+TYPES = {"real": "", "bits": "uint64_t", "labels": "int32_t", "panels": ""}
+
+
+def dialect(real_bits: int) -> Dialect:
+    """Expressions in the network's dtype."""
+    forms = {name: (s.c, s.precedence) for name, s in SCALARS.items()}
+    return Dialect(forms | DIFFERS, "f" if real_bits == 32 else "", real_bits == 32)
+
+
+def double_dialect() -> Dialect:
+    """Expressions in double precision: what a kernel computes once, from steps or the learning rate."""
+    forms = {name: (s.c, s.precedence) for name, s in SCALARS.items()}
+    built_in = {n: (f"__builtin_{c}({{0}})", 0) for n, c in (("sqrt", "sqrt"), ("floor", "floor"), ("abs", "fabs"))}
+    return Dialect(forms | DIFFERS | built_in)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a generated function: its name and declaration."""
+
+    name: str
+    declaration: str
+
+
+class SweepText:
+    """The C text of one sweep: a function for a step, one for a block of neurons, one for all.
+
+    Each takes only what its text mentions.
+    """
+
+    def __init__(self, sweep: Sweep, real_bits: int) -> None:
+        self.sweep, self.real = sweep, "float" if real_bits == 32 else "double"
+        self.dialect, self.double = dialect(real_bits), double_dialect()
+        self.stride = Layout(real_bits // 8).stride(sweep.size)
+        self.scalars = [
+            f"const {self.real} {x.target} = ({self.real})({show(x.value, self.double)});" for x in sweep.scalars
+        ]
+        lasting = [a.name for a in sweep.arrays if not a.step]
+        self.carried = [a for a in lasting if _uses(sweep.body, a)]
+        self.step_lines = [*self._rows(sweep.body, True), *self._lines(sweep.body), *self._packs(sweep.body)]
+        self.step_parameters = _mentioned(self._candidates(True), [*self.step_lines, "width"])
+        self.loops = self._loops()
+        self.block_rows = self._rows((*sweep.before, *sweep.after, *self._starts()), False)
+        block_lines = [*self.block_rows, *self._start_lines(), *self._lines(sweep.before), *self._packs(sweep.before)]
+        block_lines += [*self._lines(sweep.after), "width", *(t for loop in self.loops for t in (loop.head, *loop.calls))]
+        self.block_parameters = _mentioned(self._candidates(False), block_lines)
+        self.block_calls = self._block_calls()
+        lines = [*self.scalars, *self.block_calls, "rows" * sweep.batch]
+        self.parameters = _mentioned(self._outer(), lines)
+
+    def text(self) -> str:
+        return render("c/sweep.c.j2", self.record())
+
+    def call(self, arguments: dict[str, str], steps: str, rows: str) -> str:
+        """A call, given C text for each buffer by name."""
+        given = {"num_steps": "(double)steps", "num_samples": "(double)batch", "steps": steps, "rows": rows}
+        for p in self.sweep.pointers:
+            given[p.name] = arguments[p.buffer.name]
+            if p.initial:
+                given[f"{p.name}_initial"] = arguments[p.initial.name]
+        return f"{self.sweep.name}({', '.join(given[p.name] for p in self.parameters)});"
+
+    def record(self) -> SweepRecord:
+        s = self.sweep
+        return SweepRecord(
+            s.name, "; ".join(s.comment), self.real, s.time, s.batch,
+            _declared(self.parameters), _declared(self.block_parameters), _declared(self.step_parameters),
+            tuple(self.scalars),
+            tuple(self.block_calls),
+            tuple(self.block_rows),
+            tuple(self._rows(s.body, True)),
+            tuple(a.name for a in s.arrays if not a.step),
+            tuple(a.name for a in s.arrays if a.step and _uses(s.body, a.name)),
+            tuple(self._start_lines()),
+            self._lines(s.before), self._packs(s.before), self._lines(s.body), self._packs(s.body), self._lines(s.after),
+            tuple(self.loops),
+        )  # fmt: skip
+
+    # ---- parameters
+
+    def _pointers(self) -> list[Parameter]:
+        result = []
+        for p in self.sweep.pointers:
+            type = TYPES[p.buffer.layout] or self.real
+            const = "" if p.written else "const "
+            result.append(Parameter(p.name, f"{const}{type} *SNNCC_RESTRICT {p.name}"))
+            if p.initial:
+                result.append(Parameter(f"{p.name}_initial", f"const {type} *SNNCC_RESTRICT {p.name}_initial"))
+        return result
+
+    def _outer(self) -> list[Parameter]:
+        numbers = [Parameter(n, f"double {n}") for n in ("num_steps", "num_samples")]
+        return [*self._pointers(), *numbers, Parameter("steps", "int steps"), Parameter("rows", "int rows")]
+
+    def _candidates(self, step: bool) -> list[Parameter]:
+        """What a block or a step may need."""
+        scalars = [Parameter(x.target, f"const {self.real} {x.target}") for x in self.sweep.scalars]
+        places = [Parameter(n, f"int {n}") for n in ("steps", "rows", "b", "n0")]
+        places += [Parameter(n, f"const int {n}") for n in ("width", "valid")]
+        if step:
+            places.append(Parameter("t", "int t"))
+            places += [Parameter(a, f"{self.real} *{a}") for a in self.carried]
+        return [*self._pointers(), *scalars, *places]
+
+    def _block_calls(self) -> list[str]:
+        """Whole blocks in a loop, then what is left; widths are constants, so that each is specialised."""
+        whole = self.stride // BLOCK * BLOCK
+        if whole > self.sweep.size // BLOCK * BLOCK:
+            whole -= BLOCK  # the last block holds pads: fewer valid neurons
+        calls = []
+        if whole > BLOCK:
+            calls.append(f"for (int n0 = 0; n0 < {whole}; n0 += SNNCC_BLOCK)")
+            calls.append("    " + self._block_call("n0", "SNNCC_BLOCK", "SNNCC_BLOCK"))
+        elif whole:
+            calls.append(self._block_call("0", "SNNCC_BLOCK", "SNNCC_BLOCK"))
+        if whole < self.stride:
+            calls.append(self._block_call(str(whole), str(self.stride - whole), str(self.sweep.size - whole)))
+        return calls
+
+    def _block_call(self, n0: str, width: str, valid: str) -> str:
+        given = {"n0": n0, "width": width, "valid": valid}
+        return f"{self.sweep.name}_block({', '.join(given.get(p.name, p.name) for p in self.block_parameters)});"
+
+    # ---- row pointers
+
+    def _rows(self, statements: tuple[Statement, ...], step: bool) -> list[str]:
+        """Pointers to the row and neurons at hand, for what the statements touch."""
+        return [self._row(p, step) for p in self.sweep.pointers if _uses(statements, f"{p.name}_at", p.name)]
+
+    def _row(self, p: Pointer, step: bool) -> str:
+        type, const = TYPES[p.buffer.layout] or self.real, "" if p.written else "const "
+        if p.initial:
+            before = self._offset(p.buffer, "(t - 1)")
+            return (
+                f"const {type} *const {p.name}_at = t > 0 ? {p.name}{before} : "
+                f"{p.name}_initial{self._offset(p.initial, '')};"
+            )
+        if p.buffer.count == 1 and not p.written:
+            return f"const {type} {p.name}_at = {p.name}[{self._offset(p.buffer, 't')[3:] or '0'}];"
+        return f"{const}{type} *const {p.name}_at = {p.name}{self._offset(p.buffer, 't')};"
+
+    def _offset(self, buffer: Buffer, t: str) -> str:
+        """` + ...` to the row of step t and sample b, at neuron n0."""
+        row = ""
+        if buffer.time and buffer.batch:
+            row = f"((size_t){t} * rows + b)"
+        elif buffer.time:
+            row = f"(size_t){t}"
+        elif buffer.batch and self.sweep.batch:
+            row = "(size_t)b"
+        if buffer.layout == "bits":
+            return f" + {row} * {(buffer.count + 63) // 64} + n0 / SNNCC_BLOCK"
+        if buffer.count == 1:
+            return f" + {row}" if row else ""
+        return (f" + {row} * {self.stride}" if row else "") + " + n0"
+
+    # ---- statements
+
+    def _lines(self, statements: tuple[Statement, ...]) -> tuple[str, ...]:
+        return tuple(self._line(s) for s in statements if s.kind != "pack")
+
+    def _line(self, s: Statement) -> str:
+        value = show(s.value, self.dialect)
+        if s.kind == "let":
+            return f"const {self.real} {s.target} = {value};"
+        return f"{s.target} {'+=' if s.kind == 'add' else '='} {value};"
+
+    def _packs(self, statements: tuple[Statement, ...]) -> tuple[str, ...]:
+        packs = (s for s in statements if s.kind == "pack")
+        return tuple(f"snncc_pack({show(s.value, self.dialect)}, valid, {s.target}_at);" for s in packs)
+
+    def _starts(self) -> tuple[Statement, ...]:
+        return tuple(
+            Statement("set", f"{a.name}[i]", Const(0.0) if isinstance(a.start, str) else a.start)
+            for a in self.sweep.arrays
+            if not a.step
+        )
+
+    def _start_lines(self) -> list[str]:
+        return [self._line(s) for s in self._starts()]
+
+    # ---- loops over steps
+
+    def _loops(self) -> list[LoopText]:
+        """The loop over the steps; with unrolling, a loop of groups of steps and one of those left over."""
+        if not self.sweep.time:
+            return []
+
+        def step(t: str) -> str:
+            arguments = [t if p.name == "t" else p.name for p in self.step_parameters]
+            return f"{self.sweep.name}_step({', '.join(arguments)});"
+
+        unroll, reverse = self.sweep.unroll, self.sweep.reverse
+        if unroll == 1:
+            head = "for (int t = steps - 1; t >= 0; t--)" if reverse else "for (int t = 0; t < steps; t++)"
+            return [LoopText(head, (step("t"),))]
+        if reverse:
+            group = LoopText(
+                f"for (int t = steps; t >= {unroll}; t -= {unroll})", tuple(step(f"t - {k + 1}") for k in range(unroll))
+            )
+            return [group, LoopText(f"for (int t = steps % {unroll} - 1; t >= 0; t--)", (step("t"),))]
+        group = LoopText(
+            f"for (int t = 0; t + {unroll} <= steps; t += {unroll})",
+            tuple(step(f"t + {k}" if k else "t") for k in range(unroll)),
+        )
+        return [group, LoopText(f"for (int t = steps - steps % {unroll}; t < steps; t++)", (step("t"),))]
+
+
+def update_text(sweep: Sweep, real_bits: int) -> str:
+    """The optimiser's update: one flat loop over all elements of all parameters."""
+    work = SweepText(sweep, real_bits)
+    pointers = [f"{'' if p.written else 'const '}{work.real} *SNNCC_RESTRICT {p.name}_at" for p in sweep.pointers]
+    parameters = ["size_t begin", "size_t end", *pointers, *(f"double {n}" for n in update_numbers(sweep))]
+    record = work.record()
+    return render(
+        "c/update.c.j2",
+        UpdateRecord(sweep.name, "; ".join(sweep.comment), ", ".join(parameters), record.scalars, record.before),
+    )
+
+
+def update_numbers(sweep: Sweep) -> list[str]:
+    """Names of the numbers that the update takes after its arrays."""
+    return sorted({t for s in sweep.scalars for t in _refs(s.value)})
+
+
+def _declared(parameters: list[Parameter]) -> str:
+    return ", ".join(p.declaration for p in parameters)
+
+
+def _mentioned(candidates: list[Parameter], lines: list[str]) -> list[Parameter]:
+    """The parameters whose names stand in the text."""
+    words = {w for line in lines for w in re.findall(r"\w+", line)}
+    return [c for c in candidates if c.name in words]
+
+
+def _refs(expr: Expr) -> list[str]:
+    match expr:
+        case Ref(text):
+            return [text]
+        case Apply(_, operands):
+            return [t for o in operands for t in _refs(o)]
+    return []
+
+
+def _uses(statements: tuple[Statement, ...], *names: str) -> bool:
+    """Whether statements read or write an array, local or pointer of one of these names."""
+    words = {w for s in statements for text in (s.target, *_refs(s.value)) for w in re.findall(r"\w+", text)}
+    return not words.isdisjoint(names)

@@ -1,0 +1,37 @@
+"""The two ways in which snncc fails: the user's network is wrong, or snncc is.
+
+`CompileError` is for the user: it says where, what was expected, what was found and what to do.
+`InternalError` is a bug of ours: a pass broke the graph, or a stage met what an earlier one had
+to remove.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+PACKAGE = str(Path(__file__).parent)
+
+
+class CompileError(Exception):
+    """The network, file or option that the user gave cannot be compiled."""
+
+
+class InternalError(Exception):
+    """snncc itself is wrong."""
+
+
+def user_line() -> str:
+    """`file.py:31` of the innermost caller outside snncc, or an empty string."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith((PACKAGE, "<")):
+            return f"{Path(file).name}:{frame.f_lineno}"
+        frame = frame.f_back  # type: ignore[assignment]
+    return ""
+
+
+def located(message: str, where: str) -> CompileError:
+    """A `CompileError` whose message ends with the user's line, once."""
+    return CompileError(f"{message} ({where})" if where and not message.endswith(")") else message)

@@ -1,0 +1,112 @@
+"""Scalar expressions inside a kernel: trees until they are printed.
+
+A table gives each function its C form and precedence; there is one printer for every target, which
+puts parentheses only where C needs them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .errors import InternalError
+
+ATOM = 100  # binds tighter than any operator
+
+
+@dataclass(frozen=True)
+class Const:
+    """A literal."""
+
+    value: float
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Something that already has a name in C: a local, `mem[i]`, `fc1_t[i]`."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Apply:
+    """A function of operands; `function` is a name in the table of ops.elementwise, or "spike"."""
+
+    function: str
+    operands: tuple[Expr, ...]
+    strict: bool = True
+
+
+Expr = Const | Ref | Apply
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a target writes literals and functions: suffix of a literal, forms by function."""
+
+    forms: dict[str, tuple[str, int]]
+    suffix: str = ""
+    float32: bool = False
+
+    def literal(self, value: float) -> str:
+        """The shortest text that reads back as the same number."""
+        if value != value or value in (float("inf"), float("-inf")):
+            raise InternalError(f"no literal for {value}")
+        text = _shortest32(value) if self.float32 else repr(value)
+        return (text if any(c in text for c in ".en") else text + ".0") + self.suffix
+
+
+def _shortest32(value: float) -> str:
+    import numpy as np
+
+    return str(np.float32(value))
+
+
+def show(expr: Expr, dialect: Dialect) -> str:
+    """The expression as text."""
+    return _show(expr, dialect)[0]
+
+
+def _show(expr: Expr, dialect: Dialect) -> tuple[str, int]:
+    match expr:
+        case Const(value):
+            return dialect.literal(value), ATOM if value >= 0 else dialect.forms["neg"][1]
+        case Ref(text):
+            return text, ATOM
+        case Apply("spike", (argument,), strict):
+            return _show(_spike(argument, strict), dialect)
+        case Apply("where", (Apply("greater" | "greater_equal"), _, _)):
+            return _apply(expr, dialect)
+        case Apply("where", (condition, a, b)):
+            return _show(Apply("where", (Apply("differs", (condition, Const(0.0))), a, b)), dialect)
+        case Apply("greater" | "greater_equal" | "differs"):
+            return _show(Apply("where", (expr, Const(1.0), Const(0.0))), dialect)
+    return _apply(expr, dialect)
+
+
+def _spike(argument: Expr, strict: bool) -> Expr:
+    """A spike of a - b is a > b: the same truth, since a difference rounds to zero only if it is zero."""
+    left, right = argument, Const(0.0)
+    if isinstance(argument, Apply) and argument.function == "sub":
+        left, right = argument.operands  # type: ignore[assignment]
+    return Apply("where", (Apply("greater" if strict else "greater_equal", (left, right)), Const(1.0), Const(0.0)))
+
+
+def _apply(expr: Apply, dialect: Dialect) -> tuple[str, int]:
+    form, precedence = dialect.forms[expr.function]
+    if precedence == 0:
+        return form.format(*(show(o, dialect) for o in expr.operands)), ATOM
+    texts = []
+    for position, operand in enumerate(expr.operands):
+        if isinstance(operand, Apply) and operand.function in ("greater", "greater_equal", "differs"):
+            text, inner = _condition(expr, position, operand, dialect)
+        else:
+            text, inner = _show(operand, dialect)
+        # The left operand of a chain needs no parentheses, the right one of equal precedence does.
+        tight = inner > precedence or (inner == precedence and position == 0 and expr.function != "where")
+        texts.append(text if tight else f"({text})")
+    return form.format(*texts), precedence
+
+
+def _condition(expr: Apply, position: int, operand: Apply, dialect: Dialect) -> tuple[str, int]:
+    """A comparison is C's own where it is a condition, else 1.0 or 0.0."""
+    return _apply(operand, dialect) if expr.function == "where" and position == 0 else _show(operand, dialect)

@@ -1,0 +1,203 @@
+"""From a network of modules to a graph: `trace` runs the network's `forward` on values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..errors import CompileError, located
+from ..graph import Builder, Graph, renamed
+from ..loss import Loss
+from ..nn.module import Input, Module, Parameter, tracing
+from ..ops import Value, clamp
+from ..ops import leaf as leaves
+from ..ops.reduce import expand
+from ..ops.time import Delay, Last
+from ..ops.value import apply, operand
+
+
+@dataclass(frozen=True)
+class Network:
+    """A traced network: its graph (outputs and final states), and initial parameters by name."""
+
+    graph: Graph
+    parameters: Mapping[str, np.ndarray]
+    inputs: Mapping[str, Input]
+
+
+def trace(network: Module, inputs: Mapping[str, Input] | None = None, seed: int = 0) -> Network:
+    """The graph of a network.
+
+    inputs: by name, in the order of forward's arguments; default: the network's own `inputs`.
+    seed: of the random initial parameters. Raises CompileError with the user's line.
+    """
+    if not isinstance(network, Module):
+        raise CompileError(f"expected a network (an nn.Module), got {type(network).__name__}")
+    declared = dict(inputs if inputs is not None else getattr(network, "inputs", {}))
+    if not declared or not all(isinstance(i, Input) for i in declared.values()):
+        raise network.error("declare the network's inputs: inputs = {'x': nn.Input(784)} in the class, or inputs= here")
+    run = _Trace(network, seed)
+    token = tracing.set(run)
+    try:
+        operands = [run.input(name, given) for name, given in declared.items()]
+        outputs = _named_outputs(network, run.call(network, *operands))
+    finally:
+        tracing.reset(token)
+    return Network(run.finish(outputs), run.parameters, declared)
+
+
+def add_loss(graph: Graph, loss: Loss) -> Graph:
+    """The graph with the loss of its output as a further output, `loss`."""
+    builder = Builder(graph)
+    builder.scope = "loss"
+    found = {o.name: o.value for o in graph.outputs if o.role == "output"}
+    if loss.reads not in found:
+        raise CompileError(f"loss {loss}: the network has no output {loss.reads!r}, it has {', '.join(found)}")
+    x = Value(builder, found[loss.reads])
+    if not x.type.time:
+        raise CompileError(f"loss {loss}: output {loss.reads!r} does not vary over time")
+    label = loss.target_is_label()
+    shape, dtype = ((), "i32") if label else (x.type.features, "real")
+    if label and len(x.type.features) != 1:
+        raise CompileError(f"loss {loss}: output {loss.reads!r} must be [classes], it is {list(x.type.features)}")
+    target = Value(builder, builder.add(leaves.Input("target", "target", shape, False, dtype), name="target"))
+    value = loss.equation(x, target)
+    builder.scope = ""
+    builder.output("loss", "loss", value.node)
+    return builder.graph()
+
+
+def _named_outputs(network: Module, result: Any) -> dict[str, Value]:
+    """The outputs of forward by name: a dict's keys, a named tuple's fields, or `out`."""
+    if isinstance(result, Mapping):
+        named = dict(result)
+    elif hasattr(result, "_asdict"):
+        named = result._asdict()
+    else:
+        named = {"out": result}
+    for name, value in named.items():
+        if not isinstance(value, Value):
+            raise network.error(
+                f"forward must return a dict of values, one value, or a neuron's outputs; {name} is {type(value).__name__}"
+            )
+    if not named:
+        raise network.error("forward returned no outputs")
+    return named
+
+
+@dataclass
+class _Trace:
+    """Answers modules while their `forward` runs; keeps the graph so far."""
+
+    network: Module
+    seed: int
+    builder: Builder = field(default_factory=Builder)
+    parameters: dict[str, np.ndarray] = field(default_factory=dict)
+    scopes: list[str] = field(default_factory=list)
+    open_delays: dict[str, str] = field(default_factory=dict)  # delay's node: where it was made
+    states: list[tuple[str, str]] = field(default_factory=list)  # state's label, delay's node
+    renames: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.paths = {id(module): path for path, module in self.network.named_modules()}
+        self.values: dict[str, Value] = {}
+
+    def input(self, name: str, declared: Input) -> Value:
+        op = leaves.Input(name, "input", declared.shape, not declared.static)
+        return Value(self.builder, self.builder.add(op, name=name))
+
+    def call(self, module: Module, *operands: Any) -> Any:
+        """Run a module's forward within its scope; errors below get its line."""
+        path = self.paths.get(id(module))
+        if path is None:
+            raise module.error("modules must be attributes of the network, not made inside forward")
+        outer = (self.builder.scope, self.builder.where)
+        self.builder.scope, self.builder.where = path, module.where
+        try:
+            return module.forward(*operands)
+        finally:
+            self.builder.scope, self.builder.where = outer
+
+    def parameter(self, module: Module, name: str) -> Value:
+        """The value of a module's parameter, clamped to its limits."""
+        declared, path = module._parameters[name], self.paths.get(id(module), "")
+        label = f"{path}.{name}" if path else name
+        if label not in self.values:
+            self.values[label] = self._declare(label, declared)
+        return self.values[label]
+
+    def _declare(self, label: str, declared: Parameter) -> Value:
+        op = leaves.Parameter(label, declared.shape, declared.learnable, declared.panels)
+        value = Value(self.builder, self.builder.add(op, name=label))
+        generator = np.random.default_rng([self.seed, len(self.parameters)])
+        self.parameters[label] = declared.draw(generator)
+        if declared.limits is None:
+            return value
+        scope, self.builder.scope = self.builder.scope, label
+        value = clamp(value, *declared.limits)
+        self.builder.scope = scope
+        self.name(value, f"{label}.clamped", exact=True)
+        return value
+
+    def state(self, module: Module, name: str, like: Value, initial: Any) -> Value:
+        """A state of a neuron: the delay that carries it, with the shape of its input."""
+        return self._delay(like.shape, initial, f"{self.builder.scope or 'neuron'}.{name}")
+
+    def delay(self, shape: tuple[int, ...], initial: float, name: str) -> Value:
+        scope = self.builder.scope
+        return self._delay(shape, initial, f"{scope}.{name or 'delay'}" if scope else name or "delay")
+
+    def _delay(self, shape: tuple[int, ...], initial: Any, label: str) -> Value:
+        taken = {label for label, _ in self.states}
+        label = next(l for l in (label, *(f"{label}.{k}" for k in range(2, 10_000))) if l not in taken)
+        default = operand(self.builder, initial)
+        given = self.builder.nodes[default].type.features
+        if given not in ((), shape):
+            raise located(
+                f"{label}: the initial value has shape {list(given)}, the state {list(shape)}", self.builder.where
+            )
+        start = self.builder.add(leaves.State(label, shape), [default], name=f"{label}.initial")
+        op = Delay(shape)
+        node = self.builder.add(op, [start, start], name=f"{label}.prev", type=op.infer())
+        self.open_delays[node] = self.builder.where
+        self.states.append((label, node))
+        return Value(self.builder, node)
+
+    def close(self, state: Value, following: Value) -> None:
+        """Feed a delay; shapes must agree."""
+        if state.node not in self.open_delays:
+            raise located(f"%{state.node} is no open delay; each is fed once", self.builder.where)
+        if following.shape not in ((), state.shape):
+            raise located(
+                f"{state.node.removesuffix('.prev')}: the state has shape {list(state.shape)}, "
+                f"its next value {list(following.shape)}; is a per-neuron coefficient of the wrong length?",
+                self.builder.where,
+            )
+        following = expand(following, state.type)
+        initial = self.builder.nodes[state.node].inputs[1]
+        self.builder.connect(state.node, following.node, initial)
+        del self.open_delays[state.node]
+
+    def name(self, value: Value, name: str, exact: bool = False) -> None:
+        """A better name for a value that so far is called after its operator."""
+        node = self.builder.nodes[value.node]
+        protected = ("delay", "input", "parameter", "constant", "state")
+        if node.op.name in protected or value.node in self.renames:
+            return
+        scope = self.builder.scope
+        self.renames[value.node] = name if exact or not scope else f"{scope}.{name}"
+
+    def finish(self, outputs: Mapping[str, Value]) -> Graph:
+        """The graph with its outputs and final states, under the names that were asked for."""
+        for node, where in self.open_delays.items():
+            raise located(f"{node.removesuffix('.prev')}: this delay is never fed; call its .feed(value)", where)
+        for name, value in outputs.items():
+            self.builder.output(name, "output", value.node)
+        for label, node in self.states:
+            following = Value(self.builder, self.builder.nodes[node].inputs[0])
+            last = apply(Last(), following, name=f"{label}.last")
+            self.builder.output(label, "state_out", last.node)
+        return renamed(self.builder.graph(), self.renames)

@@ -1,0 +1,41 @@
+"""C identifiers from names of values: legal, unique, readable; never text of a user passed through."""
+
+from __future__ import annotations
+
+import re
+
+# Words of C and C++, of our headers, and the locals and arguments of generated functions.
+RESERVED = frozenset(
+    """auto break case char const continue default do double else enum extern float for goto if inline int long
+    register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
+    asm bool catch class delete explicit export false friend mutable namespace new operator private protected
+    public template this throw true try typename using virtual alignas alignof noreturn main NULL
+    i t b n0 width valid rows steps batch first model io status scratch sums sum shared slot slots tile total
+    samples num_steps count begin end state config arena bytes cursor threads parameters gradients moments
+    int8_t int16_t int32_t int64_t uint8_t uint16_t uint32_t uint64_t size_t""".split()
+)
+
+
+def identifier(name: str) -> str:
+    """A legal C identifier that still reads like the name: `0.weight` is `layer0_weight`."""
+    text = re.sub(r"[^0-9A-Za-z_]+", "_", name, flags=re.ASCII).strip("_")[:48] or "value"
+    text = re.sub(r"^(d_|ctx_)?(?=[0-9])", r"\1layer", text)
+    taken = text in RESERVED or text.lower().startswith("snncc") or text.startswith("_")
+    return f"{text}_" if taken else text
+
+
+class Names:
+    """Hands out identifiers of one scope, each once."""
+
+    def __init__(self, taken: frozenset[str] = frozenset()) -> None:
+        self.taken = set(taken)
+
+    def new(self, name: str) -> str:
+        """The identifier of a name, numbered if it is taken."""
+        base = candidate = identifier(name)
+        count = 1
+        while candidate in self.taken:
+            count += 1
+            candidate = f"{base}_{count}"
+        self.taken.add(candidate)
+        return candidate

@@ -1,0 +1,8 @@
+"""What networks are made of: layers, neurons, surrogates. All equations, nothing of the compiler."""
+
+from . import surrogate
+from .layers import Flatten, Linear, Sequential
+from .module import Input, Module, Parameter, delay
+from .neuron import Leaky, Neuron
+
+__all__ = ["Flatten", "Input", "Leaky", "Linear", "Module", "Neuron", "Parameter", "Sequential", "delay", "surrogate"]

@@ -1,0 +1,88 @@
+"""Layers without a state: Linear, Flatten, and Sequential that strings layers together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..ops import Value, linear
+from ..ops.reduce import Reshape
+from ..ops.value import apply
+from .module import Input, Module, Parameter
+
+
+def positive(module: Module, **sizes: Any) -> None:
+    """Sizes must be positive integers."""
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+            raise module.error(f"{name} must be a positive integer, got {size!r}")
+
+
+class Linear(Module):
+    """y = x weight^T + bias.
+
+    weight [out_features, in_features] and bias [out_features] start uniform in
+    +-1/sqrt(in_features), as PyTorch's do.
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        positive(self, in_features=in_features, out_features=out_features)
+        self.in_features, self.out_features, self.has_bias = in_features, out_features, bias
+        bound = 1.0 / np.sqrt(in_features)
+        matrix, vector = (out_features, in_features), (out_features,)
+        self.weight = Parameter(matrix, lambda rng: rng.uniform(-bound, bound, matrix), panels=True)
+        if bias:
+            self.bias = Parameter(vector, lambda rng: rng.uniform(-bound, bound, vector))
+
+    def forward(self, x: Value) -> Value:  # type: ignore[override]
+        return linear(x, self.weight, *([self.bias] if self.has_bias else []))
+
+
+class Flatten(Module):
+    """All features of a step as one axis (time and batch are no features here)."""
+
+    def forward(self, x: Value) -> Value:  # type: ignore[override]
+        size = int(np.prod(x.shape)) if x.shape else 1
+        return apply(Reshape((size,)), x)
+
+
+class Sequential(Module):
+    """Layers one after the other; a neuron hands its spikes on. The last layer's outputs are the network's.
+
+    Layers are named "0", "1", ... or by keyword: Sequential(fc1=nn.Linear(784, 10), lif1=nn.Leaky(0.9)).
+    input: needed when the first layer does not say its input's shape, or for a static input.
+    """
+
+    def __init__(self, *layers: Module, input: Input | None = None, **named: Module) -> None:
+        self.layers = {**{str(i): layer for i, layer in enumerate(layers)}, **named}
+        if not self.layers:
+            raise self.error("needs at least one layer")
+        for name, layer in self.layers.items():
+            if not isinstance(layer, Module):
+                raise self.error(f"layer {name} must be a module, got {type(layer).__name__}")
+        self.input = input
+
+    def children(self) -> Any:
+        yield from self.layers.items()
+
+    @property
+    def inputs(self) -> dict[str, Input]:
+        """The network's one input, `x`."""
+        if self.input is not None:
+            return {"x": self.input}
+        first = next(iter(self.layers.values()))
+        if isinstance(first, Linear):
+            return {"x": Input(first.in_features)}
+        if isinstance(first, Sequential):
+            return first.inputs
+        raise self.error(
+            f"the first layer, {type(first).__name__}, does not say its input's shape; "
+            "give input=nn.Input(...) to Sequential"
+        )
+
+    def forward(self, x: Value) -> Any:  # type: ignore[override]
+        result: Any = x
+        for layer in self.layers.values():
+            result = layer(result[0] if isinstance(result, tuple) else result)
+        return result

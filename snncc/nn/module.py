@@ -1,0 +1,166 @@
+"""Modules: what networks are made of. A module holds parameters and says what it computes.
+
+`self.weight` of a module is a value of the graph while the network is traced and a NumPy array
+otherwise, so the same `forward` or `step` builds the graph and computes on arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..errors import CompileError, located, user_line
+from ..ops import Value
+
+Initial = Callable[[np.random.Generator], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Parameter:
+    """An array that belongs to a module.
+
+    initial: the array, or a function of a random generator that draws it.
+    learnable: whether training changes it. limits: clamped to these where it is used (the gradient
+    passes inside, limits included). panels: a matrix that products read.
+    """
+
+    shape: tuple[int, ...]
+    initial: np.ndarray | Initial
+    learnable: bool = True
+    limits: tuple[float, float] | None = None
+    panels: bool = False
+
+    def draw(self, generator: np.random.Generator) -> np.ndarray:
+        """The initial array in float64."""
+        array = self.initial(generator) if callable(self.initial) else self.initial
+        return np.broadcast_to(np.asarray(array, np.float64), self.shape)
+
+
+class Tracer(Protocol):
+    """What a module asks of the front end while a network is traced."""
+
+    def parameter(self, module: Module, name: str) -> Value: ...
+    def call(self, module: Module, *operands: Any) -> Any: ...
+    def state(self, module: Module, name: str, like: Value, initial: Any) -> Value: ...
+    def close(self, state: Value, following: Value) -> None: ...
+    def delay(self, shape: tuple[int, ...], initial: float, name: str) -> Value: ...
+    def name(self, value: Value, name: str) -> None: ...
+
+
+tracing: ContextVar[Tracer | None] = ContextVar("tracing", default=None)
+
+
+def tracer(what: str) -> Tracer:
+    """The tracer at work; an error if `what` is used outside a network's `forward`."""
+    current = tracing.get()
+    if current is None:
+        raise CompileError(f"{what} belongs into the forward method of a network ({user_line()})")
+    return current
+
+
+class Module:
+    """Base of layers, neurons and networks. Subclasses define `forward` on values."""
+
+    where: str
+    _parameters: dict[str, Parameter]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Module:
+        module = super().__new__(cls)
+        object.__setattr__(module, "_parameters", {})
+        object.__setattr__(module, "where", user_line())
+        return module
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Parameter):
+            self._parameters[name] = value
+        else:
+            self._parameters.pop(name, None)
+            object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        parameters = self.__dict__.get("_parameters", {})
+        if name not in parameters:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        current = tracing.get()
+        if current is not None:
+            return current.parameter(self, name)
+        return parameters[name].draw(np.random.default_rng(0))
+
+    def __call__(self, *operands: Any) -> Any:
+        current = tracing.get()
+        return current.call(self, *operands) if current else self.forward(*operands)
+
+    def forward(self, *operands: Any) -> Any:
+        """The module's outputs for its inputs."""
+        raise CompileError(f"{type(self).__name__} must define forward ({self.where})")
+
+    def error(self, message: str) -> CompileError:
+        """An error about this module, with the line that made it."""
+        return located(f"{type(self).__name__}: {message}", self.where)
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """Modules held as attributes (also in lists and dicts), by name, in order of definition."""
+        for name, value in self.__dict__.items():
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, (list, tuple)):
+                yield from ((f"{name}.{i}", m) for i, m in enumerate(value) if isinstance(m, Module))
+            elif isinstance(value, dict):
+                yield from ((f"{name}.{k}", m) for k, m in value.items() if isinstance(m, Module))
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """Every module below (itself first) with its path, as PyTorch writes it."""
+        yield prefix, self
+        for name, child in self.children():
+            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input of a network: feature shape without time and batch.
+
+    static=True: the same at every step, given as [B, *shape]; else [T, B, *shape].
+    """
+
+    shape: tuple[int, ...]
+    static: bool
+
+    def __init__(self, *shape: int, static: bool = False) -> None:
+        if not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in shape):
+            raise CompileError(f"Input: shape must be positive integers, got {shape} ({user_line()})")
+        object.__setattr__(self, "shape", tuple(int(n) for n in shape))
+        object.__setattr__(self, "static", static)
+
+
+class Delay:
+    """A loop through time: `value` is what will be fed, one step before. Made by `delay(shape=...)`."""
+
+    def __init__(self, shape: tuple[int, ...], initial: float, name: str) -> None:
+        self._value = tracer("delay").delay(shape, initial, name)
+
+    @property
+    def value(self) -> Value:
+        """The value of the step before (the initial one at the first step)."""
+        return self._value
+
+    def feed(self, value: Value) -> Value:
+        """Close the loop: at the next step, `value` comes out of the delay."""
+        tracer("delay").close(self._value, value)
+        return value
+
+
+def delay(value: Value | None = None, *, shape: int | tuple[int, ...] = (), initial: float = 0.0, name: str = "") -> Any:
+    """One time step of delay.
+
+    delay(value): the value of the step before. delay(shape=n): a loop, for feedback: its `.value` can
+    be used at once and `.feed(x)` closes it.
+    """
+    if value is None:
+        return Delay((shape,) if isinstance(shape, int) else tuple(shape), initial, name)
+    loop = Delay(value.shape, initial, name)
+    loop.feed(value)
+    return loop.value

@@ -1,0 +1,37 @@
+"""The operators: for each its shape rule, NumPy meaning, gradient, and C form, in one place.
+
+elementwise.py  scalar functions (a table), spike, detach, expand
+time.py         delay, advance and their buffered forms, reductions over time
+reduce.py       reductions over batch and features, log_softmax, one_hot, reshape
+linear.py       linear, transpose, weight_gradient, events, context
+leaf.py         inputs, parameters, states, constants
+value.py        values: what Python arithmetic builds nodes from
+"""
+
+from .elementwise import (
+    absolute,
+    clamp,
+    detach,
+    exp,
+    greater,
+    greater_equal,
+    log,
+    maximum,
+    minimum,
+    sigmoid,
+    sign,
+    spike,
+    sqrt,
+    tanh,
+    where,
+)
+from .linear import linear, transpose, weight_gradient
+from .reduce import expand, sum_batch, sum_features, sum_to
+from .time import first, sum_time
+from .value import Value, apply
+
+__all__ = [
+    "Value", "absolute", "apply", "clamp", "detach", "exp", "expand", "first", "greater",
+    "greater_equal", "linear", "log", "maximum", "minimum", "sigmoid", "sign", "spike", "sqrt", "sum_batch",
+    "sum_features", "sum_time", "sum_to", "tanh", "transpose", "weight_gradient", "where",
+]  # fmt: skip

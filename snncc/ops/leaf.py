@@ -1,0 +1,88 @@
+"""Operators without operands to compute from: inputs, parameters, states, numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import InternalError
+from ..graph import Op, Type
+
+
+class Leaf(Op):
+    """The interpreter and the lowering know where a leaf's value comes from."""
+
+    def evaluate(self, *arrays: Any) -> Any:
+        raise InternalError(f"{self.name} is read, not evaluated")
+
+
+@dataclass(frozen=True)
+class Input(Leaf):
+    """An array of the caller. role: input, target, or cotangent (of the output of that name)."""
+
+    label: str
+    role: str = "input"
+    features: tuple[int, ...] = field(default=(), repr=False)
+    time: bool = field(default=True, repr=False)
+    dtype: str = field(default="real", repr=False)
+    name = "input"
+
+    def infer(self, *types: Type) -> Type:
+        return Type(self.features, self.time, True, self.dtype)
+
+
+@dataclass(frozen=True)
+class State(Leaf):
+    """The initial value of a state: the caller's array if it gives one, else the operand."""
+
+    label: str
+    features: tuple[int, ...] = field(default=(), repr=False)
+    name = "state"
+
+    def infer(self, *types: Type) -> Type:
+        return Type(self.features, False, True, "real")
+
+
+@dataclass(frozen=True)
+class Parameter(Leaf):
+    """A weight. panels: laid out for products (features are [n_out, n_in])."""
+
+    label: str
+    features: tuple[int, ...] = field(default=(), repr=False)
+    learnable: bool = True
+    panels: bool = field(default=False, repr=False)
+    name = "parameter"
+
+    def infer(self, *types: Type) -> Type:
+        return Type(self.features, False, False, "real")
+
+
+@dataclass(frozen=True)
+class Constant(Leaf):
+    """A number."""
+
+    value: float
+    name = "constant"
+
+    def infer(self, *types: Type) -> Type:
+        return Type((), False, False, "number")
+
+
+@dataclass(frozen=True)
+class Steps(Leaf):
+    """Number of time steps of the call."""
+
+    name = "steps"
+
+    def infer(self, *types: Type) -> Type:
+        return Type((), False, False, "scalar")
+
+
+@dataclass(frozen=True)
+class Samples(Leaf):
+    """Number of samples of the call (the whole batch, not a tile)."""
+
+    name = "samples"
+
+    def infer(self, *types: Type) -> Type:
+        return Type((), False, False, "scalar")

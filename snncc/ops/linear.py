@@ -1,0 +1,126 @@
+"""Products with a weight matrix, and what their gradients need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import CompileError
+from ..graph import Op, Type
+from .reduce import expand, sum_to
+from .time import sum_time
+from .value import apply
+
+
+@dataclass(frozen=True)
+class Linear(Op):
+    """linear(x, weight[, bias]): x weight^T + bias over the last axis; weight is [n_out, n_in].
+
+    kernel: "" until `choose_kernels`; then "dense", "events" (x is an event list) or "counted"
+    (x and its event list; the density decides at run time).
+    """
+
+    kernel: str = ""
+    name = "linear"
+
+    def attributes(self) -> str:
+        return f"<{self.kernel}>" if self.kernel else ""
+
+    def infer(self, *types: Type) -> Type:
+        x, weight = types[0], types[1]
+        if x.features != weight.features[1:]:
+            raise CompileError(
+                f"linear layer takes {weight.features[1]} features, its input has shape {list(x.features)}"
+                + ("; put nn.Flatten() before it" if len(x.features) > 1 else "")
+            )
+        return Type(weight.features[:1], x.time, x.batch, x.dtype)
+
+    def evaluate(self, *arrays: Any) -> Any:
+        x, weight = arrays[0], np.reshape(arrays[1], arrays[1].shape[-2:])
+        y = x @ weight.T
+        return y + arrays[2] if len(arrays) > 2 else y
+
+    def vjp(self, grad: Any, out: Any, *inputs: Any) -> tuple[Any, ...]:
+        x, weight, *bias = inputs
+        grad_bias = tuple(sum_to(grad, out.type, b.type) for b in bias)
+        full = expand(grad, Type(out.type.features, False, out.type.batch))
+        operand = sum_time(x) if x.type.time and not full.type.time else x
+        return (linear(full, transpose(weight)), weight_gradient(full, operand), *grad_bias)
+
+
+@dataclass(frozen=True)
+class Transpose(Op):
+    """A weight matrix transposed (in the layout of products, once a call)."""
+
+    name = "transpose"
+
+    def infer(self, *types: Type) -> Type:
+        n_out, n_in = types[0].features
+        return Type((n_in, n_out), False, False, types[0].dtype)
+
+    def evaluate(self, *arrays: Any) -> Any:
+        return np.swapaxes(arrays[0], -1, -2)
+
+    def vjp(self, grad: Any, out: Any, *inputs: Any) -> tuple[Any, ...]:
+        return (transpose(grad),)
+
+
+@dataclass(frozen=True)
+class WeightGradient(Op):
+    """weight_gradient(d_y, x): sum over steps and samples of the outer products d_y x."""
+
+    name = "weight_gradient"
+
+    def infer(self, *types: Type) -> Type:
+        d_y, x = types
+        return Type(d_y.features + x.features, False, False, d_y.dtype)
+
+    def evaluate(self, *arrays: Any) -> Any:
+        d_y, x = (a.reshape(-1, a.shape[-1]) for a in arrays)
+        return (d_y.T @ x)[None, None]
+
+    def vjp(self, grad: Any, out: Any, *inputs: Any) -> tuple[Any, ...]:
+        raise CompileError("second derivatives are not supported")
+
+
+@dataclass(frozen=True)
+class Events(Op):
+    """The nonzeros of each row as a list: what event-driven products read. The same value."""
+
+    name = "events"
+
+    def infer(self, *types: Type) -> Type:
+        return types[0]
+
+    def evaluate(self, *arrays: Any) -> Any:
+        return arrays[0]
+
+
+@dataclass(frozen=True)
+class Context(Op):
+    """A forward value kept for the backward half. The same value."""
+
+    name = "context"
+
+    def infer(self, *types: Type) -> Type:
+        return types[0]
+
+    def evaluate(self, *arrays: Any) -> Any:
+        return arrays[0]
+
+
+def linear(x: Any, weight: Any, *bias: Any) -> Any:
+    """x weight^T + bias."""
+    return apply(Linear(), x, weight, *bias)
+
+
+def transpose(weight: Any) -> Any:
+    """The transposed matrix."""
+    return apply(Transpose(), weight)
+
+
+def weight_gradient(d_y: Any, x: Any) -> Any:
+    """Sum of outer products over steps and samples."""
+    return apply(WeightGradient(), d_y, x)

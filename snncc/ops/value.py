@@ -1,0 +1,69 @@
+"""Values: handles on graph nodes that Python arithmetic builds operators from.
+
+The same functions work on NumPy arrays and numbers, where they compute at once: `apply` looks at
+what it is given. That is why one `step` method of a neuron is both its reference and its graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..errors import CompileError, user_line
+from ..graph import Builder, Op, Type
+
+
+class Value:
+    """One value of the graph under construction."""
+
+    __slots__ = ("builder", "node")
+    __array_priority__ = 1000  # so that array * value asks the value
+
+    def __init__(self, builder: Builder, node: str) -> None:
+        self.builder, self.node = builder, node
+
+    @property
+    def type(self) -> Type:
+        return self.builder.nodes[self.node].type
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Feature shape (without time and batch)."""
+        return self.type.features
+
+    def __repr__(self) -> str:
+        return f"Value(%{self.node} : {self.type})"
+
+    def __bool__(self) -> bool:
+        raise CompileError(
+            f"%{self.node}: the truth of a value is not known while the network is built; "
+            f"use snncc.where(condition, a, b) instead of if ({user_line()})"
+        )
+
+    def __iter__(self) -> Iterator[Value]:
+        raise CompileError(f"%{self.node} is one value, it cannot be unpacked ({user_line()})")
+
+
+def apply(op: Op, *operands: Any, name: str = "") -> Any:
+    """The operator on values (a new node) or, if there is none among the operands, on arrays."""
+    builder = next((o.builder for o in operands if isinstance(o, Value)), None)
+    if builder is None:
+        return op.evaluate(*operands)
+    return Value(builder, builder.add(op, [operand(builder, o) for o in operands], name))
+
+
+def operand(builder: Builder, value: Any) -> str:
+    """The node of an operand; numbers become constants."""
+    from .leaf import Constant
+
+    if isinstance(value, Value):
+        if value.builder is not builder:
+            raise CompileError(f"%{value.node} belongs to another network ({user_line()})")
+        return value.node
+    if isinstance(value, (bool, int, float)) or getattr(value, "ndim", None) == 0:
+        number = float(value)
+        name = f"const {number!r}"
+        if name not in builder.nodes:
+            builder.add(Constant(number), name=name)
+        return name
+    raise CompileError(f"expected a value of the network or a number, got {type(value).__name__} ({user_line()})")

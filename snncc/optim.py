@@ -1,0 +1,92 @@
+"""Optimisers as equations: elementwise updates of a parameter from its gradient.
+
+`update` is traced once and becomes one generated function that runs over every parameter in place.
+Moments start at zero; `powers` names hyperparameters whose powers (beta ** step) the update needs.
+The formulas are those of torch.optim.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from .errors import CompileError, user_line
+from .ops import sqrt
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Base. learning_rate is only the default: each update may be given another."""
+
+    learning_rate: float
+    moments: ClassVar[tuple[str, ...]] = ()
+    powers: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not isinstance(value, (bool, tuple)) and not value >= 0:
+                raise CompileError(f"{type(self).__name__}: {name} must not be negative, got {value!r} ({user_line()})")
+
+    def update(self, parameter: Any, gradient: Any, moments: dict[str, Any], lr: Any, powers: dict[str, Any]) -> Any:
+        """(new parameter, new moments)."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum and L2 weight decay."""
+
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    moments = ("momentum_buffer",)
+
+    def update(self, parameter: Any, gradient: Any, moments: dict[str, Any], lr: Any, powers: dict[str, Any]) -> Any:
+        if self.weight_decay:
+            gradient = gradient + self.weight_decay * parameter
+        velocity = self.momentum * moments["momentum_buffer"] + gradient
+        return parameter - lr * velocity, {"momentum_buffer": velocity}
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """Adam; weight_decay is L2, added to the gradient."""
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    moments = ("exp_avg", "exp_avg_sq")
+    powers = ("beta1", "beta2")
+
+    @property
+    def beta1(self) -> float:
+        return self.betas[0]
+
+    @property
+    def beta2(self) -> float:
+        return self.betas[1]
+
+    def update(self, parameter: Any, gradient: Any, moments: dict[str, Any], lr: Any, powers: dict[str, Any]) -> Any:
+        if self.weight_decay:
+            gradient = gradient + self.weight_decay * parameter
+        return self._moment_step(parameter, gradient, moments, lr, powers)
+
+    def _moment_step(
+        self, parameter: Any, gradient: Any, moments: dict[str, Any], lr: Any, powers: dict[str, Any]
+    ) -> Any:
+        mean = self.beta1 * moments["exp_avg"] + (1.0 - self.beta1) * gradient
+        square = self.beta2 * moments["exp_avg_sq"] + (1.0 - self.beta2) * (gradient * gradient)
+        step_size = lr / (1.0 - powers["beta1"])
+        root = sqrt(1.0 - powers["beta2"])
+        denominator = sqrt(square) / root + self.eps
+        return parameter - step_size * (mean / denominator), {"exp_avg": mean, "exp_avg_sq": square}
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay."""
+
+    weight_decay: float = 0.01
+
+    def update(self, parameter: Any, gradient: Any, moments: dict[str, Any], lr: Any, powers: dict[str, Any]) -> Any:
+        decayed = parameter * (1.0 - lr * self.weight_decay) if self.weight_decay else parameter
+        return self._moment_step(decayed, gradient, moments, lr, powers)

@@ -1,0 +1,83 @@
+"""choose_kernels: how each product is computed.
+
+before:  %fc2 = linear(%spk, %w, %b)
+after:   %spk.events = events(%spk)
+         %fc2 = linear<events>(%spk.events, %w, %b)
+
+Spikes are 0 or 1: the rows of the weights of those that fired are added ("events"). Inputs may be
+sparse: their nonzeros are counted while they are listed, and the density decides at run time
+("counted"). Everything else, cotangents above all, takes the dense product ("dense"). A weight
+gradient reads the list of its operand in any case. All kernels add in the same order, so the choice
+never changes a bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..errors import CompileError
+from ..graph import Graph, Node
+from ..ops.linear import Events, Linear
+from .base import Pass
+
+CHOICES = ("auto", "dense", "events")
+
+
+@dataclass(frozen=True)
+class ChooseKernels(Pass):
+    """products: "auto", or one kernel for every forward product: "dense" or "events" (for tests)."""
+
+    products: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.products not in CHOICES:
+            raise CompileError(f"products must be one of {', '.join(CHOICES)}, got {self.products!r}")
+
+    def run(self, graph: Graph) -> Graph:
+        nodes: dict[str, Node] = {}
+        for node in graph:
+            kernel = self._kernel(graph, node)
+            source = node.inputs[-1] if node.op.name == "weight_gradient" else (node.inputs or ("",))[0]
+            if kernel in ("events", "counted") or node.op.name == "weight_gradient":
+                listed = _list(nodes, graph[source])
+                if node.op.name == "weight_gradient":
+                    node = replace(node, inputs=(node.inputs[0], listed))
+                elif kernel == "events":
+                    node = replace(node, inputs=(listed, *node.inputs[1:]))
+                else:
+                    node = replace(node, inputs=(*node.inputs, listed))
+            if kernel:
+                node = replace(node, op=Linear(kernel))
+            nodes[node.name] = node
+        return Graph(nodes, graph.outputs)
+
+    def _kernel(self, graph: Graph, node: Node) -> str:
+        if node.op.name != "linear":
+            return ""
+        if node.half == "backward":
+            return "dense"
+        if self.products != "auto":
+            return self.products
+        spikes = is_spike(graph, node.inputs[0])
+        return "events" if spikes else "counted" if origin(graph, node.inputs[0]).op.name == "input" else "dense"
+
+
+def origin(graph: Graph, name: str) -> Node:
+    """The node behind reshapes, contexts and lists: what a value really is."""
+    node = graph[name]
+    while node.op.name in ("reshape", "context", "events"):
+        node = graph[node.inputs[0]]
+    return node
+
+
+def is_spike(graph: Graph, name: str) -> bool:
+    """Whether a value is 0 or 1 by construction."""
+    return origin(graph, name).op.name == "spike"
+
+
+def _list(nodes: dict[str, Node], source: Node) -> str:
+    """The event list of a value, made once for all its readers."""
+    name = f"{source.name}.events"
+    if name not in nodes:
+        nodes[name] = Node(name, Events(), (source.name,), source.type, source.half, source.where, source.stage)
+    return name

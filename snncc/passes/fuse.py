@@ -1,0 +1,164 @@
+"""fuse: put elementwise neighbours into one kernel, a sweep over samples, neurons and steps.
+
+before:  %u = sub(%mem, 1.0)           %spk = spike(%u)
+after:   %u = sub(%mem, 1.0)  @ parallel, in lif1      %spk = spike(%u)  @ parallel, in lif1
+
+A sweep can hold a whole loop over time, if everything on the loop is elementwise. Nodes belong
+together when they are connected, have the same number of features, and no other kernel has to run
+between them: every node gets a level, one more than what it reads from another kernel. Nodes are then
+moved to the level of their readers, so that what is cheap to compute is computed where it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from ..graph import Graph, Node
+from ..ops.elementwise import ELEMENTWISE
+from ..ops.time import REDUCTIONS, Carry, Memorize, Shift
+from .base import Pass
+
+
+@dataclass(frozen=True)
+class Fuse(Pass):
+    def run(self, graph: Graph) -> Graph:
+        work = _Levels(graph)
+        kernels = _name(graph, work.groups())
+        return graph.map(lambda n: replace(n, kernel=kernels.get(n.name, "")))
+
+
+INLINE = ("number", "scalar")  # dtypes of what is written out where it is used
+
+
+def sweepable(node: Node) -> bool:
+    """Whether a node can be part of a sweep."""
+    fits = isinstance(node.op, (*ELEMENTWISE, Shift)) or node.op.name in (*REDUCTIONS, "sum_batch")
+    return fits and node.type.dtype not in INLINE
+
+
+Key = tuple[str, str, int, int]
+
+
+class _Levels:
+    """Levels of all nodes; kernels are the connected parts of a level with one key."""
+
+    def __init__(self, graph: Graph) -> None:
+        import networkx
+
+        self.graph = graph
+        self.level: dict[str, int] = {}
+        self.stepped: dict[str, int] = {}  # nodes of loops that hold products: their loop
+        self.unit: dict[str, frozenset[str]] = {}
+        condensed = networkx.condensation(graph.network)
+        position = {name: i for i, name in enumerate(graph.order)}
+        for index in networkx.topological_sort(condensed):
+            members = sorted(condensed.nodes[index]["members"], key=position.__getitem__)
+            self._component(members)
+        self._sink()
+
+    def _component(self, members: list[str]) -> None:
+        nodes = [self.graph[m] for m in members]
+        loop = len(nodes) > 1
+        if loop and not all(map(sweepable, nodes)):
+            self.stepped |= {n.name: n.stage.loop if n.stage else 0 for n in nodes}
+            start = max((self._after(n, i) for n in nodes for i in n.inputs if i not in members), default=0)
+            for node in nodes:  # in the order of a step; what a delay is fed comes later
+                inside = [i for i in _this_step(node) if i in members]
+                self.level[node.name] = max([start, *(self._after(node, i) for i in inside)])
+            return
+        start = max((self._after(n, i) for n in nodes for i in n.inputs if i not in members), default=0)
+        unit = frozenset(members)
+        for node in nodes:
+            self.level[node.name] = start
+            self.unit[node.name] = unit
+
+    def key(self, node: Node) -> Key:
+        """What the nodes of one kernel have in common: half, place, loop, number of features."""
+        kind = node.stage.kind if node.stage else ""
+        place = kind if kind in ("once", "finish") else "tile"
+        return node.half, place, self.stepped.get(node.name, 0), node.type.size
+
+    def _after(self, node: Node, source: str) -> int:
+        """The earliest level at which `node` can read `source`."""
+        other = self.graph[source]
+        return self.level.get(source, 0) + (not self._joins(node, other))
+
+    def _joins(self, node: Node, other: Node) -> bool:
+        """Whether `node` may read `other` within one kernel."""
+        if other.type.dtype in INLINE or other.op.name == "parameter":
+            return True
+        if not sweepable(node) or not sweepable(other) or self.key(node) != self.key(other):
+            return False
+        if other.op.name == "sum_batch":
+            return False  # known only when all tiles are done
+        return not (other.op.name in REDUCTIONS and node.type.time)
+
+    def _sink(self) -> None:
+        """Move single nodes down to their readers' level, where all readers are of their kind."""
+        readers = self.graph.readers()
+        leaves = {o.value for o in self.graph.outputs}
+        for name in reversed(self.graph.order):
+            node, after = self.graph[name], readers[name]
+            if not after or not sweepable(node) or name in self.stepped or isinstance(node.op, (Memorize, Carry)):
+                continue
+            if name in leaves or len(self.unit[name]) > 1 or not all(self._joins(r, node) for r in after):
+                continue
+            self.level[name] = max(self.level[name], min(self.level[r.name] for r in after))
+
+    def groups(self) -> list[list[str]]:
+        """The kernels, as lists of nodes."""
+        import networkx
+
+        links = networkx.Graph()
+        links.add_nodes_from(n.name for n in self.graph if sweepable(n))
+        for node in self.graph:
+            for source in node.inputs if sweepable(node) else ():
+                other = self.graph[source]
+                same = source in self.level and self.level[source] == self.level[node.name]
+                if same and sweepable(other) and self._joins(node, other):
+                    links.add_edge(node.name, source)
+        for unit in self.unit.values():
+            links.add_edges_from((a, b) for a, b in zip(sorted(unit), sorted(unit)[1:], strict=False))
+        position = {name: i for i, name in enumerate(self.graph.nodes)}
+        groups = [sorted(g, key=position.__getitem__) for g in networkx.connected_components(links)]
+        return sorted(groups, key=lambda g: position[g[0]])
+
+
+def _this_step(node: Node) -> Iterable[str]:
+    return node.inputs[1:] if isinstance(node.op, (Memorize, Carry)) else node.inputs
+
+
+def _name(graph: Graph, groups: list[list[str]]) -> dict[str, str]:
+    """Kernels are called after the layer of most of their nodes, `.backward` if that is their half."""
+    taken: set[str] = set()
+    kernels: dict[str, str] = {}
+    for group in groups:
+        name, count = _label(graph, group), 1
+        while name in taken:
+            count += 1
+            name = f"{_label(graph, group)}.{count}"
+        taken.add(name)
+        kernels |= dict.fromkeys(group, name)
+    return kernels
+
+
+def _label(graph: Graph, group: list[str]) -> str:
+    layers = {_scope(n.name) for n in graph if n.half == "forward"} - {""}
+    scopes = [_layer(name, layers) for name in group]
+    best = max(dict.fromkeys(scopes), key=lambda s: (bool(s), scopes.count(s)))
+    label = best or "network"
+    return f"{label}.backward" if graph[group[0]].half == "backward" else label
+
+
+def _scope(name: str) -> str:
+    """All but the last part: `lif1` of `lif1.mem`."""
+    return name.removesuffix(".prev").rpartition(".")[0]
+
+
+def _layer(name: str, layers: set[str]) -> str:
+    """The layer that a value belongs to: `lif1` of `d_lif1.mem.prev.next`."""
+    scope = _scope(name.removeprefix("ctx_").removeprefix("d_"))
+    while scope and scope not in layers:
+        scope = scope.rpartition(".")[0]
+    return scope

@@ -1,0 +1,132 @@
+"""insert_context: keep exactly the forward values that the backward half needs.
+
+before:  %u = sub(%mem, 1.0)                    %d_u = mul(%d_spk, %u)           (backward)
+after:   %ctx_mem = context(%mem)               %u.again = sub(%ctx_mem, 1.0)
+                                                %d_u = mul(%d_spk, %u.again)
+
+What a product reads backward is kept as it is. For what elementwise operators read, a minimum cut of
+the forward graph finds the cheapest set of values from which all of it can be computed again without
+running a loop or a product a second time; values are priced by their bytes a step. A delayed value
+is read from the kept sequence, one row earlier.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ..graph import Graph, Node, Stage
+from ..ops.elementwise import ELEMENTWISE
+from ..ops.linear import Context
+from ..ops.time import Memorize, Previous
+from .base import Pass
+
+if TYPE_CHECKING:
+    import networkx
+
+ONCE_A_TILE = 16  # a value without a time axis costs this much less than one with
+
+
+@dataclass(frozen=True)
+class InsertContext(Pass):
+    def run(self, graph: Graph) -> Graph:
+        work = _Context(graph)
+        return work.rebuild(work.kept())
+
+
+class _Context:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.backward = [n for n in graph if n.half == "backward"]
+        self.loop_values = {n.inputs[0] for n in graph if isinstance(n.op, Memorize)}
+        self.nodes: dict[str, Node] = {}
+
+    def crosses(self, name: str) -> bool:
+        """Whether a value is made forward, for each tile anew."""
+        node = self.graph[name]
+        return node.half == "forward" and (node.type.time or node.type.batch)
+
+    def kept(self) -> list[str]:
+        """Values to keep, in order of definition."""
+        needed: dict[str, None] = {}
+        kept: set[str] = set()
+        for node in self.backward:
+            for source in filter(self.crosses, node.inputs):
+                if isinstance(node.op, ELEMENTWISE):
+                    needed[source] = None
+                else:
+                    kept.add(source)
+        kept |= self._cut(list(needed), kept)
+        return [name for name in self.graph.nodes if name in kept]
+
+    def _cut(self, needed: list[str], kept: set[str]) -> set[str]:
+        import networkx
+
+        network = networkx.DiGraph()
+        network.add_nodes_from(["source", "sink"])
+        work, position = list(needed), {name: i for i, name in enumerate(self.graph.nodes)}
+        while work:
+            name = work.pop()
+            if (name, "in") in network:
+                continue
+            price = 0 if name in kept else self._price(self.graph[name])
+            # Of equal cuts the earlier one, where the user's own values are.
+            network.add_edge((name, "in"), (name, "out"), capacity=price * 2**20 + position[name])
+            inputs = self._ingredients(self.graph[name])
+            if inputs is None:
+                network.add_edge("source", (name, "in"))
+            for source in inputs or ():
+                network.add_edge((source, "out"), (name, "in"))
+                work.append(source)
+        for name in needed:
+            network.add_edge((name, "out"), "sink")
+        return _cut_nodes(network)
+
+    def _price(self, node: Node) -> int:
+        return node.type.size * 4 * (ONCE_A_TILE if node.type.time else 1)
+
+    def _ingredients(self, node: Node) -> list[str] | None:
+        """What a value can be computed from again; None if it cannot."""
+        if node.name in self.loop_values or not isinstance(node.op, (*ELEMENTWISE, Memorize)):
+            return None
+        return list(filter(self.crosses, node.inputs))
+
+    def rebuild(self, kept: list[str]) -> Graph:
+        """The graph with contexts, and with what is computed again."""
+        self.contexts = {name: f"ctx_{name}" for name in kept}
+        self.again: dict[str, str] = {}
+        for node in self.graph:
+            if node.half == "backward":
+                inputs = tuple(self._read(i) if self.crosses(i) else i for i in node.inputs)
+                node = replace(node, inputs=inputs)
+            self.nodes[node.name] = node
+            if node.name in self.contexts:
+                name = self.contexts[node.name]
+                self.nodes[name] = replace(node, name=name, op=Context(), inputs=(node.name,), stage=_stage(node))
+        return Graph(self.nodes, self.graph.outputs)
+
+    def _read(self, name: str) -> str:
+        """The backward half's copy of a forward value."""
+        if name in self.contexts:
+            return self.contexts[name]
+        if name not in self.again:
+            node = self.graph[name]
+            op = Previous(node.type.features) if isinstance(node.op, Memorize) else node.op
+            inputs = tuple(self._read(i) if self.crosses(i) else i for i in node.inputs)
+            self.again[name] = again = f"{name}.again"
+            self.nodes[again] = replace(node, name=again, op=op, inputs=inputs, half="backward", stage=_stage(node))
+        return self.again[name]
+
+
+def _stage(node: Node) -> Stage:
+    """Outside of the loops."""
+    return Stage("parallel" if node.type.time else "tile")
+
+
+def _cut_nodes(network: networkx.DiGraph) -> set[str]:
+    import networkx
+
+    if network.in_degree("sink") == 0:
+        return set()
+    _, (before, after) = networkx.minimum_cut(network, "source", "sink")
+    return {name for name, side in (n for n in before if n != "source") if side == "in" and (name, "out") in after}

@@ -1,0 +1,50 @@
+"""The passes in their order: all of the compiler's middle on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..graph import Graph
+from .base import Pass
+from .choose_kernels import ChooseKernels
+from .differentiate import Differentiate
+from .fuse import Fuse
+from .infer_types import InferTypes
+from .insert_context import InsertContext
+from .insert_memorize import InsertMemorize
+from .simplify import Simplify
+from .unroll_time import UnrollTime
+
+
+@dataclass(frozen=True)
+class Options:
+    """Choices of a compilation that the passes look at.
+
+    dtype: "f32" or "f64". unroll: steps a turn of a time loop, 0 for all. products: see ChooseKernels.
+    """
+
+    dtype: str = "f32"
+    unroll: int = 1
+    products: str = "auto"
+
+
+def pipeline(options: Options, gradient: str = "", inputs: bool = False) -> tuple[Pass, ...]:
+    """The passes for one entry point; gradient: "loss", "outputs" or "" for none."""
+    return (
+        InferTypes(options.dtype),
+        *((Differentiate(gradient, inputs),) if gradient else ()),  # needs types: what sums over time
+        Simplify(),  # after differentiate, which writes plainly and relies on it
+        UnrollTime(options.unroll),
+        InsertMemorize(),
+        ChooseKernels(options.products),  # before contexts: it says what the backward half reads
+        InsertContext(),  # after the loops are known: what is on one cannot be computed again
+        Fuse(),  # last: contexts are stores that a kernel must make
+    )
+
+
+def run(graph: Graph, passes: tuple[Pass, ...]) -> Iterator[tuple[Pass, Graph]]:
+    """Each pass with the graph after it, verified."""
+    for step in passes:
+        graph = step.run(graph).verify()
+        yield step, graph

@@ -1,0 +1,257 @@
+"""From the nodes of one kernel to a sweep: sections, local arrays, loads and stores.
+
+A sweep has three sections for a block of neurons of one sample: `before` the loop over time, the
+`body` of a step, and `after` the loop, where sums over time are known. A value that crosses from one
+section to another, or from a step to the next, lives in a local array with an element a neuron.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from .expr import Apply, Const, Expr, Ref
+from .graph import Node
+from .names import RESERVED, Names
+from .ops.time import REDUCTIONS
+from .program import Array, Buffer, Pointer, Statement, Sweep
+
+if TYPE_CHECKING:
+    from .lower import _Lower
+
+SHIFTS = ("memorize", "carry")
+
+
+class SweepBuilder:
+    """Builds one sweep; `build` is the way in."""
+
+    def __init__(self, work: _Lower, nodes: list[Node]) -> None:
+        self.work, self.nodes = work, nodes
+        self.graph = work.graph
+        self.inside = {n.name: n for n in nodes}
+        self.time = any(n.type.time or n.op.name in REDUCTIONS for n in nodes)
+        self.stepped = nodes[0].name in work.stepped
+        self.pointers: dict[str, Pointer] = {}
+        self.scalars: dict[str, Statement] = {}
+        self.arrays: list[Array] = []
+        self.sections: dict[str, list[Statement]] = {"before": [], "body": [], "after": []}
+        self.names = Names(RESERVED)
+        self.section = {n.name: self._section(n) for n in nodes}
+        self.expressions: dict[str, Expr] = {}  # what stands for a value where it is read
+        self.carriers: dict[str, str] = {}  # memorize or carry: the array in which it lives
+        self.uses = self._count_uses()
+
+    def _section(self, node: Node) -> str:
+        """Where a node is computed."""
+        if not self.time or (not node.type.time and not self._after_loop(node.name)):
+            return "before"
+        return "body" if node.type.time or node.op.name in REDUCTIONS else "after"
+
+    def _after_loop(self, name: str) -> bool:
+        node = self.inside.get(name)
+        if node is None or node.type.time:
+            return False
+        return node.op.name in REDUCTIONS or any(self._after_loop(i) for i in node.inputs)
+
+    def _count_uses(self) -> dict[str, int]:
+        uses = dict.fromkeys(self.inside, 0)
+        for node in self.nodes:
+            for i in node.inputs:
+                if i in uses:
+                    uses[i] += 1
+        return uses
+
+    def build(self) -> Sweep:
+        updates: list[Statement] = []
+        for node in self.nodes:
+            self._statement(node)
+        for node in self.nodes:
+            if node.op.name in SHIFTS and not self.stepped:
+                updates.append(self._update(node))
+        self.sections["body"] += updates
+        sweeps = [n.stage.unroll for n in self.nodes if n.stage and n.stage.kind in ("scan", "reverse")]
+        first = self.nodes[0]
+        size = max(n.type.size for n in self.nodes)
+        return Sweep(
+            self.work.names.new(f"{self.work.name}.{first.kernel}"),
+            self._comment(first, size),
+            size,
+            self.time,
+            first.stage is None or first.stage.kind not in ("once", "finish"),
+            first.half == "backward",
+            sweeps[0] if sweeps and self.time else 1,
+            tuple(self.pointers.values()),
+            tuple(self.scalars.values()),
+            tuple(self.arrays),
+            *(tuple(self.sections[s]) for s in ("before", "body", "after")),
+        )
+
+    def _comment(self, first: Node, size: int) -> tuple[str, ...]:
+        layer = first.kernel.removesuffix(".backward") or "network"
+        half = ", backward" if first.half == "backward" else ""
+        where = f" ({first.where})" if first.where and first.half == "forward" else ""
+        features = "one number" if size == 1 else f"{size} neurons"
+        return (f"{layer}{half}: {features}{where}",)
+
+    # ---- statements
+
+    def _statement(self, node: Node) -> None:
+        name, op = node.name, node.op.name
+        if op == "sum_batch":
+            target = self._element(self.work.buffer(name), written=True)
+            self._emit(self.section[name], "add", target, self.value(node.inputs[0]))
+        elif op in REDUCTIONS:
+            self._reduction(node)
+        elif op in SHIFTS and self.stepped:
+            self._define(node, Ref(self._element(self.work.state(node))))
+        elif op in SHIFTS:
+            self._carried(node)
+        elif op == "previous":
+            self._define(node, Ref(self._element(self.work.buffer(node.inputs[0]), self.work.buffer(node.inputs[1]))))
+        else:
+            self._define(node, self._apply(node))
+
+    def _apply(self, node: Node) -> Expr:
+        operands = tuple(self.value(i) for i in node.inputs)
+        op: Any = node.op
+        if op.name in ("expand", "detach"):
+            return operands[0]
+        return Apply(op.name, operands, getattr(op, "strict", True))
+
+    def _reduction(self, node: Node) -> None:
+        """A sum over time is added up in a local array; first and last keep what came last."""
+        array = self._array(node, "zero" if node.op.name == "sum_time" else "")
+        kind = "add" if node.op.name == "sum_time" else "set"
+        self._emit("body", kind, f"{array}[i]", self.value(node.inputs[0]))
+        self.expressions[node.name] = Ref(f"{array}[i]")
+        self._store(node, Ref(f"{array}[i]"), "after")
+
+    def _carried(self, node: Node) -> None:
+        """A state in registers: its element at the start of a step is the value of the step before."""
+        start: str | Expr = "zero"
+        if node.op.name == "memorize":
+            start = Ref(self._element(self.work.buffer(node.inputs[1])))
+        array = self._array(node, start, name=node.op.buffer)  # type: ignore[attr-defined]
+        local = self.names.new(self._local(node))
+        self._emit("body", "let", local, Ref(f"{array}[i]"))
+        self.expressions[node.name] = Ref(local)
+        self._store(node, Ref(local), "body")
+
+    def _update(self, node: Node) -> Statement:
+        return Statement("set", f"{self.carriers[node.name]}[i]", self.value(node.inputs[0]))
+
+    def _define(self, node: Node, expr: Expr) -> None:
+        """A value: written out where it is read once, else a local; stored if somebody outside reads it."""
+        section, layouts = self.section[node.name], self.work.wanted(node)
+        crosses = section == "before" and self._read_in_other_section(node)
+        if not layouts and not crosses and self.uses[node.name] <= 1 and self._nameless(node):
+            self.expressions[node.name] = expr
+            return
+        if crosses:
+            array = self._array(node, "")
+            self._emit(section, "set", f"{array}[i]", expr)
+            reference = Ref(f"{array}[i]")
+        elif self.uses[node.name] == 0 and layouts == ["real"]:
+            reference = None
+        else:
+            local = self.names.new(self._local(node))
+            self._emit(section, "let", local, expr)
+            reference = Ref(local)
+        if reference is not None:
+            self.expressions[node.name] = reference
+        self._store(node, reference or expr, section)
+
+    def _read_in_other_section(self, node: Node) -> bool:
+        readers = [r for r in self.nodes if node.name in r.inputs]
+        return self.time and any(self.section[r.name] != "before" or r.op.name in REDUCTIONS for r in readers)
+
+    def _store(self, node: Node, expr: Expr, section: str) -> None:
+        for layout in self.work.wanted(node):
+            buffer = self.work.buffer(node.name, layout)
+            if layout == "bits":
+                array = self._array(node, "", step=True)
+                self._emit(section, "set", f"{array}[i]", expr)
+                self._emit(section, "pack", self._pointer(buffer, written=True).name, Ref(array))
+            else:
+                self._emit(section, "set", self._element(buffer, written=True), expr)
+
+    def _emit(self, section: str, kind: str, target: str, value: Expr) -> None:
+        self.sections[section].append(Statement(kind, target, value))
+
+    # ---- names
+
+    def _local(self, node: Node) -> str:
+        """The name of a value without its layer: it is said by the function's name."""
+        layer = node.kernel.removesuffix(".backward") + "."
+        name = node.name
+        prefix = next((p for p in ("d_", "ctx_", "") if name.startswith(p)), "")
+        rest = name.removeprefix(prefix)
+        return prefix + (rest.removeprefix(layer) if rest.startswith(layer) else rest)
+
+    def _nameless(self, node: Node) -> bool:
+        """Whether a value is called after its operator and not by a user."""
+        last = re.sub(r"(\.\d+|\.again)+$", "", node.name).rpartition(".")[2]
+        return last == node.op.name or node.op.name in ("expand", "detach")
+
+    def _array(self, node: Node, start: str | Expr, name: str = "", step: bool = False) -> str:
+        suffix = "_sum" if node.op.name == "sum_time" else "_lanes" if step else ""
+        array = self.names.new(self._local_buffer(name, node) + "_state" if name else self._local(node) + suffix)
+        self.arrays.append(Array(array, start, step))
+        if node.op.name in SHIFTS:
+            self.carriers[node.name] = array
+        return array
+
+    def _local_buffer(self, name: str, node: Node) -> str:
+        layer = node.kernel.removesuffix(".backward") + "."
+        prefix = "d_" if name.startswith("d_") else ""
+        return prefix + name.removeprefix(prefix).removeprefix(layer)
+
+    # ---- operands
+
+    def value(self, name: str) -> Expr:
+        """What stands for a value: an expression, a local, an element of a buffer, a number."""
+        if name in self.expressions:
+            return self.expressions[name]
+        node = self.graph[name]
+        if node.op.name == "constant":
+            return Const(node.op.value)  # type: ignore[attr-defined]
+        if node.type.dtype == "scalar":
+            return self._scalar(node)
+        self.expressions[name] = Ref(self._element(self.work.buffer(name)))
+        return self.expressions[name]
+
+    def _scalar(self, node: Node) -> Expr:
+        """A number in double precision, computed once at the top of the kernel."""
+        if node.name not in self.scalars:
+            local = self.names.new(node.name)
+            self.scalars[node.name] = Statement("let", local, self._scalar_expression(node))
+        return Ref(self.scalars[node.name].target)
+
+    def _scalar_expression(self, node: Node) -> Expr:
+        op: Any = node.op
+        match op.name:
+            case "constant":
+                return Const(op.value)
+            case "steps":
+                return Ref("num_steps")
+            case "samples":
+                return Ref("num_samples")
+            case "scalar":
+                return Ref(op.label)
+        return Apply(op.name, tuple(self._scalar_expression(self.graph[i]) for i in node.inputs))
+
+    def _pointer(self, buffer: Buffer, initial: Buffer | None = None, written: bool = False) -> Pointer:
+        key = buffer.name + (" previous" if initial else "")
+        if key not in self.pointers:
+            name = self.names.new(f"{buffer.name}_prev" if initial else buffer.name)
+            self.pointers[key] = Pointer(buffer, name, written, initial)
+        elif written and not self.pointers[key].written:
+            self.pointers[key] = Pointer(buffer, self.pointers[key].name, True, initial)
+        return self.pointers[key]
+
+    def _element(self, buffer: Buffer, initial: Buffer | None = None, written: bool = False) -> str:
+        """C's text for the element at hand; a single number that is only read is a local of that name."""
+        pointer = self._pointer(buffer, initial, written)
+        if buffer.count > 1:
+            return f"{pointer.name}_at[i]"
+        return f"{pointer.name}_at[0]" if written or initial else f"{pointer.name}_at"

