@@ -1,3 +1,37 @@
-"""snncc: an ahead-of-time compiler for spiking neural networks."""
+"""snncc: an ahead-of-time compiler for spiking neural networks.
+
+nn: layers, neurons, surrogates. loss, optim: what trains them. compile: a network as C, built and loaded.
+load: a compiled model. The functions of `ops` are what neurons' equations are written in.
+"""
 
 __version__ = "0.1.0"
+
+from snncc_runtime import Model, ModelError, load
+
+from . import loss, nn, optim
+from .driver import compile
+from .errors import CompileError, InternalError
+from .nn import delay
+from .ops import (
+    absolute,
+    clamp,
+    detach,
+    exp,
+    greater,
+    greater_equal,
+    log,
+    maximum,
+    minimum,
+    sigmoid,
+    sign,
+    spike,
+    sqrt,
+    tanh,
+    where,
+)
+
+__all__ = [
+    "CompileError", "InternalError", "Model", "ModelError", "absolute", "clamp", "compile", "delay", "detach", "exp",
+    "greater", "greater_equal", "load", "log", "loss", "maximum", "minimum", "nn", "optim", "sigmoid", "sign", "spike",
+    "sqrt", "tanh", "where",
+]  # fmt: skip

@@ -254,7 +254,7 @@ def _ask_version(command: tuple[str, ...]) -> Compiler | str:
 
 def _accepts(compiler: Compiler, flags: tuple[str, ...], folder: Path) -> bool:
     """Whether a program builds with the flags: linking shows whether the OpenMP library is there."""
-    command = (*compiler.command, "-Werror", *flags, "probe.c", "-o", "probe")
+    command = (*compiler.command, "-O3", "-Werror", *flags, "probe.c", "-o", "probe")
     return _run(command, folder).returncode == 0
 
 

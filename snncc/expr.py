@@ -74,7 +74,7 @@ def _show(expr: Expr, dialect: Dialect) -> tuple[str, int]:
             return text, ATOM
         case Apply("spike", (argument,), strict):
             return _show(_spike(argument, strict), dialect)
-        case Apply("where", (Apply("greater" | "greater_equal"), _, _)):
+        case Apply("where", (Apply("greater" | "greater_equal" | "differs"), _, _)):
             return _apply(expr, dialect)
         case Apply("where", (condition, a, b)):
             return _show(Apply("where", (Apply("differs", (condition, Const(0.0))), a, b)), dialect)

@@ -346,7 +346,7 @@ def name_loop(work: _Lower, node: Node) -> int:
 
 def user_field(role: str, name: str) -> str:
     """The member of the io struct for an array of the caller."""
-    prefix = {"state_out": "", "cotangent": "d_", "d_input": "d_", "d_state": "d_", "sum": "sum_"}.get(role, "")
+    prefix = {"cotangent": "d_", "d_input": "grad_", "d_state": "grad_", "sum": "sum_"}.get(role, "")
     suffix = {"state_out": "_next"}.get(role, "")
     return identifier(f"{prefix}{name}{suffix}")
 

@@ -39,3 +39,8 @@ class Names:
             candidate = f"{base}_{count}"
         self.taken.add(candidate)
         return candidate
+
+
+def plain_text(text: str) -> str:
+    """Text of a user for a C comment or string: letters, digits and a few harmless signs."""
+    return re.sub(r"[^0-9A-Za-z_.,:()\[\] +-]", "_", text)[:120]

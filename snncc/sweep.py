@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .expr import Apply, Const, Expr, Ref
 from .graph import Node
-from .names import RESERVED, Names
+from .names import RESERVED, Names, plain_text
 from .ops.time import REDUCTIONS
 from .program import Array, Buffer, Pointer, Statement, Sweep
 
@@ -91,7 +91,7 @@ class SweepBuilder:
         half = ", backward" if first.half == "backward" else ""
         where = f" ({first.where})" if first.where and first.half == "forward" else ""
         features = "one number" if size == 1 else f"{size} neurons"
-        return (f"{layer}{half}: {features}{where}",)
+        return (plain_text(f"{layer}{half}: {features}{where}"),)
 
     # ---- statements
 

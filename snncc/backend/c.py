@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 
+from ..names import plain_text
 from ..program import Program, UserArray
 from .entries import EntryText
 from .example import example
@@ -30,7 +31,7 @@ class Sources:
 def emit(program: Program, version: str) -> Sources:
     """model.h, model.c, example.c and Makefile of a program."""
     prefix, real = program.name, "float" if program.real_bits == 32 else "double"
-    title = f"The network {program.name}" + (f" of {program.source}" if program.source else "")
+    title = plain_text(f"The network {program.name}" + (f" of {program.source}" if program.source else ""))
     declarations = render("c/declarations.h.j2", _declarations(program, prefix, real))
     digest = hashlib.sha256(declarations.encode()).hexdigest()
     header = HeaderRecord(title, version, prefix, f"{prefix.upper()}_MODEL_H", declarations)
@@ -115,7 +116,7 @@ def _module(program: Program, prefix: str, real: str, digest: str) -> ModuleReco
         rows, columns = t.shape if t.panels else (0, count)
         number = {"parameter": 0, "gradient": 1, "optimizer": 3 + moment}[role]
         label = name if role == "parameter" else f"{role} of {name}"
-        lines.append(f"{{{number}, {rows}, {columns}, {t.offset}}}, /* {_comment(label)} */")
+        lines.append(f"{{{number}, {rows}, {columns}, {t.offset}}}, /* {plain_text(label)} */")
     return ModuleRecord(
         prefix, real,
         sum(t.length for t in program.tensors if t.learnable), sum(t.length for t in program.tensors),
@@ -128,7 +129,7 @@ def _module(program: Program, prefix: str, real: str, digest: str) -> ModuleReco
 def _update_call(program: Program) -> str:
     if program.update is None:
         return ""
-    numbers = {name: f"model->powers[{k}]" for k, (name, _) in enumerate(program.powers)}
+    numbers = {f"{name}_power": f"model->powers[{k}]" for k, (name, _) in enumerate(program.powers)}
     numbers["learning_rate"] = "learning_rate"
     arrays = {"parameter": "model->parameters", "gradient": "model->sums"}
     for k, moment in enumerate(program.moments):
@@ -136,10 +137,3 @@ def _update_call(program: Program) -> str:
     pointers = [arrays[p.buffer.label] for p in program.update.pointers]
     arguments = ["begin", "end", *pointers, *(numbers[n] for n in update_numbers(program.update))]
     return f"{program.update.name}({', '.join(arguments)});"
-
-
-def _comment(text: str) -> str:
-    """Text of a user inside a C comment: only plain characters."""
-    return "".join(c if c.isalnum() and c.isascii() or c in " ._-" else "_" for c in text)
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..names import plain_text
 from ..program import Program, UserArray
 from .records import ExampleArray, ExampleRecord, ExampleTensor
 
@@ -14,7 +15,7 @@ def example(program: Program, title: str, version: str) -> ExampleRecord:
     names = [e.name for e in program.entries]
     arrays = [a for a in program.arrays if a.role != "loss"]
     tensors = [
-        ExampleTensor(_plain(t.name), k, _count(t.shape), "0.2" if t.panels else "1.0")
+        ExampleTensor(plain_text(t.name), k, _count(t.shape), "0.2" if t.panels else "1.0")
         for k, t in enumerate(program.tensors)
     ]
     trains, steps = "train" in names, min(program.num_steps, 10)
@@ -27,10 +28,6 @@ def example(program: Program, title: str, version: str) -> ExampleRecord:
         tuple(ExampleArray(a.field, "", _elements(a)) for a in arrays if a.role == "output"),
         trains, program.update is not None, "backward" in names, "1e-3",
     )  # fmt: skip
-
-
-def _plain(text: str) -> str:
-    return "".join(c if c.isalnum() and c.isascii() or c in "._-" else "_" for c in text)
 
 
 def _count(shape: tuple[int, ...]) -> int:

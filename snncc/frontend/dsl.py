@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import CompileError, located
-from ..graph import Builder, Graph, renamed
+from ..graph import Builder, Graph, Output, Type, renamed
 from ..loss import Loss
 from ..nn.module import Input, Module, Parameter, tracing
-from ..ops import Value, clamp
+from ..ops import Value, clamp, sum_time
 from ..ops import leaf as leaves
 from ..ops.reduce import expand
 from ..ops.time import Delay, Last
@@ -67,6 +67,17 @@ def add_loss(graph: Graph, loss: Loss) -> Graph:
     value = loss.equation(x, target)
     builder.scope = ""
     builder.output("loss", "loss", value.node)
+    return builder.graph()
+
+
+def add_sums(graph: Graph) -> Graph:
+    """The graph with its outputs summed over time instead of its outputs and states: what accuracy needs."""
+    builder = Builder(graph)
+    sums = [o for o in graph.outputs if o.role == "output" and graph[o.value].type.time]
+    builder.outputs = [o for o in graph.outputs if o.role == "loss"]
+    for output in sums:
+        total = sum_time(Value(builder, output.value))
+        builder.outputs.append(Output(output.name, "sum", total.node))
     return builder.graph()
 
 
@@ -195,7 +206,8 @@ class _Trace:
         for node, where in self.open_delays.items():
             raise located(f"{node.removesuffix('.prev')}: this delay is never fed; call its .feed(value)", where)
         for name, value in outputs.items():
-            self.builder.output(name, "output", value.node)
+            full = expand(value, Type(value.shape, False, True))
+            self.builder.output(name, "output", full.node)
         for label, node in self.states:
             following = Value(self.builder, self.builder.nodes[node].inputs[0])
             last = apply(Last(), following, name=f"{label}.last")

@@ -86,3 +86,14 @@ class Samples(Leaf):
 
     def infer(self, *types: Type) -> Type:
         return Type((), False, False, "scalar")
+
+
+@dataclass(frozen=True)
+class Scalar(Leaf):
+    """A double-precision number that the caller gives: the learning rate, a power of a decay."""
+
+    label: str
+    name = "scalar"
+
+    def infer(self, *types: Type) -> Type:
+        return Type((), False, False, "scalar")

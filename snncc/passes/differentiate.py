@@ -45,7 +45,10 @@ class Differentiate(Pass):
         work.seed(self.of)
         work.sweep()
         work.finish()
-        return renamed(work.builder.graph(), work.names)
+        graph = renamed(work.builder.graph(), work.names)
+        # Who gives cotangents has the outputs already.
+        asked = tuple(o for o in graph.outputs if o.role not in ("output", "state_out"))
+        return Graph(graph.nodes, asked)
 
     def _wanted(self, graph: Graph) -> dict[str, tuple[str, str]]:
         """Nodes whose gradients leave the graph: node to (role, name)."""

@@ -1,0 +1,277 @@
+"""compile(): the one function that sees every stage, from a network to a loaded model."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import snncc_runtime
+from snncc_runtime.safetensors import to_bytes
+
+from . import build
+from .backend.c import Sources, emit, tensor_roles
+from .errors import CompileError, user_line
+from .frontend.dsl import Network, add_loss, add_sums, trace
+from .graph import Graph
+from .loss import Loss
+from .lower import Layout, lower, user_field
+from .lower_update import lower_update
+from .names import identifier
+from .nn.module import Input, Module
+from .optim import Optimizer
+from .passes.base import Pass
+from .passes.pipeline import Options, pipeline, run
+from .plan_memory import plan_memory
+from .program import Program, Tensor, UserArray
+
+DTYPES = {"float32": ("f32", 4), "float64": ("f64", 8)}
+L2_BYTES = 1 << 20  # where the machine does not say
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to compile a network for; the arguments of `compile`."""
+
+    num_steps: int = 25
+    loss: Loss | None = None
+    optimizer: Optimizer | None = None
+    dtype: str = "float32"
+    name: str = "model"
+    unroll: str | int = "none"
+    products: str = "auto"
+
+    def __post_init__(self) -> None:
+        steps = self.num_steps
+        if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
+            raise CompileError(f"num_steps must be a positive integer, got {steps!r}")
+        if self.dtype not in DTYPES:
+            raise CompileError(f"dtype must be 'float32' or 'float64', got {self.dtype!r}")
+        if self.optimizer is not None and self.loss is None:
+            raise CompileError("an optimizer needs a loss: give loss= as well")
+        if self.loss is not None and not isinstance(self.loss, Loss):
+            raise CompileError(f"loss must be made by snncc.loss, got {self.loss!r}")
+        if self.optimizer is not None and not isinstance(self.optimizer, Optimizer):
+            raise CompileError(f"optimizer must be made by snncc.optim, got {self.optimizer!r}")
+
+    @property
+    def options(self) -> Options:
+        factor = {"none": 1, "full": int(self.num_steps)}.get(self.unroll, self.unroll)  # type: ignore[call-overload]
+        if isinstance(factor, bool) or not isinstance(factor, int) or factor < 1:
+            raise CompileError(f"unroll must be 'none', 'full' or a positive number of steps, got {self.unroll!r}")
+        return Options(DTYPES[self.dtype][0], factor, self.products)
+
+
+@dataclass(frozen=True)
+class Stages:
+    """An entry point before the passes: its graph, and what of it is differentiated."""
+
+    name: str
+    graph: Graph
+    gradient: str = ""
+
+    def passes(self, options: Options) -> tuple[Pass, ...]:
+        return pipeline(options, self.gradient, inputs=self.gradient == "outputs")
+
+    def run(self, options: Options) -> Iterator[tuple[Pass, Graph]]:
+        return run(self.graph, self.passes(options))
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A network as a program and as text, before it is built."""
+
+    target: Target
+    network: Network
+    program: Program
+    sources: Sources
+    tile: int
+
+
+def compile(
+    network: Module,
+    *,
+    num_steps: int = 25,
+    inputs: Mapping[str, Input] | None = None,
+    loss: Loss | None = None,
+    optimizer: Optimizer | None = None,
+    dtype: str = "float32",
+    name: str = "model",
+    seed: int = 0,
+    unroll: str | int = "none",
+    products: str = "auto",
+    out: str | os.PathLike[str] | None = None,
+) -> snncc_runtime.Model:
+    """Compile a network to C, build it, and load it.
+
+    num_steps: time steps of a call whose inputs do not say (it stays a run-time argument). inputs: by
+    name, if the network does not declare them. loss, optimizer: for training. dtype: "float32" or
+    "float64". name: prefix of the C functions. seed: of the initial weights. unroll: steps that one turn
+    of a time loop does: "none", "full" or a number; never changes a bit of a result. products: "auto",
+    "dense" or "events". out: a folder to write the model to. Raises CompileError, naming the user's line.
+    """
+    target = Target(num_steps, loss, optimizer, dtype, name, unroll, products)
+    compiled = generate(trace(network, inputs, seed), target, source=f"{type(network).__name__} {user_line()}")
+    if out is not None:
+        write(compiled, out)
+        return snncc_runtime.load(out)
+    with tempfile.TemporaryDirectory(prefix="snncc-") as folder:
+        write(compiled, Path(folder) / "model")
+        return snncc_runtime.load(Path(folder) / "model")
+
+
+def entry_stages(network: Network, target: Target) -> tuple[Stages, ...]:
+    """The entry points of a model, each with its own graph."""
+    graph = network.graph
+    stages = [Stages("forward", graph), Stages("backward", graph, "outputs")]
+    if target.loss is not None:
+        with_loss = add_loss(graph, target.loss)
+        only_loss = replace(with_loss, outputs=tuple(o for o in with_loss.outputs if o.role == "loss"))
+        stages += [Stages("evaluate", add_sums(with_loss)), Stages("train", only_loss, "loss")]
+    return tuple(stages)
+
+
+def generate(network: Network, target: Target, source: str = "") -> Compiled:
+    """The program and the C of a network."""
+    options, real_bytes = target.options, DTYPES[target.dtype][1]
+    entries, final = [], {}
+    for stages in entry_stages(network, target):
+        for _, graph in stages.run(options):
+            final[stages.name] = graph
+        entries.append(lower(final[stages.name], stages.name, real_bytes))
+    optimizer = target.optimizer
+    program = Program(
+        identifier(target.name), 8 * real_bytes, tuple(entries), _tensors(network, Layout(real_bytes)),
+        _user_arrays(final, target.dtype),
+        lower_update(optimizer) if optimizer else None,
+        optimizer.moments if optimizer else (),
+        tuple((name, getattr(optimizer, name)) for name in optimizer.powers) if optimizer else (),
+        int(target.num_steps), source,
+    )  # fmt: skip
+    program = plan_memory(program.verify())
+    return Compiled(target, network, program, emit(program, _version()), _tile(program, int(target.num_steps)))
+
+
+def write(compiled: Compiled, folder: str | os.PathLike[str]) -> None:
+    """Build the library and write the model folder."""
+    sources = {**compiled.sources.files, "snncc.h": _headers()}
+    built = build.build(sources, name=compiled.program.name, declarations=compiled.sources.declarations)
+    dtype = np.dtype(compiled.target.dtype)
+    weights = {name: np.array(a, dtype, order="C") for name, a in compiled.network.parameters.items()}
+    files = {**built.files, "weights.safetensors": to_bytes(weights)}
+    build.write_folder(folder, files, _manifest(compiled, built.record()))
+
+
+def _version() -> str:
+    from . import __version__
+
+    return __version__
+
+
+def _headers() -> str:
+    """The runtime headers as one file, so that a model folder needs nothing else."""
+    include = Path(snncc_runtime.get_include()) / "snncc"
+    names = [line.split('"')[1] for line in (include / "snncc.h").read_text().splitlines() if '#include "' in line]
+    parts = [(include / name).read_text() for name in names]
+    lines = [line for part in parts for line in part.splitlines() if not line.startswith('#include "')]
+    return "/* The runtime of snncc in one file. */\n" + "\n".join(lines) + "\n"
+
+
+def _tensors(network: Network, layout: Layout) -> tuple[Tensor, ...]:
+    """Parameters in memory: learnable ones first, so that the optimiser runs over one piece."""
+    ops: list[Any] = [n.op for n in network.graph if n.op.name == "parameter"]
+    tensors, offset = [], 0
+    for op in sorted(ops, key=lambda op: not op.learnable):
+        length = layout.parameter_length(op.features, op.panels)
+        tensors.append(Tensor(op.label, op.features, op.learnable, op.panels, offset, length))
+        offset += length
+    return tuple(tensors)
+
+
+def _user_arrays(graphs: Mapping[str, Graph], dtype: str) -> tuple[UserArray, ...]:
+    """The members of the io struct, each with the entry points that use it."""
+    found: dict[tuple[str, str], UserArray] = {}
+    for entry, graph in graphs.items():
+        for array in (*_given(graph, dtype), *_taken(graph, dtype)):
+            known = found.setdefault((array.role, array.name), array)
+            found[array.role, array.name] = replace(known, entries=(*known.entries, entry))
+    fields: dict[str, UserArray] = {}
+    for array in found.values():
+        other = fields.setdefault(array.field, array)
+        if other is not array:
+            raise CompileError(
+                f"{array.role} {array.name!r} and {other.role} {other.name!r} would both be called "
+                f"{array.field} in C: rename one"
+            )
+    return tuple(found.values())
+
+
+def _given(graph: Graph, dtype: str) -> Iterator[UserArray]:
+    for node in graph:
+        op: Any = node.op
+        if op.name == "input":
+            kind = "int64" if node.type.dtype == "i32" else dtype
+            field = user_field(op.role, op.label)
+            yield UserArray(op.label, field, op.role, node.type.features, node.type.time, True, kind)
+        elif op.name == "state":
+            yield UserArray(op.label, user_field("state", op.label), "state", node.type.features, False, True, dtype)
+
+
+def _taken(graph: Graph, dtype: str) -> Iterator[UserArray]:
+    for o in graph.outputs:
+        type = graph[o.value].type
+        if o.role == "loss":
+            yield UserArray("loss", "loss", "loss", (), False, False, "float64")
+        elif o.role != "gradient":
+            yield UserArray(o.name, user_field(o.role, o.name), o.role, type.features, type.time, True, dtype)
+
+
+def _tile(program: Program, steps: int) -> int:
+    """Samples of a tile: as many as leave the scratch of a worker about in its second-level cache."""
+    cache = L2_BYTES
+    try:
+        cache = os.sysconf("SC_LEVEL2_CACHE_SIZE") or L2_BYTES
+    except (ValueError, OSError, AttributeError):
+        pass
+    one = max(sum(r.size.at(steps, 1) for r in e.regions) for e in program.entries)
+    return max(1, min(32, 2 * cache // max(one, 1)))
+
+
+def _manifest(compiled: Compiled, build_record: dict[str, Any]) -> dict[str, Any]:
+    program, target = compiled.program, compiled.target
+    by_name = {t.name: t for t in program.tensors}
+    tensors = []
+    for index, (role, name, moment) in enumerate(tensor_roles(program)):
+        if role == "powers":
+            entry = {"name": "powers", "role": "optimizer", "shape": [len(program.powers)], "dtype": "float64"}
+        else:
+            label = f"{program.moments[moment]}.{name}" if role == "optimizer" else name
+            entry = {"name": label, "role": role, "shape": list(by_name[name].shape), "dtype": target.dtype}
+            entry |= {"learnable": by_name[name].learnable} if role == "parameter" else {}
+        tensors.append({**entry, "index": index})
+    optimizer = target.optimizer
+    return {
+        "schema": 1,
+        "snncc": _version(),
+        "name": target.name,
+        "prefix": program.name,
+        "target": "c",
+        "dtype": target.dtype,
+        "num_steps": int(target.num_steps),
+        "entries": [*(e.name for e in program.entries), "step", *(["update"] if program.update else [])],
+        "io": [
+            {"name": a.name, "field": a.field, "role": a.role, "shape": list(a.shape), "time": a.time,
+             "batch": a.batch, "dtype": a.dtype, "entries": [*a.entries, *(["step"] if "forward" in a.entries else [])]}
+            for a in program.arrays
+        ],
+        "tensors": tensors,
+        "optimizer": {"name": type(optimizer).__name__, **vars(optimizer)} if optimizer else None,
+        "loss": str(target.loss) if target.loss else None,
+        "memory": {"tile": compiled.tile},
+        "build": build_record,
+    }  # fmt: skip

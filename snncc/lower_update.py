@@ -1,0 +1,71 @@
+"""From an optimiser's equations to the sweep that updates every learnable parameter in place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .graph import Builder, Graph, Node, Stage, Type
+from .names import Names
+from .ops import Value
+from .ops.leaf import Parameter, Scalar
+from .optim import Optimizer
+from .passes.simplify import Simplify
+from .program import Buffer, Sweep
+from .sweep import SweepBuilder
+
+ELEMENTS = (2,)  # any number but one: the loop runs over all elements of all parameters
+
+
+def trace_update(optimizer: Optimizer) -> Graph:
+    """The graph of one update; its outputs are called after what they replace."""
+    builder = Builder()
+
+    def array(name: str) -> Value:
+        type = Type(ELEMENTS)
+        return Value(builder, builder.add(Parameter(name, ELEMENTS), name=name, type=type))
+
+    def number(name: str) -> Value:
+        return Value(builder, builder.add(Scalar(name), name=name))
+
+    moments = {name: array(name) for name in optimizer.moments}
+    powers = {name: number(f"{name}_power") for name in optimizer.powers}
+    following, changed = optimizer.update(
+        array("parameter"), array("gradient"), moments, number("learning_rate"), powers
+    )
+    builder.output("parameter", "gradient", following.node)
+    for name in optimizer.moments:
+        builder.output(name, "gradient", changed[name].node)
+    return Simplify().run(builder.graph())
+
+
+def lower_update(optimizer: Optimizer) -> Sweep:
+    """The sweep, a loop over all elements: its pointers' buffers are labelled parameter, gradient, and by moment."""
+    graph = trace_update(optimizer).map(_placed)
+    work = _Update(graph)
+    nodes = [graph[n] for n in graph.order if graph[n].kernel]
+    sweep = SweepBuilder(work, nodes).build()  # type: ignore[arg-type]
+    return replace(sweep, name="update_parameters", comment=(f"{type(optimizer).__name__}: all parameters, in place",))
+
+
+def _placed(node: Node) -> Node:
+    if node.op.name in ("parameter", "constant", "scalar") or node.type.dtype in ("scalar", "number"):
+        return replace(node, stage=Stage("once"))
+    return replace(node, stage=Stage("once"), kernel="update")
+
+
+class _Update:
+    """What a sweep asks of its lowering; here every result replaces what it was made from."""
+
+    name = "update"
+    stepped: dict[str, int] = {}  # noqa: RUF012 - never changed
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.names = graph, Names()
+        self.results = {o.value: o.name for o in graph.outputs}
+
+    def buffer(self, name: str, layout: str = "real") -> Buffer:
+        label = self.results.get(name, name)
+        return Buffer(label, "parameter", ELEMENTS, label=label)
+
+    def wanted(self, node: Node) -> list[str]:
+        return ["real"] if node.name in self.results else []
