@@ -73,7 +73,7 @@ class SweepBuilder:
         first = self.nodes[0]
         size = max(n.type.size for n in self.nodes)
         return Sweep(
-            self.work.names.new(f"{self.work.name}.{first.kernel}"),
+            self.work.names.new(first.kernel),
             self._comment(first, size),
             size,
             self.time,
@@ -88,10 +88,9 @@ class SweepBuilder:
 
     def _comment(self, first: Node, size: int) -> tuple[str, ...]:
         layer = first.kernel.removesuffix(".backward") or "network"
-        half = ", backward" if first.half == "backward" else ""
-        where = f" ({first.where})" if first.where and first.half == "forward" else ""
+        half = ", backward in time" if first.half == "backward" and self.time else ""
         features = "one number" if size == 1 else f"{size} neurons"
-        return (plain_text(f"{layer}{half}: {features}{where}"),)
+        return (plain_text(f"{layer}{half}: {features}"),)
 
     # ---- statements
 

@@ -10,6 +10,7 @@ from ..names import plain_text
 from ..program import Program, UserArray
 from .entries import EntryText
 from .example import example
+from .kernels import Kernels, fold_long_lines
 from .records import DeclarationsRecord, HeaderRecord, MakefileRecord, ModelRecord, ModuleRecord, Prototype
 from .render import render
 from .sweeps import update_numbers, update_text
@@ -35,13 +36,16 @@ def emit(program: Program, version: str) -> Sources:
     declarations = render("c/declarations.h.j2", _declarations(program, prefix, real))
     digest = hashlib.sha256(declarations.encode()).hexdigest()
     header = HeaderRecord(title, version, prefix, f"{prefix.upper()}_MODEL_H", declarations)
-    module = render("c/module.c.j2", _module(program, prefix, real, digest))
-    entries = [EntryText(program, e).text() for e in program.entries]
-    update = [f"/* ---- update ---- */\n\n{update_text(program.update, program.real_bits)}"] if program.update else []
-    model = ModelRecord(title, version, program.real_bits, "model.h", tuple(entries + update), module)
+    kernels = Kernels(program)
+    texts = [EntryText(program, e, kernels) for e in program.entries]
+    module = render("c/module.c.j2", _module(program, prefix, real, digest, texts))
+    entries = [text.text() for text in texts]
+    update = [update_text(program.update, program.real_bits)] if program.update else []
+    functions = ["/* ---- kernels ---- */\n", *kernels.texts(), *update]
+    model = ModelRecord(title, version, program.real_bits, "model.h", tuple(functions + entries), module)
     files = {
         "model.h": render("c/model.h.j2", header),
-        "model.c": render("c/model.c.j2", model),
+        "model.c": fold_long_lines(render("c/model.c.j2", model)),
         "example.c": render("c/example.c.j2", example(program, title, version)),
         "Makefile": render("c/Makefile.j2", MakefileRecord(f"lib{prefix}.so")),
     }
@@ -102,7 +106,7 @@ def tensor_roles(program: Program) -> list[tuple[str, str, int]]:
     return found
 
 
-def _module(program: Program, prefix: str, real: str, digest: str) -> ModuleRecord:
+def _module(program: Program, prefix: str, real: str, digest: str, texts: list[EntryText]) -> ModuleRecord:
     by_name = {t.name: t for t in program.tensors}
     lines = []
     for role, name, moment in tensor_roles(program):
@@ -120,7 +124,7 @@ def _module(program: Program, prefix: str, real: str, digest: str) -> ModuleReco
     return ModuleRecord(
         prefix, real,
         sum(t.length for t in program.tensors if t.learnable), sum(t.length for t in program.tensors),
-        len(program.moments), tuple(EntryText(program, e).memory() for e in program.entries), tuple(lines),
+        len(program.moments), tuple(text.memory() for text in texts), tuple(lines),
         _update_call(program), tuple(f"model->powers[{k}] *= {v!r};" for k, (_, v) in enumerate(program.powers)),
         ABI_VERSION, digest,
     )  # fmt: skip

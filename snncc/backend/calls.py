@@ -11,15 +11,19 @@ from ..program import Call
 
 @dataclass(frozen=True)
 class Place:
-    """Where a call stands: C text of its buffers, and how literals are written."""
+    """Where a call stands: C text of its buffers, how literals are written, a product's function."""
 
-    names: Callable[[Call], list[str]]
+    names: list[str]
     literal: Callable[[float], str]
     in_loop: bool = False
+    function: str = ""
 
     def rows(self, call: Call) -> str:
         """How many rows a kernel of whole rows runs over."""
         return "steps * rows" if call.time and not self.in_loop else "rows"
+
+
+PRODUCTS = ("product_dense", "product_events", "product", "weight_gradient")
 
 
 def _guarded(text: str) -> str:
@@ -28,7 +32,7 @@ def _guarded(text: str) -> str:
 
 def load(call: Call, place: Place) -> str:
     n, stride = call.numbers
-    (tile,) = place.names(call)
+    (tile,) = place.names
     steps = "steps" if call.time else "1"
     kind = "snncc_load_optional" if call.field.startswith("d_") else "snncc_load"
     return _guarded(f"{kind}({steps}, rows, batch, first, {n}, {stride}, io->{call.field}, {tile})")
@@ -36,7 +40,7 @@ def load(call: Call, place: Place) -> str:
 
 def load_state(call: Call, place: Place) -> str:
     n, stride = call.numbers
-    tile, default = place.names(call)
+    tile, default = place.names
     value = place.literal(call.value)
     return _guarded(
         f"snncc_load_state(rows, batch, first, {n}, {stride}, io->{call.field}, {default}, {value}, {tile})"
@@ -44,20 +48,20 @@ def load_state(call: Call, place: Place) -> str:
 
 
 def load_labels(call: Call, place: Place) -> str:
-    (tile,) = place.names(call)
+    (tile,) = place.names
     return _guarded(f"snncc_load_labels(rows, first, {call.numbers[0]}, io->{call.field}, {tile})")
 
 
 def store(call: Call, place: Place) -> str:
     n, stride = call.numbers
-    (tile,) = place.names(call)
+    (tile,) = place.names
     steps = "steps" if call.time else "1"
     user = f"io->{call.field}"
     return f"if ({user}) snncc_store({steps}, rows, batch, first, {n}, {stride}, {tile}, {user});"
 
 
 def store_loss(call: Call, place: Place) -> str:
-    (value,) = place.names(call)
+    (value,) = place.names
     return f"if (io->{call.field}) *io->{call.field} = (double){value}[0];"
 
 
@@ -66,56 +70,46 @@ def _rows_first(function: str) -> Callable[[Call, Place], str]:
 
     def text(call: Call, place: Place) -> str:
         sizes = [str(n) for n in call.numbers]
-        return f"{function}({', '.join([place.rows(call), *sizes, *place.names(call)])});"
+        return f"{function}({', '.join([place.rows(call), *sizes, *place.names])});"
 
     return text
 
 
-def product_events(call: Call, place: Place) -> str:
-    n_in, width = call.numbers
-    events, *rest = place.names(call)
-    return f"snncc_product_events({', '.join([events, place.rows(call), str(n_in), str(width), *rest])});"
-
-
 def product(call: Call, place: Place) -> str:
-    events, *rest = place.names(call)
-    sizes = [str(n) for n in call.numbers]
-    return f"snncc_product({', '.join([events, place.rows(call), *sizes, *rest])});"
-
-
-def weight_gradient(call: Call, place: Place) -> str:
-    n_in, stride = call.numbers
-    events, *rest = place.names(call)
-    return f"snncc_weight_gradient({', '.join([events, place.rows(call), str(n_in), str(stride), *rest])});"
+    """The operand comes first, as its event list where there is one; then the rows."""
+    first, *rest = place.names
+    listed = call.kind != "product_dense"
+    arguments = [first, place.rows(call), *rest] if listed else [place.rows(call), first, *rest]
+    return f"{place.function}({', '.join(arguments)});"
 
 
 def events_from_bits(call: Call, place: Place) -> str:
-    bits, events = place.names(call)
+    bits, events = place.names
     return f"snncc_events_from_bits({events}, {place.rows(call)}, {call.numbers[0]}, {bits});"
 
 
 def events_from_rows(call: Call, place: Place) -> str:
-    x, events = place.names(call)
+    x, events = place.names
     n, stride = call.numbers
     return f"snncc_events_from_rows({events}, {place.rows(call)}, {n}, {stride}, {x});"
 
 
 def transpose(call: Call, place: Place) -> str:
     n_out, n_in = call.numbers
-    return f"snncc_transpose_panels({n_out}, {n_in}, {', '.join(place.names(call))});"
+    return f"snncc_transpose_panels({n_out}, {n_in}, {', '.join(place.names)});"
 
 
 def sum_features_once(call: Call, place: Place) -> str:
-    return f"snncc_sum_features({', '.join(['1', *map(str, call.numbers), *place.names(call)])});"
+    return f"snncc_sum_features({', '.join(['1', *map(str, call.numbers), *place.names])});"
 
 
 def copy_rows(call: Call, place: Place) -> str:
-    source, target = place.names(call)
+    source, target = place.names
     return f"memcpy({target}, {source}, (size_t)rows * {call.numbers[0]} * sizeof *{target});"
 
 
 def zero_rows(call: Call, place: Place) -> str:
-    (target,) = place.names(call)
+    (target,) = place.names
     return f"memset({target}, 0, (size_t)rows * {call.numbers[0]} * sizeof *{target});"
 
 
@@ -125,10 +119,7 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "load_labels": load_labels,
     "store": store,
     "store_loss": store_loss,
-    "product_dense": _rows_first("snncc_product_dense"),
-    "product_events": product_events,
-    "product": product,
-    "weight_gradient": weight_gradient,
+    **dict.fromkeys(PRODUCTS, product),
     "events_from_bits": events_from_bits,
     "events_from_rows": events_from_rows,
     "transpose": transpose,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from ..expr import Dialect
 from ..lower import Layout
 from ..plan_memory import sum_reals
 from ..program import Buffer, Call, Entry, Item, Loop, Program, Size, Sweep, used
-from .calls import Place, call_text
+from .calls import PRODUCTS, Place, call_text
+from .kernels import Kernels
 from .records import EntryMemory, EntryRecord
 from .render import render
-from .sweeps import SweepText, dialect
+from .sweeps import dialect
 
 TYPES = {"bits": "uint64_t", "labels": "int32_t", "transposed": "void"}
 
@@ -17,27 +20,28 @@ TYPES = {"bits": "uint64_t", "labels": "int32_t", "transposed": "void"}
 class EntryText:
     """The C text of one entry point."""
 
-    def __init__(self, program: Program, entry: Entry) -> None:
-        self.program, self.entry = program, entry
+    def __init__(self, program: Program, entry: Entry, kernels: Kernels) -> None:
+        self.program, self.entry, self.kernels = program, entry, kernels
         self.real = "float" if program.real_bits == 32 else "double"
         self.layout = Layout(program.real_bits // 8)
         self.dialect: Dialect = dialect(program.real_bits)
-        self.sweeps = {s.name: SweepText(s, program.real_bits) for s in _sweeps(entry)}
         self.offsets = {t.name: t.offset for t in program.tensors}
         self.learnable = sum(t.length for t in program.tensors if t.learnable)
 
     def text(self) -> str:
-        kernels = "\n".join(s.text() for s in self.sweeps.values())
-        return f"/* ---- {self.entry.name} ---- */\n\n{kernels}\n{render('c/entry.c.j2', self.record())}"
+        return f"/* ---- {self.entry.name} ---- */\n\n{render('c/entry.c.j2', self.record())}"
 
     def record(self) -> EntryRecord:
         e = self.entry
         reals = sum_reals(e, self.layout.real_bytes) + (self.learnable if e.trains else 0)
-        tile = self._items(e.tile)
+        prepare, finish = self._once(e.prepare), self._once(e.finish)
+        declarations, tile = self._declarations(e.tile), self._items(e.tile)
         return EntryRecord(
             e.name, self.program.name, self.real, e.trains, e.required, str(reals) if reals else "",
-            tuple(self._declarations(e.tile)),
-            tuple(self._once(e.prepare)), tuple(tile), tuple(self._once(e.finish)),
+            tuple(declarations),
+            tuple(prepare), _unused(("steps", "batch"), prepare),
+            tuple(tile), _unused(("model", "sums", "status", "steps", "batch", "first"), [*declarations, *tile]),
+            tuple(finish), _unused(("sums", "io", "steps", "batch"), finish),
         )  # fmt: skip
 
     def memory(self) -> EntryMemory:
@@ -108,9 +112,11 @@ class EntryText:
     def _item(self, item: Item, in_loop: bool) -> list[str]:
         if isinstance(item, Sweep):
             names = {b.name: self._argument(b, in_loop) for b in item.buffers}
-            return [self.sweeps[item.name].call(names, "1" if in_loop else "steps", "rows")]
+            return [self.kernels.sweep(item, self.entry.name).call(names, "1" if in_loop else "steps", "rows")]
         if isinstance(item, Call):
-            place = Place(lambda c: [self._argument(b, in_loop) for b in c.buffers], self.dialect.literal, in_loop)
+            names = [self._argument(b, in_loop) for b in item.buffers]
+            function = self.kernels.product(item, self.entry.name) if item.kind in PRODUCTS else ""
+            place = Place(names, self.dialect.literal, in_loop, function)
             return [call_text(item, place)]
         return self._loop(item)
 
@@ -139,16 +145,11 @@ def _bytes(size: Size, seq: str, row: str) -> str:
     return " + ".join(terms)
 
 
+def _unused(names: tuple[str, ...], lines: list[str]) -> tuple[str, ...]:
+    """Parameters that the text does not mention."""
+    words = {w for line in lines for w in re.findall(r"\w+", line)}
+    return tuple(n for n in names if n not in words)
+
+
 def _unique(items: tuple[Item, ...]) -> list[Buffer]:
     return list(dict.fromkeys(b for item in items for b in used(item)))
-
-
-def _sweeps(entry: Entry) -> list[Sweep]:
-    found: list[Sweep] = []
-    work: list[Item] = [*entry.prepare, *entry.tile, *entry.finish]
-    for item in work:
-        if isinstance(item, Loop):
-            work.extend(item.items)
-        elif isinstance(item, Sweep):
-            found.append(item)
-    return found

@@ -12,32 +12,58 @@ from typing import Any
 @dataclass(frozen=True)
 class LoopText:
     head: str
-    calls: tuple[str, ...]
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What a sweep does in one step, for one block of neurons."""
+
+    real: str
+    rows: tuple[str, ...]
+    arrays: tuple[str, ...]
+    body: tuple[str, ...]
+    packs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BlockRecord:
+    """What a sweep does for one block of neurons of one sample."""
+
+    real: str
+    rows: tuple[str, ...]
+    arrays: tuple[str, ...]
+    start: tuple[str, ...]
+    before: tuple[str, ...]
+    packs: tuple[str, ...]
+    loops: tuple[LoopText, ...]
+    after: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class SweepRecord:
     name: str
     comment: str
-    real: str
-    step: bool
     batch: bool
-    parameters: str
-    block_parameters: str
+    step_function: bool
     step_parameters: str
+    step: tuple[str, ...]
+    block_function: bool
+    block_parameters: str
+    block: tuple[str, ...]
+    parameters: str
     scalars: tuple[str, ...]
-    block_calls: tuple[str, ...]
-    block_rows: tuple[str, ...]
-    step_rows: tuple[str, ...]
-    arrays: tuple[str, ...]
-    step_arrays: tuple[str, ...]
-    start: tuple[str, ...]
-    before: tuple[str, ...]
-    before_packs: tuple[str, ...]
     body: tuple[str, ...]
-    packs: tuple[str, ...]
-    after: tuple[str, ...]
-    loops: tuple[LoopText, ...]
+
+
+@dataclass(frozen=True)
+class ProductRecord:
+    """A product of the runtime headers for given sizes, so that it is compiled once for them."""
+
+    name: str
+    comment: str
+    parameters: str
+    call: str
 
 
 @dataclass(frozen=True)
@@ -59,8 +85,11 @@ class EntryRecord:
     sum_reals: str
     declarations: tuple[str, ...]
     prepare: tuple[str, ...]
+    prepare_unused: tuple[str, ...]
     tile: tuple[str, ...]
+    tile_unused: tuple[str, ...]
     finish: tuple[str, ...]
+    finish_unused: tuple[str, ...]
 
 
 @dataclass(frozen=True)

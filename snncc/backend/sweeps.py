@@ -9,10 +9,11 @@ from ..expr import Apply, Const, Dialect, Expr, Ref, show
 from ..lower import Layout
 from ..ops.elementwise import SCALARS
 from ..program import Buffer, Pointer, Statement, Sweep
-from .records import LoopText, SweepRecord, UpdateRecord
+from .records import BlockRecord, LoopText, StepRecord, SweepRecord, UpdateRecord
 from .render import render
 
 BLOCK = 64  # SNNCC_BLOCK of target.h
+NAME = "@kernel"  # stands for the function's name until sweeps of the same text are put together
 DIFFERS = {"differs": ("{0} != {1}", 9)}
 TYPES = {"real": "", "bits": "uint64_t", "labels": "int32_t", "panels": ""}
 
@@ -39,13 +40,15 @@ class Parameter:
 
 
 class SweepText:
-    """The C text of one sweep: a function for a step, one for a block of neurons, one for all.
+    """The C text of one sweep: a function over samples, blocks of neurons, steps.
 
-    Each takes only what its text mentions.
+    A block is a function of its own where there are several (whole blocks and a narrower last one), a
+    step where a turn of the loop does several. Each takes only what its text mentions. `kernel` is what
+    the function is called; sweeps with the same text share one.
     """
 
     def __init__(self, sweep: Sweep, real_bits: int) -> None:
-        self.sweep, self.real = sweep, "float" if real_bits == 32 else "double"
+        self.sweep, self.real, self.kernel = sweep, "float" if real_bits == 32 else "double", NAME
         self.dialect, self.double = dialect(real_bits), double_dialect()
         self.stride = Layout(real_bits // 8).stride(sweep.size)
         self.scalars = [
@@ -53,19 +56,22 @@ class SweepText:
         ]
         lasting = [a.name for a in sweep.arrays if not a.step]
         self.carried = [a for a in lasting if _uses(sweep.body, a)]
-        self.step_lines = [*self._rows(sweep.body, True), *self._lines(sweep.body), *self._packs(sweep.body)]
-        self.step_parameters = _mentioned(self._candidates(True), [*self.step_lines, "width"])
-        self.loops = self._loops()
-        self.block_rows = self._rows((*sweep.before, *sweep.after, *self._starts()), False)
-        block_lines = [*self.block_rows, *self._start_lines(), *self._lines(sweep.before), *self._packs(sweep.before)]
-        block_lines += [*self._lines(sweep.after), "width", *(t for loop in self.loops for t in (loop.head, *loop.calls))]
-        self.block_parameters = _mentioned(self._candidates(False), block_lines)
-        self.block_calls = self._block_calls()
-        lines = [*self.scalars, *self.block_calls, "rows" * sweep.batch]
-        self.parameters = _mentioned(self._outer(), lines)
+        self.step_lines = _lines(render("c/step.c.j2", self._step())) if sweep.time else []
+        self.step_parameters = _mentioned(self._candidates(True), self.step_lines)
+        self.block_lines = _lines(render("c/block.c.j2", self._block()))
+        self.block_parameters = _mentioned(self._candidates(False), self.block_lines)
+        self.body = self._body()
+        self.parameters = _mentioned(self._outer(), [*self.scalars, *self.body, "rows" * sweep.batch])
 
-    def text(self) -> str:
-        return render("c/sweep.c.j2", self.record())
+    def text(self, comment: str) -> str:
+        """The function under the placeholder NAME."""
+        s = self.sweep
+        return render("c/sweep.c.j2", SweepRecord(
+            NAME, comment, s.batch,
+            s.time and s.unroll > 1, _declared(self.step_parameters), tuple(self.step_lines),
+            self.stride > BLOCK, _declared(self.block_parameters), tuple(self.block_lines),
+            _declared(self.parameters), tuple(self.scalars), tuple(self.body),
+        ))  # fmt: skip
 
     def call(self, arguments: dict[str, str], steps: str, rows: str) -> str:
         """A call, given C text for each buffer by name."""
@@ -74,22 +80,20 @@ class SweepText:
             given[p.name] = arguments[p.buffer.name]
             if p.initial:
                 given[f"{p.name}_initial"] = arguments[p.initial.name]
-        return f"{self.sweep.name}({', '.join(given[p.name] for p in self.parameters)});"
+        return f"{self.kernel}({', '.join(given[p.name] for p in self.parameters)});"
 
-    def record(self) -> SweepRecord:
+    def _step(self) -> StepRecord:
         s = self.sweep
-        return SweepRecord(
-            s.name, "; ".join(s.comment), self.real, s.time, s.batch,
-            _declared(self.parameters), _declared(self.block_parameters), _declared(self.step_parameters),
-            tuple(self.scalars),
-            tuple(self.block_calls),
-            tuple(self.block_rows),
-            tuple(self._rows(s.body, True)),
-            tuple(a.name for a in s.arrays if not a.step),
-            tuple(a.name for a in s.arrays if a.step and _uses(s.body, a.name)),
-            tuple(self._start_lines()),
-            self._lines(s.before), self._packs(s.before), self._lines(s.body), self._packs(s.body), self._lines(s.after),
-            tuple(self.loops),
+        arrays = tuple(a.name for a in s.arrays if a.step and _uses(s.body, a.name))
+        return StepRecord(self.real, tuple(self._rows(s.body, True)), arrays, self._lines(s.body), self._packs(s.body))
+
+    def _block(self) -> BlockRecord:
+        s = self.sweep
+        outside = (*s.before, *s.after, *self._starts())
+        return BlockRecord(
+            self.real, tuple(self._rows(outside, False)), tuple(a.name for a in s.arrays if not a.step),
+            tuple(map(self.line, self._starts())), self._lines(s.before), self._packs(s.before),
+            tuple(self._loops()), self._lines(s.after),
         )  # fmt: skip
 
     # ---- parameters
@@ -118,8 +122,13 @@ class SweepText:
             places += [Parameter(a, f"{self.real} *{a}") for a in self.carried]
         return [*self._pointers(), *scalars, *places]
 
-    def _block_calls(self) -> list[str]:
+    def _body(self) -> list[str]:
         """Whole blocks in a loop, then what is left; widths are constants, so that each is specialised."""
+        if self.stride <= BLOCK:
+            places = {"n0": 0, "width": self.stride, "valid": self.sweep.size}
+            used = [p.name for p in self.block_parameters if p.name in places]
+            constants = ", ".join(f"{n} = {places[n]}" for n in used)
+            return [*([f"enum {{ {constants} }};"] if used else []), *self.block_lines]
         whole = self.stride // BLOCK * BLOCK
         if whole > self.sweep.size // BLOCK * BLOCK:
             whole -= BLOCK  # the last block holds pads: fewer valid neurons
@@ -135,7 +144,7 @@ class SweepText:
 
     def _block_call(self, n0: str, width: str, valid: str) -> str:
         given = {"n0": n0, "width": width, "valid": valid}
-        return f"{self.sweep.name}_block({', '.join(given.get(p.name, p.name) for p in self.block_parameters)});"
+        return f"{NAME}_block({', '.join(given.get(p.name, p.name) for p in self.block_parameters)});"
 
     # ---- row pointers
 
@@ -173,9 +182,9 @@ class SweepText:
     # ---- statements
 
     def _lines(self, statements: tuple[Statement, ...]) -> tuple[str, ...]:
-        return tuple(self._line(s) for s in statements if s.kind != "pack")
+        return tuple(self.line(s) for s in statements if s.kind != "pack")
 
-    def _line(self, s: Statement) -> str:
+    def line(self, s: Statement) -> str:
         value = show(s.value, self.dialect)
         if s.kind == "let":
             return f"const {self.real} {s.target} = {value};"
@@ -192,34 +201,28 @@ class SweepText:
             if not a.step
         )
 
-    def _start_lines(self) -> list[str]:
-        return [self._line(s) for s in self._starts()]
-
     # ---- loops over steps
 
     def _loops(self) -> list[LoopText]:
         """The loop over the steps; with unrolling, a loop of groups of steps and one of those left over."""
         if not self.sweep.time:
             return []
-
-        def step(t: str) -> str:
-            arguments = [t if p.name == "t" else p.name for p in self.step_parameters]
-            return f"{self.sweep.name}_step({', '.join(arguments)});"
-
         unroll, reverse = self.sweep.unroll, self.sweep.reverse
         if unroll == 1:
             head = "for (int t = steps - 1; t >= 0; t--)" if reverse else "for (int t = 0; t < steps; t++)"
-            return [LoopText(head, (step("t"),))]
+            return [LoopText(head, tuple(self.step_lines))]
         if reverse:
-            group = LoopText(
-                f"for (int t = steps; t >= {unroll}; t -= {unroll})", tuple(step(f"t - {k + 1}") for k in range(unroll))
-            )
-            return [group, LoopText(f"for (int t = steps % {unroll} - 1; t >= 0; t--)", (step("t"),))]
-        group = LoopText(
-            f"for (int t = 0; t + {unroll} <= steps; t += {unroll})",
-            tuple(step(f"t + {k}" if k else "t") for k in range(unroll)),
-        )
-        return [group, LoopText(f"for (int t = steps - steps % {unroll}; t < steps; t++)", (step("t"),))]
+            head = f"for (int t = steps; t >= {unroll}; t -= {unroll})"
+            rest = f"for (int t = steps % {unroll} - 1; t >= 0; t--)"
+            places = [f"t - {k + 1}" for k in range(unroll)]
+        else:
+            head = f"for (int t = 0; t + {unroll} <= steps; t += {unroll})"
+            rest = f"for (int t = steps - steps % {unroll}; t < steps; t++)"
+            places = ["t", *(f"t + {k}" for k in range(1, unroll))]
+        return [LoopText(head, tuple(map(self._step_call, places))), LoopText(rest, (self._step_call("t"),))]
+
+    def _step_call(self, t: str) -> str:
+        return f"{NAME}_step({', '.join(t if p.name == 't' else p.name for p in self.step_parameters)});"
 
 
 def update_text(sweep: Sweep, real_bits: int) -> str:
@@ -227,16 +230,20 @@ def update_text(sweep: Sweep, real_bits: int) -> str:
     work = SweepText(sweep, real_bits)
     pointers = [f"{'' if p.written else 'const '}{work.real} *SNNCC_RESTRICT {p.name}_at" for p in sweep.pointers]
     parameters = ["size_t begin", "size_t end", *pointers, *(f"double {n}" for n in update_numbers(sweep))]
-    record = work.record()
+    body = tuple(work.line(s) for s in sweep.before)
     return render(
         "c/update.c.j2",
-        UpdateRecord(sweep.name, "; ".join(sweep.comment), ", ".join(parameters), record.scalars, record.before),
+        UpdateRecord(sweep.name, "; ".join(sweep.comment), ", ".join(parameters), tuple(work.scalars), body),
     )
 
 
 def update_numbers(sweep: Sweep) -> list[str]:
     """Names of the numbers that the update takes after its arrays."""
     return sorted({t for s in sweep.scalars for t in _refs(s.value)})
+
+
+def _lines(text: str) -> list[str]:
+    return text.splitlines()
 
 
 def _declared(parameters: list[Parameter]) -> str:

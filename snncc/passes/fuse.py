@@ -144,7 +144,7 @@ def _name(graph: Graph, groups: list[list[str]]) -> dict[str, str]:
 
 
 def _label(graph: Graph, group: list[str]) -> str:
-    layers = {_scope(n.name) for n in graph if n.half == "forward"} - {""}
+    layers = {_scope(n.name) for n in graph if n.half == "forward" and n.op.name not in ("events", "context")} - {""}
     scopes = [_layer(name, layers) for name in group]
     best = max(dict.fromkeys(scopes), key=lambda s: (bool(s), scopes.count(s)))
     label = best or "network"
