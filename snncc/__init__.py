@@ -31,7 +31,29 @@ from .ops import (
 )
 
 __all__ = [
-    "CompileError", "InternalError", "Model", "ModelError", "absolute", "clamp", "compile", "delay", "detach", "exp",
-    "greater", "greater_equal", "load", "log", "loss", "maximum", "minimum", "nn", "optim", "sigmoid", "sign", "spike",
-    "sqrt", "tanh", "where",
-]  # fmt: skip
+    "CompileError",
+    "InternalError",
+    "Model",
+    "ModelError",
+    "absolute",
+    "clamp",
+    "compile",
+    "delay",
+    "detach",
+    "exp",
+    "greater",
+    "greater_equal",
+    "load",
+    "log",
+    "loss",
+    "maximum",
+    "minimum",
+    "nn",
+    "optim",
+    "sigmoid",
+    "sign",
+    "spike",
+    "sqrt",
+    "tanh",
+    "where",
+]

@@ -7,15 +7,14 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import snncc_runtime
 from snncc_runtime.safetensors import to_bytes
 
-from . import build
-from .backend.c import Sources, emit, tensor_roles
+from . import build, cache
 from .errors import CompileError, user_line
 from .frontend.dsl import Network, add_loss, add_sums, trace
 from .graph import Graph
@@ -30,8 +29,12 @@ from .passes.pipeline import Options, pipeline, run
 from .plan_memory import plan_memory
 from .program import Program, Tensor, UserArray
 
+if TYPE_CHECKING:
+    from .backend.c import Sources  # not before it is needed: jinja2 takes 50 ms to load
+
 DTYPES = {"float32": ("f32", 4), "float64": ("f64", 8)}
 L2_BYTES = 1 << 20  # where the machine does not say
+ROWS = 96  # steps times samples of a tile that a product should have
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,12 @@ class Target:
 
     @property
     def options(self) -> Options:
-        factor = {"none": 1, "full": int(self.num_steps)}.get(self.unroll, self.unroll)  # type: ignore[call-overload]
+        words: dict[str | int, int] = {"none": 1, "full": int(self.num_steps)}
+        factor = words.get(self.unroll, self.unroll)
         if isinstance(factor, bool) or not isinstance(factor, int) or factor < 1:
-            raise CompileError(f"unroll must be 'none', 'full' or a positive number of steps, got {self.unroll!r}")
+            raise CompileError(
+                f"unroll must be 'none', 'full' or a positive number of steps, got {self.unroll!r}"
+            )
         return Options(DTYPES[self.dtype][0], factor, self.products)
 
 
@@ -116,13 +122,41 @@ def compile(
     "dense" or "events". out: a folder to write the model to. Raises CompileError, naming the user's line.
     """
     target = Target(num_steps, loss, optimizer, dtype, name, unroll, products)
-    compiled = generate(trace(network, inputs, seed), target, source=f"{type(network).__name__} {user_line()}")
+    traced, source = trace(network, inputs, seed), f"{type(network).__name__} {user_line()}"
     if out is not None:
-        write(compiled, out)
+        make(traced, target, source, out)
         return snncc_runtime.load(out)
     with tempfile.TemporaryDirectory(prefix="snncc-") as folder:
-        write(compiled, Path(folder) / "model")
+        make(traced, target, source, Path(folder) / "model")
         return snncc_runtime.load(Path(folder) / "model")
+
+
+@dataclass(frozen=True)
+class Made:
+    """What `make` did: the manifest, the build, and whether the text was known from before."""
+
+    manifest: dict[str, Any]
+    built: build.Built
+    known: bool
+
+
+def make(network: Network, target: Target, source: str, folder: str | os.PathLike[str]) -> Made:
+    """Generate, unless the same text was generated before, build, and write the model folder."""
+    key = cache.key_of(network.graph, target, source, _cache_bytes())
+    known = cache.recall(key) if key else None
+    generated = known or text_of(generate(network, target, source))
+    if key and not known:
+        cache.keep(key, generated)
+    built = _write(generated, network, target, folder)
+    return Made(generated.manifest, built, known is not None)
+
+
+def text_of(compiled: Compiled) -> cache.Generated:
+    """What `write` needs of a network beside its parameters."""
+    sources = compiled.sources
+    return cache.Generated(
+        compiled.program.name, sources.files, sources.declarations, _manifest(compiled)
+    )
 
 
 def entry_stages(network: Network, target: Target) -> tuple[Stages, ...]:
@@ -138,6 +172,8 @@ def entry_stages(network: Network, target: Target) -> tuple[Stages, ...]:
 
 def generate(network: Network, target: Target, source: str = "") -> Compiled:
     """The program and the C of a network."""
+    from .backend.c import emit
+
     options, real_bytes = target.options, DTYPES[target.dtype][1]
     entries, final = [], {}
     for stages in entry_stages(network, target):
@@ -146,25 +182,38 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
         entries.append(lower(final[stages.name], stages.name, real_bytes))
     optimizer = target.optimizer
     program = Program(
-        identifier(target.name), 8 * real_bytes, tuple(entries), _tensors(network, Layout(real_bytes)),
+        identifier(target.name),
+        8 * real_bytes,
+        tuple(entries),
+        _tensors(network, Layout(real_bytes)),
         _user_arrays(final, target.dtype),
         lower_update(optimizer) if optimizer else None,
         optimizer.moments if optimizer else (),
         tuple((name, getattr(optimizer, name)) for name in optimizer.powers) if optimizer else (),
-        int(target.num_steps), source,
-    )  # fmt: skip
+        int(target.num_steps),
+        source,
+    )
     program = plan_memory(program.verify())
-    return Compiled(target, network, program, emit(program, _version()), _tile(program, int(target.num_steps)))
+    return Compiled(
+        target, network, program, emit(program, _version()), _tile(program, int(target.num_steps))
+    )
 
 
 def write(compiled: Compiled, folder: str | os.PathLike[str]) -> None:
     """Build the library and write the model folder."""
-    sources = {**compiled.sources.files, "snncc.h": _headers()}
-    built = build.build(sources, name=compiled.program.name, declarations=compiled.sources.declarations)
-    dtype = np.dtype(compiled.target.dtype)
-    weights = {name: np.array(a, dtype, order="C") for name, a in compiled.network.parameters.items()}
+    _write(text_of(compiled), compiled.network, compiled.target, folder)
+
+
+def _write(
+    text: cache.Generated, network: Network, target: Target, folder: str | os.PathLike[str]
+) -> build.Built:
+    sources = {**text.files, "snncc.h": _headers()}
+    built = build.build(sources, name=text.prefix, declarations=text.declarations)
+    dtype = np.dtype(target.dtype)
+    weights = {name: np.array(a, dtype, order="C") for name, a in network.parameters.items()}
     files = {**built.files, "weights.safetensors": to_bytes(weights)}
-    build.write_folder(folder, files, _manifest(compiled, built.record()))
+    build.write_folder(folder, files, {**text.manifest, "build": built.record()})
+    return built
 
 
 def _version() -> str:
@@ -176,7 +225,9 @@ def _version() -> str:
 def _headers() -> str:
     """The runtime headers as one file, so that a model folder needs nothing else."""
     include = Path(snncc_runtime.get_include()) / "snncc"
-    names = [line.split('"')[1] for line in (include / "snncc.h").read_text().splitlines() if '#include "' in line]
+    names = [
+        line.split('"')[1] for line in (include / "snncc.h").read_text().splitlines() if '#include "' in line
+    ]
     parts = [(include / name).read_text() for name in names]
     lines = [line for part in parts for line in part.splitlines() if not line.startswith('#include "')]
     return "/* The runtime of snncc in one file. */\n" + "\n".join(lines) + "\n"
@@ -219,7 +270,9 @@ def _given(graph: Graph, dtype: str) -> Iterator[UserArray]:
             field = user_field(op.role, op.label)
             yield UserArray(op.label, field, op.role, node.type.features, node.type.time, True, kind)
         elif op.name == "state":
-            yield UserArray(op.label, user_field("state", op.label), "state", node.type.features, False, True, dtype)
+            yield UserArray(
+                op.label, user_field("state", op.label), "state", node.type.features, False, True, dtype
+            )
 
 
 def _taken(graph: Graph, dtype: str) -> Iterator[UserArray]:
@@ -232,23 +285,36 @@ def _taken(graph: Graph, dtype: str) -> Iterator[UserArray]:
 
 
 def _tile(program: Program, steps: int) -> int:
-    """Samples of a tile: as many as leave the scratch of a worker about in its second-level cache."""
-    cache = L2_BYTES
-    try:
-        cache = os.sysconf("SC_LEVEL2_CACHE_SIZE") or L2_BYTES
-    except (ValueError, OSError, AttributeError):
-        pass
+    """Samples of a tile: as many as leave a worker's scratch about in its second-level cache, and enough rows
+    for a product to pay for reading its weights."""
     one = max(sum(r.size.at(steps, 1) for r in e.regions) for e in program.entries)
-    return max(1, min(32, 2 * cache // max(one, 1)))
+    enough = -(-ROWS // steps)
+    return max(1, min(32, max(enough, 2 * _cache_bytes() // max(one, 1))))
 
 
-def _manifest(compiled: Compiled, build_record: dict[str, Any]) -> dict[str, Any]:
+def _cache_bytes() -> int:
+    """Size of a core's second-level cache."""
+    try:
+        return os.sysconf("SC_LEVEL2_CACHE_SIZE") or L2_BYTES
+    except (ValueError, OSError, AttributeError):
+        return L2_BYTES
+
+
+def _manifest(compiled: Compiled) -> dict[str, Any]:
+    from .backend.c import tensor_roles
+
     program, target = compiled.program, compiled.target
     by_name = {t.name: t for t in program.tensors}
     tensors = []
     for index, (role, name, moment) in enumerate(tensor_roles(program)):
+        entry: dict[str, Any]
         if role == "powers":
-            entry = {"name": "powers", "role": "optimizer", "shape": [len(program.powers)], "dtype": "float64"}
+            entry = {
+                "name": "powers",
+                "role": "optimizer",
+                "shape": [len(program.powers)],
+                "dtype": "float64",
+            }
         else:
             label = f"{program.moments[moment]}.{name}" if role == "optimizer" else name
             entry = {"name": label, "role": role, "shape": list(by_name[name].shape), "dtype": target.dtype}
@@ -265,13 +331,20 @@ def _manifest(compiled: Compiled, build_record: dict[str, Any]) -> dict[str, Any
         "num_steps": int(target.num_steps),
         "entries": [*(e.name for e in program.entries), "step", *(["update"] if program.update else [])],
         "io": [
-            {"name": a.name, "field": a.field, "role": a.role, "shape": list(a.shape), "time": a.time,
-             "batch": a.batch, "dtype": a.dtype, "entries": [*a.entries, *(["step"] if "forward" in a.entries else [])]}
+            {
+                "name": a.name,
+                "field": a.field,
+                "role": a.role,
+                "shape": list(a.shape),
+                "time": a.time,
+                "batch": a.batch,
+                "dtype": a.dtype,
+                "entries": [*a.entries, *(["step"] if "forward" in a.entries else [])],
+            }
             for a in program.arrays
         ],
         "tensors": tensors,
         "optimizer": {"name": type(optimizer).__name__, **vars(optimizer)} if optimizer else None,
         "loss": str(target.loss) if target.loss else None,
         "memory": {"tile": compiled.tile},
-        "build": build_record,
-    }  # fmt: skip
+    }

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 PACKAGE = str(Path(__file__).parent)
+COMMANDS = str(Path(PACKAGE, "commands"))
 
 
 class CompileError(Exception):
@@ -22,10 +23,15 @@ class InternalError(Exception):
 
 
 def user_line() -> str:
-    """`file.py:31` of the innermost caller outside snncc, or an empty string."""
+    """`file.py:31` of the innermost caller outside snncc, or an empty string.
+
+    Behind a command of snncc there is no line of the user's.
+    """
     frame = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
+        if file.startswith(COMMANDS):
+            return ""
         if not file.startswith((PACKAGE, "<")):
             return f"{Path(file).name}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]

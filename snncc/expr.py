@@ -88,7 +88,9 @@ def _spike(argument: Expr, strict: bool) -> Expr:
     left, right = argument, Const(0.0)
     if isinstance(argument, Apply) and argument.function == "sub":
         left, right = argument.operands  # type: ignore[assignment]
-    return Apply("where", (Apply("greater" if strict else "greater_equal", (left, right)), Const(1.0), Const(0.0)))
+    return Apply(
+        "where", (Apply("greater" if strict else "greater_equal", (left, right)), Const(1.0), Const(0.0))
+    )
 
 
 def _apply(expr: Apply, dialect: Dialect) -> tuple[str, int]:

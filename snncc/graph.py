@@ -79,7 +79,7 @@ class Op:
 class Stage:
     """When a node runs: `once`, `tile` (once a tile), `parallel`, `scan` or `reverse`, or `finish`.
 
-    loop numbers the scan; unroll is how many steps one turn of its loop does (0: all of them).
+    loop numbers the scan; unroll is how many steps one turn of its loop does.
     """
 
     kind: str
@@ -89,8 +89,7 @@ class Stage:
     def __str__(self) -> str:
         if self.kind not in ("scan", "reverse"):
             return self.kind
-        unroll = {1: "", 0: " unroll=full"}.get(self.unroll, f" unroll={self.unroll}")
-        return f"{self.kind} {self.loop}{unroll}"
+        return f"{self.kind} {self.loop}" + (f" unroll={self.unroll}" if self.unroll > 1 else "")
 
 
 @dataclass(frozen=True)
@@ -175,7 +174,9 @@ class Graph:
 
         position = {name: i for i, name in enumerate(self.nodes)}
         try:
-            return tuple(networkx.lexicographical_topological_sort(self.step_network, key=position.__getitem__))
+            return tuple(
+                networkx.lexicographical_topological_sort(self.step_network, key=position.__getitem__)
+            )
         except networkx.NetworkXUnfeasible:
             raise self._cycle_error() from None
 
@@ -193,7 +194,9 @@ class Graph:
             node = self[name]
             inferred = node.op.infer(*(self[i].type for i in node.inputs))
             if (inferred.features, inferred.time, inferred.batch) != (
-                node.type.features, node.type.time, node.type.batch
+                node.type.features,
+                node.type.time,
+                node.type.batch,
             ):
                 raise InternalError(f"%{name} is {node.type}, its operands make it {inferred}")
         return self

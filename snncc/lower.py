@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import InternalError
@@ -71,9 +71,13 @@ class _Lower:
         self.names = Names()
         self.buffers: dict[tuple[str, str], Buffer] = {}  # (value, layout)
         self.readers = self._readers()
-        self.gradients = {o.value: o.name for o in graph.outputs if o.role == "gradient"}
+        self.gradients: dict[str, str] = {}  # value: the parameter whose gradient it is
+        for o in graph.outputs:
+            if o.role == "gradient":
+                self.gradients.setdefault(o.value, o.name)
         self.stored = {self.source(o.value) for o in graph.outputs if o.role in STORED}
-        self.matrices = {n.op.label for n in graph if n.op.name == "parameter" and n.op.panels}  # type: ignore[attr-defined]
+        parameters: list[Any] = [n.op for n in graph if n.op.name == "parameter"]
+        self.matrices = {op.label for op in parameters if op.panels}
         self.stepped = self._stepped()
         self.states: dict[str, Buffer] = {}  # memorize or carry in a stepped loop: its rows
 
@@ -125,11 +129,15 @@ class _Lower:
         if op.name == "parameter":
             return Buffer(self.names.new(node.name), "parameter", op.features, layout=layout, label=op.label)
         type, place, label = node.type, self._place(node), self.gradients.get(node.name, "")
-        inside = name_loop(self, node) and all(name_loop(self, r) == name_loop(self, node) for r in self.readers[node.name])
+        inside = name_loop(self, node) and all(
+            name_loop(self, r) == name_loop(self, node) for r in self.readers[node.name]
+        )
         time = type.time and not (inside and node.name not in self.stored)
         suffix = {"bits": ".bits", "labels": ".labels"}.get(layout, "")
         size = self.layout.size(layout, type.size, time, type.batch, type.features)
-        return Buffer(self.names.new(node.name + suffix), place, type.features, time, type.batch, layout, size, label)
+        return Buffer(
+            self.names.new(node.name + suffix), place, type.features, time, type.batch, layout, size, label
+        )
 
     def _place(self, node: Node) -> str:
         if node.name in self.gradients:
@@ -143,7 +151,9 @@ class _Lower:
         outside = [r for r in self.readers[node.name] if r.kernel != node.kernel or not r.kernel]
         bits = node.op.name == "spike" and any(r.op.name == "events" for r in outside)
         real = [r for r in outside if not (bits and r.op.name == "events")]
-        moved = any(r.op.name in ("memorize", "carry") and r.name in self.stepped for r in self.readers[node.name])
+        moved = any(
+            r.op.name in ("memorize", "carry") and r.name in self.stepped for r in self.readers[node.name]
+        )
         late = node.name in self.gradients or any(
             self.source(o.value) == node.name and o.role == "loss" for o in self.graph.outputs
         )
@@ -161,33 +171,34 @@ class _Lower:
     # ---- items
 
     def entry(self) -> Entry:
-        units = self._units()
-        order = self._order(units)
+        units = self._units(self.graph.order)
         sections: dict[str, list[Item]] = {"once": [], "tile": [], "finish": []}
-        done: set[int] = set()
-        for key in order:
+        for key in self._order(units):
             nodes = units[key]
-            loop = self.stepped.get(nodes[0].name, 0)
-            if loop and loop not in done:
-                done.add(loop)
-                sections["tile"] += self._loop(loop, [units[k] for k in order])
-            elif not loop:
-                kind = nodes[-1].stage.kind if nodes[-1].stage else "once"
-                sections[kind if kind in sections else "tile"] += self._items(nodes)
+            kind = nodes[-1].stage.kind if nodes[-1].stage else "once"
+            sections[kind if kind in sections else "tile"] += self._items(nodes)
         sections["tile"] += self._stores()
-        sections["finish"] += self._losses()
-        required = [o.label for n in self.graph if (o := n.op).name == "input" and o.role in ("input", "target")]  # type: ignore[attr-defined]
+        sections["finish"] += [*self._copies(), *self._losses()]
+        inputs: list[Any] = [n.op for n in self.graph if n.op.name == "input"]
+        required = [op.label for op in inputs if op.role in ("input", "target")]
         return Entry(
-            self.name, tuple(sections["once"]), tuple(sections["tile"]), tuple(sections["finish"]), tuple(required)
+            self.name,
+            tuple(sections["once"]),
+            tuple(sections["tile"]),
+            tuple(sections["finish"]),
+            tuple(map(identifier, required)),
         )
 
-    def _units(self) -> dict[str, list[Node]]:
-        """What runs as one item: the nodes of a kernel, or a node alone."""
+    def _units(self, names: Iterable[str], inside: bool = False) -> dict[str, list[Node]]:
+        """What runs as one item: a loop over time, the nodes of a kernel, or a node alone."""
         units: dict[str, list[Node]] = {}
-        for name in self.graph.order:
+        for name in names:
             node = self.graph[name]
-            if node.op.name not in SKIPPED and node.type.dtype not in ("scalar", "number"):
-                units.setdefault(f"kernel {node.kernel}" if node.kernel else name, []).append(node)
+            if node.op.name in SKIPPED or node.type.dtype in ("scalar", "number"):
+                continue
+            loop = self.stepped.get(name, 0)
+            key = f"loop {loop}" if loop and not inside else f"kernel {node.kernel}" if node.kernel else name
+            units.setdefault(key, []).append(node)
         return units
 
     def _order(self, units: dict[str, list[Node]]) -> list[str]:
@@ -211,24 +222,37 @@ class _Lower:
 
     def _read_now(self, node: Node) -> Iterable[str]:
         """What must be there when a node runs; in a loop, not what its delay is fed."""
-        return node.inputs[1:] if node.name in self.stepped and node.op.name in ("memorize", "carry") else node.inputs
+        return (
+            node.inputs[1:]
+            if node.name in self.stepped and node.op.name in ("memorize", "carry")
+            else node.inputs
+        )
 
-    def _items(self, nodes: list[Node]) -> list[Item]:
+    def _items(self, nodes: list[Node], inside: bool = False) -> list[Item]:
+        if nodes[0].name in self.stepped and not inside:
+            return self._loop(nodes)
         if nodes[0].kernel:
             return [SweepBuilder(self, nodes).build()]
         return [self._call(nodes[0])]
 
-    def _loop(self, loop: int, units: list[list[Node]]) -> list[Item]:
-        """A loop over time around products: its states start, its items run a step each, its states move on."""
-        inside = [u for u in units if self.stepped.get(u[0].name) == loop]
-        shifts = [n for u in inside for n in u if n.op.name in ("memorize", "carry")]
+    def _loop(self, nodes: list[Node]) -> list[Item]:
+        """A loop over time around products: states start, items run a step each, states move on."""
+        units = self._units((n.name for n in nodes), inside=True)
+        shifts = [n for n in nodes if n.op.name in ("memorize", "carry")]
         start: list[Item] = []
         for node in shifts:
             if node.op.name == "memorize":
-                start.append(Call("copy_rows", (self.buffer(node.inputs[1]), self.state(node)), (self._stride(node),), writes=1))
+                start.append(
+                    Call(
+                        "copy_rows",
+                        (self.buffer(node.inputs[1]), self.state(node)),
+                        (self._stride(node),),
+                        writes=1,
+                    )
+                )
             else:
                 start.append(Call("zero_rows", (self.state(node),), (self._stride(node),), writes=0))
-        items = [item for u in inside for item in self._items(u)]
+        items = [item for key in self._order(units) for item in self._items(units[key], inside=True)]
         moves = tuple((self.state(n), self.buffer(n.inputs[0])) for n in shifts)
         stage = shifts[0].stage
         assert stage is not None
@@ -247,6 +271,17 @@ class _Lower:
                 stores.append(Call("store", (self.buffer(o.value),), numbers, node.type.time, field))
         return stores
 
+    def _copies(self) -> list[Item]:
+        """Where one value is the gradient of several parameters (biases that are added), the others get a copy."""
+        copies: list[Item] = []
+        for o in self.graph.outputs:
+            if o.role == "gradient" and self.gradients[o.value] != o.name:
+                source = self.buffer(o.value)
+                target = replace(source, name=self.names.new(f"d_{o.name}"), label=o.name)
+                length = self.layout.parameter_length(source.features, source.layout == "panels")
+                copies.append(Call("copy_gradient", (source, target), (length,), writes=1))
+        return copies
+
     def _losses(self) -> list[Item]:
         losses = [o for o in self.graph.outputs if o.role == "loss"]
         return [Call("store_loss", (self.buffer(o.value),), field="loss") for o in losses]
@@ -260,7 +295,9 @@ class _Lower:
         match op.name:
             case "input" if node.type.dtype == "i32":
                 classes = next(r.op.classes for r in self.readers[node.name])  # type: ignore[attr-defined]
-                return Call("load_labels", (buffer(node.name, "labels"),), (classes,), field=op.label, writes=0)
+                return Call(
+                    "load_labels", (buffer(node.name, "labels"),), (classes,), field=op.label, writes=0
+                )
             case "input":
                 role = "cotangent" if op.role == "cotangent" else "input"
                 field = user_field(role, op.label)
@@ -271,8 +308,13 @@ class _Lower:
                     value = default.op.value  # type: ignore[attr-defined]
                 given = None if default.op.name == "constant" else buffer(inputs[0])
                 return Call(
-                    "load_state", (buffer(node.name), given), (n, stride(node)), False, user_field("state", op.label),
-                    writes=0, value=value,
+                    "load_state",
+                    (buffer(node.name), given),
+                    (n, stride(node)),
+                    False,
+                    user_field("state", op.label),
+                    writes=0,
+                    value=value,
                 )
             case "linear":
                 return self._product(node, time)
@@ -284,11 +326,15 @@ class _Lower:
             case "events":
                 return self._events(node, time)
             case "log_softmax":
-                return Call("log_softmax", (buffer(inputs[0]), buffer(node.name)), (n, stride(node)), time, writes=1)
+                return Call(
+                    "log_softmax", (buffer(inputs[0]), buffer(node.name)), (n, stride(node)), time, writes=1
+                )
             case "sum_features":
                 x = self.graph[inputs[0]]
                 kind = "sum_features" if x.type.batch else "sum_features_once"
-                return Call(kind, (buffer(x.name), buffer(node.name)), (x.type.size, stride(x)), time, writes=1)
+                return Call(
+                    kind, (buffer(x.name), buffer(node.name)), (x.type.size, stride(x)), time, writes=1
+                )
             case "one_hot":
                 labels = buffer(inputs[0], "labels")
                 return Call("one_hot", (labels, buffer(node.name)), (n, stride(node)), time, writes=1)
@@ -302,7 +348,9 @@ class _Lower:
         layout = self._list_layout(node.name)
         target = self.buffer(node.name, layout)
         if layout == "events":
-            return Call("events_from_bits", (self.buffer(x.name, "bits"), target), (x.type.size,), time, writes=1)
+            return Call(
+                "events_from_bits", (self.buffer(x.name, "bits"), target), (x.type.size,), time, writes=1
+            )
         numbers = (x.type.size, self._stride(x))
         return Call("events_from_rows", (self.buffer(x.name), target), numbers, time, writes=1)
 
@@ -315,7 +363,13 @@ class _Lower:
         y = self.buffer(node.name)
         listed = tuple(self.buffer(i, self._list_layout(i)) for i in lists)
         if op.kernel == "events":
-            return Call("product_events", (*listed, weight, bias, y), (x.type.size, self._stride(node)), time, writes=3)
+            return Call(
+                "product_events",
+                (*listed, weight, bias, y),
+                (x.type.size, self._stride(node)),
+                time,
+                writes=3,
+            )
         dense = (self._operand(node), weight, bias, y)
         numbers = (x.type.size, self._stride(x), self._stride(node))
         if op.kernel == "counted":
@@ -332,10 +386,20 @@ class _Lower:
         layout = self._list_layout(x.name)
         shape = node.type.features
         scratch = Buffer(
-            self.names.new(f"{node.name}.by_input"), "tile", (shape[1],), x.type.time, True, "transposed",
+            self.names.new(f"{node.name}.by_input"),
+            "tile",
+            (shape[1],),
+            x.type.time,
+            True,
+            "transposed",
             self.layout.size("transposed", shape[1], x.type.time, True),
         )
-        buffers = (self.buffer(x.name, layout), self.buffer(d_y.name), scratch, self.buffer(node.name, "panels"))
+        buffers = (
+            self.buffer(x.name, layout),
+            self.buffer(d_y.name),
+            scratch,
+            self.buffer(node.name, "panels"),
+        )
         return Call("weight_gradient", buffers, (shape[1], self._stride(d_y)), x.type.time, writes=3)
 
 
@@ -349,5 +413,3 @@ def user_field(role: str, name: str) -> str:
     prefix = {"cotangent": "d_", "d_input": "grad_", "d_state": "grad_", "sum": "sum_"}.get(role, "")
     suffix = {"state_out": "_next"}.get(role, "")
     return identifier(f"{prefix}{name}{suffix}")
-
-

@@ -39,12 +39,14 @@ def trace_update(optimizer: Optimizer) -> Graph:
 
 
 def lower_update(optimizer: Optimizer) -> Sweep:
-    """The sweep, a loop over all elements: its pointers' buffers are labelled parameter, gradient, and by moment."""
+    """The sweep, a loop over all elements; its buffers are labelled parameter, gradient, and by moment."""
     graph = trace_update(optimizer).map(_placed)
     work = _Update(graph)
     nodes = [graph[n] for n in graph.order if graph[n].kernel]
     sweep = SweepBuilder(work, nodes).build()  # type: ignore[arg-type]
-    return replace(sweep, name="update_parameters", comment=(f"{type(optimizer).__name__}: all parameters, in place",))
+    return replace(
+        sweep, name="update_parameters", comment=(f"{type(optimizer).__name__}: all parameters, in place",)
+    )
 
 
 def _placed(node: Node) -> Node:

@@ -6,13 +6,19 @@ import re
 
 # Words of C and C++, of our headers, and the locals and arguments of generated functions.
 RESERVED = frozenset(
-    """auto break case char const continue default do double else enum extern float for goto if inline int long
-    register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
-    asm bool catch class delete explicit export false friend mutable namespace new operator private protected
-    public template this throw true try typename using virtual alignas alignof noreturn main NULL
-    i t b n0 width valid rows steps batch first model io status scratch sums sum shared slot slots tile total
-    samples num_steps count begin end state config arena bytes cursor threads parameters gradients moments
-    int8_t int16_t int32_t int64_t uint8_t uint16_t uint32_t uint64_t size_t""".split()
+    word
+    for line in (
+        "auto break case char const continue default do double else enum extern float for goto if inline int",
+        "long register restrict return short signed sizeof static struct switch typedef union unsigned void",
+        "volatile while asm bool catch class delete explicit export false friend mutable namespace new operator",
+        "private protected public template this throw true try typename using virtual alignas alignof noreturn",
+        "main NULL i t b n0 width valid rows steps batch first model io status scratch sums sum shared slot",
+        "slots tile total samples num_steps num_samples learning_rate count begin end state config arena bytes",
+        "cursor threads",
+        "parameters gradients moments at region piece last x_at linux unix",
+        "int8_t int16_t int32_t int64_t uint8_t uint16_t uint32_t uint64_t size_t memcpy memset",
+    )
+    for word in line.split()
 )
 
 
@@ -22,6 +28,12 @@ def identifier(name: str) -> str:
     text = re.sub(r"^(d_|ctx_)?(?=[0-9])", r"\1layer", text)
     taken = text in RESERVED or text.lower().startswith("snncc") or text.startswith("_")
     return f"{text}_" if taken else text
+
+
+def prefix(name: str) -> str:
+    """What all C names of a model start with; `_forward` and the like follow, so that it may be any word."""
+    text = re.sub(r"[^0-9A-Za-z_]+", "_", name, flags=re.ASCII).strip("_")[:48] or "model"
+    return f"model_{text}" if text[0].isdigit() or text.lower().startswith("snncc") else text
 
 
 class Names:

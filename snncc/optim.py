@@ -25,9 +25,13 @@ class Optimizer:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if not isinstance(value, (bool, tuple)) and not value >= 0:
-                raise CompileError(f"{type(self).__name__}: {name} must not be negative, got {value!r} ({user_line()})")
+                raise CompileError(
+                    f"{type(self).__name__}: {name} must not be negative, got {value!r} ({user_line()})"
+                )
 
-    def update(self, parameter: Any, gradient: Any, moments: dict[str, Any], lr: Any, powers: dict[str, Any]) -> Any:
+    def update(
+        self, parameter: Any, gradient: Any, moments: dict[str, Any], lr: Any, powers: dict[str, Any]
+    ) -> Any:
         """(new parameter, new moments)."""
         raise NotImplementedError
 
@@ -40,7 +44,9 @@ class SGD(Optimizer):
     weight_decay: float = 0.0
     moments = ("momentum_buffer",)
 
-    def update(self, parameter: Any, gradient: Any, moments: dict[str, Any], lr: Any, powers: dict[str, Any]) -> Any:
+    def update(
+        self, parameter: Any, gradient: Any, moments: dict[str, Any], lr: Any, powers: dict[str, Any]
+    ) -> Any:
         if self.weight_decay:
             gradient = gradient + self.weight_decay * parameter
         velocity = self.momentum * moments["momentum_buffer"] + gradient
@@ -65,7 +71,9 @@ class Adam(Optimizer):
     def beta2(self) -> float:
         return self.betas[1]
 
-    def update(self, parameter: Any, gradient: Any, moments: dict[str, Any], lr: Any, powers: dict[str, Any]) -> Any:
+    def update(
+        self, parameter: Any, gradient: Any, moments: dict[str, Any], lr: Any, powers: dict[str, Any]
+    ) -> Any:
         if self.weight_decay:
             gradient = gradient + self.weight_decay * parameter
         return self._moment_step(parameter, gradient, moments, lr, powers)
@@ -87,6 +95,8 @@ class AdamW(Adam):
 
     weight_decay: float = 0.01
 
-    def update(self, parameter: Any, gradient: Any, moments: dict[str, Any], lr: Any, powers: dict[str, Any]) -> Any:
+    def update(
+        self, parameter: Any, gradient: Any, moments: dict[str, Any], lr: Any, powers: dict[str, Any]
+    ) -> Any:
         decayed = parameter * (1.0 - lr * self.weight_decay) if self.weight_decay else parameter
         return self._moment_step(decayed, gradient, moments, lr, powers)

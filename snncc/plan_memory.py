@@ -110,7 +110,9 @@ def describe(program: Program, steps: int, tile: int, slots: int) -> str:
     lines = []
     for entry in program.entries:
         scratch = sum(r.size.at(steps, tile) for r in entry.regions)
-        lines.append(f"{entry.name}: {scratch:,} bytes of scratch for {tile} samples and {steps} steps, a worker")
+        lines.append(
+            f"{entry.name}: {scratch:,} bytes of scratch for {tile} samples and {steps} steps, a worker"
+        )
         for region in entry.regions:
             lines.append(f"  {region.size.at(steps, tile):>12,}  {', then '.join(map(str, region.buffers))}")
         for region in entry.shared:

@@ -119,15 +119,22 @@ class Sweep:
         return tuple(b for p in self.pointers for b in (p.buffer, p.initial) if b is not None)
 
     def __str__(self) -> str:
-        lines = [f"sweep {self.name}({', '.join(p.name for p in self.pointers)})  # {'; '.join(self.comment)}"]
-        sections = (("scalars", self.scalars), ("before", self.before), (self._loop(), self.body), ("after", self.after))
+        lines = [
+            f"sweep {self.name}({', '.join(p.name for p in self.pointers)})  # {'; '.join(self.comment)}"
+        ]
+        sections = (
+            ("scalars", self.scalars),
+            ("before", self.before),
+            (self._loop(), self.body),
+            ("after", self.after),
+        )
         for title, statements in sections:
             lines += [f"    {title}:"] * bool(statements)
             lines += [f"        {s.kind} {s.target} = {plain(s.value)}" for s in statements]
         return "\n".join(lines)
 
     def _loop(self) -> str:
-        unroll = {1: "", 0: ", all steps at once"}.get(self.unroll, f", {self.unroll} steps at once")
+        unroll = f", {self.unroll} steps a turn" if self.unroll > 1 else ""
         return f"each step{' in reverse' if self.reverse else ''}{unroll}"
 
 

@@ -100,9 +100,11 @@ class _Run:
     def _compute(self, node: Node, operands: list[np.ndarray]) -> np.ndarray:
         op: Any = node.op
         if self.call.smooth and op.name == "spike" and op.surrogate is not None:
-            return op.surrogate.primitive(operands[0])  # type: ignore[no-any-return]
-        result = op.evaluate(*operands)
-        return result if node.type.dtype in ("scalar", "number") else result.astype(self.call.dtype, copy=False)  # type: ignore[no-any-return]
+            smooth: np.ndarray = op.surrogate.primitive(operands[0])
+            return smooth
+        result: np.ndarray = op.evaluate(*operands)
+        kept = node.type.dtype in ("scalar", "number")
+        return result if kept else result.astype(self.call.dtype, copy=False)
 
     def _all_steps(self, node: Node) -> np.ndarray:
         array = self._leaf(node)
@@ -128,7 +130,9 @@ class _Run:
                 operands = [now[i] if i in inside else self._at(i, t) for i in node.inputs]
                 now[node.name] = self._compute(node, operands)
             for name, array in now.items():
-                history[name].append(np.broadcast_to(array, (1, self.call.batch, *self.graph[name].type.features)))
+                history[name].append(
+                    np.broadcast_to(array, (1, self.call.batch, *self.graph[name].type.features))
+                )
         for name, rows in history.items():
             self.values[name] = np.concatenate(rows if forward else rows[::-1])
 

@@ -106,7 +106,9 @@ class SweepBuilder:
         elif op in SHIFTS:
             self._carried(node)
         elif op == "previous":
-            self._define(node, Ref(self._element(self.work.buffer(node.inputs[0]), self.work.buffer(node.inputs[1]))))
+            self._define(
+                node, Ref(self._element(self.work.buffer(node.inputs[0]), self.work.buffer(node.inputs[1])))
+            )
         else:
             self._define(node, self._apply(node))
 
@@ -194,7 +196,9 @@ class SweepBuilder:
 
     def _array(self, node: Node, start: str | Expr, name: str = "", step: bool = False) -> str:
         suffix = "_sum" if node.op.name == "sum_time" else "_lanes" if step else ""
-        array = self.names.new(self._local_buffer(name, node) + "_state" if name else self._local(node) + suffix)
+        array = self.names.new(
+            self._local_buffer(name, node) + "_state" if name else self._local(node) + suffix
+        )
         self.arrays.append(Array(array, start, step))
         if node.op.name in SHIFTS:
             self.carriers[node.name] = array
@@ -222,7 +226,8 @@ class SweepBuilder:
     def _scalar(self, node: Node) -> Expr:
         """A number in double precision, computed once at the top of the kernel."""
         if node.name not in self.scalars:
-            local = self.names.new(node.name)
+            given = node.op.name in ("steps", "samples", "scalar")  # an argument in double precision
+            local = self.names.new(f"{node.name}_here" if given else node.name)
             self.scalars[node.name] = Statement("let", local, self._scalar_expression(node))
         return Ref(self.scalars[node.name].target)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-
 from ..names import plain_text
 from ..program import Program, UserArray
 from .entries import EntryText
@@ -54,7 +53,9 @@ def emit(program: Program, version: str) -> Sources:
 
 def _declarations(program: Program, prefix: str, real: str) -> DeclarationsRecord:
     members = tuple(_member(a) for a in program.arrays)
-    return DeclarationsRecord(prefix, real, members, max(1, len(program.powers)), tuple(_prototypes(program, prefix)))
+    return DeclarationsRecord(
+        prefix, real, members, max(1, len(program.powers)), tuple(_prototypes(program, prefix))
+    )
 
 
 def _member(array: UserArray) -> str:
@@ -74,12 +75,18 @@ def _prototypes(program: Program, prefix: str) -> list[Prototype]:
         "evaluate": "The loss, and the outputs summed over the steps.",
     }
     found = [
-        Prototype(f"size_t {prefix}_arena_bytes(const {prefix}_config *config)", "0 if the configuration is invalid."),
+        Prototype(
+            f"size_t {prefix}_arena_bytes(const {prefix}_config *config)",
+            "0 if the configuration is invalid.",
+        ),
         Prototype(
             f"int32_t {prefix}_init({model}, const {prefix}_config *config, void *arena, size_t bytes)",
             "Parameters start at zero: set them.",
         ),
-        Prototype(f"int32_t {prefix}_set({model}, int32_t index, const void *values)", "Tensors by index, row-major."),
+        Prototype(
+            f"int32_t {prefix}_set({model}, int32_t index, const void *values)",
+            "Tensors by index, row-major.",
+        ),
         Prototype(f"int32_t {prefix}_get(const {model}, int32_t index, void *values)", "As they are now."),
         *(Prototype(f"int32_t {prefix}_{e.name}({call})", meaning[e.name]) for e in program.entries),
         Prototype(
@@ -88,9 +95,15 @@ def _prototypes(program: Program, prefix: str) -> list[Prototype]:
         ),
     ]
     if program.update:
-        found.append(Prototype(f"int32_t {prefix}_update({model}, double learning_rate)", "One step of the optimiser."))
+        found.append(
+            Prototype(f"int32_t {prefix}_update({model}, double learning_rate)", "One step of the optimiser.")
+        )
     found.append(Prototype(f"const char *{prefix}_error(int32_t code)", "What a return code means."))
-    found.append(Prototype(f"void {prefix}_abi({prefix}_abi_record *record)", "Sizes and digest of these declarations."))
+    found.append(
+        Prototype(
+            f"void {prefix}_abi({prefix}_abi_record *record)", "Sizes and digest of these declarations."
+        )
+    )
     return found
 
 
@@ -122,12 +135,18 @@ def _module(program: Program, prefix: str, real: str, digest: str, texts: list[E
         label = name if role == "parameter" else f"{role} of {name}"
         lines.append(f"{{{number}, {rows}, {columns}, {t.offset}}}, /* {plain_text(label)} */")
     return ModuleRecord(
-        prefix, real,
-        sum(t.length for t in program.tensors if t.learnable), sum(t.length for t in program.tensors),
-        len(program.moments), tuple(text.memory() for text in texts), tuple(lines),
-        _update_call(program), tuple(f"model->powers[{k}] *= {v!r};" for k, (_, v) in enumerate(program.powers)),
-        ABI_VERSION, digest,
-    )  # fmt: skip
+        prefix,
+        real,
+        sum(t.length for t in program.tensors if t.learnable),
+        sum(t.length for t in program.tensors),
+        len(program.moments),
+        tuple(text.memory() for text in texts),
+        tuple(lines),
+        _update_call(program),
+        tuple(f"model->powers[{k}] *= {v!r};" for k, (_, v) in enumerate(program.powers)),
+        ABI_VERSION,
+        digest,
+    )
 
 
 def _update_call(program: Program) -> str:

@@ -108,6 +108,11 @@ def copy_rows(call: Call, place: Place) -> str:
     return f"memcpy({target}, {source}, (size_t)rows * {call.numbers[0]} * sizeof *{target});"
 
 
+def copy_gradient(call: Call, place: Place) -> str:
+    source, target = place.names
+    return f"memcpy({target}, {source}, {call.numbers[0]} * sizeof *{target});"
+
+
 def zero_rows(call: Call, place: Place) -> str:
     (target,) = place.names
     return f"memset({target}, 0, (size_t)rows * {call.numbers[0]} * sizeof *{target});"
@@ -128,6 +133,7 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "one_hot": _rows_first("snncc_one_hot"),
     "sum_features_once": sum_features_once,
     "copy_rows": copy_rows,
+    "copy_gradient": copy_gradient,
     "zero_rows": zero_rows,
 }
 

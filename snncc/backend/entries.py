@@ -37,20 +37,31 @@ class EntryText:
         prepare, finish = self._once(e.prepare), self._once(e.finish)
         declarations, tile = self._declarations(e.tile), self._items(e.tile)
         return EntryRecord(
-            e.name, self.program.name, self.real, e.trains, e.required, str(reals) if reals else "",
+            e.name,
+            self.program.name,
+            self.real,
+            e.trains,
+            e.required,
+            str(reals) if reals else "",
             tuple(declarations),
-            tuple(prepare), _unused(("steps", "batch"), prepare),
-            tuple(tile), _unused(("model", "sums", "status", "steps", "batch", "first"), [*declarations, *tile]),
-            tuple(finish), _unused(("sums", "io", "steps", "batch"), finish),
-        )  # fmt: skip
+            tuple(prepare),
+            _unused(("steps", "batch"), prepare),
+            tuple(tile),
+            _unused(("model", "sums", "status", "steps", "batch", "first"), [*declarations, *tile]),
+            tuple(finish),
+            _unused(("sums", "io", "steps", "batch"), finish),
+        )
 
     def memory(self) -> EntryMemory:
         e = self.entry
         regions = [f"snncc_align({_bytes(r.size, 'seq', 'tile')})" for r in e.regions]
         return EntryMemory(
-            e.name, e.trains, sum_reals(e, self.layout.real_bytes), sum(r.size.at(0, 0) for r in e.shared),
+            e.name,
+            e.trains,
+            sum_reals(e, self.layout.real_bytes),
+            sum(r.size.at(0, 0) for r in e.shared),
             "\n           + ".join(regions) or "0",
-        )  # fmt: skip
+        )
 
     # ---- buffers
 
@@ -59,7 +70,8 @@ class EntryText:
         lines = [self._pointer(b) for b in _unique(items) if b.place != "tile"]
         for number, region in enumerate(self.entry.regions):
             piece = f"region{number}"
-            lines.append(f"void *const {piece} = snncc_take(&at, {_bytes(region.size, '(size_t)steps * rows', '(size_t)rows')});")
+            size = _bytes(region.size, "(size_t)steps * rows", "(size_t)rows")
+            lines.append(f"void *const {piece} = snncc_take(&at, {size});")
             lines += [self._in_region(b, piece) for b in region.buffers]
         return lines
 
@@ -67,9 +79,12 @@ class EntryText:
         if buffer.layout in ("events", "valued"):
             rows = "steps * rows" if buffer.time else "rows"
             valued = int(buffer.layout == "valued")
-            return f"const snncc_events {buffer.name} = snncc_events_at({piece}, {rows}, {buffer.count}, {valued});"
+            place = f"{piece}, {rows}, {buffer.count}, {valued}"
+            return f"const snncc_events {buffer.name} = snncc_events_at({place});"
         type = TYPES.get(buffer.layout, self.real)
-        axes = "".join(f"[{a}]" for a in (["steps"] * buffer.time + ["rows"] + [str(self._row_length(buffer))]))
+        axes = "".join(
+            f"[{a}]" for a in (["steps"] * buffer.time + ["rows"] + [str(self._row_length(buffer))])
+        )
         return f"{type} *const {buffer.name} = {piece}; /* {axes} */"
 
     def _row_length(self, buffer: Buffer) -> int:
@@ -80,7 +95,9 @@ class EntryText:
     def _pointer(self, buffer: Buffer) -> str:
         """A buffer outside of the scratch."""
         if buffer.place == "parameter":
-            return f"const {self.real} *const {buffer.name} = model->parameters + {self.offsets[buffer.label]};"
+            return (
+                f"const {self.real} *const {buffer.name} = model->parameters + {self.offsets[buffer.label]};"
+            )
         if buffer.place == "gradient":
             return f"{self.real} *const {buffer.name} = sums + {self.offsets[buffer.label]};"
         if buffer.place == "sum":
@@ -111,8 +128,10 @@ class EntryText:
 
     def _item(self, item: Item, in_loop: bool) -> list[str]:
         if isinstance(item, Sweep):
-            names = {b.name: self._argument(b, in_loop) for b in item.buffers}
-            return [self.kernels.sweep(item, self.entry.name).call(names, "1" if in_loop else "steps", "rows")]
+            given = {b.name: self._argument(b, in_loop) for b in item.buffers if b is not None}
+            return [
+                self.kernels.sweep(item, self.entry.name).call(given, "1" if in_loop else "steps", "rows")
+            ]
         if isinstance(item, Call):
             names = [self._argument(b, in_loop) for b in item.buffers]
             function = self.kernels.product(item, self.entry.name) if item.kind in PRODUCTS else ""
@@ -130,11 +149,14 @@ class EntryText:
 
     def _loop(self, loop: Loop) -> list[str]:
         unroll = [f"SNNCC_PRAGMA(GCC unroll {loop.unroll})"] if loop.unroll > 1 else []
-        head = "for (int t = steps - 1; t >= 0; t--) {" if loop.reverse else "for (int t = 0; t < steps; t++) {"
+        head = (
+            "for (int t = steps - 1; t >= 0; t--) {" if loop.reverse else "for (int t = 0; t < steps; t++) {"
+        )
         body = self._items(loop.items, in_loop=True)
         for state, value in loop.states:
             length = self._row_length(state)
-            body.append(f"memcpy({state.name}, {self._argument(value, True)}, (size_t)rows * {length} * sizeof *{state.name});")
+            bytes = f"(size_t)rows * {length} * sizeof *{state.name}"
+            body.append(f"memcpy({state.name}, {self._argument(value, True)}, {bytes});")
         return [*unroll, head, *("    " + line for line in body), "}"]
 
 

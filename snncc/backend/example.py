@@ -20,14 +20,24 @@ def example(program: Program, title: str, version: str) -> ExampleRecord:
     ]
     trains, steps = "train" in names, min(program.num_steps, 10)
     return ExampleRecord(
-        title, version, program.name, "float" if program.real_bits == 32 else "double", steps, BATCH,
-        int(any(e.trains for e in program.entries)), ", then trains a few steps" if trains else "",
-        tuple(tensors), tuple(ExampleArray(a.field, C_TYPES[a.dtype], _elements(a)) for a in arrays),
+        title,
+        version,
+        program.name,
+        "float" if program.real_bits == 32 else "double",
+        steps,
+        BATCH,
+        int(any(e.trains for e in program.entries)),
+        ", then trains a few steps" if trains else "",
+        tuple(tensors),
+        tuple(ExampleArray(a.field, C_TYPES[a.dtype], _elements(a)) for a in arrays),
         " || ".join(f"!{a.field}" for a in arrays),
         tuple(_fill(a) for a in arrays if a.role == "input" or (a.role == "target" and a.dtype != "int64")),
         tuple(ExampleArray(a.field, "", _elements(a)) for a in arrays if a.role == "output"),
-        trains, program.update is not None, "backward" in names, "1e-3",
-    )  # fmt: skip
+        trains,
+        program.update is not None,
+        "backward" in names,
+        "1e-3",
+    )
 
 
 def _count(shape: tuple[int, ...]) -> int:

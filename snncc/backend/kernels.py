@@ -15,7 +15,9 @@ class Kernels:
     def __init__(self, program: Program) -> None:
         self.real_bits = program.real_bits
         self.real = "float" if program.real_bits == 32 else "double"
-        self.names = Names(RESERVED | {"TENSORS", "lay_out", "layout", "tensor", "tensor_data", "larger", program.name})
+        self.names = Names(
+            RESERVED | {"TENSORS", "lay_out", "layout", "tensor", "tensor_data", "larger", program.name}
+        )
         self.known: dict[str, str] = {}  # text with a placeholder: name
         self.users: dict[str, list[str]] = {}  # name: entry points
         self.wishes: dict[str, str] = {}
@@ -37,7 +39,9 @@ class Kernels:
         }[kind]
         record = ProductRecord(NAME, "@comment", ", ".join(self._parameters(call)), _product_call(call))
         name = f"{title[0]}_{n_in}_{n_out}"
-        return self._name(render("c/product.c.j2", record), name, f"{title[1]}: {n_in} to {n_out} features", entry)
+        return self._name(
+            render("c/product.c.j2", record), name, f"{title[1]}: {n_in} to {n_out} features", entry
+        )
 
     def _name(self, text: str, wish: str, comment: str, entry: str) -> str:
         if text not in self.known:
@@ -60,7 +64,10 @@ class Kernels:
         real, const = self.real, f"const {self.real} *"
         if call.kind == "weight_gradient":
             return ["snncc_events x", "int rows", f"{const}d_y", "void *scratch", f"{real} *d_w"]
-        operands = {"product_events": ["snncc_events x", "int rows"], "product_dense": ["int rows", f"{const}x"]}
+        operands = {
+            "product_events": ["snncc_events x", "int rows"],
+            "product_dense": ["int rows", f"{const}x"],
+        }
         first = operands.get(call.kind, ["snncc_events events", "int rows", f"{const}x"])
         return [*first, f"{const}w", f"{const}bias", f"{real} *y"]
 

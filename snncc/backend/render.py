@@ -24,7 +24,7 @@ def environment() -> jinja2.Environment:
         line_statement_prefix="//%",
         line_comment_prefix="//#",
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - this is C
+        autoescape=False,
     )
 
 

@@ -27,7 +27,9 @@ def dialect(real_bits: int) -> Dialect:
 def double_dialect() -> Dialect:
     """Expressions in double precision: what a kernel computes once, from steps or the learning rate."""
     forms = {name: (s.c, s.precedence) for name, s in SCALARS.items()}
-    built_in = {n: (f"__builtin_{c}({{0}})", 0) for n, c in (("sqrt", "sqrt"), ("floor", "floor"), ("abs", "fabs"))}
+    built_in = {
+        n: (f"__builtin_{c}({{0}})", 0) for n, c in (("sqrt", "sqrt"), ("floor", "floor"), ("abs", "fabs"))
+    }
     return Dialect(forms | DIFFERS | built_in)
 
 
@@ -52,7 +54,8 @@ class SweepText:
         self.dialect, self.double = dialect(real_bits), double_dialect()
         self.stride = Layout(real_bits // 8).stride(sweep.size)
         self.scalars = [
-            f"const {self.real} {x.target} = ({self.real})({show(x.value, self.double)});" for x in sweep.scalars
+            f"const {self.real} {x.target} = ({self.real})({show(x.value, self.double)});"
+            for x in sweep.scalars
         ]
         lasting = [a.name for a in sweep.arrays if not a.step]
         self.carried = [a for a in lasting if _uses(sweep.body, a)]
@@ -66,12 +69,23 @@ class SweepText:
     def text(self, comment: str) -> str:
         """The function under the placeholder NAME."""
         s = self.sweep
-        return render("c/sweep.c.j2", SweepRecord(
-            NAME, comment, s.batch,
-            s.time and s.unroll > 1, _declared(self.step_parameters), tuple(self.step_lines),
-            self.stride > BLOCK, _declared(self.block_parameters), tuple(self.block_lines),
-            _declared(self.parameters), tuple(self.scalars), tuple(self.body),
-        ))  # fmt: skip
+        return render(
+            "c/sweep.c.j2",
+            SweepRecord(
+                NAME,
+                comment,
+                s.batch,
+                s.time and s.unroll > 1,
+                _declared(self.step_parameters),
+                tuple(self.step_lines),
+                self.stride > BLOCK,
+                _declared(self.block_parameters),
+                tuple(self.block_lines),
+                _declared(self.parameters),
+                tuple(self.scalars),
+                tuple(self.body),
+            ),
+        )
 
     def call(self, arguments: dict[str, str], steps: str, rows: str) -> str:
         """A call, given C text for each buffer by name."""
@@ -85,16 +99,23 @@ class SweepText:
     def _step(self) -> StepRecord:
         s = self.sweep
         arrays = tuple(a.name for a in s.arrays if a.step and _uses(s.body, a.name))
-        return StepRecord(self.real, tuple(self._rows(s.body, True)), arrays, self._lines(s.body), self._packs(s.body))
+        return StepRecord(
+            self.real, tuple(self._rows(s.body, True)), arrays, self._lines(s.body), self._packs(s.body)
+        )
 
     def _block(self) -> BlockRecord:
         s = self.sweep
         outside = (*s.before, *s.after, *self._starts())
         return BlockRecord(
-            self.real, tuple(self._rows(outside, False)), tuple(a.name for a in s.arrays if not a.step),
-            tuple(map(self.line, self._starts())), self._lines(s.before), self._packs(s.before),
-            tuple(self._loops()), self._lines(s.after),
-        )  # fmt: skip
+            self.real,
+            tuple(self._rows(outside, False)),
+            tuple(a.name for a in s.arrays if not a.step),
+            tuple(map(self.line, self._starts())),
+            self._lines(s.before),
+            self._packs(s.before),
+            tuple(self._loops()),
+            self._lines(s.after),
+        )
 
     # ---- parameters
 
@@ -105,7 +126,9 @@ class SweepText:
             const = "" if p.written else "const "
             result.append(Parameter(p.name, f"{const}{type} *SNNCC_RESTRICT {p.name}"))
             if p.initial:
-                result.append(Parameter(f"{p.name}_initial", f"const {type} *SNNCC_RESTRICT {p.name}_initial"))
+                result.append(
+                    Parameter(f"{p.name}_initial", f"const {type} *SNNCC_RESTRICT {p.name}_initial")
+                )
         return result
 
     def _outer(self) -> list[Parameter]:
@@ -228,7 +251,9 @@ class SweepText:
 def update_text(sweep: Sweep, real_bits: int) -> str:
     """The optimiser's update: one flat loop over all elements of all parameters."""
     work = SweepText(sweep, real_bits)
-    pointers = [f"{'' if p.written else 'const '}{work.real} *SNNCC_RESTRICT {p.name}_at" for p in sweep.pointers]
+    pointers = [
+        f"{'' if p.written else 'const '}{work.real} *SNNCC_RESTRICT {p.name}_at" for p in sweep.pointers
+    ]
     parameters = ["size_t begin", "size_t end", *pointers, *(f"double {n}" for n in update_numbers(sweep))]
     body = tuple(work.line(s) for s in sweep.before)
     return render(

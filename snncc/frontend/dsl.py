@@ -38,7 +38,9 @@ def trace(network: Module, inputs: Mapping[str, Input] | None = None, seed: int 
         raise CompileError(f"expected a network (an nn.Module), got {type(network).__name__}")
     declared = dict(inputs if inputs is not None else getattr(network, "inputs", {}))
     if not declared or not all(isinstance(i, Input) for i in declared.values()):
-        raise network.error("declare the network's inputs: inputs = {'x': nn.Input(784)} in the class, or inputs= here")
+        raise network.error(
+            "declare the network's inputs: inputs = {'x': nn.Input(784)} in the class, or inputs= here"
+        )
     run = _Trace(network, seed)
     token = tracing.set(run)
     try:
@@ -55,14 +57,18 @@ def add_loss(graph: Graph, loss: Loss) -> Graph:
     builder.scope = "loss"
     found = {o.name: o.value for o in graph.outputs if o.role == "output"}
     if loss.reads not in found:
-        raise CompileError(f"loss {loss}: the network has no output {loss.reads!r}, it has {', '.join(found)}")
+        raise CompileError(
+            f"loss {loss}: the network has no output {loss.reads!r}, it has {', '.join(found)}"
+        )
     x = Value(builder, found[loss.reads])
     if not x.type.time:
         raise CompileError(f"loss {loss}: output {loss.reads!r} does not vary over time")
     label = loss.target_is_label()
     shape, dtype = ((), "i32") if label else (x.type.features, "real")
     if label and len(x.type.features) != 1:
-        raise CompileError(f"loss {loss}: output {loss.reads!r} must be [classes], it is {list(x.type.features)}")
+        raise CompileError(
+            f"loss {loss}: output {loss.reads!r} must be [classes], it is {list(x.type.features)}"
+        )
     target = Value(builder, builder.add(leaves.Input("target", "target", shape, False, dtype), name="target"))
     value = loss.equation(x, target)
     builder.scope = ""
@@ -92,7 +98,8 @@ def _named_outputs(network: Module, result: Any) -> dict[str, Value]:
     for name, value in named.items():
         if not isinstance(value, Value):
             raise network.error(
-                f"forward must return a dict of values, one value, or a neuron's outputs; {name} is {type(value).__name__}"
+                "forward must return a dict of values, one value, or a neuron's outputs; "
+                f"{name} is {type(value).__name__}"
             )
     if not named:
         raise network.error("forward returned no outputs")
@@ -148,10 +155,10 @@ class _Trace:
         if declared.limits is None:
             return value
         scope, self.builder.scope = self.builder.scope, label
-        value = clamp(value, *declared.limits)
+        clamped: Value = clamp(value, *declared.limits)
         self.builder.scope = scope
-        self.name(value, f"{label}.clamped", exact=True)
-        return value
+        self.name(clamped, f"{label}.clamped", exact=True)
+        return clamped
 
     def state(self, module: Module, name: str, like: Value, initial: Any) -> Value:
         """A state of a neuron: the delay that carries it, with the shape of its input."""
@@ -163,12 +170,13 @@ class _Trace:
 
     def _delay(self, shape: tuple[int, ...], initial: Any, label: str) -> Value:
         taken = {label for label, _ in self.states}
-        label = next(l for l in (label, *(f"{label}.{k}" for k in range(2, 10_000))) if l not in taken)
+        label = next(c for c in (label, *(f"{label}.{k}" for k in range(2, 10_000))) if c not in taken)
         default = operand(self.builder, initial)
         given = self.builder.nodes[default].type.features
         if given not in ((), shape):
             raise located(
-                f"{label}: the initial value has shape {list(given)}, the state {list(shape)}", self.builder.where
+                f"{label}: the initial value has shape {list(given)}, the state {list(shape)}",
+                self.builder.where,
             )
         start = self.builder.add(leaves.State(label, shape), [default], name=f"{label}.initial")
         op = Delay(shape)
@@ -204,7 +212,9 @@ class _Trace:
     def finish(self, outputs: Mapping[str, Value]) -> Graph:
         """The graph with its outputs and final states, under the names that were asked for."""
         for node, where in self.open_delays.items():
-            raise located(f"{node.removesuffix('.prev')}: this delay is never fed; call its .feed(value)", where)
+            raise located(
+                f"{node.removesuffix('.prev')}: this delay is never fed; call its .feed(value)", where
+            )
         for name, value in outputs.items():
             full = expand(value, Type(value.shape, False, True))
             self.builder.output(name, "output", full.node)

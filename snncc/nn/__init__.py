@@ -5,4 +5,15 @@ from .layers import Flatten, Linear, Sequential
 from .module import Input, Module, Parameter, delay
 from .neuron import Leaky, Neuron
 
-__all__ = ["Flatten", "Input", "Leaky", "Linear", "Module", "Neuron", "Parameter", "Sequential", "delay", "surrogate"]
+__all__ = [
+    "Flatten",
+    "Input",
+    "Leaky",
+    "Linear",
+    "Module",
+    "Neuron",
+    "Parameter",
+    "Sequential",
+    "delay",
+    "surrogate",
+]

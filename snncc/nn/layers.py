@@ -35,16 +35,19 @@ class Linear(Module):
         if bias:
             self.bias = Parameter(vector, lambda rng: rng.uniform(-bound, bound, vector))
 
-    def forward(self, x: Value) -> Value:  # type: ignore[override]
-        return linear(x, self.weight, *([self.bias] if self.has_bias else []))
+    def forward(self, x: Value) -> Value:
+        # Parameters are values while the network is traced.
+        operands: list[Any] = [self.weight, *([self.bias] if self.has_bias else [])]
+        return linear(x, *operands)
 
 
 class Flatten(Module):
     """All features of a step as one axis (time and batch are no features here)."""
 
-    def forward(self, x: Value) -> Value:  # type: ignore[override]
+    def forward(self, x: Value) -> Value:
         size = int(np.prod(x.shape)) if x.shape else 1
-        return apply(Reshape((size,)), x)
+        flat: Value = apply(Reshape((size,)), x)
+        return flat
 
 
 class Sequential(Module):
@@ -81,7 +84,7 @@ class Sequential(Module):
             "give input=nn.Input(...) to Sequential"
         )
 
-    def forward(self, x: Value) -> Any:  # type: ignore[override]
+    def forward(self, x: Value) -> Any:
         result: Any = x
         for layer in self.layers.values():
             result = layer(result[0] if isinstance(result, tuple) else result)

@@ -153,7 +153,9 @@ class Delay:
         return value
 
 
-def delay(value: Value | None = None, *, shape: int | tuple[int, ...] = (), initial: float = 0.0, name: str = "") -> Any:
+def delay(
+    value: Value | None = None, *, shape: int | tuple[int, ...] = (), initial: float = 0.0, name: str = ""
+) -> Any:
     """One time step of delay.
 
     delay(value): the value of the step before. delay(shape=n): a loop, for feedback: its `.value` can

@@ -39,7 +39,7 @@ class Neuron(Module):
         """The states, in the order of step's arguments."""
         return tuple(inspect.signature(cls.step).parameters)[2:]
 
-    def forward(self, current: Value) -> tuple[Value, ...]:  # type: ignore[override]
+    def forward(self, current: Value) -> tuple[Value, ...]:
         trace = tracer(type(self).__name__)
         names, initial = self.state_names(), self.initial
         states = [trace.state(self, name, current, initial.get(name, 0.0)) for name in names]
@@ -50,7 +50,8 @@ class Neuron(Module):
             trace.name(following, name)
             trace.close(state, following)
         trace.name(result[0], "spk")
-        return _outputs(names)(*result)
+        outputs: tuple[Value, ...] = _outputs(names)(*result)
+        return outputs
 
     def _named_step(self, *operands: Value) -> tuple[Any, ...]:
         """Run step; values held in its local variables at the end get those names in the graph."""
@@ -67,7 +68,9 @@ class Neuron(Module):
         try:
             return self.step(*operands)
         finally:
-            sys.setprofile(before)
+            sys.setprofile(None)
+            resume = getattr(before, "enable", None)  # cProfile's profiler is not a function
+            resume() if resume else sys.setprofile(before)
 
 
 def _outputs(states: tuple[str, ...]) -> Any:
@@ -76,7 +79,10 @@ def _outputs(states: tuple[str, ...]) -> Any:
 
 
 def coefficient(
-    module: Module, name: str, value: float | Sequence[float] | np.ndarray, learnable: bool,
+    module: Module,
+    name: str,
+    value: float | Sequence[float] | np.ndarray,
+    learnable: bool,
     limits: tuple[float, float] | None = None,
 ) -> float | Parameter:
     """A neuron's coefficient: a number, or a parameter when it is per neuron or learnable."""
@@ -85,7 +91,9 @@ def coefficient(
     except (TypeError, ValueError):
         raise module.error(f"{name} must be a number or one number a neuron, got {value!r}") from None
     if array.ndim > 1 or array.size == 0 or not np.isfinite(array).all():
-        raise module.error(f"{name} must be a finite number or one a neuron, got an array of shape {array.shape}")
+        raise module.error(
+            f"{name} must be a finite number or one a neuron, got an array of shape {array.shape}"
+        )
     if array.ndim == 0 and not learnable:
         return float(np.clip(array, *limits)) if limits else float(array)
     return Parameter(array.shape, array, learnable=learnable, limits=limits)
@@ -133,7 +141,7 @@ class Leaky(Neuron):
     def initial(self) -> dict[str, Any]:
         return {"mem": self.init_mem}
 
-    def step(self, current: Any, mem: Any) -> tuple[Any, Any]:  # type: ignore[override]
+    def step(self, current: Any, mem: Any) -> tuple[Any, Any]:
         reset = detach(spike(mem - self.threshold))
         if self.reset == "subtract":
             mem = self.beta * mem + current - reset * self.threshold

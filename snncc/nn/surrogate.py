@@ -27,7 +27,9 @@ class Surrogate:
         raise NotImplementedError
 
     def __str__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{f.name}={getattr(self, f.name)}' for f in fields(self))})"
+        return (
+            f"{type(self).__name__}({', '.join(f'{f.name}={getattr(self, f.name)}' for f in fields(self))})"
+        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -55,7 +57,7 @@ class FastSigmoid(Surrogate):
         return 1.0 / (root * root)
 
     def primitive(self, u: np.ndarray) -> np.ndarray:
-        return u / (1.0 + self.slope * np.abs(u))
+        return np.asarray(u / (1.0 + self.slope * np.abs(u)))
 
 
 @dataclass(frozen=True, repr=False)
@@ -70,7 +72,7 @@ class Sigmoid(Surrogate):
         return self.slope * tail / (root * root)
 
     def primitive(self, u: np.ndarray) -> np.ndarray:
-        return 0.5 * (1.0 + np.tanh(0.5 * self.slope * u))
+        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * self.slope * u)))
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,7 +86,7 @@ class Triangle(Surrogate):
 
     def primitive(self, u: np.ndarray) -> np.ndarray:
         v = np.clip(u / self.width, -1.0, 1.0)
-        return v - 0.5 * v * np.abs(v)
+        return np.asarray(v - 0.5 * v * np.abs(v))
 
 
 @dataclass(frozen=True, repr=False)

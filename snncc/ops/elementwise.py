@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import CompileError
 from ..graph import Op, Type
-from .value import Value, apply
+from .value import OPERATORS, apply
 
 Arrays = Any
 
@@ -44,6 +44,10 @@ def _float(condition: Arrays, *like: Arrays) -> Arrays:
     return condition.astype(np.result_type(*like, np.float32))
 
 
+def _choose(condition: Arrays, a: Arrays, b: Arrays) -> Arrays:
+    return np.asarray(np.where(condition != 0, a, b)).astype(np.result_type(a, b, np.float32))
+
+
 NONE = (None,)
 SCALARS: dict[str, Scalar] = {
     "add": Scalar("{0} + {1}", 12, np.add, lambda g, out, a, b: (g, g)),
@@ -69,12 +73,14 @@ SCALARS: dict[str, Scalar] = {
         "snncc_max({0}, {1})", 0, np.maximum,
         lambda g, out, a, b: (where(greater(b, a), 0.0, g), where(greater(b, a), g, 0.0)),
     ),
-    "greater": Scalar("{0} > {1}", 10, lambda a, b: _float(np.greater(a, b), a, b), lambda g, out, a, b: NONE * 2),
+    "greater": Scalar(
+        "{0} > {1}", 10, lambda a, b: _float(np.greater(a, b), a, b), lambda g, out, a, b: NONE * 2
+    ),
     "greater_equal": Scalar(
         "{0} >= {1}", 10, lambda a, b: _float(np.greater_equal(a, b), a, b), lambda g, out, a, b: NONE * 2
     ),
     "where": Scalar(
-        "{0} ? {1} : {2}", 3, lambda c, a, b: np.where(c != 0, a, b).astype(np.result_type(a, b, np.float32)),
+        "{0} ? {1} : {2}", 3, _choose,
         lambda g, out, c, a, b: (None, where(c, g, 0.0), where(c, 0.0, g)),
     ),
 }  # fmt: skip
@@ -155,7 +161,7 @@ class Expand(Op):
         return broadcast(types[0], Type(self.features, self.time, self.batch, types[0].dtype))
 
     def evaluate(self, *arrays: Any) -> Any:
-        (x,) = align(*arrays, np.empty((1, 1, *self.features)))[:1]
+        x = align(*arrays, np.empty((1, 1, *self.features)))[0]
         return np.broadcast_to(x, x.shape[:2] + self.features)
 
     def vjp(self, grad: Any, out: Any, *inputs: Any) -> tuple[Any, ...]:
@@ -189,16 +195,59 @@ def align(*arrays: Any) -> tuple[Any, ...]:
     )
 
 
-def _function(name: str) -> Callable[..., Any]:
-    op = Elementwise(name)
-    return lambda *operands: apply(op, *operands)
+def exp(x: Any) -> Any:
+    """e to the power of x."""
+    return apply(Elementwise("exp"), x)
 
 
-exp, log, tanh, sigmoid = (_function(n) for n in ("exp", "log", "tanh", "sigmoid"))
-sqrt, absolute, floor = (_function(n) for n in ("sqrt", "abs", "floor"))
-minimum, maximum, greater, greater_equal = (
-    _function(n) for n in ("minimum", "maximum", "greater", "greater_equal")
-)
+def log(x: Any) -> Any:
+    """Natural logarithm."""
+    return apply(Elementwise("log"), x)
+
+
+def tanh(x: Any) -> Any:
+    """Hyperbolic tangent."""
+    return apply(Elementwise("tanh"), x)
+
+
+def sigmoid(x: Any) -> Any:
+    """1 / (1 + exp(-x))."""
+    return apply(Elementwise("sigmoid"), x)
+
+
+def sqrt(x: Any) -> Any:
+    """Square root."""
+    return apply(Elementwise("sqrt"), x)
+
+
+def absolute(x: Any) -> Any:
+    """|x|; its gradient at 0 is 0."""
+    return apply(Elementwise("abs"), x)
+
+
+def floor(x: Any) -> Any:
+    """The largest integer not above x; it has no gradient."""
+    return apply(Elementwise("floor"), x)
+
+
+def minimum(a: Any, b: Any) -> Any:
+    """The smaller one; of two equal ones the first takes the gradient."""
+    return apply(Elementwise("minimum"), a, b)
+
+
+def maximum(a: Any, b: Any) -> Any:
+    """The larger one; of two equal ones the first takes the gradient."""
+    return apply(Elementwise("maximum"), a, b)
+
+
+def greater(a: Any, b: Any) -> Any:
+    """1 where a > b, else 0."""
+    return apply(Elementwise("greater"), a, b)
+
+
+def greater_equal(a: Any, b: Any) -> Any:
+    """1 where a >= b, else 0."""
+    return apply(Elementwise("greater_equal"), a, b)
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:
@@ -226,17 +275,4 @@ def spike(u: Any, surrogate: Any = None, *, strict: bool = True) -> Any:
     return apply(Spike(surrogate, strict), u)
 
 
-def _attach() -> None:
-    """Python's operators on values."""
-    binary = {"add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "gt": "greater", "ge": "greater_equal"}
-    for python, function in binary.items():
-        op = Elementwise(function)
-        setattr(Value, f"__{python}__", lambda a, b, op=op: apply(op, a, b))
-        if python not in ("gt", "ge"):
-            setattr(Value, f"__r{python}__", lambda a, b, op=op: apply(op, b, a))
-    Value.__lt__ = lambda a, b: apply(Elementwise("greater"), b, a)  # type: ignore[attr-defined]
-    Value.__le__ = lambda a, b: apply(Elementwise("greater_equal"), b, a)  # type: ignore[attr-defined]
-    Value.__neg__ = lambda a: apply(Elementwise("neg"), a)  # type: ignore[attr-defined]
-
-
-_attach()
+OPERATORS.update((n, Elementwise(n)) for n in ("add", "sub", "mul", "div", "neg", "greater", "greater_equal"))

@@ -11,7 +11,7 @@ from ..errors import CompileError
 from ..graph import Op, Type
 from .reduce import expand, sum_to
 from .time import sum_time
-from .value import apply
+from .value import Value, apply
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Linear(Op):
     def evaluate(self, *arrays: Any) -> Any:
         x, weight = arrays[0], np.reshape(arrays[1], arrays[1].shape[-2:])
         y = x @ weight.T
-        return y + arrays[2] if len(arrays) > 2 else y
+        bias = arrays[2 : len(arrays) - (self.kernel == "counted")]  # last, the event list
+        return y + bias[0] if bias else y
 
     def vjp(self, grad: Any, out: Any, *inputs: Any) -> tuple[Any, ...]:
         x, weight, *bias = inputs
@@ -111,16 +112,19 @@ class Context(Op):
         return arrays[0]
 
 
-def linear(x: Any, weight: Any, *bias: Any) -> Any:
+def linear(x: Value, weight: Value, *bias: Value) -> Value:
     """x weight^T + bias."""
-    return apply(Linear(), x, weight, *bias)
+    result: Value = apply(Linear(), x, weight, *bias)
+    return result
 
 
-def transpose(weight: Any) -> Any:
+def transpose(weight: Value) -> Value:
     """The transposed matrix."""
-    return apply(Transpose(), weight)
+    result: Value = apply(Transpose(), weight)
+    return result
 
 
-def weight_gradient(d_y: Any, x: Any) -> Any:
+def weight_gradient(d_y: Value, x: Value) -> Value:
     """Sum of outer products over steps and samples."""
-    return apply(WeightGradient(), d_y, x)
+    result: Value = apply(WeightGradient(), d_y, x)
+    return result

@@ -59,7 +59,9 @@ class LogSoftmax(Op):
 
     def infer(self, *types: Type) -> Type:
         if len(types[0].features) != 1:
-            raise CompileError(f"log_softmax needs one feature axis (classes), found {list(types[0].features)}")
+            raise CompileError(
+                f"log_softmax needs one feature axis (classes), found {list(types[0].features)}"
+            )
         return types[0]
 
     def evaluate(self, *arrays: Any) -> Any:
@@ -105,14 +107,16 @@ class Reshape(Op):
         return (apply(Reshape(inputs[0].type.features), grad),)
 
 
-def sum_features(x: Any) -> Any:
+def sum_features(x: Value) -> Value:
     """x summed over its features."""
-    return apply(SumFeatures(), x)
+    result: Value = apply(SumFeatures(), x)
+    return result
 
 
-def sum_batch(x: Any) -> Any:
+def sum_batch(x: Value) -> Value:
     """x summed over the samples."""
-    return apply(SumBatch(), x)
+    result: Value = apply(SumBatch(), x)
+    return result
 
 
 def sum_to(grad: Value, source: Type, target: Type) -> Value:
@@ -135,9 +139,14 @@ def sum_to(grad: Value, source: Type, target: Type) -> Value:
 def expand(x: Value, type: Type) -> Value:
     """x as a value of (at least) this type, if it is not one already."""
     have = x.type
-    if (have.features, have.time or not type.time, have.batch or not type.batch) == (type.features, True, True):
+    if (have.features, have.time or not type.time, have.batch or not type.batch) == (
+        type.features,
+        True,
+        True,
+    ):
         return x
-    return apply(Expand(type.features, type.time, type.batch), x)
+    result: Value = apply(Expand(type.features, type.time, type.batch), x)
+    return result
 
 
 def leaf(near: Value, op: Op) -> Value:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import CompileError
 from ..graph import Op, Type
-from .value import apply
+from .value import Value, apply
 
 
 @dataclass(frozen=True)
@@ -122,11 +122,13 @@ class SumTime(Op):
 REDUCTIONS = ("sum_time", "first", "last")
 
 
-def first(x: Any) -> Any:
+def first(x: Value) -> Value:
     """x at the first step."""
-    return apply(First(), x)
+    result: Value = apply(First(), x)
+    return result
 
 
-def sum_time(x: Any) -> Any:
+def sum_time(x: Value) -> Value:
     """x summed over the steps."""
-    return apply(SumTime(), x)
+    result: Value = apply(SumTime(), x)
+    return result

@@ -12,6 +12,9 @@ from typing import Any
 from ..errors import CompileError, user_line
 from ..graph import Builder, Op, Type
 
+# Python's operators by name: filled by ops.elementwise, which knows the functions.
+OPERATORS: dict[str, Op] = {}
+
 
 class Value:
     """One value of the graph under construction."""
@@ -34,6 +37,45 @@ class Value:
     def __repr__(self) -> str:
         return f"Value(%{self.node} : {self.type})"
 
+    def __add__(self, other: object) -> Value:
+        return _operator("add", self, other)
+
+    def __radd__(self, other: object) -> Value:
+        return _operator("add", other, self)
+
+    def __sub__(self, other: object) -> Value:
+        return _operator("sub", self, other)
+
+    def __rsub__(self, other: object) -> Value:
+        return _operator("sub", other, self)
+
+    def __mul__(self, other: object) -> Value:
+        return _operator("mul", self, other)
+
+    def __rmul__(self, other: object) -> Value:
+        return _operator("mul", other, self)
+
+    def __truediv__(self, other: object) -> Value:
+        return _operator("div", self, other)
+
+    def __rtruediv__(self, other: object) -> Value:
+        return _operator("div", other, self)
+
+    def __neg__(self) -> Value:
+        return _operator("neg", self)
+
+    def __gt__(self, other: object) -> Value:
+        return _operator("greater", self, other)
+
+    def __ge__(self, other: object) -> Value:
+        return _operator("greater_equal", self, other)
+
+    def __lt__(self, other: object) -> Value:
+        return _operator("greater", other, self)
+
+    def __le__(self, other: object) -> Value:
+        return _operator("greater_equal", other, self)
+
     def __bool__(self) -> bool:
         raise CompileError(
             f"%{self.node}: the truth of a value is not known while the network is built; "
@@ -42,6 +84,11 @@ class Value:
 
     def __iter__(self) -> Iterator[Value]:
         raise CompileError(f"%{self.node} is one value, it cannot be unpacked ({user_line()})")
+
+
+def _operator(name: str, *operands: object) -> Value:
+    result: Value = apply(OPERATORS[name], *operands)
+    return result
 
 
 def apply(op: Op, *operands: Any, name: str = "") -> Any:
@@ -66,4 +113,6 @@ def operand(builder: Builder, value: Any) -> str:
         if name not in builder.nodes:
             builder.add(Constant(number), name=name)
         return name
-    raise CompileError(f"expected a value of the network or a number, got {type(value).__name__} ({user_line()})")
+    raise CompileError(
+        f"expected a value of the network or a number, got {type(value).__name__} ({user_line()})"
+    )

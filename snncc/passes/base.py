@@ -22,5 +22,7 @@ class Pass:
         raise NotImplementedError
 
     def __str__(self) -> str:
-        options = [f"{f.name}={getattr(self, f.name)}" for f in fields(self) if getattr(self, f.name) != f.default]
+        options = [
+            f"{f.name}={getattr(self, f.name)}" for f in fields(self) if getattr(self, f.name) != f.default
+        ]
         return self.title() + (f"({', '.join(options)})" if options else "")

@@ -59,7 +59,9 @@ class ChooseKernels(Pass):
         if self.products != "auto":
             return self.products
         spikes = is_spike(graph, node.inputs[0])
-        return "events" if spikes else "counted" if origin(graph, node.inputs[0]).op.name == "input" else "dense"
+        return (
+            "events" if spikes else "counted" if origin(graph, node.inputs[0]).op.name == "input" else "dense"
+        )
 
 
 def origin(graph: Graph, name: str) -> Node:
@@ -79,5 +81,7 @@ def _list(nodes: dict[str, Node], source: Node) -> str:
     """The event list of a value, made once for all its readers."""
     name = f"{source.name}.events"
     if name not in nodes:
-        nodes[name] = Node(name, Events(), (source.name,), source.type, source.half, source.where, source.stage)
+        nodes[name] = Node(
+            name, Events(), (source.name,), source.type, source.half, source.where, source.stage
+        )
     return name

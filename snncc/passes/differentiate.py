@@ -94,7 +94,11 @@ class _Reverse:
         """The advance of each delay's cotangent, closed once that is known: backward, loops stay loops."""
         useful = _needed(self.graph, set(self.cotangents))
         for node in self.graph:
-            if isinstance(node.op, Delay) and node.name in self.varied and node.inputs[0] in self.varied & useful:
+            if (
+                isinstance(node.op, Delay)
+                and node.name in self.varied
+                and node.inputs[0] in self.varied & useful
+            ):
                 op = Advance(node.type.features)
                 carry = self.builder.add(op, name=f"d_{node.name}.next", type=node.type)
                 self.carries[node.name] = self.value(carry)

@@ -100,11 +100,17 @@ class _Levels:
         leaves = {o.value for o in self.graph.outputs}
         for name in reversed(self.graph.order):
             node, after = self.graph[name], readers[name]
-            if not after or not sweepable(node) or name in self.stepped or isinstance(node.op, (Memorize, Carry)):
+            if not after or not sweepable(node) or name in leaves or not self._alone(node):
                 continue
-            if name in leaves or len(self.unit[name]) > 1 or not all(self._joins(r, node) for r in after):
-                continue
-            self.level[name] = max(self.level[name], min(self.level[r.name] for r in after))
+            if all(self._joins(r, node) for r in after):
+                self.level[name] = max(self.level[name], min(self.level[r.name] for r in after))
+
+    def _alone(self, node: Node) -> bool:
+        """Whether a node may move by itself. A loop that is one sweep stays together; in a loop around
+        products, states are read from memory that changes only when the step is done."""
+        if node.name in self.stepped:
+            return True
+        return len(self.unit[node.name]) == 1 and not isinstance(node.op, (Memorize, Carry))
 
     def groups(self) -> list[list[str]]:
         """The kernels, as lists of nodes."""
@@ -144,7 +150,9 @@ def _name(graph: Graph, groups: list[list[str]]) -> dict[str, str]:
 
 
 def _label(graph: Graph, group: list[str]) -> str:
-    layers = {_scope(n.name) for n in graph if n.half == "forward" and n.op.name not in ("events", "context")} - {""}
+    layers = {
+        _scope(n.name) for n in graph if n.half == "forward" and n.op.name not in ("events", "context")
+    } - {""}
     scopes = [_layer(name, layers) for name in group]
     best = max(dict.fromkeys(scopes), key=lambda s: (bool(s), scopes.count(s)))
     label = best or "network"

@@ -102,7 +102,9 @@ class _Context:
             self.nodes[node.name] = node
             if node.name in self.contexts:
                 name = self.contexts[node.name]
-                self.nodes[name] = replace(node, name=name, op=Context(), inputs=(node.name,), stage=_stage(node))
+                self.nodes[name] = replace(
+                    node, name=name, op=Context(), inputs=(node.name,), stage=_stage(node)
+                )
         return Graph(self.nodes, self.graph.outputs)
 
     def _read(self, name: str) -> str:
@@ -114,7 +116,9 @@ class _Context:
             op = Previous(node.type.features) if isinstance(node.op, Memorize) else node.op
             inputs = tuple(self._read(i) if self.crosses(i) else i for i in node.inputs)
             self.again[name] = again = f"{name}.again"
-            self.nodes[again] = replace(node, name=again, op=op, inputs=inputs, half="backward", stage=_stage(node))
+            self.nodes[again] = replace(
+                node, name=again, op=op, inputs=inputs, half="backward", stage=_stage(node)
+            )
         return self.again[name]
 
 
@@ -129,4 +133,6 @@ def _cut_nodes(network: networkx.DiGraph) -> set[str]:
     if network.in_degree("sink") == 0:
         return set()
     _, (before, after) = networkx.minimum_cut(network, "source", "sink")
-    return {name for name, side in (n for n in before if n != "source") if side == "in" and (name, "out") in after}
+    return {
+        name for name, side in (n for n in before if n != "source") if side == "in" and (name, "out") in after
+    }

@@ -21,7 +21,7 @@ from .unroll_time import UnrollTime
 class Options:
     """Choices of a compilation that the passes look at.
 
-    dtype: "f32" or "f64". unroll: steps a turn of a time loop, 0 for all. products: see ChooseKernels.
+    dtype: "f32" or "f64". unroll: steps that one turn of a time loop does. products: see ChooseKernels.
     """
 
     dtype: str = "f32"

@@ -132,7 +132,9 @@ def signs(work: _Rewrite, node: Node) -> Node | str | None:
         other = Elementwise("sub" if node.op.name == "add" else "add")
         return replace(node, op=other, inputs=(node.inputs[0], last.inputs[0]))
     if node.op.name == "add" and work.node(node.inputs[0]).op.name == "neg":
-        return replace(node, op=Elementwise("sub"), inputs=(node.inputs[1], work.node(node.inputs[0]).inputs[0]))
+        return replace(
+            node, op=Elementwise("sub"), inputs=(node.inputs[1], work.node(node.inputs[0]).inputs[0])
+        )
     return None
 
 
@@ -178,5 +180,3 @@ def _live(graph: Graph) -> Graph:
             keep.add(name)
             work.extend(graph[name].inputs)
     return Graph({name: node for name, node in graph.nodes.items() if name in keep}, graph.outputs)
-
-

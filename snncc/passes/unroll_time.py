@@ -26,13 +26,15 @@ SUMS = ("sum_batch", "weight_gradient")  # over the batch
 
 @dataclass(frozen=True)
 class UnrollTime(Pass):
-    """unroll: steps a turn of a loop does; 1: no unrolling, 0: all of them (the number of steps is then fixed)."""
+    """unroll: steps that one turn of a loop does."""
 
     unroll: int = 1
 
     def __post_init__(self) -> None:
-        if self.unroll < 0:
-            raise CompileError(f"unroll must be 'none', 'full' or a positive number of steps, got {self.unroll}")
+        if self.unroll < 1:
+            raise CompileError(
+                f"unroll must be 'none', 'full' or a positive number of steps, got {self.unroll}"
+            )
 
     def run(self, graph: Graph) -> Graph:
         stages = self._loops(graph)
@@ -44,7 +46,9 @@ class UnrollTime(Pass):
 
         stages: dict[str, Stage] = {}
         position = {name: i for i, name in enumerate(graph.nodes)}
-        components = sorted(networkx.strongly_connected_components(graph.network), key=lambda c: min(map(position.get, c)))
+        components = sorted(
+            networkx.strongly_connected_components(graph.network), key=lambda c: min(position[m] for m in c)
+        )
         number = 0
         for members in components:
             kinds = {SHIFTS[graph[m].op.name] for m in members if graph[m].op.name in SHIFTS}

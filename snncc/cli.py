@@ -1,0 +1,184 @@
+"""The command line: parses, calls what commands/ do, prints, and turns errors into exit codes.
+
+0: done. 1: `check` or `doctor` found something. 2: the user's mistake, in one line. 3: a bug of snncc's.
+130: interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from snncc_runtime import ModelError
+
+from . import __version__
+from .errors import CompileError, InternalError
+
+REPORT = "this is a bug of snncc's; please report it with the network that shows it"
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FOLDER = click.argument("folder", type=click.Path(path_type=Path))
+OUT = click.Path(path_type=Path)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command and returns the exit code; the entry point of the script `snncc`."""
+    try:
+        result = snncc.main(arguments, prog_name="snncc", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        return _fail(error.format_message(), 2)
+    except (CompileError, ModelError) as error:
+        return _fail(str(error), 2)
+    except InternalError as error:
+        return _fail(f"{error}; {REPORT}", 3)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted", 130)
+    except BrokenPipeError:  # the reader of our output, say `head`, has seen enough
+        sys.stdout = None  # type: ignore[assignment]
+        return 0
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo(f"snncc: {message}", err=True)
+    return code
+
+
+def network_options(command: Command) -> Command:
+    """What to compile a network for: the same for every command that takes SOURCE."""
+    for option in reversed(
+        (
+            click.option("--num-steps", type=int, default=25, show_default=True, metavar="T", help="Time steps of a call."),
+            click.option("--dtype", default="float32", show_default=True, metavar="TYPE", help="float32 or float64."),
+            click.option("--loss", metavar="LOSS", help="cross_entropy:mem, :rate or :count; mse:mem, :rate or :count; mse:rate,on=1,off=0."),
+            click.option("--optimizer", metavar="NAME", help="adam, sgd or adamw; also sgd,momentum=0.9 and the like."),
+            click.option("--lr", type=float, metavar="X", help="Learning rate (default 0.001)."),
+            click.option("--name", default="model", show_default=True, help="Prefix of the C functions."),
+            click.option("--seed", type=int, default=0, show_default=True, help="Of the initial weights."),
+            click.option("--unroll", default="none", show_default=True, metavar="N", help="Steps a turn of a time loop: none, full or a number."),
+            click.option("--products", default="auto", show_default=True, metavar="KIND", help="auto, dense or events."),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="snncc")
+def snncc() -> None:
+    """Compile spiking neural networks to C, train them and run them.
+
+    SOURCE is file.py:name, a network in a Python file (an nn.Module, or a class or function without
+    arguments that makes one). FOLDER is a compiled model.
+    """
+
+
+@snncc.command("compile")
+@click.argument("source")
+@click.option("-o", "--out", type=OUT, required=True, metavar="FOLDER", help="Where the model goes.")
+@network_options
+def compile_command(source: str, out: Path, **options: Any) -> None:
+    """Compile a network to a model folder.
+
+    For example: snncc compile models/mnist_mlp.py:net -o build/mnist --loss cross_entropy:mem
+    --optimizer adam --lr 5e-4
+    """
+    from .commands.compile import compile_source
+    from .commands.options import Choices
+
+    click.echo(compile_source(source, out, Choices(**options)))
+
+
+@snncc.command("run")
+@FOLDER
+@click.argument("arrays", metavar="IN.NPZ", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=OUT, required=True, metavar="OUT.NPZ", help="Where the outputs go.")
+@click.option("--num-steps", type=int, metavar="T", help="Where no input has a time axis; default: as compiled.")
+def run_command(folder: Path, arrays: Path, out: Path, num_steps: int | None) -> None:
+    """Run a model on arrays in a file.
+
+    IN.NPZ holds the inputs under their names, [T, B, *features], or [B, *features] for an input that
+    is the same at every step; and, if wanted, initial states under theirs, [B, *features].
+    OUT.NPZ gets the outputs under their names, [T, B, *features], and the final states under their
+    names with _next behind.
+    """
+    from .commands.run import run_model
+
+    click.echo(run_model(folder, arrays, out, num_steps))
+
+
+@snncc.command("train")
+@FOLDER
+@click.argument("samples", metavar="DATA.NPZ", type=click.Path(path_type=Path))
+@click.option("--epochs", type=int, default=1, show_default=True)
+@click.option("--batch-size", type=int, default=128, show_default=True)
+@click.option("--lr", type=float, metavar="X", help="Learning rate; default: as compiled.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the order of samples.")
+@click.option("--num-steps", type=int, metavar="T", help="Where no input has a time axis; default: as compiled.")
+@click.option("--validation", type=click.Path(path_type=Path), metavar="FILE", help="Held-out data, as DATA.NPZ.")
+@click.option("-o", "--out", type=OUT, metavar="FOLDER", help="Where the trained model goes; default: back to FOLDER.")
+def train_command(folder: Path, samples: Path, out: Path | None, **options: Any) -> None:
+    """Train a model on arrays in a file, and save it.
+
+    DATA.NPZ holds the inputs under their names (or one as x), [N, *features] or [T, N, *features], and
+    targets y: classes [N], or numbers.
+    """
+    from .commands.train import train_model
+
+    click.echo(train_model(folder, samples, out, **options))
+
+
+@snncc.command("inspect")
+@click.argument("source", metavar="SOURCE|FOLDER")
+@click.option("--after", metavar="PASS", help="The graph after a pass; 'trace' is before any.")
+@click.option("--entry", default="forward", show_default=True, help="Whose graph: forward, backward, train or evaluate.")
+@click.option("--memory", is_flag=True, help="The memory plan, and the peak in bytes.")
+@click.option("--program", is_flag=True, help="The lowered program.")
+@click.option("--c", "c", is_flag=True, help="The generated C.")
+@network_options
+def inspect_command(
+    source: str, after: str | None, entry: str, memory: bool, program: bool, c: bool, **options: Any
+) -> None:
+    """Show a network or a model: a summary, or any stage of its compilation."""
+    from .commands.inspect import View, inspect_source
+    from .commands.options import Choices
+
+    text = inspect_source(source, View(after, entry, memory, program, c), Choices(**options))
+    click.echo(text.rstrip("\n"))
+
+
+@snncc.command("check")
+@click.argument("source")
+@click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="Samples to compare on.")
+@network_options
+def check_command(source: str, batch: int, **options: Any) -> int:
+    """Compare the compiled network with the reference interpreter, layer by layer.
+
+    Both get the same random inputs, initial states and targets. Exit code 1 if a difference is above
+    its bound.
+    """
+    from .commands.check import check_source
+    from .commands.options import Choices
+
+    report = check_source(source, batch, Choices(**options))
+    click.echo(report.text)
+    return 0 if report.sound else 1
+
+
+@snncc.command("doctor")
+def doctor_command() -> int:
+    """Say what this machine has for compiling models, and what to do about what is missing."""
+    from .commands.doctor import examine
+
+    report = examine()
+    click.echo(report.text)
+    return 0 if report.sound else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""`snncc compile`: a model folder from a network in a file."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+from snncc_runtime.files import check_replaceable
+
+from ..driver import Made, make
+from ..frontend.dsl import trace
+from .options import Choices
+from .source import load_source
+
+
+def compile_source(text: str, folder: Path, choices: Choices) -> str:
+    """Compiles and says what was made. Raises CompileError or ModelError."""
+    start = time.perf_counter()
+    target = choices.target()
+    check_replaceable(folder)  # complain before the work
+    source = load_source(text)
+    network = trace(source.network, None, choices.seed)
+    made = make(network, target, source.label, folder)
+    return _report(folder, made, time.perf_counter() - start)
+
+
+def _report(folder: Path, made: Made, seconds: float) -> str:
+    manifest, built = made.manifest, made.built
+    parameters = [t for t in manifest["tensors"] if t["role"] == "parameter"]
+    count = sum(math.prod(t["shape"]) for t in parameters)
+    lines = [
+        f"{folder}: compiled in {seconds:.2f} s{', from the cache' * built.cached}",
+        f"  library       {built.library}, {len(built.files[built.library]):,} bytes",
+        f"  parameters    {count:,} in {len(parameters)} arrays, {manifest['dtype']}",
+        f"  entry points  {', '.join(manifest['entries'])}",
+        f"  compiler      {built.compiler}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,157 @@
+"""`snncc inspect`: a network or a compiled model, at any stage, as text."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snncc_runtime import Model, load
+from snncc_runtime.cpu import default_slots
+
+from ..driver import Stages, Target, entry_stages, generate
+from ..errors import CompileError
+from ..frontend.dsl import Network, trace
+from ..graph import Graph, Type
+from ..nn.module import Module
+from ..passes.infer_types import InferTypes
+from ..plan_memory import describe
+from .options import Choices
+from .source import Source, load_source
+
+TRACE = "trace"
+
+
+@dataclass(frozen=True)
+class View:
+    """What to show; nothing: a summary."""
+
+    after: str | None = None
+    entry: str = "forward"
+    memory: bool = False
+    program: bool = False
+    c: bool = False
+
+
+def inspect_source(text: str, view: View, choices: Choices) -> str:
+    """The view of a network or of a model folder. Raises CompileError or ModelError."""
+    if Path(text).is_dir():
+        return _inspect_folder(Path(text), view)
+    target, source = choices.target(), load_source(text)
+    network = trace(source.network, None, choices.seed)
+    if view.after is not None:
+        return graph_after(view.after, _entry(entry_stages(network, target), view.entry), target)
+    if not (view.memory or view.program or view.c):
+        return summary(source, network, target)
+    compiled = generate(network, target, source.label)
+    parts = []
+    if view.memory:
+        parts.append(describe(compiled.program, target.num_steps, compiled.tile, default_slots()))
+    if view.program:
+        parts.append(str(compiled.program))
+    if view.c:
+        parts.append(compiled.sources.files["model.c"])
+    return "\n".join(parts)
+
+
+def graph_after(name: str, stages: Stages, target: Target) -> str:
+    """The text of an entry point's graph after the pass of that name, or before any (`trace`)."""
+    if name == TRACE:
+        return str(stages.graph)
+    titles = [TRACE, *(step.title() for step in stages.passes(target.options))]
+    if name not in titles:
+        raise CompileError(f"--after: {stages.name} has no pass {name!r}; its passes are {', '.join(titles)}")
+    for step, graph in stages.run(target.options):
+        if step.title() == name:
+            return str(graph)
+    raise AssertionError(name)
+
+
+def _entry(found: Sequence[Stages], name: str) -> Stages:
+    for stages in found:
+        if stages.name == name:
+            return stages
+    names = [stages.name for stages in found]
+    remedy = "" if "train" in names else "; give --loss for train and evaluate"
+    raise CompileError(f"--entry must be one of {', '.join(names)}, got {name!r}{remedy}")
+
+
+def summary(source: Source, network: Network, target: Target) -> str:
+    """Layers, parameters, states, inputs and outputs, entry points."""
+    graph = InferTypes(target.options.dtype).run(network.graph)
+    total = sum(a.size for a in network.parameters.values())
+    fixed = sum(math.prod(op.features) for op in _parameters(graph) if not op.learnable)
+    entries = [stages.name for stages in entry_stages(network, target)]
+    lines = [
+        f"{source.label}: {type(source.network).__name__}, {target.dtype}, {target.num_steps} steps",
+        *_ports(graph),
+        "layers",
+        *_layers(source.network, network),
+        f"parameters    {total:,}" + (f", {fixed:,} of them fixed" if fixed else ""),
+        f"entry points  {', '.join([*entries, 'step', *(['update'] if target.optimizer else [])])}",
+    ]
+    return "\n".join(lines)
+
+
+def _parameters(graph: Graph) -> list[Any]:
+    return [n.op for n in graph if n.op.name == "parameter"]
+
+
+def _ports(graph: Graph) -> Iterator[str]:
+    inputs: list[Any] = [n for n in graph if n.op.name == "input"]
+    yield from _rows("inputs", [(n.op.label, n.type) for n in inputs])
+    for title, role in (("outputs", "output"), ("states", "state_out")):
+        yield from _rows(title, [(o.name, graph[o.value].type) for o in graph.outputs if o.role == role])
+
+
+def _rows(title: str, rows: list[tuple[str, Type]]) -> Iterator[str]:
+    yield from ([title] if rows else [])
+    yield from (f"  {name:<22} {_axes(type)}" for name, type in rows)
+
+
+def _axes(type: Type) -> str:
+    return f"[{', '.join([*['T'] * type.time, *['B'] * type.batch, *map(str, type.features)])}]"
+
+
+def _layers(module: Module, network: Network) -> Iterator[str]:
+    for path, layer in module.named_modules():
+        if any(layer.children()):
+            continue
+        prefix = f"{path}." if path else ""
+        own = {n: a for n, a in network.parameters.items() if n.rpartition(".")[0] == path}
+        arrays = ", ".join(f"{n.removeprefix(prefix)} {list(a.shape)}" for n, a in own.items())
+        yield f"  {path or '(all)':<22} {type(layer).__name__:<12} {arrays}".rstrip()
+
+
+def _inspect_folder(folder: Path, view: View) -> str:
+    model = load(folder)
+    if view.c:
+        return (folder / "model.c").read_text()
+    if view.after or view.memory or view.program:
+        raise CompileError(f"{folder}: --after, --memory and --program need the network: give file.py:name")
+    return _folder_summary(folder, model)
+
+
+def _folder_summary(folder: Path, model: Model) -> str:
+    manifest = model.manifest
+    lines = [f"{folder}: {manifest['name']}, {manifest['dtype']}, {manifest['num_steps']} steps"]
+    for title, role in (("inputs", "input"), ("outputs", "output"), ("states", "state")):
+        rows = [a for a in manifest["io"] if a["role"] == role]
+        lines += _rows(title, [(a["name"], Type(tuple(a["shape"]), a["time"], a["batch"])) for a in rows])
+    lines.append("parameters")
+    for tensor in manifest["tensors"]:
+        if tensor["role"] == "parameter":
+            note = "" if tensor.get("learnable", True) else "  fixed"
+            lines.append(f"  {tensor['name']:<22} {tensor['shape']}{note}")
+    optimizer = manifest["optimizer"]
+    lines += [
+        f"loss          {manifest['loss'] or 'none'}",
+        f"optimiser     {json.dumps(optimizer) if optimizer else 'none'}",
+        f"entry points  {', '.join(manifest['entries'])}",
+        f"compiler      {manifest['build']['compiler']}",
+        f"command       {' '.join(manifest['build']['command'])}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,93 @@
+"""The options that several commands share: what to compile a network for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from .. import loss as losses
+from .. import optim
+from ..driver import Target
+from ..errors import CompileError
+from ..loss import READS, Loss
+from ..optim import Optimizer
+
+LOSSES: dict[str, Callable[..., Loss]] = {"cross_entropy": losses.cross_entropy, "mse": losses.mse}
+OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": optim.Adam, "sgd": optim.SGD, "adamw": optim.AdamW}
+LEARNING_RATE = 1e-3
+PRODUCTS = ("auto", "dense", "events")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The options as they stand on the command line."""
+
+    num_steps: int = 25
+    dtype: str = "float32"
+    loss: str | None = None
+    optimizer: str | None = None
+    lr: float | None = None
+    name: str = "model"
+    seed: int = 0
+    unroll: str = "none"
+    products: str = "auto"
+
+    def target(self) -> Target:
+        """Raises CompileError for what does not make sense."""
+        if self.lr is not None and self.optimizer is None:
+            raise CompileError("--lr needs an --optimizer")
+        if self.optimizer is not None and self.loss is None:
+            raise CompileError("--optimizer needs a --loss")
+        if self.seed < 0:
+            raise CompileError(f"--seed must not be negative, got {self.seed}")
+        return Target(
+            self.num_steps,
+            parse_loss(self.loss) if self.loss is not None else None,
+            parse_optimizer(self.optimizer, self.lr) if self.optimizer is not None else None,
+            self.dtype,
+            self.name,
+            parse_unroll(self.unroll),
+            self.products,
+        )
+
+
+def parse_loss(text: str) -> Loss:
+    """`cross_entropy:mem`, `mse:count,on=0.8,off=0.2`. Raises CompileError."""
+    head, numbers = _numbers("--loss", text, ("on", "off"))
+    name, _, readout = head.partition(":")
+    if name not in LOSSES or (readout and readout not in READS) or (name != "mse" and numbers):
+        raise CompileError(
+            f"--loss must be cross_entropy:mem, :rate or :count, or mse:mem, :rate or :count, the latter with "
+            f"on=X,off=Y for class labels; got {text!r}"
+        )
+    return LOSSES[name](*([readout] if readout else []), **numbers)
+
+
+def parse_optimizer(text: str, lr: float | None = None) -> Optimizer:
+    """`adam`, `sgd,momentum=0.9`. Raises CompileError."""
+    head = text.partition(",")[0]
+    if head not in OPTIMIZERS:
+        raise CompileError(f"--optimizer must be one of {', '.join(OPTIMIZERS)}, got {text!r}")
+    kind = OPTIMIZERS[head]
+    known = tuple(f.name for f in fields(kind) if f.name not in ("learning_rate", "betas"))
+    return kind(LEARNING_RATE if lr is None else lr, **_numbers("--optimizer", text, known)[1])
+
+
+def parse_unroll(text: str) -> str | int:
+    return int(text) if text.isdecimal() else text
+
+
+def _numbers(option: str, text: str, known: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
+    """`head,key=1.5,...` as the head and its numbers."""
+    head, *rest = text.split(",")
+    found = {}
+    for part in rest:
+        key, _, value = part.partition("=")
+        try:
+            found[key] = float(value)
+        except ValueError:
+            raise CompileError(f"{option}: expected {key or 'name'}=NUMBER, got {part!r}") from None
+        if key not in known:
+            raise CompileError(f"{option}: {key!r} is not known, only {', '.join(known)}")
+    return head, found
