@@ -19,8 +19,7 @@ from .errors import CompileError, user_line
 from .frontend.dsl import Network, add_loss, add_sums, trace
 from .graph import Graph
 from .loss import Loss
-from .lower import Layout, lower, user_field
-from .lower_update import lower_update
+from .lower import Layout, lower, lower_update, user_field
 from .names import identifier
 from .nn.module import Input, Module
 from .optim import Optimizer

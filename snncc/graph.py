@@ -161,10 +161,13 @@ class Graph:
     @cached_property
     def step_network(self) -> networkx.MultiDiGraph:
         """The network within one time step: what goes into a `delay` or `advance` comes later."""
-        graph = self.network.copy()
+        import networkx
+
+        graph = networkx.MultiDiGraph()
+        graph.add_nodes_from(self.nodes)
         for node in self:
-            if node.op.name in ("delay", "memorize", "advance", "carry"):
-                graph.remove_edge(node.inputs[0], node.name, 0)
+            shifts = node.op.name in ("delay", "memorize", "advance", "carry")
+            graph.add_edges_from((s, node.name, k) for k, s in enumerate(node.inputs) if k or not shifts)
         return graph
 
     @cached_property
@@ -179,6 +182,20 @@ class Graph:
             )
         except networkx.NetworkXUnfeasible:
             raise self._cycle_error() from None
+
+    @cached_property
+    def components(self) -> tuple[tuple[str, ...], ...]:
+        """Strongly connected components, each before what reads it; members in the order of a step.
+
+        One with several members is a loop over time.
+        """
+        import networkx
+
+        position = {name: i for i, name in enumerate(self.order)}
+        condensed = networkx.condensation(self.network)
+        members = {c: sorted(condensed.nodes[c]["members"], key=position.__getitem__) for c in condensed}
+        order = networkx.lexicographical_topological_sort(condensed, key=lambda c: position[members[c][0]])
+        return tuple(tuple(members[c]) for c in order)
 
     def _cycle_error(self) -> CompileError:
         import networkx
@@ -277,6 +294,21 @@ def constant_value(graph: Graph, name: str) -> float | None:
     """The number a node stands for, or None if it is not a constant."""
     op = graph[name].op
     return op.value if op.name == "constant" else None  # type: ignore[attr-defined]
+
+
+def stable_order(names: Iterable[str], edges: Iterable[tuple[str, str]]) -> list[str]:
+    """The names such that every edge points forward, otherwise as they come; InternalError for a cycle."""
+    import networkx
+
+    position = {name: i for i, name in enumerate(names)}
+    graph = networkx.DiGraph()
+    graph.add_nodes_from(position)
+    graph.add_edges_from(edges)
+    try:
+        return list(networkx.lexicographical_topological_sort(graph, key=position.__getitem__))
+    except networkx.NetworkXUnfeasible:
+        cycle = " -> ".join(edge[0] for edge in networkx.find_cycle(graph))
+        raise InternalError(f"these wait for each other: {cycle}") from None
 
 
 def renamed(graph: Graph, wanted: Mapping[str, str]) -> Graph:

@@ -163,7 +163,6 @@ class Call:
     numbers: tuple[int, ...] = ()
     time: bool = False
     field: str = ""  # the user's array, for loads and stores
-    writes: int = -1  # position of the buffer that it makes
     value: float = 0.0  # of a state that the caller does not give
 
     def __str__(self) -> str:

@@ -50,17 +50,10 @@ def evaluate_nodes(graph: Graph, call: Call) -> dict[str, np.ndarray]:
 
 class _Run:
     def __init__(self, graph: Graph, call: Call) -> None:
-        import networkx
-
         self.graph, self.call = graph, call
         self.values: dict[str, np.ndarray] = {}
-        position = {name: i for i, name in enumerate(graph.order)}
-        components = networkx.condensation(graph.network)
-        for index in networkx.lexicographical_topological_sort(
-            components, key=lambda c: min(position[m] for m in components.nodes[c]["members"])
-        ):
-            members = sorted(components.nodes[index]["members"], key=position.__getitem__)
-            if len(members) == 1 and members[0] not in graph[members[0]].inputs:
+        for members in graph.components:
+            if len(members) == 1:
                 self.values[members[0]] = self._all_steps(graph[members[0]])
             else:
                 self._step_by_step([graph[m] for m in members])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -118,8 +119,11 @@ class Graph(nn.Module):
     def __init__(self, rng: Random, sizes: list[int]) -> None:
         n_in, *rest = sizes
         kinds = rng.random(2) < 0.4
-        self.inputs = {"x": nn.Input(n_in, static=bool(kinds[0])), "side": nn.Input(rest[0], static=bool(kinds[1]))}
-        self.layers = [Layer(rng, a, b) for a, b in zip(sizes[:-1], rest, strict=True)]
+        self.inputs = {
+            name: nn.Input(n, static=bool(kind))
+            for name, n, kind in zip(("x", "side"), (n_in, rest[0]), kinds, strict=True)
+        }
+        self.layers = [Layer(rng, a, b) for a, b in pairwise(sizes)]
         self.skip = nn.Linear(n_in, rest[-1], bias=False)
         self.plan = dict(zip(("skip", "delayed", "outputs", "scaled"), rng.random(4) < 0.5, strict=True))
 
@@ -142,9 +146,10 @@ def chain(rng: Random, sizes: list[int]) -> nn.Module:
     declared = nn.Input(sizes[0], static=static)
     if rng.random() < 0.3:
         declared = nn.Input(2, sizes[0], static=static)
-        layers |= {"flat": nn.Flatten()} if rng.random() < 0.5 else {"lif0": leaky(rng, 0), "flat": nn.Flatten()}
+        layers |= {"lif0": leaky(rng, 0)} if rng.random() < 0.5 else {}
+        layers["flat"] = nn.Flatten()
         sizes = [2 * sizes[0], *sizes[1:]]
-    for i, (a, b) in enumerate(zip(sizes[:-1], sizes[1:], strict=True), 1):
+    for i, (a, b) in enumerate(pairwise(sizes), 1):
         layers |= {f"fc{i}": nn.Linear(a, b, bias=bool(rng.random() < 0.8)), f"lif{i}": neuron(rng, b)}
     return nn.Sequential(input=declared, **layers)
 
@@ -178,7 +183,8 @@ def case(seed: int) -> Case:
     rng = np.random.default_rng(seed)
     network = trace(module(rng), seed=seed)
     chosen = LOSSES[rng.integers(len(LOSSES))]
-    return Case(seed, network, chosen, arguments(rng, network, chosen, steps=int(rng.integers(1, 6)), batch=3))
+    call = arguments(rng, network, chosen, steps=int(rng.integers(1, 6)), batch=3)
+    return Case(seed, network, chosen, call)
 
 
 def arguments(rng: Random, network: Network, chosen: Loss, steps: int, batch: int) -> Call:

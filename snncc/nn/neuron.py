@@ -75,7 +75,7 @@ class Neuron(Module):
 
 def _outputs(states: tuple[str, ...]) -> Any:
     """A named tuple (spk, *states)."""
-    return NamedTuple("NeuronOutput", [(name, Value) for name in ("spk", *states)])  # type: ignore[misc]
+    return NamedTuple("NeuronOutput", [(name, Value) for name in ("spk", *states)])
 
 
 def coefficient(

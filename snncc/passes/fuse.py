@@ -44,20 +44,15 @@ class _Levels:
     """Levels of all nodes; kernels are the connected parts of a level with one key."""
 
     def __init__(self, graph: Graph) -> None:
-        import networkx
-
         self.graph = graph
         self.level: dict[str, int] = {}
         self.stepped: dict[str, int] = {}  # nodes of loops that hold products: their loop
         self.unit: dict[str, frozenset[str]] = {}
-        condensed = networkx.condensation(graph.network)
-        position = {name: i for i, name in enumerate(graph.order)}
-        for index in networkx.topological_sort(condensed):
-            members = sorted(condensed.nodes[index]["members"], key=position.__getitem__)
+        for members in graph.components:
             self._component(members)
         self._sink()
 
-    def _component(self, members: list[str]) -> None:
+    def _component(self, members: tuple[str, ...]) -> None:
         nodes = [self.graph[m] for m in members]
         loop = len(nodes) > 1
         if loop and not all(map(sweepable, nodes)):

@@ -42,20 +42,13 @@ class UnrollTime(Pass):
         return graph.map(lambda n: replace(n, stage=stages.get(n.name) or _outside(n, summed)))
 
     def _loops(self, graph: Graph) -> dict[str, Stage]:
-        import networkx
-
         stages: dict[str, Stage] = {}
-        position = {name: i for i, name in enumerate(graph.nodes)}
-        components = sorted(
-            networkx.strongly_connected_components(graph.network), key=lambda c: min(position[m] for m in c)
-        )
         number = 0
-        for members in components:
+        for members in graph.components:
             kinds = {SHIFTS[graph[m].op.name] for m in members if graph[m].op.name in SHIFTS}
             if kinds:
                 number += 1
-                stage = Stage(kinds.pop(), number, self.unroll)
-                stages |= dict.fromkeys(sorted(members), stage)
+                stages |= dict.fromkeys(members, Stage(kinds.pop(), number, self.unroll))
         return stages
 
 

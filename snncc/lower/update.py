@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .graph import Builder, Graph, Node, Stage, Type
-from .names import Names
-from .ops import Value
-from .ops.leaf import Parameter, Scalar
-from .optim import Optimizer
-from .passes.simplify import Simplify
-from .program import Buffer, Sweep
+from ..errors import InternalError
+from ..graph import Builder, Graph, Node, Stage, Type
+from ..names import Names
+from ..ops import Value
+from ..ops.leaf import Parameter, Scalar
+from ..optim import Optimizer
+from ..passes.simplify import Simplify
+from ..program import Buffer, Sweep
 from .sweep import SweepBuilder
 
 ELEMENTS = (2,)  # any number but one: the loop runs over all elements of all parameters
@@ -41,9 +42,8 @@ def trace_update(optimizer: Optimizer) -> Graph:
 def lower_update(optimizer: Optimizer) -> Sweep:
     """The sweep, a loop over all elements; its buffers are labelled parameter, gradient, and by moment."""
     graph = trace_update(optimizer).map(_placed)
-    work = _Update(graph)
     nodes = [graph[n] for n in graph.order if graph[n].kernel]
-    sweep = SweepBuilder(work, nodes).build()  # type: ignore[arg-type]
+    sweep = SweepBuilder(graph, _InPlace(graph), nodes).build()
     return replace(
         sweep, name="update_parameters", comment=(f"{type(optimizer).__name__}: all parameters, in place",)
     )
@@ -55,14 +55,12 @@ def _placed(node: Node) -> Node:
     return replace(node, stage=Stage("once"), kernel="update")
 
 
-class _Update:
+class _InPlace:
     """What a sweep asks of its lowering; here every result replaces what it was made from."""
 
-    name = "update"
-    stepped: dict[str, int] = {}  # noqa: RUF012 - never changed
-
     def __init__(self, graph: Graph) -> None:
-        self.graph, self.names = graph, Names()
+        self.names = Names()
+        self.stepped: dict[str, int] = {}
         self.results = {o.value: o.name for o in graph.outputs}
 
     def buffer(self, name: str, layout: str = "real") -> Buffer:
@@ -71,3 +69,6 @@ class _Update:
 
     def wanted(self, node: Node) -> list[str]:
         return ["real"] if node.name in self.results else []
+
+    def state(self, node: Node) -> Buffer:
+        raise InternalError(f"%{node.name}: an update has no states")

@@ -8,16 +8,25 @@ section to another, or from a step to the next, lives in a local array with an e
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from .expr import Apply, Const, Expr, Ref
-from .graph import Node
-from .names import RESERVED, Names, plain_text
-from .ops.time import REDUCTIONS
-from .program import Array, Buffer, Pointer, Statement, Sweep
+from ..expr import Apply, Const, Expr, Ref
+from ..graph import Graph, Node
+from ..names import RESERVED, Names, plain_text
+from ..ops.time import REDUCTIONS
+from ..program import Array, Buffer, Pointer, Statement, Sweep
 
-if TYPE_CHECKING:
-    from .lower import _Lower
+
+class Memory(Protocol):
+    """What a sweep asks about buffers."""
+
+    names: Names
+    stepped: dict[str, int]
+
+    def buffer(self, name: str, layout: str = "real") -> Buffer: ...
+    def state(self, node: Node) -> Buffer: ...
+    def wanted(self, node: Node) -> list[str]: ...
+
 
 SHIFTS = ("memorize", "carry")
 
@@ -25,12 +34,11 @@ SHIFTS = ("memorize", "carry")
 class SweepBuilder:
     """Builds one sweep; `build` is the way in."""
 
-    def __init__(self, work: _Lower, nodes: list[Node]) -> None:
-        self.work, self.nodes = work, nodes
-        self.graph = work.graph
+    def __init__(self, graph: Graph, memory: Memory, nodes: list[Node]) -> None:
+        self.graph, self.memory, self.nodes = graph, memory, nodes
         self.inside = {n.name: n for n in nodes}
         self.time = any(n.type.time or n.op.name in REDUCTIONS for n in nodes)
-        self.stepped = nodes[0].name in work.stepped
+        self.stepped = nodes[0].name in memory.stepped
         self.pointers: dict[str, Pointer] = {}
         self.scalars: dict[str, Statement] = {}
         self.arrays: list[Array] = []
@@ -73,7 +81,7 @@ class SweepBuilder:
         first = self.nodes[0]
         size = max(n.type.size for n in self.nodes)
         return Sweep(
-            self.work.names.new(first.kernel),
+            self.memory.names.new(first.kernel),
             self._comment(first, size),
             size,
             self.time,
@@ -97,17 +105,18 @@ class SweepBuilder:
     def _statement(self, node: Node) -> None:
         name, op = node.name, node.op.name
         if op == "sum_batch":
-            target = self._element(self.work.buffer(name), written=True)
+            target = self._element(self.memory.buffer(name), written=True)
             self._emit(self.section[name], "add", target, self.value(node.inputs[0]))
         elif op in REDUCTIONS:
             self._reduction(node)
         elif op in SHIFTS and self.stepped:
-            self._define(node, Ref(self._element(self.work.state(node))))
+            self._define(node, Ref(self._element(self.memory.state(node))))
         elif op in SHIFTS:
             self._carried(node)
         elif op == "previous":
             self._define(
-                node, Ref(self._element(self.work.buffer(node.inputs[0]), self.work.buffer(node.inputs[1])))
+                node,
+                Ref(self._element(self.memory.buffer(node.inputs[0]), self.memory.buffer(node.inputs[1]))),
             )
         else:
             self._define(node, self._apply(node))
@@ -131,7 +140,7 @@ class SweepBuilder:
         """A state in registers: its element at the start of a step is the value of the step before."""
         start: str | Expr = "zero"
         if node.op.name == "memorize":
-            start = Ref(self._element(self.work.buffer(node.inputs[1])))
+            start = Ref(self._element(self.memory.buffer(node.inputs[1])))
         array = self._array(node, start, name=node.op.buffer)  # type: ignore[attr-defined]
         local = self.names.new(self._local(node))
         self._emit("body", "let", local, Ref(f"{array}[i]"))
@@ -143,7 +152,7 @@ class SweepBuilder:
 
     def _define(self, node: Node, expr: Expr) -> None:
         """A value: written out where it is read once, else a local; stored if somebody outside reads it."""
-        section, layouts = self.section[node.name], self.work.wanted(node)
+        section, layouts = self.section[node.name], self.memory.wanted(node)
         crosses = section == "before" and self._read_in_other_section(node)
         if not layouts and not crosses and self.uses[node.name] <= 1 and self._nameless(node):
             self.expressions[node.name] = expr
@@ -167,8 +176,8 @@ class SweepBuilder:
         return self.time and any(self.section[r.name] != "before" or r.op.name in REDUCTIONS for r in readers)
 
     def _store(self, node: Node, expr: Expr, section: str) -> None:
-        for layout in self.work.wanted(node):
-            buffer = self.work.buffer(node.name, layout)
+        for layout in self.memory.wanted(node):
+            buffer = self.memory.buffer(node.name, layout)
             if layout == "bits":
                 array = self._array(node, "", step=True)
                 self._emit(section, "set", f"{array}[i]", expr)
@@ -220,7 +229,7 @@ class SweepBuilder:
             return Const(node.op.value)  # type: ignore[attr-defined]
         if node.type.dtype == "scalar":
             return self._scalar(node)
-        self.expressions[name] = Ref(self._element(self.work.buffer(name)))
+        self.expressions[name] = Ref(self._element(self.memory.buffer(name)))
         return self.expressions[name]
 
     def _scalar(self, node: Node) -> Expr:

@@ -1,0 +1,15 @@
+"""From graphs to the program: which memory values live in, which kernels run, and in which order.
+
+layout.py   sizes in memory, names of the caller's arrays
+buffers.py  the buffer of a value
+sweep.py    elementwise kernels from the nodes that `fuse` put together
+calls.py    hand-written kernels: products, loads, softmax
+entry.py    one entry point: items, loops over time, order
+update.py   the optimiser's update
+"""
+
+from .entry import lower
+from .layout import Layout, user_field
+from .update import lower_update
+
+__all__ = ["Layout", "lower", "lower_update", "user_field"]

@@ -1,0 +1,127 @@
+"""Which buffer a value lives in: its place, layout and size, and who needs it in which form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..graph import Graph, Node
+from ..names import Names
+from ..program import Buffer
+from .layout import Layout
+
+ALIASES = ("context", "reshape")  # the same memory under another name
+STORED = ("output", "state_out", "sum", "d_input", "d_state")  # roles of what a tile hands to the caller
+SHIFTS = ("memorize", "carry")
+
+
+class Buffers:
+    """The buffers of one entry point; made when a kernel first asks for them."""
+
+    def __init__(self, graph: Graph, layout: Layout) -> None:
+        self.graph, self.layout = graph, layout
+        self.names = Names()
+        self.made: dict[tuple[str, str], Buffer] = {}  # (value, layout)
+        self.readers = self._readers()
+        self.gradients: dict[str, str] = {}  # value: the parameter whose gradient it is
+        for o in graph.outputs:
+            if o.role == "gradient":
+                self.gradients.setdefault(o.value, o.name)
+        self.stored = {self.source(o.value) for o in graph.outputs if o.role in STORED}
+        parameters: list[Any] = [n.op for n in graph if n.op.name == "parameter"]
+        self.matrices = {op.label for op in parameters if op.panels}
+        self.stepped = self._stepped()
+        self.states: dict[str, Buffer] = {}  # memorize or carry in a stepped loop: its rows
+
+    def source(self, name: str) -> str:
+        """The value whose memory this is."""
+        while self.graph[name].op.name in ALIASES:
+            name = self.graph[name].inputs[0]
+        return name
+
+    def _readers(self) -> dict[str, list[Node]]:
+        readers: dict[str, list[Node]] = {n.name: [] for n in self.graph}
+        for node in self.graph:
+            if node.op.name not in ALIASES:
+                for i in dict.fromkeys(map(self.source, node.inputs)):
+                    readers[i].append(node)
+        return readers
+
+    def _stepped(self) -> dict[str, int]:
+        """Nodes on loops that hold more than sweeps can."""
+        stepped: dict[str, int] = {}
+        for members in self.graph.components:
+            if len(members) > 1 and not all(self.graph[m].kernel for m in members):
+                stages = (self.graph[m].stage for m in members)
+                stepped |= dict.fromkeys(members, max(s.loop for s in stages if s))
+        return stepped
+
+    def buffer(self, name: str, layout: str = "real") -> Buffer:
+        """The buffer of a value, made when it is first asked for."""
+        name = self.source(name)
+        layout = self._own_layout(self.graph[name]) or layout
+        if (name, layout) not in self.made:
+            self.made[name, layout] = self._new_buffer(self.graph[name], layout)
+        return self.made[name, layout]
+
+    def _own_layout(self, node: Node) -> str:
+        """The one layout of parameters, matrices and labels; any other value may have several."""
+        op: Any = node.op
+        matrix = op.name in ("weight_gradient", "transpose") or self.gradients.get(node.name) in self.matrices
+        if matrix or (op.name == "parameter" and op.panels):
+            return "panels"
+        return "labels" if node.type.dtype == "i32" else ""
+
+    def _new_buffer(self, node: Node, layout: str) -> Buffer:
+        op: Any = node.op
+        if op.name == "parameter":
+            return Buffer(self.names.new(node.name), "parameter", op.features, layout=layout, label=op.label)
+        type, place, label = node.type, self._place(node), self.gradients.get(node.name, "")
+        time = type.time and not self._stays_in_loop(node)
+        suffix = {"bits": ".bits", "labels": ".labels"}.get(layout, "")
+        size = self.layout.size(layout, type.size, time, type.batch, type.features)
+        return Buffer(
+            self.names.new(node.name + suffix), place, type.features, time, type.batch, layout, size, label
+        )
+
+    def _stays_in_loop(self, node: Node) -> bool:
+        """Whether only its own loop over products reads a value: then one step of it is enough."""
+        loop = self.stepped.get(node.name, 0)
+        readers = self.readers[node.name]
+        return (
+            bool(loop)
+            and node.name not in self.stored
+            and all(self.stepped.get(r.name) == loop for r in readers)
+        )
+
+    def _place(self, node: Node) -> str:
+        if node.name in self.gradients:
+            return "gradient"
+        if node.op.name in ("sum_batch", "weight_gradient"):
+            return "sum"
+        return "tile" if node.type.batch or node.type.time else "shared"
+
+    def wanted(self, node: Node) -> list[str]:
+        """The layouts in which a value of a sweep leaves it."""
+        outside = [r for r in self.readers[node.name] if r.kernel != node.kernel or not r.kernel]
+        bits = node.op.name == "spike" and any(r.op.name == "events" for r in outside)
+        real = [r for r in outside if not (bits and r.op.name == "events")]
+        moved = any(
+            r.op.name in ("memorize", "carry") and r.name in self.stepped for r in self.readers[node.name]
+        )
+        late = node.name in self.gradients or any(
+            self.source(o.value) == node.name and o.role == "loss" for o in self.graph.outputs
+        )
+        dense = bool(real) or node.name in self.stored or moved or late
+        return ["bits"] * bits + ["real"] * dense
+
+    def state(self, node: Node) -> Buffer:
+        """Rows that a stepped loop carries from step to step."""
+        if node.name not in self.states:
+            size = self.layout.size("real", node.type.size, False, True)
+            name = self.names.new(node.op.buffer + ".state")  # type: ignore[attr-defined]
+            self.states[node.name] = Buffer(name, "tile", node.type.features, False, True, "real", size)
+        return self.states[node.name]
+
+    def stride(self, node: Node) -> int:
+        """Distance between two rows of a value."""
+        return self.layout.stride(node.type.size)

@@ -1,0 +1,125 @@
+"""Calls of hand-written kernels: for each operator that no sweep can hold, which kernel on which buffers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import InternalError
+from ..graph import Graph, Node
+from ..passes.choose_kernels import is_spike
+from ..program import Buffer, Call
+from .buffers import Buffers
+from .layout import user_field
+
+
+class Calls:
+    """Makes the calls of one entry point."""
+
+    def __init__(self, graph: Graph, buffers: Buffers) -> None:
+        self.graph, self.buffers = graph, buffers
+
+    def call(self, node: Node) -> Call:
+        """The hand-written kernel of a node that is no sweep."""
+        op: Any = node.op
+        buffer, stride = self.buffers.buffer, self.buffers.stride
+        n, time = node.type.size, node.type.time and node.name not in self.buffers.stepped
+        inputs = node.inputs
+        match op.name:
+            case "input" if node.type.dtype == "i32":
+                classes = next(r.op.classes for r in self.buffers.readers[node.name])  # type: ignore[attr-defined]
+                return Call("load_labels", (buffer(node.name, "labels"),), (classes,), field=op.label)
+            case "input":
+                role = "cotangent" if op.role == "cotangent" else "input"
+                field = user_field(role, op.label)
+                return Call("load", (buffer(node.name),), (n, stride(node)), time, field)
+            case "state":
+                default, value = self.graph[inputs[0]], 0.0
+                if default.op.name == "constant":
+                    value = default.op.value  # type: ignore[attr-defined]
+                given = None if default.op.name == "constant" else buffer(inputs[0])
+                return Call(
+                    "load_state",
+                    (buffer(node.name), given),
+                    (n, stride(node)),
+                    False,
+                    user_field("state", op.label),
+                    value=value,
+                )
+            case "linear":
+                return self._product(node, time)
+            case "weight_gradient":
+                return self._weight_gradient(node)
+            case "transpose":
+                shape = self.graph[inputs[0]].type.features
+                return Call("transpose", (buffer(inputs[0]), buffer(node.name, "panels")), shape)
+            case "events":
+                return self._events(node, time)
+            case "log_softmax":
+                return Call("log_softmax", (buffer(inputs[0]), buffer(node.name)), (n, stride(node)), time)
+            case "sum_features":
+                x = self.graph[inputs[0]]
+                kind = "sum_features" if x.type.batch else "sum_features_once"
+                return Call(kind, (buffer(x.name), buffer(node.name)), (x.type.size, stride(x)), time)
+            case "one_hot":
+                labels = buffer(inputs[0], "labels")
+                return Call("one_hot", (labels, buffer(node.name)), (n, stride(node)), time)
+        raise InternalError(f"%{node.name}: no kernel for {op.name}")
+
+    def _list_layout(self, name: str) -> str:
+        return "events" if is_spike(self.graph, name) else "valued"
+
+    def _events(self, node: Node, time: bool) -> Call:
+        x = self.graph[self.buffers.source(node.inputs[0])]
+        layout = self._list_layout(node.name)
+        target = self.buffers.buffer(node.name, layout)
+        if layout == "events":
+            return Call(
+                "events_from_bits", (self.buffers.buffer(x.name, "bits"), target), (x.type.size,), time
+            )
+        numbers = (x.type.size, self.buffers.stride(x))
+        return Call("events_from_rows", (self.buffers.buffer(x.name), target), numbers, time)
+
+    def _product(self, node: Node, time: bool) -> Call:
+        op: Any = node.op
+        x = self.graph[node.inputs[0]]
+        lists = [i for i in node.inputs if self.graph[self.buffers.source(i)].op.name == "events"]
+        rest = [i for i in node.inputs[1:] if i not in lists]
+        weight, bias = (
+            self.buffers.buffer(rest[0], "panels"),
+            self.buffers.buffer(rest[1]) if len(rest) > 1 else None,
+        )
+        y = self.buffers.buffer(node.name)
+        listed = tuple(self.buffers.buffer(i, self._list_layout(i)) for i in lists)
+        if op.kernel == "events":
+            return Call(
+                "product_events",
+                (*listed, weight, bias, y),
+                (x.type.size, self.buffers.stride(node)),
+                time,
+            )
+        dense = (self.buffers.buffer(x.name), weight, bias, y)
+        numbers = (x.type.size, self.buffers.stride(x), self.buffers.stride(node))
+        if op.kernel == "counted":
+            return Call("product", (*listed, *dense), numbers, time)
+        return Call("product_dense", dense, numbers, time)
+
+    def _weight_gradient(self, node: Node) -> Call:
+        d_y, x = (self.graph[i] for i in node.inputs)
+        layout = self._list_layout(x.name)
+        shape = node.type.features
+        scratch = Buffer(
+            self.buffers.names.new(f"{node.name}.by_input"),
+            "tile",
+            (shape[1],),
+            x.type.time,
+            True,
+            "transposed",
+            self.buffers.layout.size("transposed", shape[1], x.type.time, True),
+        )
+        buffers = (
+            self.buffers.buffer(x.name, layout),
+            self.buffers.buffer(d_y.name),
+            scratch,
+            self.buffers.buffer(node.name, "panels"),
+        )
+        return Call("weight_gradient", buffers, (shape[1], self.buffers.stride(d_y)), x.type.time)

@@ -1,0 +1,57 @@
+"""Sizes of arrays in memory, which depend on the dtype, and names of the caller's arrays in C."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..names import identifier
+from ..program import Size
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Sizes that depend on the dtype."""
+
+    real_bytes: int
+
+    @property
+    def lanes(self) -> int:
+        return 64 // self.real_bytes
+
+    def stride(self, n: int) -> int:
+        """Distance between rows of n features, as snncc_stride has it."""
+        return 1 if n == 1 else (n + self.lanes - 1) // self.lanes * self.lanes
+
+    def parameter_length(self, shape: tuple[int, ...], panels: bool) -> int:
+        """Reals that a parameter takes, padded so that the next one starts on a cache line."""
+        count = 1
+        for n in shape:
+            count *= n
+        length = shape[1] * self.stride(shape[0]) if panels else self.stride(count)
+        return (length + self.lanes - 1) // self.lanes * self.lanes
+
+    def size(self, layout: str, count: int, time: bool, batch: bool, shape: tuple[int, ...] = ()) -> Size:
+        """Bytes of a buffer; lists are sized for any density, as snncc_events_bytes has it."""
+        real, words = self.real_bytes, 8 * ((count + 63) // 64)
+        if layout == "panels":
+            return Size(fixed=self.parameter_length(shape, True) * real)
+        row = {
+            "real": self.stride(count) * real,
+            "bits": words,
+            "labels": 4,
+            "events": 4 + 4 * count,
+            "valued": 4 + (4 + real) * count,
+            "transposed": (4 + real) * count,
+        }[layout]
+        lists = layout in ("events", "valued", "transposed")
+        fixed = (448 + 16 * real + (4 * count if layout == "transposed" else 0)) if lists else 0
+        if time and batch:
+            return Size(seq=row, fixed=fixed)
+        return Size(row=row, fixed=fixed) if batch else Size(fixed=row + fixed)
+
+
+def user_field(role: str, name: str) -> str:
+    """The member of the io struct for an array of the caller."""
+    prefix = {"cotangent": "d_", "d_input": "grad_", "d_state": "grad_", "sum": "sum_"}.get(role, "")
+    suffix = {"state_out": "_next"}.get(role, "")
+    return identifier(f"{prefix}{name}{suffix}")
