@@ -7,8 +7,9 @@ puts parentheses only where C needs them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import copysign
 
-from .errors import InternalError
+from .errors import CompileError
 
 ATOM = 100  # binds tighter than any operator
 
@@ -49,16 +50,18 @@ class Dialect:
 
     def literal(self, value: float) -> str:
         """The shortest text that reads back as the same number."""
-        if value != value or value in (float("inf"), float("-inf")):
-            raise InternalError(f"no literal for {value}")
         text = _shortest32(value) if self.float32 else repr(value)
-        return (text if any(c in text for c in ".en") else text + ".0") + self.suffix
+        if "n" in text:  # nan, inf
+            dtype = "float32" if self.float32 else "float64"
+            raise CompileError(f"the network holds the constant {value}, which is no finite {dtype}")
+        return (text if any(c in text for c in ".e") else text + ".0") + self.suffix
 
 
 def _shortest32(value: float) -> str:
     import numpy as np
 
-    return str(np.float32(value))
+    with np.errstate(over="ignore", under="ignore"):
+        return str(np.float32(value))
 
 
 def show(expr: Expr, dialect: Dialect) -> str:
@@ -69,7 +72,7 @@ def show(expr: Expr, dialect: Dialect) -> str:
 def _show(expr: Expr, dialect: Dialect) -> tuple[str, int]:
     match expr:
         case Const(value):
-            return dialect.literal(value), ATOM if value >= 0 else dialect.forms["neg"][1]
+            return dialect.literal(value), ATOM if copysign(1.0, value) > 0 else dialect.forms["neg"][1]
         case Ref(text):
             return text, ATOM
         case Apply("spike", (argument,), strict):
@@ -103,8 +106,10 @@ def _apply(expr: Apply, dialect: Dialect) -> tuple[str, int]:
             text, inner = _condition(expr, position, operand, dialect)
         else:
             text, inner = _show(operand, dialect)
-        # The left operand of a chain needs no parentheses, the right one of equal precedence does.
-        tight = inner > precedence or (inner == precedence and position == 0 and expr.function != "where")
+        # The left operand of a chain needs no parentheses, the right one of equal precedence does; --a is
+        # not a negated twice.
+        chain = position == 0 and expr.function not in ("where", "neg")
+        tight = inner > precedence or (inner == precedence and chain)
         texts.append(text if tight else f"({text})")
     return form.format(*texts), precedence
 

@@ -164,13 +164,15 @@ class Extent:
 class Bench:
     """A case compiled into a folder, beside the reference interpreter on graphs that no pass has changed."""
 
-    def __init__(self, case: Case, dtype: str, folder: Path, num_steps: int = 9) -> None:
-        self.dtype, self.folder, self.num_steps = dtype, folder, num_steps
+    def __init__(self, case: Case, dtype: str, folder: Path, build: bool = True, **options: Any) -> None:
+        self.dtype, self.folder = dtype, folder
         self.network, self.loss = case.network(), case.loss
         self.traced = trace(self.network)
         self.values = {name: on_grid(name, value) for name, value in self.traced.parameters.items()}
-        snncc.compile(self.network, out=folder, loss=case.loss, optimizer=optim.SGD(0.0) if case.loss else None,
-                      num_steps=num_steps, dtype=dtype, name="bench")    # fmt: skip
+        if build:
+            optimizer = optim.SGD(0.0) if case.loss else None    # updates nothing: gradients are looked at
+            given: dict[str, Any] = {"num_steps": 9, "name": "bench", "optimizer": optimizer, **options}
+            snncc.compile(self.network, out=folder, loss=case.loss, dtype=dtype, **given)
 
     def load(self, threads: int = 1, slots: int = 2, tile: int = 4) -> Model:
         model = snncc.load(self.folder, threads=threads, slots=slots, tile=tile)
@@ -180,7 +182,7 @@ class Bench:
     @cached_property
     def graphs(self) -> dict[str, Any]:
         """The graph of each entry point, after type inference and differentiation only."""
-        target = Target(self.num_steps, self.loss, None, self.dtype)
+        target = Target(loss=self.loss, dtype=self.dtype)
         graphs = {}
         for stages in entry_stages(self.traced, target):
             graphs[stages.name] = stages.graph

@@ -1,13 +1,19 @@
-"""Compiled networks compute what the reference interpreter does: outputs, states, losses, gradients."""
+"""Compiled networks compute what the reference interpreter does, however a call is cut into pieces.
+
+A test is a network in one precision: it is built once, and then everything is asked of it. Each check yields
+what is wrong in words, so that one failure does not hide another.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from snncc import loss, nn
+from snncc import Model, loss, nn
 from tests.networks import (
     BOUND,
     LOSSES,
@@ -25,114 +31,204 @@ from tests.networks import (
     stack_case,
 )
 
-EXTENTS = (Extent(1, 1), Extent(1, 6), Extent(7, 1), Extent(9, 13))    # slots of 6 and 7, tiles of 4
+EXTENTS = (Extent(1, 1), Extent(1, 6), Extent(7, 1), Extent(9, 13))    # at most: slots of 6 and 7, tiles of 4
+LARGEST = EXTENTS[-1]
 
 CASES: dict[str, Case] = {
-    **{f"stack-{reset}-{'later' if delay else 'now'}": stack_case(k, 0) for k, (reset, delay) in enumerate(RESETS)},
     "bank-subtract": Case(lambda: Bank("subtract", nn.surrogate.ATan()), None),
     "bank-zero": Case(lambda: Bank("zero", nn.surrogate.Triangle(1.5)), None),
     "two-roads": Case(TwoRoads, LOSSES[0]),
     "feedback": Case(Feedback, loss.mse("mem")),
     "custom": Case(Custom, loss.mse("rate")),
 }
-SHIFTED = {"float32": 0, "float64": 3}    # each precision meets each reset with another size
-ROUNDING = {"custom"}    # of tanh: only there may a bit of the outputs differ
+STACKS = [f"stack-{reset}-{'later' if delay else 'now'}" for reset, delay in RESETS]
+SHIFT = {"float32": 0, "float64": 3}    # each precision meets a reset with another size
+ROUNDING = ("custom",)    # its tanh is ours, not NumPy's: outputs may differ in the last bits
+ELEMENTWISE = ("bank-subtract", "bank-zero")
 
-TRAINING = [name for name, case in CASES.items() if case.loss]
-
-
-@pytest.fixture(scope="module")
-def benches(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Bench]:
-    """Makes a bench at its first use."""
-    made: dict[tuple[str, str], Bench] = {}
-
-    def bench(name: str, dtype: str) -> Bench:
-        if (name, dtype) not in made:
-            case = CASES[name]
-            if name.startswith("stack-"):
-                case = stack_case(list(CASES).index(name), SHIFTED[dtype])
-            made[name, dtype] = Bench(case, dtype, tmp_path_factory.mktemp("model") / "bench")
-        return made[name, dtype]
-
-    return bench
+Problems = Iterator[str]
 
 
-@pytest.fixture(scope="module", params=["float32", "float64"])
-def dtype(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+def disagreements(found: Results, expected: Results, bound: Callable[[str, str], float]) -> Problems:
+    """Missing results, results nobody asked for, and those further apart than bound(role, name)."""
+    yield from (f"{role} {name}: only in one of both" for role, name in found.keys() ^ expected.keys())
+    for role, name in found.keys() & expected.keys():
+        apart = difference(found[role, name], expected[role, name])
+        if not apart <= bound(role, name):
+            yield f"{role} {name}: differs by {apart:.3g}"
 
 
-@pytest.fixture(scope="module", params=CASES)
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+def unequal(found: Mapping[str, Array], expected: Mapping[str, Array]) -> Problems:
+    """Arrays that differ in a bit."""
+    yield from (f"{name}: only in one of both" for name in found.keys() ^ expected.keys())
+    for name in found.keys() & expected.keys():
+        if found[name].tobytes() != expected[name].tobytes():
+            yield f"{name}: other bits, by {np.abs(found[name] - expected[name]).max():.3g}"
 
 
-@pytest.fixture
-def bench(benches: Callable[[str, str], Bench], name: str, dtype: str) -> Bench:
-    return benches(name, dtype)
+def roles(role: str, arrays: Mapping[str, Array]) -> Results:
+    return {(role, name): array for name, array in arrays.items()}
 
 
-def labelled(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:
-    return {prefix + key: array for key, array in arrays.items()}
+def gradients(model: Model, bench: Bench, extent: Extent, state: Any = None) -> Results:
+    """Of everything, for all cotangents at once."""
+    cotangents, steps = bench.cotangents(extent), extent.steps
+    found = model.backward(bench.inputs(extent), cotangents=cotangents, state=state, num_steps=steps)
+    by_role = {"gradient": found.params, "d_input": found.inputs, "d_state": found.state}
+    return {key: array for role, arrays in by_role.items() for key, array in roles(role, arrays).items()}
 
 
-def compare(found: dict[tuple[str, str], Array], expected: Results, dtype: str, bound: float | None = None) -> None:
-    """All results of the reference were found, and they agree; the message names those that do not."""
-    assert found.keys() == expected.keys()
-    assert {array.dtype for array in found.values()} == {np.dtype(dtype)}
-    bound = BOUND[dtype] if bound is None else bound
-    wrong = {key: d for key in expected if not (d := difference(found[key], expected[key])) <= bound}
-    assert wrong == {}
-
-
-@pytest.mark.parametrize("extent", EXTENTS, ids=lambda e: f"T{e.steps}-B{e.batch}")
-class TestReference:
-    """Against the reference interpreter."""
-
-    def test_outputs_and_final_states(self, bench: Bench, name: str, extent: Extent) -> None:
-        expected = bench.reference("forward", extent, bench.inputs(extent))
-        out = bench.load()(bench.inputs(extent), num_steps=extent.steps)
-        found = {("output", key): out[key] for key in bench.load().output_names}
-        found |= {("state_out", key): array for key, array in out.state.items()}
-        exact = bench.dtype == "float32" and name not in ROUNDING
-        compare(found, expected, bench.dtype, bound=0.0 if exact else None)
-        for key in (k for k in expected if k[1].startswith("spk")):
-            np.testing.assert_array_equal(found[key], expected[key])
-
-    def test_gradients_of_everything(self, bench: Bench, extent: Extent) -> None:
-        given, cotangents = bench.inputs(extent), bench.cotangents(extent)
-        state = initial_states(bench, extent)
-        expected = bench.reference("backward", extent, {**given, **labelled(cotangents, "d_")}, state)
-        gradients = bench.load().backward(given, cotangents=cotangents, state=state, num_steps=extent.steps)
-        found = {("gradient", key): array for key, array in gradients.params.items()}
-        found |= {("d_input", key): array for key, array in gradients.inputs.items()}
-        found |= {("d_state", key): array for key, array in gradients.state.items()}
-        compare(found, expected, bench.dtype)
-
-    def test_loss_and_its_gradients(self, bench: Bench, extent: Extent) -> None:
-        if bench.loss is None:
-            pytest.skip("a network without a loss")
-        given, target = bench.inputs(extent), bench.targets(extent)
-        expected = bench.reference("train", extent, {**given, "target": target})
-        model = bench.load()
-        value = model.train_step(given, target, num_steps=extent.steps)
-        assert value == pytest.approx(float(expected.pop(("loss", "loss"))), rel=BOUND[bench.dtype])
-        compare({("gradient", key): g for key, g in model.gradients().items()}, expected, bench.dtype)
-
-    def test_evaluation(self, bench: Bench, extent: Extent) -> None:
-        if bench.loss is None:
-            pytest.skip("a network without a loss")
-        given, target = bench.inputs(extent), bench.targets(extent)
-        expected = bench.reference("evaluate", extent, {**given, "target": target})
-        scores = bench.load().evaluate(given, target, num_steps=extent.steps)
-        assert scores["loss"] == pytest.approx(float(expected["loss", "loss"]), rel=BOUND[bench.dtype])
-        if bench.loss.target_is_label():
-            for key, score in (("spk", "accuracy"), ("mem", "accuracy_mem")):
-                assert scores[score] == np.mean(expected["sum", key].argmax(axis=1) == target)
+def outputs(model: Model, inputs: Any, steps: int, state: Any = None) -> dict[str, Array]:
+    """Outputs and, after a slash, final states."""
+    out = model(inputs, state=state, num_steps=steps)
+    return {**{name: out[name] for name in model.output_names}, **{f"/{k}": v for k, v in out.state.items()}}
 
 
 def initial_states(bench: Bench, extent: Extent) -> dict[str, Array]:
-    """Initial values for every second state; the others start fresh."""
+    """Initial values of every second state; the others start as they do."""
     random = np.random.default_rng(3)
-    shapes = {key: a.shape for (role, key), a in bench.reference("forward", extent, bench.inputs(extent)).items() if role == "state_out"}
-    return {key: np.round(random.normal(size=shapes[key]) * 16) / 16 for key in list(shapes)[::2]}
+    states = [o.name for o in bench.traced.graph.outputs if o.role == "state_out"]
+    last = bench.reference("forward", extent, bench.inputs(extent))
+    return {name: np.round(random.normal(size=last["state_out", name].shape) * 16) / 16 for name in states[::2]}
+
+
+# Against the reference interpreter
+
+
+def check_outputs_and_final_states(bench: Bench, name: str, extent: Extent) -> Problems:
+    model = bench.load()
+    exact = bench.dtype == "float32" and name not in ROUNDING
+    for state in (None, initial_states(bench, extent)):
+        expected = bench.reference("forward", extent, bench.inputs(extent), state)
+        out = model(bench.inputs(extent), num_steps=extent.steps, state=state)
+        found = {**roles("output", {k: out[k] for k in model.output_names}), **roles("state_out", out.state)}
+        bound = 0.0 if exact else BOUND[bench.dtype]
+        yield from disagreements(found, expected, lambda _, key: 0.0 if key.startswith("spk") else bound)
+        yield from (f"{key} is {a.dtype}" for key, a in found.items() if a.dtype != bench.dtype)
+
+
+def check_gradients_of_everything(bench: Bench, name: str, extent: Extent) -> Problems:
+    state = initial_states(bench, extent)
+    cotangents = {f"d_{key}": array for key, array in bench.cotangents(extent).items()}
+    expected = bench.reference("backward", extent, {**bench.inputs(extent), **cotangents}, state)
+    exact = name in ELEMENTWISE and bench.dtype == "float32"    # but parameters' are sums
+
+    def bound(role: str, key: str) -> float:
+        return 0.0 if exact and role != "gradient" else BOUND[bench.dtype]
+
+    yield from disagreements(gradients(bench.load(), bench, extent, state), expected, bound)
+
+
+def check_loss_and_its_gradients(bench: Bench, name: str, extent: Extent) -> Problems:
+    if bench.loss is None:
+        return
+    given, target = bench.inputs(extent), bench.targets(extent)
+    expected = bench.reference("train", extent, {**given, "target": target})
+    model = bench.load()
+    value = np.array(model.train_step(given, target, num_steps=extent.steps))
+    found = {("loss", "loss"): value, **roles("gradient", model.gradients())}
+    yield from disagreements(found, expected, lambda role, key: BOUND[bench.dtype])
+
+
+def check_evaluation(bench: Bench, name: str, extent: Extent) -> Problems:
+    if bench.loss is None:
+        return
+    given, target = bench.inputs(extent), bench.targets(extent)
+    expected = bench.reference("evaluate", extent, {**given, "target": target})
+    scores = bench.load().evaluate(given, target, num_steps=extent.steps)
+    wanted = {"loss": float(expected["loss", "loss"])}
+    if bench.loss.target_is_label():
+        for key, score in (("spk", "accuracy"), ("mem", "accuracy_mem")):
+            wanted[score] = float(np.mean(expected["sum", key].argmax(axis=1) == target))
+    for key, value in wanted.items():
+        if scores[key] != pytest.approx(value, rel=BOUND[bench.dtype]):
+            yield f"{key} is {scores[key]}, expected {value}"
+
+
+# However a call is cut
+
+
+def check_steps_are_a_call(bench: Bench, name: str, extent: Extent) -> Problems:
+    model, inputs = bench.load(), bench.inputs(extent)
+    whole = outputs(model, inputs, extent.steps)
+    timed = [key for key, given in bench.traced.inputs.items() if not given.static]
+    collected, state = [], None
+    for t in range(extent.steps):
+        out = model.step({key: a[t] if key in timed else a for key, a in inputs.items()}, state=state)
+        state = out.state
+        collected.append({key: out[key] for key in model.output_names})
+    for key in model.output_names:
+        rows = [row[key] for row in collected]
+        yield from unequal({key: np.stack(rows) if whole[key].ndim == 3 else rows[-1]}, {key: whole[key]})
+    yield from unequal({f"/{k}": v for k, v in (state or {}).items()}, {k: v for k, v in whole.items() if k[0] == "/"})
+
+
+def check_two_halves_are_a_whole(bench: Bench, name: str, extent: Extent) -> Problems:
+    model, inputs, half = bench.load(), bench.inputs(extent), extent.steps // 2
+    if half == 0:
+        return
+    timed = [key for key, given in bench.traced.inputs.items() if not given.static]
+    whole = outputs(model, inputs, extent.steps)
+    first = outputs(model, {k: a[:half] if k in timed else a for k, a in inputs.items()}, half)
+    state = {key[1:]: array for key, array in first.items() if key[0] == "/"}
+    rest = {k: a[half:] if k in timed else a for k, a in inputs.items()}
+    second = outputs(model, rest, extent.steps - half, state)
+    joined = {k: np.concatenate([first[k], second[k]]) if k[0] != "/" and a.ndim == 3 else second[k] for k, a in whole.items()}
+    yield from unequal(joined, whole)
+
+
+def check_tiles_do_not_matter(bench: Bench, name: str, extent: Extent) -> Problems:
+    inputs = bench.inputs(extent)
+    expected = outputs(bench.load(), inputs, extent.steps)
+    for slots, tile in ((1, 1), (3, 5), (16, 32)):
+        found = outputs(bench.load(slots=slots, tile=tile), inputs, extent.steps)
+        yield from (f"tile {tile}: {problem}" for problem in unequal(found, expected))
+
+
+def check_threads_do_not_matter(bench: Bench, name: str, extent: Extent) -> Problems:
+    found = []
+    for threads in (1, 2):
+        model = bench.load(threads=threads, slots=3, tile=2)
+        backward = {" ".join(key): array for key, array in gradients(model, bench, extent).items()}
+        if bench.loss is not None:
+            value = model.train_step(bench.inputs(extent), bench.targets(extent), num_steps=extent.steps)
+            trained = {f"train {key}": array for key, array in model.gradients().items()}
+            backward |= {"loss": np.array(value), **trained}
+        found.append(backward)
+    yield from unequal(*found)
+
+
+CHECKS = (
+    check_outputs_and_final_states,
+    check_gradients_of_everything,
+    check_loss_and_its_gradients,
+    check_evaluation,
+    check_steps_are_a_call,
+    check_two_halves_are_a_whole,
+    check_tiles_do_not_matter,
+    check_threads_do_not_matter,
+)
+
+
+@pytest.mark.parametrize("name", [*STACKS, *CASES])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_compiled_networks_agree(name: str, dtype: str, tmp_path: Path) -> None:
+    case = stack_case(STACKS.index(name), SHIFT[dtype]) if name in STACKS else CASES[name]
+    bench = Bench(case, dtype, tmp_path / "bench")
+    problems = [
+        f"{check.__name__}, {extent}: {problem}"
+        for extent in EXTENTS
+        for check in CHECKS
+        for problem in check(bench, name, extent)
+    ]
+    assert problems == []
+
+
+def test_the_networks_are_lively(tmp_path: Path) -> None:
+    """What never spikes, or always does, would agree with anything."""
+    for name, case in {**CASES, **{n: stack_case(k, 0) for k, n in enumerate(STACKS)}}.items():
+        bench = Bench(case, "float64", tmp_path / name, build=False)
+        out = bench.reference("forward", LARGEST, bench.inputs(LARGEST))
+        for (role, key), array in out.items():
+            if role == "output" and key.startswith("spk"):
+                assert 0.02 < array.mean() < 0.8, (name, key)

@@ -253,7 +253,8 @@ def test_insert_context(golden: Golden) -> None:
     small = Small()
     x, w = small.input("x", 2), small.weight("w", 2)
     graph = small.graph(y=tanh(x - 1.0) * w)
-    show(golden, InsertContext(), after(graph, InferTypes(), Differentiate("outputs"), Simplify(), UnrollTime()))
+    steps = (InferTypes(), Differentiate("outputs"), Simplify(), UnrollTime(), InsertMemorize())
+    show(golden, InsertContext(), after(graph, *steps))
 
 
 def test_fuse(golden: Golden) -> None:

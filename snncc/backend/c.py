@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from ..names import plain_text
+from ..names import Names, plain_text
 from ..program import Program, UserArray
 from .entries import EntryText
 from .example import example
@@ -16,6 +16,14 @@ from .sweeps import update_numbers, update_text
 
 ABI_VERSION = 1
 C_TYPES = {"float32": "float", "float64": "double", "int64": "int64_t"}
+MEANING = {
+    "state": "initial state",
+    "state_out": "final state",
+    "cotangent": "gradient with respect to an output",
+    "d_input": "gradient with respect to an input",
+    "d_state": "gradient with respect to an initial state",
+    "sum": "output summed over the steps",
+}
 WRITTEN = ("output", "state_out", "d_input", "d_state", "loss", "sum")
 
 
@@ -53,8 +61,17 @@ def emit(program: Program, version: str) -> Sources:
 
 def _declarations(program: Program, prefix: str, real: str) -> DeclarationsRecord:
     members = tuple(_member(a) for a in program.arrays)
-    return DeclarationsRecord(
-        prefix, real, members, max(1, len(program.powers)), tuple(_prototypes(program, prefix))
+    powers, prototypes = max(1, len(program.powers)), tuple(_prototypes(program, prefix))
+    return DeclarationsRecord(prefix, real, _tensor_names(program, prefix), members, powers, prototypes)
+
+
+def _tensor_names(program: Program, prefix: str) -> tuple[str, ...]:
+    """Members of the enum of parameters, in order of index."""
+    names = Names()
+    found = [names.new(f"{prefix}_{t.name}".upper()) for t in program.tensors]
+    shapes = ["".join(f"[{n}]" for n in t.shape) or "one number" for t in program.tensors]
+    return tuple(
+        f"{name} = {k}, /* {shape} */" for k, (name, shape) in enumerate(zip(found, shapes, strict=True))
     )
 
 
@@ -62,7 +79,9 @@ def _member(array: UserArray) -> str:
     const = "" if array.role in WRITTEN else "const "
     axes = ["steps"] * array.time + ["batch"] * array.batch + [str(n) for n in array.shape]
     shape = "".join(f"[{a}]" for a in axes) or "one number"
-    return f"{const}{C_TYPES[array.dtype]} *{array.field}; /* {array.role.replace('_', ' ')}: {shape} */"
+    return (
+        f"{const}{C_TYPES[array.dtype]} *{array.field}; /* {MEANING.get(array.role, array.role)}: {shape} */"
+    )
 
 
 def _prototypes(program: Program, prefix: str) -> list[Prototype]:

@@ -102,6 +102,7 @@ class Prototype:
 class DeclarationsRecord:
     prefix: str
     real: str
+    tensors: tuple[str, ...]
     members: tuple[str, ...]
     powers: int
     prototypes: tuple[Prototype, ...]

@@ -1,35 +1,30 @@
 """`snncc check`: a compiled network against the reference interpreter, on the same random numbers.
 
 In float32 both add in different orders, so a membrane that comes within rounding of its threshold may fire
-in one and not in the other, and from then on the sample is another one. Such samples are counted, and left
-out of the differences. In float64 none may be.
+in one and not in the other, and from then on that sample is another one. Such samples are counted, and left
+out of the differences. In float64 there may be none.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from snncc_runtime import Model, load
 
 from .. import optim
-from ..driver import Target, entry_stages, make
+from ..driver import Target, make
 from ..errors import CompileError
 from ..frontend.dsl import Network, trace
-from ..graph import Graph
-from ..passes.differentiate import Differentiate
-from ..passes.infer_types import InferTypes
-from ..reference import Call, evaluate
+from .draw import Draw, Key, Subject
 from .options import Choices
 from .probe import with_probes
 from .source import load_source
 
-Arrays = dict[str, np.ndarray]
 BOUNDS = {"float32": 3e-5, "float64": 1e-10}  # relative to max(1, largest value)
 FLIPPED = {"float32": 0.25, "float64": 0.0}  # share of samples that may be left out
 
@@ -44,7 +39,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison: its name, the largest difference, and what else to say."""
+    """One comparison: its name, the largest difference, and what else there is to say."""
 
     name: str
     difference: float
@@ -54,117 +49,141 @@ class Row:
 def check_source(text: str, batch: int, choices: Choices) -> Report:
     """Compiles the network and compares. Raises CompileError."""
     target, source = choices.target(), load_source(text)
-    if target.loss is not None and target.optimizer is None:
-        target = replace(target, optimizer=optim.SGD(0.1))  # what hands out the gradients of a loss
     network = trace(source.network, None, choices.seed)
-    numbers = Numbers(network, target, batch, choices.seed)
-    with tempfile.TemporaryDirectory(prefix="snncc-check-") as folder:
-        flips, layers = _layers(numbers, Path(folder, "layers"))
-        if flips.all():
-            return _report(f"{source.label}: spikes differ in every sample", target, layers, flips)
-        numbers = numbers.only(~flips)
-        model = _compiled(network, target, Path(folder, "model"))
-        rows = [*layers, *_streaming(numbers, model), *_backward(numbers, model)]
-        rows += _training(numbers, model) if target.loss is not None else []
     title = f"{source.label}: {target.dtype}, {target.num_steps} steps, {batch} samples"
-    return _report(title, target, rows, flips)
+    return check(network, target, batch, choices.seed, title)
 
 
-class Numbers:
-    """Seeded random inputs, initial states, cotangents and targets of a call, and what the reference says."""
-
-    def __init__(self, network: Network, target: Target, batch: int, seed: int) -> None:
-        self.network, self.target, self.batch = network, target, batch
-        random = np.random.default_rng([seed, batch])
-        self.graphs = {stages.name: _typed(stages, target) for stages in entry_stages(network, target)}
-        lead = {False: (batch,), True: (target.num_steps, batch)}
-        self.inputs: Arrays = {
-            name: self._real(random.normal(0.25, 1, (*lead[not declared.static], *declared.shape)))
-            for name, declared in network.inputs.items()
-        }
-        forward = self.graphs["forward"]
-        self.states = {
-            o.name: self._real(random.random((batch, *forward[o.value].type.features)))
-            for o in forward.outputs if o.role == "state_out"
-        }  # fmt: skip
-        self.cotangents = {
-            o.name: self._real(random.normal(size=(*lead[forward[o.value].type.time], *forward[o.value].type.features)))
-            for o in forward.outputs if o.role == "output"
-        }  # fmt: skip
-        self.targets = self._draw_targets(random)
-
-    def _real(self, array: np.ndarray) -> np.ndarray:
-        return array.astype(self.target.dtype)
-
-    def _draw_targets(self, random: np.random.Generator) -> np.ndarray | None:
-        loss = self.target.loss
-        if loss is None:
-            return None
-        graph = self.graphs["train"]
-        read = next(graph[o.value].type for o in self.network.graph.outputs if o.name == loss.reads)
-        if loss.target_is_label():
-            return random.integers(0, read.features[0], self.batch)
-        return self._real(random.normal(size=(self.batch, *read.features)))
-
-    def only(self, samples: np.ndarray) -> Numbers:
-        """The same numbers of some of the samples."""
-        chosen = Numbers.__new__(Numbers)
-        vars(chosen).update(vars(self), batch=int(samples.sum()))
-        static = {name for name, declared in self.network.inputs.items() if declared.static}
-        chosen.inputs = {n: a[samples] if n in static else a[:, samples] for n, a in self.inputs.items()}
-        chosen.states = {name: a[samples] for name, a in self.states.items()}
-        timed = {o.name: self.graphs["forward"][o.value].type.time for o in self.network.graph.outputs}
-        chosen.cotangents = {n: a[:, samples] if timed[n] else a[samples] for n, a in self.cotangents.items()}
-        chosen.targets = None if self.targets is None else self.targets[samples]
-        return chosen
-
-    def reference(self, entry: str, further: Mapping[str, Any], states: Arrays) -> dict[tuple[str, str], np.ndarray]:
-        call = Call(
-            {**self.inputs, **further}, self.network.parameters, states, self.target.num_steps, self.batch,
-            np.dtype(self.target.dtype),
-        )  # fmt: skip
-        return evaluate(self.graphs[entry], call)
+def check(network: Network, target: Target, batch: int, seed: int, title: str) -> Report:
+    """Every neuron's spikes and states, final states, loss, gradients, one update; and streaming."""
+    if target.loss is not None and target.optimizer is None:
+        target = replace(target, optimizer=optim.SGD(0.1))  # a model hands out its loss's gradients with it
+    subject = Subject(network, target)
+    draw = subject.draw(batch, seed)
+    with tempfile.TemporaryDirectory(prefix="snncc-check-") as folder:
+        flipped, rows = _layers(subject, draw, Path(folder, "layers"))
+        if not flipped.all():
+            draw, model = draw.only(~flipped), _compiled(subject, Path(folder, "model"))
+            rows += [*_streaming(subject, model, draw), *_backward(subject, model, draw)]
+            rows += _training(subject, model, draw) if target.loss is not None else []
+    return _report(title, target.dtype, rows, flipped)
 
 
-def _typed(stages: Any, target: Target) -> Graph:
-    """The graph after the passes that say what it means, and before those that only make it fast."""
-    graph: Graph = stages.graph
-    for step, after in stages.run(target.options):
-        if not isinstance(step, (InferTypes, Differentiate)):
-            break
-        graph = after
-    return graph
-
-
-def _compiled(network: Network, target: Target, folder: Path) -> Model:
-    make(network, target, "snncc check", folder)
+def _compiled(subject: Subject, folder: Path) -> Model:
+    make(subject.network, subject.target, "snncc check", folder)
     return load(folder)
 
 
-def _layers(numbers: Numbers, folder: Path) -> tuple[np.ndarray, list[Row]]:
-    """Which samples have spikes that differ, and the rows of all outputs, layers and final states."""
-    alone = replace(numbers.target, loss=None, optimizer=None)
-    probed = with_probes(numbers.network)
+def _layers(subject: Subject, draw: Draw, folder: Path) -> tuple[np.ndarray, list[Row]]:
+    """Which samples have spikes that differ, and the rows of outputs, layers and final states."""
+    target = replace(subject.target, loss=None, optimizer=None)
+    probed = Subject(with_probes(subject.network), target)
     try:
-        model = _compiled(probed, alone, folder)
-    except CompileError:  # say, two values that would have one name in C
-        probed = numbers.network
-        model = _compiled(probed, alone, folder)
-    same = Numbers.__new__(Numbers)
-    vars(same).update(vars(numbers), network=probed, target=alone)
-    same.graphs = {stages.name: _typed(stages, alone) for stages in entry_stages(probed, alone)}
-    expected = same.reference("forward", {}, same.states)
-    out = model(same.inputs, state=same.states, num_steps=alone.num_steps)
-    found = {("output", n): out[n] for n in model.output_names} | {("state_out", n): a for n, a in out.state.items()}
-    spikes = {key for key, array in expected.items() if key[0] == "output" and _is_spikes(array)}
-    flips = np.zeros(numbers.batch, bool)
+        model = _compiled(probed, folder)
+    except CompileError:  # two values would have one name in C
+        probed = Subject(subject.network, target)
+        model = _compiled(probed, folder)
+    out = model(draw.of("input"), state=draw.of("state"), num_steps=int(target.num_steps))
+    found: dict[Key, np.ndarray] = {("output", name): out[name] for name in model.output_names}
+    found |= {("state_out", name): array for name, array in out.state.items()}
+    expected = probed.reference("forward", draw)
+    axes = {key: int(expected[key].ndim > 1 + len(_shape(probed, key))) for key in expected}
+    spikes = {key for key, array in expected.items() if key[0] == "output" and _fires(array)}
+    flipped = np.zeros(draw.batch, bool)
     for key in spikes:
-        flips |= _differ(found[key], expected[key])
-    kept = ~flips
+        different = np.moveaxis(found[key] != expected[key], axes[key], 0)
+        flipped |= different.reshape(draw.batch, -1).any(axis=1)
     rows = []
     for key, array in expected.items():
-        place: Any = kept if array.shape[0] == len(kept) and key[0] == "state_out" else (..., kept, *_all(array))
+        ours, theirs = (np.compress(~flipped, a, axes[key]) for a in (found[key], array))
+        flips = int(np.count_nonzero(found[key] != array))
+        note = f"{int(array.sum()):,} spikes in {array.size:,}, {flips} flipped" if key in spikes else ""
         name = key[1] if key[0] == "output" else f"{key[1]}, final"
-        note = f"{int(array.sum()):,} spikes, {_count(found[key], array)} flips" if key in spikes else ""
-        rows.append(Row(name, difference(found[key][place], array[place]), note))
-    return flips, rows
+        rows.append(Row(name, difference(ours, theirs), note))
+    return flipped, rows
+
+
+def _shape(subject: Subject, key: Key) -> tuple[int, ...]:
+    graph = subject.graphs["forward"]
+    return next(graph[o.value].type.features for o in graph.outputs if (o.role, o.name) == key)
+
+
+def _fires(array: np.ndarray) -> bool:
+    return bool(np.isin(array, (0, 1)).all())
+
+
+def _streaming(subject: Subject, model: Model, draw: Draw) -> Iterator[Row]:
+    """A call against as many calls of one step: to the bit, but for products of other shapes."""
+    given, state, steps = draw.of("input"), draw.of("state"), int(subject.target.num_steps)
+    whole, rows = model(given, state=state, num_steps=steps), []
+    for t in range(steps):
+        now = {name: array[t] if draw.axes["input", name] else array for name, array in given.items()}
+        out = model.step(now, state=state)
+        state = out.state
+        rows.append(list(out))
+    for k, name in enumerate(model.output_names):
+        stacked = np.stack([row[k] for row in rows])
+        if stacked.shape == whole[name].shape:
+            yield Row(f"{name}, step by step", difference(stacked, whole[name]))
+
+
+def _backward(subject: Subject, model: Model, draw: Draw) -> Iterator[Row]:
+    """Gradients of sum(output * cotangent)."""
+    found = model.backward(
+        draw.of("input"), state=draw.of("state"), cotangents=draw.of("cotangent"),
+        num_steps=int(subject.target.num_steps),
+    )  # fmt: skip
+    named = {"gradient": found.params, "d_input": found.inputs, "d_state": found.state}
+    for (role, name), array in subject.reference("backward", draw).items():
+        if role in named:
+            yield Row(f"d outputs / d {name}", difference(named[role][name], array))
+
+
+def _training(subject: Subject, model: Model, draw: Draw) -> Iterator[Row]:
+    """The loss, its gradients, and one step of the optimiser from the gradients that the model found."""
+    target, before = subject.target, dict(model.params)
+    (labels,) = draw.of("target").values()
+    loss = model.train_step(draw.of("input"), labels, num_steps=int(target.num_steps))
+    expected, gradients = subject.reference("train", draw), model.gradients()
+    yield Row("loss", difference(np.array(loss), expected["loss", "loss"]))
+    for (role, name), array in expected.items():
+        if role == "gradient":
+            yield Row(f"d loss / d {name}", difference(gradients[name], array))
+    for name, gradient in gradients.items():
+        after = _updated(target, before[name], gradient)
+        yield Row(f"{name}, updated", difference(model.params[name], after))
+
+
+def _updated(target: Target, parameter: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """The optimiser's own equations on arrays, at its first step."""
+    optimizer = target.optimizer
+    assert optimizer is not None
+    wide = parameter.astype(np.float64), gradient.astype(np.float64)
+    moments = {name: np.zeros_like(wide[0]) for name in optimizer.moments}
+    powers = {name: np.float64(getattr(optimizer, name)) for name in optimizer.powers}
+    result: np.ndarray = optimizer.update(*wide, moments, optimizer.learning_rate, powers)[0]
+    return result
+
+
+def difference(found: np.ndarray, expected: np.ndarray) -> float:
+    """Largest difference, relative to max(1, largest expected value); infinite for NaN or another shape."""
+    if found.shape != expected.shape:
+        return float("inf")
+    scale = max(1.0, float(np.max(np.abs(expected), initial=0.0)))
+    worst = float(np.max(np.abs(found.astype(np.float64) - expected), initial=0.0)) / scale
+    return worst if np.isfinite(worst) else float("inf")
+
+
+def _report(title: str, dtype: str, rows: list[Row], flipped: np.ndarray) -> Report:
+    bound, width = BOUNDS[dtype], max(len(row.name) for row in rows)
+    lines = [f"{title}: compiled against the reference interpreter", ""]
+    for row in rows:
+        mark = "  ABOVE THE BOUND" * (row.difference > bound)
+        lines.append(f"  {row.name:<{width}}  {row.difference:9.2e}  {row.note}{mark}".rstrip())
+    above = [row.name for row in rows if row.difference > bound]
+    many = flipped.mean() > FLIPPED[dtype]
+    lines += ["", f"bound {bound:.0e}, relative to max(1, largest value): {'exceeded' if above else 'kept'}"]
+    if flipped.any():
+        limit = f"at most {FLIPPED[dtype]:.0%} may" if many else "left out of the differences"
+        lines.append(f"spikes differ in {int(flipped.sum())} of {len(flipped)} samples: {limit}")
+    return Report("\n".join(lines), not above and not many)

@@ -12,6 +12,9 @@ from .buffers import Buffers
 from .layout import user_field
 
 
+NARROW = 2  # SNNCC_NARROW of product.h
+
+
 class Calls:
     """Makes the calls of one entry point."""
 
@@ -105,21 +108,14 @@ class Calls:
 
     def _weight_gradient(self, node: Node) -> Call:
         d_y, x = (self.graph[i] for i in node.inputs)
-        layout = self._list_layout(x.name)
-        shape = node.type.features
-        scratch = Buffer(
-            self.buffers.names.new(f"{node.name}.by_input"),
-            "tile",
-            (shape[1],),
-            x.type.time,
-            True,
-            "transposed",
-            self.buffers.layout.size("transposed", shape[1], x.type.time, True),
-        )
-        buffers = (
-            self.buffers.buffer(x.name, layout),
-            self.buffers.buffer(d_y.name),
-            scratch,
-            self.buffers.buffer(node.name, "panels"),
-        )
-        return Call("weight_gradient", buffers, (shape[1], self.buffers.stride(d_y)), x.type.time)
+        buffer, stride = self.buffers.buffer, self.buffers.stride(d_y)
+        operands = (buffer(x.name, self._list_layout(x.name)), buffer(d_y.name), self._by_input(node, stride, x))
+        return Call("weight_gradient", (*operands, buffer(node.name)), (x.type.size, stride), x.type.time)
+
+    def _by_input(self, node: Node, stride: int, x: Node) -> Buffer | None:
+        """Scratch for the events by input; a narrow gradient goes row by row and needs none."""
+        if stride <= NARROW * self.buffers.layout.lanes:
+            return None
+        name, n_in = self.buffers.names.new(f"{node.name}.by_input"), x.type.size
+        size = self.buffers.layout.size("transposed", n_in, x.type.time, True)
+        return Buffer(name, "tile", (n_in,), x.type.time, True, "transposed", size)
