@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
+import gc
 import resource
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +44,7 @@ def main() -> int:
     except DigitsError as error:
         print(f"mnist_mlp: {error}", file=sys.stderr)
         return 2
-    before = fresh_peak_memory()
+    began = time.perf_counter()
     model = snncc.compile(
         net,
         num_steps=options.num_steps,
@@ -49,6 +52,8 @@ def main() -> int:
         optimizer=optim.Adam(5e-4),
         seed=options.seed,
     )
+    compiling = time.perf_counter() - began
+    before = fresh_peak_memory()
     history = model.fit(
         digits.x,
         digits.y,
@@ -57,7 +62,10 @@ def main() -> int:
         validation_data=(digits.x_test, digits.y_test),
         seed=options.seed,
     )
-    report(history, len(digits.x), len(digits.x_test), peak_memory() - before)
+    report(history, len(digits.x), len(digits.x_test))
+    print(f"compiling        {compiling:.2f} s")
+    print(f"training         {np.mean(history.seconds):.2f} s an epoch")
+    print(f"memory           {(peak_memory() - before) / 2**20:.0f} MiB more at the peak than before training")
     model.save(options.out)
     print(f"model            {options.out}")
     if options.picture:
@@ -83,15 +91,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def report(history: Any, seen: int, held_out: int, memory: int) -> None:
-    """Loss and accuracy of each epoch, then what training cost."""
+def report(history: Any, seen: int, held_out: int) -> None:
+    """Loss and accuracy of each epoch."""
     print(f"\n{seen:,} images to learn from, {held_out:,} held out\n")
     print("epoch     loss    accuracy by spikes    by membrane    seconds")
     for epoch, row in enumerate(rows(history), start=1):
         print("{:5}{:9.3f}{:20.1%}{:17.1%}{:11.2f}".format(epoch, *row))
-    seconds = float(np.mean(history.seconds))
-    print(f"\nspeed            {seconds:.2f} s an epoch")
-    print(f"memory           {memory / 2**20:.0f} MiB more at the peak than before compiling")
+    print()
 
 
 def rows(history: Any) -> list[tuple[float, float, float, float]]:
@@ -102,7 +108,9 @@ def rows(history: Any) -> list[tuple[float, float, float, float]]:
 
 def fresh_peak_memory() -> int:
     """Forget the peak of reading the images, where Linux lets us, so that later growth is training's own."""
-    with contextlib.suppress(OSError):
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)    # freed memory that the C library keeps would be reused unseen
         Path("/proc/self/clear_refs").write_text("5")
     return peak_memory()
 

@@ -16,7 +16,7 @@ INK, QUIET, FAINT, RIGHT, WRONG = "#1f2a37", "#6b7785", "#c9d0d8", "#0b7285", "#
 SHOWN = 72    # rows of the hidden raster: as many as an eye can tell apart
 STYLE: Any = {
     "font.size": 13,
-    "axes.titlesize": 14,
+    "axes.titlesize": 13,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.titlepad": 10,
@@ -66,8 +66,8 @@ def draw(scene: Scene, path: Path) -> None:
 
     with mpl.rc_context(STYLE):
         layout = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12, hspace=0.04, wspace=0.04)
-        figure = Figure(figsize=(14, 9), dpi=100, layout=layout, facecolor="white")
-        halves: Any = figure.subfigures(1, 2, width_ratios=(1, 2.3))
+        figure = Figure(figsize=(14, 8.4), dpi=100, layout=layout, facecolor="white")
+        halves: Any = figure.subfigures(1, 2, width_ratios=(1, 2.5))
         left, right = halves
         digit, loss = left.subplots(2, 1, height_ratios=(1.25, 1))
         hidden, outputs, membranes = right.subplots(3, 1, sharex=True, height_ratios=(1.9, 1, 1.3))
@@ -99,41 +99,51 @@ def _loss(axes: Axes, scene: Scene) -> None:
 def _hidden(axes: Axes, scene: Scene) -> None:
     steps, n = scene.hidden.shape
     # Neurons by the number of their spikes: a raster in order of index looks like noise.
-    order = np.argsort(-scene.hidden.sum(axis=0), kind="stable")
-    shown = order[:: -(-n // SHOWN)]
+    count = scene.hidden.sum(axis=0)
+    firing = np.argsort(-count, kind="stable")[: np.count_nonzero(count)]
+    shown = firing[:: max(1, -(-len(firing) // SHOWN))]
     step, row = np.nonzero(scene.hidden[:, shown])
-    axes.vlines(step, row - 0.4, row + 0.4, color=INK, linewidth=3)
+    axes.vlines(step, row - 0.42, row + 0.42, color=INK, linewidth=4)
     axes.set_title(
-        f"Spikes of {len(shown)} of the {n} hidden neurons, busiest first; "
-        f"{100 * scene.hidden.mean():.0f} % of all fire at a step"
+        f"Hidden layer: {len(firing)} of {n} neurons fire, {100 * scene.hidden.mean():.0f} % of all at a step; "
+        f"{len(shown)} of them, busiest first"
     )
-    axes.set(ylim=(len(shown), -1), xlim=(-0.7, steps - 0.3), yticks=[])
-    axes.spines["left"].set_visible(False)
+    axes.set(ylim=(max(len(shown), 1) - 0.4, -0.6), xlim=(-0.7, steps - 0.3), yticks=[])
+    axes.tick_params(labelbottom=False)
+    axes.spines[["left", "bottom"]].set_visible(False)
 
 
 def _outputs(axes: Axes, scene: Scene) -> None:
-    n = scene.spk.shape[1]
+    steps, n = scene.spk.shape
     for neuron in range(n):
         chosen = neuron == scene.answer
         color = scene.accent if chosen else QUIET
         axes.axhline(neuron, color=FAINT, linewidth=0.6, zorder=0)
         times = np.flatnonzero(scene.spk[:, neuron])
-        axes.vlines(times, neuron - 0.36, neuron + 0.36, color=color, linewidth=3 if chosen else 2)
-    axes.set(title="Spikes of the ten outputs", yticks=range(n), ylim=(n - 0.4, -0.6))
+        axes.vlines(times, neuron - 0.36, neuron + 0.36, color=color, linewidth=4 if chosen else 2.5)
+        if len(times):
+            _beside(axes, steps, neuron, f"{len(times)}", color, "bold" if chosen else "normal")
+    axes.set(yticks=range(n), ylim=(n - 0.4, -0.6))
+    axes.set_title("Output spikes: one line a class, their number on the right")
     axes.tick_params(axis="y", labelsize=10)
-    axes.spines["left"].set_visible(False)
+    axes.tick_params(labelbottom=False)
+    axes.spines[["left", "bottom"]].set_visible(False)
 
 
 def _membranes(axes: Axes, scene: Scene) -> None:
-    for neuron in range(scene.mem.shape[1]):
+    steps, n = scene.mem.shape
+    for neuron in range(n):
         if neuron != scene.answer:
             axes.plot(scene.mem[:, neuron], color=FAINT, linewidth=1.4)
     axes.axhline(1, color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
     axes.plot(scene.mem[:, scene.answer], color=scene.accent, linewidth=2.6)
-    last = len(scene.mem) - 1
-    axes.annotate(
-        f" {scene.answer}", (last, scene.mem[-1, scene.answer]), color=scene.accent, fontweight="bold",
-        va="center", annotation_clip=False,
-    )    # fmt: skip
-    axes.annotate("threshold", (0, 1), (0, 5), textcoords="offset points", color=QUIET, fontsize=10)
-    axes.set(title="Membranes of the ten outputs", xlabel="time step")
+    _beside(axes, steps, scene.mem[-1, scene.answer], f"{scene.answer}", scene.accent, "bold")
+    axes.annotate("threshold", (steps - 0.3, 1), (0, -4), textcoords="offset points", color=QUIET,
+                  fontsize=10, ha="right", va="top")    # fmt: skip
+    axes.set(title="Output membranes", xlabel="time step")
+
+
+def _beside(axes: Axes, steps: int, y: float, text: str, color: str, weight: str) -> None:
+    """Text at the right end of a row."""
+    axes.annotate(text, (steps - 0.3, y), (5, 0), textcoords="offset points", color=color, fontsize=11,
+                  fontweight=weight, va="center", annotation_clip=False)    # fmt: skip

@@ -31,6 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
         result = snncc.main(arguments, prog_name="snncc", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
     except click.ClickException as error:
         return _fail(error.format_message(), 2)
     except (CompileError, ModelError) as error:
@@ -40,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", 130)
     except BrokenPipeError:  # the reader of our output, say `head`, has seen enough
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 0
 
 
@@ -49,21 +52,32 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
+NETWORK_OPTIONS = (
+    ("--num-steps", int, 25, "T", "Time steps of a call."),
+    ("--dtype", str, "float32", "TYPE", "float32 or float64."),
+    (
+        "--loss",
+        str,
+        None,
+        "LOSS",
+        "cross_entropy or mse of :mem, :rate or :count; mse:rate,on=1,off=0 for labels.",
+    ),
+    ("--optimizer", str, None, "NAME", "adam, sgd or adamw; also sgd,momentum=0.9 and the like."),
+    ("--lr", float, None, "X", "Learning rate; 0.001 if not given."),
+    ("--name", str, "model", "NAME", "Prefix of the C functions."),
+    ("--seed", int, 0, "S", "Of the initial weights."),
+    ("--unroll", str, "none", "K", "Steps that a turn of a time loop does: none, full or a number."),
+    ("--products", str, "auto", "KIND", "auto, dense or events."),
+)
+
+
 def network_options(command: Command) -> Command:
     """What to compile a network for: the same for every command that takes SOURCE."""
-    for option in reversed(
-        (
-            click.option("--num-steps", type=int, default=25, show_default=True, metavar="T", help="Time steps of a call."),
-            click.option("--dtype", default="float32", show_default=True, metavar="TYPE", help="float32 or float64."),
-            click.option("--loss", metavar="LOSS", help="cross_entropy:mem, :rate or :count; mse:mem, :rate or :count; mse:rate,on=1,off=0."),
-            click.option("--optimizer", metavar="NAME", help="adam, sgd or adamw; also sgd,momentum=0.9 and the like."),
-            click.option("--lr", type=float, metavar="X", help="Learning rate (default 0.001)."),
-            click.option("--name", default="model", show_default=True, help="Prefix of the C functions."),
-            click.option("--seed", type=int, default=0, show_default=True, help="Of the initial weights."),
-            click.option("--unroll", default="none", show_default=True, metavar="N", help="Steps a turn of a time loop: none, full or a number."),
-            click.option("--products", default="auto", show_default=True, metavar="KIND", help="auto, dense or events."),
+    for name, kind, default, metavar, text in reversed(NETWORK_OPTIONS):
+        shown = default is not None
+        option = click.option(
+            name, type=kind, default=default, show_default=shown, metavar=metavar, help=text
         )
-    ):  # fmt: skip
         command = option(command)
     return command
 
@@ -98,7 +112,9 @@ def compile_command(source: str, out: Path, **options: Any) -> None:
 @FOLDER
 @click.argument("arrays", metavar="IN.NPZ", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=OUT, required=True, metavar="OUT.NPZ", help="Where the outputs go.")
-@click.option("--num-steps", type=int, metavar="T", help="Where no input has a time axis; default: as compiled.")
+@click.option(
+    "--num-steps", type=int, metavar="T", help="Where no input has a time axis; default: as compiled."
+)
 def run_command(folder: Path, arrays: Path, out: Path, num_steps: int | None) -> None:
     """Run a model on arrays in a file.
 
@@ -119,9 +135,15 @@ def run_command(folder: Path, arrays: Path, out: Path, num_steps: int | None) ->
 @click.option("--batch-size", type=int, default=128, show_default=True)
 @click.option("--lr", type=float, metavar="X", help="Learning rate; default: as compiled.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order of samples.")
-@click.option("--num-steps", type=int, metavar="T", help="Where no input has a time axis; default: as compiled.")
-@click.option("--validation", type=click.Path(path_type=Path), metavar="FILE", help="Held-out data, as DATA.NPZ.")
-@click.option("-o", "--out", type=OUT, metavar="FOLDER", help="Where the trained model goes; default: back to FOLDER.")
+@click.option(
+    "--num-steps", type=int, metavar="T", help="Where no input has a time axis; default: as compiled."
+)
+@click.option(
+    "--validation", type=click.Path(path_type=Path), metavar="FILE", help="Held-out data, as DATA.NPZ."
+)
+@click.option(
+    "-o", "--out", type=OUT, metavar="FOLDER", help="Where the trained model goes; default: back to FOLDER."
+)
 def train_command(folder: Path, samples: Path, out: Path | None, **options: Any) -> None:
     """Train a model on arrays in a file, and save it.
 
@@ -136,13 +158,13 @@ def train_command(folder: Path, samples: Path, out: Path | None, **options: Any)
 @snncc.command("inspect")
 @click.argument("source", metavar="SOURCE|FOLDER")
 @click.option("--after", metavar="PASS", help="The graph after a pass; 'trace' is before any.")
-@click.option("--entry", default="forward", show_default=True, help="Whose graph: forward, backward, train or evaluate.")
+@click.option("--entry", metavar="NAME", help="Whose graph: forward (default), backward, train or evaluate.")
 @click.option("--memory", is_flag=True, help="The memory plan, and the peak in bytes.")
 @click.option("--program", is_flag=True, help="The lowered program.")
 @click.option("--c", "c", is_flag=True, help="The generated C.")
 @network_options
 def inspect_command(
-    source: str, after: str | None, entry: str, memory: bool, program: bool, c: bool, **options: Any
+    source: str, after: str | None, entry: str | None, memory: bool, program: bool, c: bool, **options: Any
 ) -> None:
     """Show a network or a model: a summary, or any stage of its compilation."""
     from .commands.inspect import View, inspect_source

@@ -15,21 +15,19 @@ import snncc_runtime
 from snncc_runtime.safetensors import to_bytes
 
 from . import build, cache
-from .errors import CompileError, user_line
+from .errors import located, user_line
 from .frontend.dsl import Network, add_loss, add_sums, trace
 from .graph import Graph
 from .loss import Loss
-from .lower import Layout, lower, lower_update, user_field
-from .names import identifier
+from .names import prefix
 from .nn.module import Input, Module
 from .optim import Optimizer
-from .passes.base import Pass
-from .passes.pipeline import Options, pipeline, run
-from .plan_memory import plan_memory
-from .program import Program, Tensor, UserArray
 
-if TYPE_CHECKING:
-    from .backend.c import Sources  # not before it is needed: jinja2 takes 50 ms to load
+if TYPE_CHECKING:  # what a model from the cache does not need is not loaded: 80 ms of 300
+    from .backend.c import Sources
+    from .passes.base import Pass
+    from .passes.pipeline import Options
+    from .program import Program
 
 DTYPES = {"float32": ("f32", 4), "float64": ("f64", 8)}
 L2_BYTES = 1 << 20  # where the machine does not say
@@ -51,24 +49,29 @@ class Target:
     def __post_init__(self) -> None:
         steps = self.num_steps
         if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
-            raise CompileError(f"num_steps must be a positive integer, got {steps!r}")
+            raise located(f"num_steps must be a positive integer, got {steps!r}", user_line())
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise located(f"name must be text, got {self.name!r}", user_line())
         if self.dtype not in DTYPES:
-            raise CompileError(f"dtype must be 'float32' or 'float64', got {self.dtype!r}")
+            raise located(f"dtype must be 'float32' or 'float64', got {self.dtype!r}", user_line())
         if self.optimizer is not None and self.loss is None:
-            raise CompileError("an optimizer needs a loss: give loss= as well")
+            raise located("an optimizer needs a loss: give loss= as well", user_line())
         if self.loss is not None and not isinstance(self.loss, Loss):
-            raise CompileError(f"loss must be made by snncc.loss, got {self.loss!r}")
+            raise located(f"loss must be made by snncc.loss, got {self.loss!r}", user_line())
         if self.optimizer is not None and not isinstance(self.optimizer, Optimizer):
-            raise CompileError(f"optimizer must be made by snncc.optim, got {self.optimizer!r}")
+            raise located(f"optimizer must be made by snncc.optim, got {self.optimizer!r}", user_line())
 
     @property
     def options(self) -> Options:
         words: dict[str | int, int] = {"none": 1, "full": int(self.num_steps)}
         factor = words.get(self.unroll, self.unroll)
         if isinstance(factor, bool) or not isinstance(factor, int) or factor < 1:
-            raise CompileError(
-                f"unroll must be 'none', 'full' or a positive number of steps, got {self.unroll!r}"
+            raise located(
+                f"unroll must be 'none', 'full' or a positive number of steps, got {self.unroll!r}",
+                user_line(),
             )
+        from .passes.pipeline import Options
+
         return Options(DTYPES[self.dtype][0], factor, self.products)
 
 
@@ -81,9 +84,13 @@ class Stages:
     gradient: str = ""
 
     def passes(self, options: Options) -> tuple[Pass, ...]:
+        from .passes.pipeline import pipeline
+
         return pipeline(options, self.gradient, inputs=self.gradient == "outputs")
 
     def run(self, options: Options) -> Iterator[tuple[Pass, Graph]]:
+        from .passes.pipeline import run
+
         return run(self.graph, self.passes(options))
 
 
@@ -172,6 +179,10 @@ def entry_stages(network: Network, target: Target) -> tuple[Stages, ...]:
 def generate(network: Network, target: Target, source: str = "") -> Compiled:
     """The program and the C of a network."""
     from .backend.c import emit
+    from .interface import tensors, user_arrays
+    from .lower import Layout, lower, lower_update
+    from .plan_memory import plan_memory
+    from .program import Program
 
     options, real_bytes = target.options, DTYPES[target.dtype][1]
     entries, final = [], {}
@@ -181,11 +192,11 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
         entries.append(lower(final[stages.name], stages.name, real_bytes))
     optimizer = target.optimizer
     program = Program(
-        identifier(target.name),
+        prefix(target.name),
         8 * real_bytes,
         tuple(entries),
-        _tensors(network, Layout(real_bytes)),
-        _user_arrays(final, target.dtype),
+        tensors(network, Layout(real_bytes)),
+        user_arrays(final, target.dtype),
         lower_update(optimizer) if optimizer else None,
         optimizer.moments if optimizer else (),
         tuple((name, getattr(optimizer, name)) for name in optimizer.powers) if optimizer else (),
@@ -230,57 +241,6 @@ def _headers() -> str:
     parts = [(include / name).read_text() for name in names]
     lines = [line for part in parts for line in part.splitlines() if not line.startswith('#include "')]
     return "/* The runtime of snncc in one file. */\n" + "\n".join(lines) + "\n"
-
-
-def _tensors(network: Network, layout: Layout) -> tuple[Tensor, ...]:
-    """Parameters in memory: learnable ones first, so that the optimiser runs over one piece."""
-    ops: list[Any] = [n.op for n in network.graph if n.op.name == "parameter"]
-    tensors, offset = [], 0
-    for op in sorted(ops, key=lambda op: not op.learnable):
-        length = layout.parameter_length(op.features, op.panels)
-        tensors.append(Tensor(op.label, op.features, op.learnable, op.panels, offset, length))
-        offset += length
-    return tuple(tensors)
-
-
-def _user_arrays(graphs: Mapping[str, Graph], dtype: str) -> tuple[UserArray, ...]:
-    """The members of the io struct, each with the entry points that use it."""
-    found: dict[tuple[str, str], UserArray] = {}
-    for entry, graph in graphs.items():
-        for array in (*_given(graph, dtype), *_taken(graph, dtype)):
-            known = found.setdefault((array.role, array.name), array)
-            found[array.role, array.name] = replace(known, entries=(*known.entries, entry))
-    fields: dict[str, UserArray] = {}
-    for array in found.values():
-        other = fields.setdefault(array.field, array)
-        if other is not array:
-            raise CompileError(
-                f"{array.role} {array.name!r} and {other.role} {other.name!r} would both be called "
-                f"{array.field} in C: rename one"
-            )
-    return tuple(found.values())
-
-
-def _given(graph: Graph, dtype: str) -> Iterator[UserArray]:
-    for node in graph:
-        op: Any = node.op
-        if op.name == "input":
-            kind = "int64" if node.type.dtype == "i32" else dtype
-            field = user_field(op.role, op.label)
-            yield UserArray(op.label, field, op.role, node.type.features, node.type.time, True, kind)
-        elif op.name == "state":
-            yield UserArray(
-                op.label, user_field("state", op.label), "state", node.type.features, False, True, dtype
-            )
-
-
-def _taken(graph: Graph, dtype: str) -> Iterator[UserArray]:
-    for o in graph.outputs:
-        type = graph[o.value].type
-        if o.role == "loss":
-            yield UserArray("loss", "loss", "loss", (), False, False, "float64")
-        elif o.role != "gradient":
-            yield UserArray(o.name, user_field(o.role, o.name), o.role, type.features, type.time, True, dtype)
 
 
 def _tile(program: Program, steps: int) -> int:

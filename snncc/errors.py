@@ -7,10 +7,12 @@ to remove.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 PACKAGE = str(Path(__file__).parent)
+LOCATION = re.compile(r"\([^()]+:\d+\)$")
 COMMANDS = str(Path(PACKAGE, "commands"))
 
 
@@ -40,4 +42,4 @@ def user_line() -> str:
 
 def located(message: str, where: str) -> CompileError:
     """A `CompileError` whose message ends with the user's line, once."""
-    return CompileError(f"{message} ({where})" if where and not message.endswith(")") else message)
+    return CompileError(f"{message} ({where})" if where and not LOCATION.search(message) else message)

@@ -24,7 +24,7 @@ RESERVED = frozenset(
 
 def identifier(name: str) -> str:
     """A legal C identifier that still reads like the name: `0.weight` is `layer0_weight`."""
-    text = re.sub(r"[^0-9A-Za-z_]+", "_", name, flags=re.ASCII).strip("_")[:48] or "value"
+    text = re.sub(r"[^0-9A-Za-z_]+", "_", name, flags=re.ASCII).strip("_")[:100] or "value"
     text = re.sub(r"^(d_|ctx_)?(?=[0-9])", r"\1layer", text)
     taken = text in RESERVED or text.lower().startswith("snncc") or text.startswith("_")
     return f"{text}_" if taken else text

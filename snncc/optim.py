@@ -8,9 +8,11 @@ The formulas are those of torch.optim.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
+from numbers import Real
 from typing import Any, ClassVar
 
-from .errors import CompileError, user_line
+from .errors import located, user_line
 from .ops import sqrt
 
 
@@ -24,16 +26,20 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not isinstance(value, (bool, tuple)) and not value >= 0:
-                raise CompileError(
-                    f"{type(self).__name__}: {name} must not be negative, got {value!r} ({user_line()})"
-                )
+            if name != "betas" and not _limited(value, inf):
+                found = f"{name} must be a number and not negative, got {value!r}"
+                raise located(f"{type(self).__name__}: {found}", user_line())
 
     def update(
         self, parameter: Any, gradient: Any, moments: dict[str, Any], lr: Any, powers: dict[str, Any]
     ) -> Any:
         """(new parameter, new moments)."""
         raise NotImplementedError
+
+
+def _limited(value: Any, limit: float) -> bool:
+    """Whether a value is a number from 0 up to the limit."""
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) < limit
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,13 @@ class Adam(Optimizer):
     weight_decay: float = 0.0
     moments = ("exp_avg", "exp_avg_sq")
     powers = ("beta1", "beta2")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        pair = isinstance(self.betas, tuple) and len(self.betas) == 2
+        if not pair or not all(_limited(beta, 1) for beta in self.betas):
+            wanted = "betas must be two numbers, at least 0 and below 1"
+            raise located(f"{type(self).__name__}: {wanted}, got {self.betas!r}", user_line())
 
     @property
     def beta1(self) -> float:

@@ -25,8 +25,9 @@ FLOORS = (
     ("nn", "loss", "optim", "reference", "passes"),
     ("frontend", "program"),
     ("lower", "plan_memory"),
-    ("backend",),
-    ("build", "cache"),
+    ("backend", "interface"),
+    ("build",),
+    ("cache",),
     ("driver",),
     ("commands",),
     ("cli",),
@@ -41,7 +42,7 @@ OUTSIDE = {
     "jinja2": ("backend",),
     "cffi": ("build",),
     "click": ("cli", "commands"),
-    "snncc_runtime": ("__init__", "build", "driver", "commands", "cli"),
+    "snncc_runtime": ("__init__", "build", "cache", "driver", "commands", "cli"),
 }
 RUNTIME_OUTSIDE = {"numpy", "cffi"}
 RUNTIME_LAZY = {"tqdm"}    # inside functions only: the runtime works without
@@ -102,7 +103,7 @@ def misplaced(path: Path) -> Iterator[str]:
         package, _, rest = name.partition(".")
         target = rest.partition(".")[0]
         if package == "snncc":
-            if target == "__version__" or target == room or room == "__init__":
+            if target == "__version__" or target == room or room in ("__init__", "__main__"):
                 continue
             if not 0 <= floor_of(target) < floor_of(room) or (room, target) in APART:
                 yield f"{short(path)}: {room} may not import {name}"

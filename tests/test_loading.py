@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import shutil
@@ -197,3 +198,13 @@ def test_digests_are_of_the_bytes(folder: Path) -> None:
     assert "weights.safetensors" not in manifest["files"]
     for name, digest in manifest["files"].items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="/proc/self/maps tells what is mapped")
+def test_a_library_stays_mapped_when_its_model_is_gone(folder: Path) -> None:
+    """Closing the last one would unmap the OpenMP runtime under its own waiting threads."""
+    model = load(folder)
+    library = str((folder / model.manifest["build"]["library"]).resolve())
+    del model
+    gc.collect()
+    assert library in Path("/proc/self/maps").read_text()

@@ -23,6 +23,9 @@ C_NAMES = {"float32": "float[]", "float64": "double[]", "int64": "int64_t[]"}
 # a model was compiled again into the same folder it would hand out the old code.
 _opened: dict[str, str] = {}
 
+# Libraries stay for good: closing the last one would unmap OpenMP while its idle threads sleep in it.
+FOREVER = os.RTLD_NOW | getattr(os, "RTLD_NODELETE", 0)
+
 
 class Status(IntEnum):
     """Results of the C functions that the runtime explains itself (snncc/target.h)."""
@@ -105,10 +108,16 @@ def _open(ffi: Any, path: Path, content: bytes) -> Any:
     place, digest = os.path.realpath(path), hashlib.sha256(content).hexdigest()
     try:
         if _opened.setdefault(place, digest) == digest:
-            return ffi.dlopen(place)
+            return _dlopen(ffi, place)
         return _open_copy(ffi, content, digest)
     except OSError as error:
         raise ModelError(f"{path}: cannot be opened: {error}; compile the model on this machine") from error
+
+
+def _dlopen(ffi: Any, path: str) -> Any:
+    """Opened for good: were the last model to be closed, the OpenMP runtime would be unmapped under its own
+    waiting threads."""
+    return ffi.dlopen(path, ffi.RTLD_NOW | getattr(ffi, "RTLD_NODELETE", 0))
 
 
 def _open_copy(ffi: Any, content: bytes, digest: str) -> Any:
@@ -117,6 +126,6 @@ def _open_copy(ffi: Any, content: bytes, digest: str) -> Any:
     try:
         copy = Path(folder) / f"lib{digest}.so"
         copy.write_bytes(content)
-        return ffi.dlopen(str(copy))
+        return _dlopen(ffi, str(copy))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

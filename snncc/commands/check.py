@@ -94,7 +94,7 @@ def _layers(subject: Subject, draw: Draw, folder: Path) -> tuple[np.ndarray, lis
         different = np.moveaxis(found[key] != expected[key], axes[key], 0)
         flipped |= different.reshape(draw.batch, -1).any(axis=1)
     rows = []
-    for key, array in expected.items():
+    for key, array in sorted(expected.items(), key=lambda item: item[0][0]):  # final states last
         ours, theirs = (np.compress(~flipped, a, axes[key]) for a in (found[key], array))
         flips = int(np.count_nonzero(found[key] != array))
         note = f"{int(array.sum()):,} spikes in {array.size:,}, {flips} flipped" if key in spikes else ""

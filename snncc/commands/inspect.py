@@ -30,7 +30,7 @@ class View:
     """What to show; nothing: a summary."""
 
     after: str | None = None
-    entry: str = "forward"
+    entry: str | None = None
     memory: bool = False
     program: bool = False
     c: bool = False
@@ -40,10 +40,13 @@ def inspect_source(text: str, view: View, choices: Choices) -> str:
     """The view of a network or of a model folder. Raises CompileError or ModelError."""
     if Path(text).is_dir():
         return _inspect_folder(Path(text), view)
+    if view.entry is not None and view.after is None:
+        raise CompileError("--entry chooses the graph that --after shows: give --after as well")
     target, source = choices.target(), load_source(text)
     network = trace(source.network, None, choices.seed)
     if view.after is not None:
-        return graph_after(view.after, _entry(entry_stages(network, target), view.entry), target)
+        stages = _entry(entry_stages(network, target), view.entry or "forward")
+        return graph_after(view.after, stages, target)
     if not (view.memory or view.program or view.c):
         return summary(source, network, target)
     compiled = generate(network, target, source.label)

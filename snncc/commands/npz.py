@@ -21,7 +21,9 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         with path.open("rb") as file:
             archive: Any = np.load(file, allow_pickle=False)
             if not isinstance(archive, Mapping):
-                raise ModelError(f"{path}: holds one array; write it as np.savez({path.with_suffix('.npz').name!r}, x=...)")
+                raise ModelError(
+                    f"{path}: holds one array; write it as np.savez({path.with_suffix('.npz').name!r}, x=...)"
+                )
             return {name: archive[name] for name in archive}
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {reason(error)}") from error
@@ -36,5 +38,7 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     with zipfile.ZipFile(memory, "w") as archive:
         for name, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.ascontiguousarray(array).reshape(array.shape), allow_pickle=False)
+                np.lib.format.write_array(
+                    file, np.ascontiguousarray(array).reshape(array.shape), allow_pickle=False
+                )
     write_file(path, memory.getvalue())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
@@ -58,8 +59,8 @@ def parse_loss(text: str) -> Loss:
     name, _, readout = head.partition(":")
     if name not in LOSSES or (readout and readout not in READS) or (name != "mse" and numbers):
         raise CompileError(
-            f"--loss must be cross_entropy:mem, :rate or :count, or mse:mem, :rate or :count, the latter with "
-            f"on=X,off=Y for class labels; got {text!r}"
+            "--loss must be cross_entropy:mem, :rate or :count, or mse:mem, :rate or :count, the latter with "
+            f",on=X,off=Y for class labels; got {text!r}"
         )
     return LOSSES[name](*([readout] if readout else []), **numbers)
 
@@ -69,9 +70,15 @@ def parse_optimizer(text: str, lr: float | None = None) -> Optimizer:
     head = text.partition(",")[0]
     if head not in OPTIMIZERS:
         raise CompileError(f"--optimizer must be one of {', '.join(OPTIMIZERS)}, got {text!r}")
-    kind = OPTIMIZERS[head]
+    kind, lr = OPTIMIZERS[head], LEARNING_RATE if lr is None else lr
     known = tuple(f.name for f in fields(kind) if f.name not in ("learning_rate", "betas"))
-    return kind(LEARNING_RATE if lr is None else lr, **_numbers("--optimizer", text, known)[1])
+    numbers = _numbers("--optimizer", text, known)[1]
+    for name, value in {"lr": lr, **numbers}.items():
+        if not 0 <= value < math.inf:
+            raise CompileError(
+                f"--{name if name == 'lr' else f'optimizer: {name}'} must be a number from 0, got {value}"
+            )
+    return kind(lr, **numbers)
 
 
 def parse_unroll(text: str) -> str | int:

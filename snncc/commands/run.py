@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from snncc_runtime import Model, ModelError, load
@@ -27,11 +28,12 @@ def run_model(folder: Path, given: Path, out: Path, num_steps: int | None) -> st
     return "\n".join([f"{out}:", *lines])
 
 
-def _check_names(model: Model, arrays: dict[str, object], given: Path) -> None:
+def _check_names(model: Model, arrays: Mapping[str, object], given: Path) -> None:
     known = {**dict.fromkeys(model.input_names, "input"), **dict.fromkeys(model.state_names, "state")}
     for name in arrays:
         if name not in known:
             listed = "; ".join(
-                f"{role}s are {', '.join(n for n, r in known.items() if r == role) or 'none'}" for role in ("input", "state")
+                f"{role}s are {', '.join(n for n, r in known.items() if r == role) or 'none'}"
+                for role in ("input", "state")
             )
             raise ModelError(f"{given}: {name!r} is neither an input nor a state of the model; {listed}")

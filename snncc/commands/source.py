@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,7 +56,7 @@ def _run_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        _guarded(path, lambda: spec.loader.exec_module(module))  # type: ignore[union-attr]
+        _guarded(path, partial(spec.loader.exec_module, module))
     except CompileError:
         del sys.modules[name]
         raise
@@ -64,6 +65,7 @@ def _run_file(path: Path) -> ModuleType:
 
 def _guarded(path: Path, action: Any) -> Any:
     """The action's result; any error of the user's code becomes one line that names its place."""
+    arguments, sys.argv = sys.argv, [str(path)]  # ours are not for the user's file
     try:
         return action()
     except CompileError:
@@ -74,6 +76,8 @@ def _guarded(path: Path, action: Any) -> Any:
     except (Exception, SystemExit) as error:
         text = f"{type(error).__name__}: {error}".removesuffix(": ")
         raise CompileError(f"{path}: {text} ({_place(path, error)})") from error
+    finally:
+        sys.argv = arguments
 
 
 def _place(path: Path, error: BaseException) -> str:
@@ -97,7 +101,8 @@ def _network(module: ModuleType, path: Path, name: str) -> Module:
     needed = _needed(found)
     if needed:
         raise CompileError(
-            f"{path}: {name} needs {', '.join(needed)}; give a network, or a class or function without arguments"
+            f"{path}: {name} needs {', '.join(needed)}; "
+            "give a network, or a class or function without arguments"
         )
     made = _guarded(path, found)
     if not isinstance(made, Module):
@@ -137,7 +142,6 @@ def _choices(module: ModuleType) -> str:
 def _networks(module: ModuleType) -> Iterator[str]:
     """Networks of a file, and its own classes and functions that may make one."""
     for name, value in vars(module).items():
-        own = getattr(value, "__module__", "") == module.__name__
-        if isinstance(value, Module) or (own and isinstance(value, type) and issubclass(value, Module)):
-            if not isinstance(value, type) or not _needed(value):
-                yield name
+        kind = value if isinstance(value, type) and value.__module__ == module.__name__ else None
+        if isinstance(value, Module) or (kind and issubclass(kind, Module) and not _needed(kind)):
+            yield name

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CompileError, located
+from ..errors import located, user_line
 from ..graph import Builder, Graph, Output, Type, renamed
 from ..loss import Loss
 from ..nn.module import Input, Module, Parameter, tracing
@@ -35,9 +35,9 @@ def trace(network: Module, inputs: Mapping[str, Input] | None = None, seed: int 
     seed: of the random initial parameters. Raises CompileError with the user's line.
     """
     if not isinstance(network, Module):
-        raise CompileError(f"expected a network (an nn.Module), got {type(network).__name__}")
+        raise located(f"expected a network (an nn.Module), got {type(network).__name__}", user_line())
     declared = dict(inputs if inputs is not None else getattr(network, "inputs", {}))
-    if not declared or not all(isinstance(i, Input) for i in declared.values()):
+    if not declared or not all(isinstance(n, str) and isinstance(i, Input) for n, i in declared.items()):
         raise network.error(
             "declare the network's inputs: inputs = {'x': nn.Input(784)} in the class, or inputs= here"
         )
@@ -57,17 +57,18 @@ def add_loss(graph: Graph, loss: Loss) -> Graph:
     builder.scope = "loss"
     found = {o.name: o.value for o in graph.outputs if o.role == "output"}
     if loss.reads not in found:
-        raise CompileError(
-            f"loss {loss}: the network has no output {loss.reads!r}, it has {', '.join(found)}"
+        raise located(
+            f"loss {loss}: the network has no output {loss.reads!r}, it has {', '.join(found)}", user_line()
         )
     x = Value(builder, found[loss.reads])
     if not x.type.time:
-        raise CompileError(f"loss {loss}: output {loss.reads!r} does not vary over time")
+        raise located(f"loss {loss}: output {loss.reads!r} does not vary over time", user_line())
     label = loss.target_is_label()
     shape, dtype = ((), "i32") if label else (x.type.features, "real")
     if label and len(x.type.features) != 1:
-        raise CompileError(
-            f"loss {loss}: output {loss.reads!r} must be [classes], it is {list(x.type.features)}"
+        raise located(
+            f"loss {loss}: output {loss.reads!r} must be [classes], it is {list(x.type.features)}",
+            user_line(),
         )
     target = Value(builder, builder.add(leaves.Input("target", "target", shape, False, dtype), name="target"))
     value = loss.equation(x, target)
@@ -96,6 +97,8 @@ def _named_outputs(network: Module, result: Any) -> dict[str, Value]:
     else:
         named = {"out": result}
     for name, value in named.items():
+        if not isinstance(name, str):
+            raise network.error(f"outputs must have names, got {name!r}; return a dict of values by name")
         if not isinstance(value, Value):
             raise network.error(
                 "forward must return a dict of values, one value, or a neuron's outputs; "

@@ -11,7 +11,6 @@ from ..program import Buffer, Call
 from .buffers import Buffers
 from .layout import user_field
 
-
 NARROW = 2  # SNNCC_NARROW of product.h
 
 
@@ -109,8 +108,9 @@ class Calls:
     def _weight_gradient(self, node: Node) -> Call:
         d_y, x = (self.graph[i] for i in node.inputs)
         buffer, stride = self.buffers.buffer, self.buffers.stride(d_y)
-        operands = (buffer(x.name, self._list_layout(x.name)), buffer(d_y.name), self._by_input(node, stride, x))
-        return Call("weight_gradient", (*operands, buffer(node.name)), (x.type.size, stride), x.type.time)
+        events, scratch = buffer(x.name, self._list_layout(x.name)), self._by_input(node, stride, x)
+        operands = (events, buffer(d_y.name), scratch, buffer(node.name))
+        return Call("weight_gradient", operands, (x.type.size, stride), x.type.time)
 
     def _by_input(self, node: Node, stride: int, x: Node) -> Buffer | None:
         """Scratch for the events by input; a narrow gradient goes row by row and needs none."""

@@ -91,9 +91,8 @@ def coefficient(
     except (TypeError, ValueError):
         raise module.error(f"{name} must be a number or one number a neuron, got {value!r}") from None
     if array.ndim > 1 or array.size == 0 or not np.isfinite(array).all():
-        raise module.error(
-            f"{name} must be a finite number or one a neuron, got an array of shape {array.shape}"
-        )
+        found = repr(value) if array.ndim < 2 else f"an array of shape {array.shape}"
+        raise module.error(f"{name} must be a finite number or one a neuron, got {found}")
     if array.ndim == 0 and not learnable:
         return float(np.clip(array, *limits)) if limits else float(array)
     return Parameter(array.shape, array, learnable=learnable, limits=limits)
@@ -132,6 +131,8 @@ class Leaky(Neuron):
     ) -> None:
         if reset not in RESETS:
             raise self.error(f"reset must be 'subtract', 'zero' or 'none', got {reset!r}")
+        if surrogate is not None and not hasattr(surrogate, "derivative"):
+            raise self.error(f"surrogate must be one of nn.surrogate or None, got {surrogate!r}")
         self.reset, self.reset_delay, self.surrogate = reset, reset_delay, surrogate  # type: ignore[assignment]
         self.beta = coefficient(self, "beta", beta, learn_beta, (0.0, 1.0))
         self.threshold = coefficient(self, "threshold", threshold, learn_threshold)

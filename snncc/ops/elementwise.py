@@ -158,7 +158,10 @@ class Expand(Op):
     name = "expand"
 
     def infer(self, *types: Type) -> Type:
-        return broadcast(types[0], Type(self.features, self.time, self.batch, types[0].dtype))
+        (given,) = types
+        # Of a number too it is an array, which somebody has to fill.
+        dtype = "real" if given.dtype in ("number", "scalar") else given.dtype
+        return broadcast(given, Type(self.features, self.time, self.batch, dtype))
 
     def evaluate(self, *arrays: Any) -> Any:
         x = align(*arrays, np.empty((1, 1, *self.features)))[0]

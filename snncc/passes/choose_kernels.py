@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..errors import CompileError
+from ..errors import located, user_line
 from ..graph import Graph, Node
 from ..ops.linear import Events, Linear
 from .base import Pass
@@ -31,7 +31,8 @@ class ChooseKernels(Pass):
 
     def __post_init__(self) -> None:
         if self.products not in CHOICES:
-            raise CompileError(f"products must be one of {', '.join(CHOICES)}, got {self.products!r}")
+            shown = f"products must be one of {', '.join(CHOICES)}, got {self.products!r}"
+            raise located(shown, user_line())
 
     def run(self, graph: Graph) -> Graph:
         nodes: dict[str, Node] = {}

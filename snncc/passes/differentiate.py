@@ -41,11 +41,13 @@ class Differentiate(Pass):
     def run(self, graph: Graph) -> Graph:
         if self.of == "loss" and not any(o.role == "loss" for o in graph.outputs):
             raise CompileError("there is no loss to differentiate: give loss= to compile")
+        real = next((n.type.dtype for n in graph if n.type.dtype in ("f32", "f64")), "real")
         work = _Reverse(graph, self._wanted(graph))
         work.seed(self.of)
         work.sweep()
         work.finish()
         graph = renamed(work.builder.graph(), work.names)
+        graph = graph.map(lambda n: replace(n, type=replace(n.type, dtype=real)) if n.type.dtype == "real" else n)
         # Who gives cotangents has the outputs already.
         asked = tuple(o for o in graph.outputs if o.role not in ("output", "state_out"))
         return Graph(graph.nodes, asked)
@@ -94,11 +96,8 @@ class _Reverse:
         """The advance of each delay's cotangent, closed once that is known: backward, loops stay loops."""
         useful = _needed(self.graph, set(self.cotangents))
         for node in self.graph:
-            if (
-                isinstance(node.op, Delay)
-                and node.name in self.varied
-                and node.inputs[0] in self.varied & useful
-            ):
+            loop = isinstance(node.op, Delay) and node.name in self.varied & useful
+            if loop and node.inputs[0] in self.varied:
                 op = Advance(node.type.features)
                 carry = self.builder.add(op, name=f"d_{node.name}.next", type=node.type)
                 self.carries[node.name] = self.value(carry)

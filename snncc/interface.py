@@ -1,0 +1,65 @@
+"""What a library takes and gives: its parameters in memory, and the arrays of its callers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from .errors import located, user_line
+from .frontend.dsl import Network
+from .graph import Graph
+from .lower import Layout, user_field
+from .program import Tensor, UserArray
+
+
+def tensors(network: Network, layout: Layout) -> tuple[Tensor, ...]:
+    """Parameters in memory: learnable ones first, so that the optimiser runs over one piece."""
+    ops: list[Any] = [n.op for n in network.graph if n.op.name == "parameter"]
+    found, offset = [], 0
+    for op in sorted(ops, key=lambda op: not op.learnable):
+        length = layout.parameter_length(op.features, op.panels)
+        found.append(Tensor(op.label, op.features, op.learnable, op.panels, offset, length))
+        offset += length
+    return tuple(found)
+
+
+def user_arrays(graphs: Mapping[str, Graph], dtype: str) -> tuple[UserArray, ...]:
+    """The members of the io struct, each with the entry points that use it."""
+    found: dict[tuple[str, str], UserArray] = {}
+    for entry, graph in graphs.items():
+        for array in (*_given(graph, dtype), *_taken(graph, dtype)):
+            known = found.setdefault((array.role, array.name), array)
+            found[array.role, array.name] = replace(known, entries=(*known.entries, entry))
+    fields: dict[str, UserArray] = {}
+    for array in found.values():
+        other = fields.setdefault(array.field, array)
+        if other is not array:
+            raise located(
+                f"{array.role} {array.name!r} and {other.role} {other.name!r} would both be called "
+                f"{array.field} in C: rename one",
+                user_line(),
+            )
+    return tuple(found.values())
+
+
+def _given(graph: Graph, dtype: str) -> Iterator[UserArray]:
+    for node in graph:
+        op: Any = node.op
+        if op.name == "input":
+            kind = "int64" if node.type.dtype == "i32" else dtype
+            field = user_field(op.role, op.label)
+            yield UserArray(op.label, field, op.role, node.type.features, node.type.time, True, kind)
+        elif op.name == "state":
+            yield UserArray(
+                op.label, user_field("state", op.label), "state", node.type.features, False, True, dtype
+            )
+
+
+def _taken(graph: Graph, dtype: str) -> Iterator[UserArray]:
+    for o in graph.outputs:
+        type = graph[o.value].type
+        if o.role == "loss":
+            yield UserArray("loss", "loss", "loss", (), False, False, "float64")
+        elif o.role != "gradient":
+            yield UserArray(o.name, user_field(o.role, o.name), o.role, type.features, type.time, True, dtype)

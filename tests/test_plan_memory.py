@@ -1,0 +1,155 @@
+"""The memory plan: what shares memory is never needed at once, and the peak is what the library asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations, product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import snncc
+from snncc import driver, loss, nn, optim, plan_memory
+from snncc.driver import DTYPES, Target, entry_stages
+from snncc.frontend.dsl import trace
+from snncc.lower import lower
+from snncc.program import Buffer, Entry, Item, Loop, Program, Sweep, used
+from snncc_runtime.instance import Config
+from tests import random_networks
+
+SIZES = list(product((1, 3, 25), (1, 5)))  # steps, samples of a tile
+
+
+def planned(seed: int) -> Program:
+    """A random network as a program with its plan, without C."""
+    case = random_networks.case(seed)
+    target = Target(loss=case.loss, dtype=("float32", "float64")[seed % 2])
+    entries = []
+    for stages in entry_stages(case.network, target):
+        graph = [g for _, g in stages.run(target.options)][-1]
+        entries.append(lower(graph, stages.name, DTYPES[target.dtype][1]))
+    bits = 8 * DTYPES[target.dtype][1]
+    return plan_memory.plan_memory(Program("model", bits, tuple(entries), (), ()).verify())
+
+
+def played(entry: Entry) -> Iterator[Item]:
+    """The items of a tile as they run: twice the items of a loop over time, whole loops in between."""
+    for item in entry.tile:
+        if isinstance(item, Loop):
+            yield from (*item.items, *item.items)
+        yield item
+
+
+def touched(item: Item) -> list[Buffer]:
+    """The scratch buffers of an item."""
+    return [b for b in dict.fromkeys(used(item)) if b.place == "tile"]
+
+
+def live_sets(entry: Entry) -> Iterator[list[Buffer]]:
+    """At each item of a tile, the buffers that were touched before or now, and now or later."""
+    items = [touched(item) for item in entry.tile]
+    for now in range(len(items)):
+        past = {b for item in items[: now + 1] for b in item}
+        future = {b for item in items[now:] for b in item}
+        yield sorted(past & future, key=lambda b: b.name)
+
+
+@pytest.mark.parametrize("seed", range(4000, 4020))
+def test_what_shares_memory_is_never_needed_at_once(seed: int) -> None:
+    for entry in planned(seed).entries:
+        region = {b: k for k, r in enumerate(entry.regions) for b in r.buffers}
+        for alive in live_sets(entry):
+            for one, other in combinations(alive, 2):
+                assert region[one] != region[other], f"{entry.name}: {one} and {other}"
+
+
+@pytest.mark.parametrize("seed", range(4000, 4020))
+def test_nothing_is_overwritten_before_its_last_use(seed: int) -> None:
+    """The entry played item by item: who wrote into a region last is who is read from it."""
+    for entry in planned(seed).entries:
+        region = {b: k for k, r in enumerate(entry.regions) for b in r.buffers}
+        owner: dict[int, Buffer] = {}
+        met: set[Buffer] = set()
+        for item in played(entry):
+            for buffer in touched(item):
+                assert buffer not in met or owner[region[buffer]] == buffer, f"{entry.name}: {buffer}"
+                met.add(buffer)
+                owner[region[buffer]] = buffer
+
+
+@pytest.mark.parametrize("seed", range(4000, 4020))
+def test_sweeps_read_what_was_made_before(seed: int) -> None:
+    for entry in planned(seed).entries:
+        known: set[Buffer] = set()
+        for item in (*entry.prepare, *entry.tile, *entry.finish):
+            if isinstance(item, Sweep):
+                read = {b for p in item.pointers for b in ((p.initial,) if p.written else (p.buffer, p.initial)) if b}
+                unknown = [str(b) for b in read - known if b.place in ("tile", "shared")]
+                assert unknown == [], f"{entry.name}: {item.name} reads what nobody made"
+            known |= set(used(item))
+
+
+@pytest.mark.parametrize("seed", range(4000, 4010))
+def test_the_peak_covers_what_is_alive(seed: int) -> None:
+    program = planned(seed)
+    for (steps, tile), slots in product(SIZES, (1, 3)):
+        scratch = plan_memory.footprint(program, steps, tile, slots, training=True).scratch
+        for entry in program.entries:
+            for alive in live_sets(entry):
+                assert slots * sum(b.size.at(steps, tile) for b in alive) <= scratch
+            for region in entry.regions:
+                largest = max(b.size.at(steps, tile) for b in region.buffers)
+                assert region.size.at(steps, tile) >= largest
+                assert region.size.at(steps, tile) % 64 == 0
+
+
+def test_every_buffer_has_a_place() -> None:
+    for seed in range(4000, 4010):
+        for entry in planned(seed).entries:
+            assert {b for b in entry.buffers if b.place == "tile"} == {b for r in entry.regions for b in r.buffers}
+            assert {b for b in entry.buffers if b.place == "shared"} == {b for r in entry.shared for b in r.buffers}
+            assert {b for b in entry.buffers if b.place == "sum"} == set(entry.sums)
+
+
+def test_the_plan_shares_memory_at_all() -> None:
+    layers = {f"fc{k}": nn.Linear(64, 64) if k % 2 else nn.Leaky(0.9) for k in range(1, 7)}
+    network = trace(nn.Sequential(**layers))
+    compiled = driver.generate(network, Target())
+    forward = compiled.program.entries[0]
+    scratch = sum(r.size.at(25, 8) for r in forward.regions)
+    assert scratch < 0.7 * sum(b.size.at(25, 8) for b in forward.buffers if b.place == "tile")
+
+
+NETWORKS = {
+    "trains": (
+        nn.Sequential(nn.Linear(7, 33), nn.Leaky(0.9, learn_beta=True), nn.Linear(33, 3), nn.Leaky(0.8)),
+        Target(loss=loss.cross_entropy("mem"), optimizer=optim.Adam(1e-3)),
+    ),
+    "runs": (random_networks.module(np.random.default_rng(17)), Target(dtype="float64")),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_footprint_is_what_the_library_asks_for(name: str, tmp_path: Path) -> None:
+    module, target = NETWORKS[name]
+    compiled = driver.generate(trace(module), target)
+    driver.write(compiled, tmp_path / "model")
+    instance = snncc.load(tmp_path / "model")._instance
+    arena_bytes = instance._library.function("arena_bytes")
+    for (steps, tile), slots, training in product(SIZES, (1, 4), (False, True)):
+        found = arena_bytes(instance._c_config(Config(steps, tile, slots, 1, training)))
+        foot = plan_memory.footprint(compiled.program, steps, tile, slots, training)
+        assert found == foot.total, f"{steps} steps, tile {tile}, {slots} slots, training {training}"
+
+
+def test_the_plan_as_text() -> None:
+    """Figures of the text are those of the footprint."""
+    compiled = driver.generate(trace(NETWORKS["trains"][0]), NETWORKS["trains"][1])
+    text = plan_memory.describe(compiled.program, 25, 8, 2)
+    for training, title in ((False, "inference"), (True, "training")):
+        total = plan_memory.footprint(compiled.program, 25, 8, 2, training).total
+        assert f"peak of {title}, 2 workers: {total:,} bytes" in text
+    assert [line.split(":")[0] for line in text.splitlines() if line[0] != " "][:4] == [
+        "forward", "backward", "evaluate", "train",
+    ]  # fmt: skip
