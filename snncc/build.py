@@ -308,9 +308,9 @@ def _read_built(place: Path, *, fresh: bool = False) -> Built | None:
 def _compile(command: tuple[str, ...], draft: Path, declarations: str, keep: Path) -> str:
     """Makes library and binding, and returns the warnings. After an error the sources are in `keep`."""
     _write_binding(draft / BINDING, declarations)
-    command = (*command, "-I", get_include())
+    library, command = command[-1], (*command, "-I", get_include())
     answer = _run(command, draft)
-    if answer.returncode == 0:
+    if answer.returncode == 0 and (draft / library).exists():
         return answer.stdout
     (draft / "build.log").write_text(f"{shlex.join(command)}\n{answer.stdout}")
     shutil.rmtree(keep, ignore_errors=True)

@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail("interrupted", 130)
     except BrokenPipeError:  # the reader of our output, say `head`, has seen enough
         sys.stdout = None
-        return 0
+        return 1  # as click does where it meets this first
 
 
 def _fail(message: str, code: int) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -52,7 +52,7 @@ class Stack(nn.Sequential):
 class Bank(nn.Module):
     """Neurons alone, in every size: nothing is added up, so every bit is determined."""
 
-    inputs = {f"x{n}": nn.Input(n) for n in SIZES}
+    inputs: ClassVar[dict[str, nn.Input]] = {f"x{n}": nn.Input(n) for n in SIZES}
 
     def __init__(self, reset: str, surrogate: nn.surrogate.Surrogate) -> None:
         self.neurons = {
@@ -73,7 +73,7 @@ class Bank(nn.Module):
 class TwoRoads(nn.Module):
     """A sequence and a static input, a skip connection, and outputs with and without time."""
 
-    inputs = {"a": nn.Input(2, 3), "b": nn.Input(4, static=True)}
+    inputs: ClassVar[dict[str, nn.Input]] = {"a": nn.Input(2, 3), "b": nn.Input(4, static=True)}
 
     def __init__(self) -> None:
         self.flat = nn.Flatten()
@@ -92,7 +92,7 @@ class TwoRoads(nn.Module):
 class Feedback(nn.Module):
     """Spikes of the step before come back through a matrix, beside a delay of the input."""
 
-    inputs = {"x": nn.Input(5)}
+    inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(5)}
 
     def __init__(self, size: int = 18) -> None:
         self.size = size
@@ -127,9 +127,8 @@ class Custom(nn.Sequential):
     """A static input through a user's neuron."""
 
     def __init__(self) -> None:
-        super().__init__(
-            flat=nn.Flatten(), fc=nn.Linear(6, CLASSES), cell=Adaptive(CLASSES), input=nn.Input(2, 3, static=True)
-        )
+        layers = {"flat": nn.Flatten(), "fc": nn.Linear(6, CLASSES), "cell": Adaptive(CLASSES)}
+        super().__init__(input=nn.Input(2, 3, static=True), **layers)
 
 
 @dataclass(frozen=True)
@@ -208,8 +207,13 @@ class Bench:
     def cotangents(self, extent: Extent) -> dict[str, Array]:
         """A weight for every element of every output."""
         random = np.random.default_rng([1, extent.steps, extent.batch])
-        forward = self.reference("forward", extent, self.inputs(extent))
-        return {name: random.normal(size=array.shape) for (role, name), array in forward.items() if role == "output"}
+        results = self.reference("forward", extent, self.inputs(extent))
+        return {name: random.normal(size=a.shape) for (role, name), a in results.items() if role == "output"}
+
+    def steps_of(self, inputs: Mapping[str, Array], steps: slice | int) -> dict[str, Array]:
+        """Some of the steps of the inputs; static ones stay."""
+        still = {name for name, declared in self.traced.inputs.items() if declared.static}
+        return {name: array if name in still else array[steps] for name, array in inputs.items()}
 
     def targets(self, extent: Extent) -> Array:
         assert self.loss is not None

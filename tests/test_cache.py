@@ -14,9 +14,8 @@ from snncc.frontend.dsl import trace
 
 def network(**changes: Any) -> Any:
     options = {"beta": 0.9, "surrogate": nn.surrogate.ATan(), "size": 3, **changes}
-    return trace(
-        nn.Sequential(nn.Linear(4, options["size"]), nn.Leaky(options["beta"], surrogate=options["surrogate"]))
-    ).graph
+    lif = nn.Leaky(options["beta"], surrogate=options["surrogate"])
+    return trace(nn.Sequential(nn.Linear(4, options["size"]), lif)).graph
 
 
 class Mine(nn.surrogate.Surrogate):

@@ -115,7 +115,9 @@ def test_every_reset_with_learnable_coefficients(reset: str, delay: bool, per_ne
     assert {("gradient", "lif1.beta"), ("gradient", "lif1.threshold")} <= compared
 
 
-@pytest.mark.parametrize(("beta", "passes"), [(-0.1, False), (0.0, True), (0.5, True), (1.0, True), (1.1, False)])
+@pytest.mark.parametrize(
+    ("beta", "passes"), [(-0.1, False), (0.0, True), (0.5, True), (1.0, True), (1.1, False)]
+)
 def test_the_clamp_of_beta_passes_inside_and_on_its_limits(beta: float, passes: bool) -> None:
     network = trace(nn.Sequential(nn.Linear(2, 3), nn.Leaky(beta, learn_beta=True, reset="none")))
     graph = add_loss(network.graph, loss.mse("mem"))

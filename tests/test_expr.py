@@ -87,7 +87,8 @@ def test_negation(expr: Expr, text: str) -> None:
     [
         of("neg", of("neg", A)), of("neg", Const(-1.0)), of("sub", A, of("neg", B)),
         of("sub", A, of("mul", of("neg", B), C)), of("neg", of("mul", of("neg", A), B)),
-        of("sub", A, Const(-1.0)), of("sub", A, of("sub", of("neg", B), C)), of("sub", A, Const(-0.0)), of("neg", Const(-0.0)),
+        of("sub", A, Const(-1.0)), of("sub", A, of("sub", of("neg", B), C)), of("sub", A, Const(-0.0)),
+        of("neg", Const(-0.0)),
     ],
     ids=str,
 )  # fmt: skip

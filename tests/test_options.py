@@ -28,7 +28,7 @@ class TwoOutputs(nn.Module):
 class Clash(nn.Module):
     """Two inputs of which C can tell only one."""
 
-    inputs = {"a-b": nn.Input(2), "a b": nn.Input(2)}  # noqa: RUF012
+    inputs = {"a b": nn.Input(2), "a-b": nn.Input(2)}  # noqa: RUF012
 
     def forward(self, *operands: Any) -> dict[str, Any]:
         return {"sum": operands[0] + operands[1]}

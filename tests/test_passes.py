@@ -21,7 +21,7 @@ import pytest
 from snncc import loss, nn, reference
 from snncc.driver import Stages, Target, entry_stages
 from snncc.frontend.dsl import trace
-from snncc.graph import Builder, Graph
+from snncc.graph import Builder, Graph, Type
 from snncc.ops import Value, linear, spike, sqrt, sum_time, tanh
 from snncc.ops import leaf as leaves
 from snncc.ops.time import Delay
@@ -32,7 +32,7 @@ from snncc.passes.fuse import Fuse
 from snncc.passes.infer_types import InferTypes
 from snncc.passes.insert_context import InsertContext
 from snncc.passes.insert_memorize import InsertMemorize
-from snncc.passes.pipeline import Options, run
+from snncc.passes.pipeline import Options, pipeline, run
 from snncc.passes.simplify import Simplify
 from snncc.passes.unroll_time import UnrollTime
 from snncc.reference import Call
@@ -122,9 +122,36 @@ def test_float32_values_stay_float32(seed: int) -> None:
     call = replace(case.call, dtype=np.float32)
     for stages, target in case.entries():
         graph = [g for _, g in stages.run(replace(target.options, dtype="f32"))][-1]
+        assert [n.name for n in graph if n.type.dtype == "real"] == []
         values = reference.evaluate_nodes(graph, call)
         wide = [n.name for n in graph if n.type.dtype == "f32" and values[n.name].dtype != np.float32]
         assert wide == []
+
+
+def test_arrays_made_of_a_number_are_arrays() -> None:
+    """Lowering writes numbers out where they are read and gives them no memory: an array is no number."""
+    small = Small()
+    spikes = spike(linear(small.input("x", 3), small.weight("w", 2, 3)))  # no surrogate: zero gradients
+    graph = after(small.graph(spk=spikes), *pipeline(Options(), "outputs", inputs=True))
+    made = {o.role: graph[o.value] for o in graph.outputs}
+    assert made["gradient"].type == Type((2, 3), dtype="f32")
+    assert made["d_input"].type == Type((3,), True, True, "f32")
+    assert {n.op.name for n in made.values()} == {"expand"}
+
+
+def test_the_backward_half_remembers_nothing_of_the_forward_half() -> None:
+    """It reads what was kept; a delay of a kept value is `previous`, which needs no buffer."""
+    entries = [entry for seed in range(6) for entry in random_networks.case(seed).entries()]
+    previous = 0
+    for stages, target in entries:
+        graph = after(stages.graph, *stages.passes(target.options))
+        backward = [n for n in graph if n.half == "backward"]
+        assert [n.name for n in backward if n.op.name in ("memorize", "delay")] == []
+        forward = {n.name for n in graph if n.half == "forward" and (n.type.time or n.type.batch)}
+        read = {i for n in backward for i in n.inputs} & forward
+        assert [i for i in sorted(read) if graph[i].op.name != "context"] == []
+        previous += sum(n.op.name == "previous" for n in backward)
+    assert previous > 0
 
 
 def test_a_pass_leaves_the_given_graph_alone() -> None:

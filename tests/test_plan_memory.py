@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import combinations, product
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tests import random_networks
 SIZES = list(product((1, 3, 25), (1, 5)))  # steps, samples of a tile
 
 
+@cache
 def planned(seed: int) -> Program:
     """A random network as a program with its plan, without C."""
     case = random_networks.case(seed)
@@ -55,7 +57,7 @@ def live_sets(entry: Entry) -> Iterator[list[Buffer]]:
         yield sorted(past & future, key=lambda b: b.name)
 
 
-@pytest.mark.parametrize("seed", range(4000, 4020))
+@pytest.mark.parametrize("seed", range(4000, 4016))
 def test_what_shares_memory_is_never_needed_at_once(seed: int) -> None:
     for entry in planned(seed).entries:
         region = {b: k for k, r in enumerate(entry.regions) for b in r.buffers}
@@ -64,7 +66,7 @@ def test_what_shares_memory_is_never_needed_at_once(seed: int) -> None:
                 assert region[one] != region[other], f"{entry.name}: {one} and {other}"
 
 
-@pytest.mark.parametrize("seed", range(4000, 4020))
+@pytest.mark.parametrize("seed", range(4000, 4016))
 def test_nothing_is_overwritten_before_its_last_use(seed: int) -> None:
     """The entry played item by item: who wrote into a region last is who is read from it."""
     for entry in planned(seed).entries:
@@ -78,13 +80,14 @@ def test_nothing_is_overwritten_before_its_last_use(seed: int) -> None:
                 owner[region[buffer]] = buffer
 
 
-@pytest.mark.parametrize("seed", range(4000, 4020))
+@pytest.mark.parametrize("seed", range(4000, 4016))
 def test_sweeps_read_what_was_made_before(seed: int) -> None:
     for entry in planned(seed).entries:
         known: set[Buffer] = set()
         for item in (*entry.prepare, *entry.tile, *entry.finish):
             if isinstance(item, Sweep):
-                read = {b for p in item.pointers for b in ((p.initial,) if p.written else (p.buffer, p.initial)) if b}
+                read = {p.buffer for p in item.pointers if not p.written}
+                read |= {p.initial for p in item.pointers if p.initial}
                 unknown = [str(b) for b in read - known if b.place in ("tile", "shared")]
                 assert unknown == [], f"{entry.name}: {item.name} reads what nobody made"
             known |= set(used(item))
@@ -107,9 +110,11 @@ def test_the_peak_covers_what_is_alive(seed: int) -> None:
 def test_every_buffer_has_a_place() -> None:
     for seed in range(4000, 4010):
         for entry in planned(seed).entries:
-            assert {b for b in entry.buffers if b.place == "tile"} == {b for r in entry.regions for b in r.buffers}
-            assert {b for b in entry.buffers if b.place == "shared"} == {b for r in entry.shared for b in r.buffers}
-            assert {b for b in entry.buffers if b.place == "sum"} == set(entry.sums)
+            places = ("tile", "shared", "sum")
+            of = {place: {b for b in entry.buffers if b.place == place} for place in places}
+            assert of["tile"] == {b for r in entry.regions for b in r.buffers}
+            assert of["shared"] == {b for r in entry.shared for b in r.buffers}
+            assert of["sum"] == set(entry.sums)
 
 
 def test_the_plan_shares_memory_at_all() -> None:

@@ -28,7 +28,9 @@ def call(module: nn.Module, dtype: Any = np.float64, seed: int = 0, **states: Ar
     return Call({"x": current.astype(dtype)}, trace(module).parameters, states, STEPS, BATCH, dtype)
 
 
-def leaky_by_hand(x: Array, beta: Any, threshold: Any, reset: str, delay: bool, mem: Any) -> tuple[Array, Array]:
+def leaky_by_hand(
+    x: Array, beta: Any, threshold: Any, reset: str, delay: bool, mem: Any
+) -> tuple[Array, Array]:
     """One element at a time, written from the definition of snnTorch's Leaky."""
     spikes, membranes = np.zeros_like(x), np.zeros_like(x)
     beta = np.broadcast_to(np.clip(beta, 0, 1), (N,))
@@ -144,7 +146,8 @@ def test_delays_and_static_inputs() -> None:
     x, still = np.arange(12.0).reshape(3, 2, 2), np.array([[1.0, 2.0], [3.0, 4.0]])
     found = evaluate(trace(Echo()).graph, Call({"x": x, "still": still}, {}, {}, 3, 2))
     np.testing.assert_array_equal(found["output", "late"], np.stack([np.full((2, 2), 7.0), x[0], x[1]]))
-    np.testing.assert_array_equal(found["output", "later"], np.stack([np.zeros((2, 2)), np.full((2, 2), 7.0), x[0]]))
+    later = np.stack([np.zeros((2, 2)), np.full((2, 2), 7.0), x[0]])
+    np.testing.assert_array_equal(found["output", "later"], later)
     np.testing.assert_array_equal(found["output", "moving"], x + still)
     np.testing.assert_array_equal(found["output", "still"], still * 2.0)
 

@@ -23,9 +23,6 @@ C_NAMES = {"float32": "float[]", "float64": "double[]", "int64": "int64_t[]"}
 # a model was compiled again into the same folder it would hand out the old code.
 _opened: dict[str, str] = {}
 
-# Libraries stay for good: closing the last one would unmap OpenMP while its idle threads sleep in it.
-FOREVER = os.RTLD_NOW | getattr(os, "RTLD_NODELETE", 0)
-
 
 class Status(IntEnum):
     """Results of the C functions that the runtime explains itself (snncc/target.h)."""

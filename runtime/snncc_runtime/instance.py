@@ -119,7 +119,10 @@ class Instance:
         arrays = []
         for role, values in given.items():
             ports = self.manifest.ports_of(role, entry)
-            values = named(values, ports, role)
+            # What this entry point has no use for may be given all the same: a state that nothing reads, the
+            # cotangent of an output without a gradient.
+            known = {"state": "state", "cotangent": "output"}.get(role)
+            values = named(values, self.manifest.ports_of(known) if known else ports, role)
             for port in ports:
                 if port.name in values:
                     array = plain_array(port.name, values[port.name])

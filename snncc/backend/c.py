@@ -160,6 +160,7 @@ def _module(program: Program, prefix: str, real: str, digest: str, texts: list[E
         sum(t.length for t in program.tensors),
         len(program.moments),
         tuple(text.memory() for text in texts),
+        len(lines),
         tuple(lines),
         _update_call(program),
         tuple(f"model->powers[{k}] *= {v!r};" for k, (_, v) in enumerate(program.powers)),

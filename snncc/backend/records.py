@@ -146,6 +146,7 @@ class ModuleRecord:
     parameters: int
     moments: int
     entries: tuple[EntryMemory, ...]
+    tensor_count: int
     tensors: tuple[str, ...]
     update: str
     powers: tuple[str, ...]

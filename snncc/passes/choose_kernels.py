@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..errors import located, user_line
-from ..graph import Graph, Node
+from ..graph import Graph, Node, Stage
 from ..ops.linear import Events, Linear
 from .base import Pass
 
@@ -55,7 +55,8 @@ class ChooseKernels(Pass):
     def _kernel(self, graph: Graph, node: Node) -> str:
         if node.op.name != "linear":
             return ""
-        if node.half == "backward":
+        looped = node.stage is not None and node.stage.kind in ("scan", "reverse")
+        if node.half == "backward" or looped:  # a list of all steps cannot be had before the loop is done
             return "dense"
         if self.products != "auto":
             return self.products

@@ -47,7 +47,7 @@ class Differentiate(Pass):
         work.sweep()
         work.finish()
         graph = renamed(work.builder.graph(), work.names)
-        graph = graph.map(lambda n: replace(n, type=replace(n.type, dtype=real)) if n.type.dtype == "real" else n)
+        graph = graph.map(lambda n: _typed(n, real))
         # Who gives cotangents has the outputs already.
         asked = tuple(o for o in graph.outputs if o.role not in ("output", "state_out"))
         return Graph(graph.nodes, asked)
@@ -166,6 +166,10 @@ class _Reverse:
             else:
                 grad = Value(self.builder, operand(self.builder, 0.0))
             self.builder.output(label, role, expand(grad, type).node)
+
+
+def _typed(node: Node, real: str) -> Node:
+    return replace(node, type=replace(node.type, dtype=real)) if node.type.dtype == "real" else node
 
 
 def _reachable(graph: Graph, sources: set[str]) -> set[str]:
