@@ -22,6 +22,7 @@ import argparse
 import contextlib
 import ctypes
 import gc
+import itertools
 import json
 import os
 import statistics
@@ -47,7 +48,7 @@ def parameters() -> dict[str, Any]:
     """Weights and biases uniform in +-1/sqrt(inputs), by name."""
     rng = np.random.default_rng(1234)
     found = {}
-    for layer, (n_in, n_out) in enumerate(zip(SIZES, SIZES[1:], strict=False), start=1):
+    for layer, (n_in, n_out) in enumerate(itertools.pairwise(SIZES), start=1):
         bound = n_in**-0.5
         found[f"fc{layer}.weight"] = rng.uniform(-bound, bound, (n_out, n_in)).astype(np.float32)
         found[f"fc{layer}.bias"] = rng.uniform(-bound, bound, n_out).astype(np.float32)
@@ -160,7 +161,8 @@ def jax_work(folder: str) -> dict[str, Work]:
         given = of(lambda p, m, v: p - rate * m / (jnp.sqrt(v) / root + 1e-8), given, first, second)
         return (given, first, second, count + 1), loss
 
-    jitted, infer = jax.jit(update, donate_argnums=(0, 1, 2)), jax.jit(lambda given, x: forward(given, x).sum())
+    jitted = jax.jit(update, donate_argnums=(0, 1, 2))
+    infer = jax.jit(lambda given, x: forward(given, x).sum())
     given = jax.tree.map(jnp.asarray, parameters())
     zeros = jax.tree.map(jnp.zeros_like, given)
     state = [(given, zeros, jax.tree.map(jnp.zeros_like, given), 1.0)]
@@ -254,7 +256,7 @@ class Worker:
         assert self.process.stdout
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"a measured process ended with code {self.process.wait()}; see its message above")
+            raise SystemExit(f"a measured process ended with code {self.process.wait()}; it says why above")
         return json.loads(line)
 
 
@@ -302,7 +304,8 @@ def table(results: dict[str, Any]) -> str:
     lines = [f"{'':10}{'training step, ms':>26}{'inference, ms':>26}{'peak memory':>14}{'first loss':>13}"]
     for peer, found in results.items():
         train, infer = (_spread(found[mode], 1e3) for mode in ("train", "infer"))
-        lines.append(f"{peer:10}{train:>26}{infer:>26}{found['memory'] / 2**20:10.0f} MiB{found['loss']:13.5f}")
+        megabytes = f"{found['memory'] / 2**20:.0f} MiB"
+        lines.append(f"{peer:10}{train:>26}{infer:>26}{megabytes:>14}{found['loss']:13.5f}")
     cold, cached = (_spread(results["snncc"]["compile"][kind], 1.0) for kind in ("cold", "cached"))
     return "\n".join([*lines, "", f"snncc compile: {cold} s cold, {cached} s from the cache"])
 
@@ -318,7 +321,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="turns that each system gets")
     parser.add_argument("--seconds", type=float, default=0.5, help="length of a turn")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--python", action="append", default=[], metavar="PEER=PATH", help="of snntorch or jax")
+    parser.add_argument("--python", action="append", default=[], metavar="PEER=PATH", help="where a peer is")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single time")
     parser.add_argument("--worker", choices=PEERS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)

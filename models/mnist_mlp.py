@@ -64,10 +64,11 @@ def main() -> int:
         seed=options.seed,
         drop_last=len(digits.x) > options.batch_size,    # as the tutorial does
     )
+    growth = (peak_memory() - before) / 2**20
     report(history, len(digits.x), len(digits.x_test))
     print(f"compiling        {compiling:.2f} s")
     print(f"training         {np.mean(history.seconds):.2f} s an epoch")
-    print(f"memory           {(peak_memory() - before) / 2**20:.0f} MiB more at the peak than before training")
+    print(f"memory           {growth:.0f} MiB more at the peak than before training")
     model.save(options.out)
     print(f"model            {options.out}")
     if options.picture:

@@ -104,8 +104,9 @@ def _hidden(axes: Axes, scene: Scene) -> None:
     shown = firing[:: max(1, -(-len(firing) // SHOWN))]
     step, row = np.nonzero(scene.hidden[:, shown])
     axes.vlines(step, row - 0.42, row + 0.42, color=INK, linewidth=4)
+    share = 100 * scene.hidden.mean()
     axes.set_title(
-        f"Hidden layer: {len(firing)} of {n} neurons fire, {100 * scene.hidden.mean():.0f} % of all at a step; "
+        f"Hidden layer: {len(firing)} of {n} neurons fire, {share:.0f} % of all at a step; "
         f"{len(shown)} of them, busiest first"
     )
     axes.set(ylim=(max(len(shown), 1) - 0.4, -0.6), xlim=(-0.7, steps - 0.3), yticks=[])

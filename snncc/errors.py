@@ -24,20 +24,25 @@ class InternalError(Exception):
     """snncc itself is wrong."""
 
 
-def user_line() -> str:
+def user_line(within: str = "") -> str:
     """`file.py:31` of the innermost caller outside snncc, or an empty string.
 
-    Behind a command of snncc there is no line of the user's.
+    Behind a command of snncc there is no line of the user's. within: the name of a function of snncc;
+    only what it called counts.
     """
-    frame = sys._getframe(1)
+    frame, found = sys._getframe(1), ""
     while frame is not None:
         file = frame.f_code.co_filename
         if file.startswith(COMMANDS):
-            return ""
-        if not file.startswith((PACKAGE, "<")):
-            return f"{Path(file).name}:{frame.f_lineno}"
+            return found if not within else ""
+        if not found and not file.startswith((PACKAGE, "<")):
+            found = f"{Path(file).name}:{frame.f_lineno}"
+        if found and not within:
+            return found
+        if within == frame.f_code.co_name and file.startswith(PACKAGE):
+            return found
         frame = frame.f_back  # type: ignore[assignment]
-    return ""
+    return "" if within else found
 
 
 def located(message: str, where: str) -> CompileError:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .errors import CompileError, InternalError, located
+from .errors import CompileError, InternalError, located, user_line
 
 if TYPE_CHECKING:
     import networkx
@@ -274,7 +274,8 @@ class Builder:
                 type = op.infer(*(self.nodes[i].type for i in inputs))
             except CompileError as error:
                 label = f"{self.scope}: " if self.scope else ""
-                raise located(f"{label}{error}", self.where) from None
+                # The line of the equation where there is one, else the one that made the layer.
+                raise located(f"{label}{error}", user_line(within="trace") or self.where) from None
         name = self.unique(name or (f"{self.scope}.{op.name}" if self.scope else op.name))
         self.nodes[name] = Node(name, op, inputs, type, self.half, self.where)
         return name

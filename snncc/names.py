@@ -8,15 +8,15 @@ import re
 RESERVED = frozenset(
     word
     for line in (
-        "auto break case char const continue default do double else enum extern float for goto if inline int",
-        "long register restrict return short signed sizeof static struct switch typedef union unsigned void",
-        "volatile while asm bool catch class delete explicit export false friend mutable namespace new operator",
-        "private protected public template this throw true try typename using virtual alignas alignof noreturn",
-        "main NULL i t b n0 width valid rows steps batch first model io status scratch sums sum shared slot",
-        "slots tile total samples num_steps num_samples learning_rate count begin end state config arena bytes",
-        "cursor threads",
-        "parameters gradients moments at region piece last x_at linux unix",
-        "int8_t int16_t int32_t int64_t uint8_t uint16_t uint32_t uint64_t size_t memcpy memset",
+        "auto break case char const continue default do double else enum extern float for goto if",
+        "inline int long register restrict return short signed sizeof static struct switch typedef",
+        "union unsigned void volatile while asm bool catch class delete explicit export false friend",
+        "mutable namespace new operator private protected public template this throw true try",
+        "typename using virtual alignas alignof noreturn main NULL i t b n0 width valid rows steps",
+        "batch first model io status scratch sums sum shared slot slots tile total samples num_steps",
+        "num_samples learning_rate count begin end state config arena bytes cursor threads parameters",
+        "gradients moments at region piece last x_at linux unix int8_t int16_t int32_t int64_t",
+        "uint8_t uint16_t uint32_t uint64_t size_t memcpy memset",
     )
     for word in line.split()
 )

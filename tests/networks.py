@@ -108,6 +108,24 @@ class Feedback(nn.Module):
         return self.last(self.out(spk))
 
 
+class Deep(nn.Module):
+    """Two layers inside one loop through time: a product of spikes at every step."""
+
+    inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(5)}
+
+    def __init__(self) -> None:
+        self.fc, self.back = nn.Linear(5, 70), nn.Linear(CLASSES, 70)
+        self.hidden = nn.Leaky(slopes(70), learn_beta=True)
+        self.out, self.last = nn.Linear(70, CLASSES), nn.Leaky(0.7, learn_threshold=True)
+
+    def forward(self, x: Any) -> Any:
+        loop = snncc.delay(shape=CLASSES)
+        spk, _ = self.hidden(self.fc(x) + self.back(loop.value))
+        result = self.last(self.out(spk))
+        loop.feed(result.spk)
+        return result
+
+
 class Adaptive(nn.Neuron):
     """A user's neuron with two states, a smooth nonlinearity and a choice."""
 

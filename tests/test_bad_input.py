@@ -1,7 +1,7 @@
 """Every kind of bad input: one clear error, exit code 2 on the command line, nothing half written.
 
-Here: networks, options and names. test_bad_places.py: model folders, disks, compilers. More of it stands
-beside what it belongs to: arrays in test_runtime.py and test_commands.py, model folders in test_loading.py and
+Here: networks, options, names. test_bad_places.py: model folders, disks, compilers. More of it stands beside
+what it belongs to: arrays in test_runtime.py and test_commands.py, model folders in test_loading.py and
 test_folders.py, compilers and the cache in test_build.py, options and files of networks in test_cli.py.
 """
 
@@ -79,7 +79,7 @@ def feed_another(loop: Any, x: Any) -> None:
         (sequence(nn.Linear(3, 4), nn.Leaky([0.9, 0.8, 0.7])), r"found \[3\] and \[4\]"),
         (sequence(nn.Linear(3, 4), nn.Leaky([0.9, 0.8, 0.7], learn_beta=True)), r"found \[3\] and \[4\]"),
         (sequence(nn.Linear(3, 4), nn.Leaky(0.9, [1.0] * 5)), r"found \[4\] and \[5\]"),
-        (sequence(nn.Linear(3, 4), nn.Leaky(0.9, init_mem=[0.0] * 5)), r"value has shape \[5\], the state \[4\]"),
+        (sequence(nn.Linear(3, 4), nn.Leaky(0.9, init_mem=[0.0] * 5)), r"has shape \[5\], the state \[4\]"),
         (sequence(nn.Linear(3, 4), nn.Leaky(0.9), nn.Linear(5, 2)), r"5 features, its input has shape \[4\]"),
         (sequence(nn.Linear(3, 4), input=nn.Input(7)), r"takes 3 features, its input has shape \[7\]"),
         (lambda: snncc.compile(Loop(lambda loop, x: None)), "loop: this delay is never fed; call its .feed"),

@@ -1,4 +1,4 @@
-"""Spoilt model folders, places that cannot be written, full disks, broken compilers: see test_bad_input.py."""
+"""Spoilt model folders, places that cannot be written, full disks, broken compilers."""
 
 from __future__ import annotations
 

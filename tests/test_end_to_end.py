@@ -23,6 +23,7 @@ from tests.networks import (
     Bench,
     Case,
     Custom,
+    Deep,
     Extent,
     Feedback,
     Results,
@@ -39,6 +40,7 @@ CASES: dict[str, Case] = {
     "bank-zero": Case(lambda: Bank("zero", nn.surrogate.Triangle(1.5)), None),
     "two-roads": Case(TwoRoads, LOSSES[0]),
     "feedback": Case(Feedback, loss.mse("mem")),
+    "feedback-deep": Case(Deep, LOSSES[1]),
     "custom": Case(Custom, loss.mse("rate")),
 }
 STACKS = [f"stack-{reset}-{'later' if delay else 'now'}" for reset, delay in RESETS]

@@ -79,7 +79,8 @@ def interpreted(case: NeuronCase, dtype: str) -> Found:
         for step in passes[:count]:
             graph = step.run(graph)
         given = {"x": case.x, **{f"d_{name}": array for name, array in upstream.items()}}
-        call = Call(given, values, initial(case), *case.x.shape[:2], np.dtype(dtype))
+        steps, batch, _ = case.x.shape
+        call = Call(given, values, initial(case), steps, batch, np.dtype(dtype))
         return {name: array for (_, name), array in evaluate(graph, call).items()}
 
     return run("forward", 1, {}), run("backward", 2, case.upstream), run("backward", 2, silenced(case))
@@ -163,10 +164,12 @@ def interpreted_loss(case: LossCase, dtype: str) -> tuple[float, Array]:
     """The loss and its gradient by the data."""
     network = trace(Probe())
     graph = add_loss(network.graph, loss_of(case))
-    for step in (InferTypes("f32" if dtype == "float32" else "f64"), Differentiate("loss", inputs=True)):
+    passes = (InferTypes("f32" if dtype == "float32" else "f64"), Differentiate("loss", inputs=True))
+    for step in passes:
         graph = step.run(graph)
-    given = {"x": case.data, "place": np.zeros(case.data.shape[:2]), "target": case.targets}
-    found = evaluate(graph, Call(given, network.parameters, {}, *case.data.shape[:2], np.dtype(dtype)))
+    steps, batch, _ = case.data.shape
+    given = {"x": case.data, "place": np.zeros((steps, batch)), "target": case.targets}
+    found = evaluate(graph, Call(given, network.parameters, {}, steps, batch, np.dtype(dtype)))
     return float(found["loss", "loss"]), found["d_input", "x"]
 
 

@@ -1,14 +1,19 @@
-"""The example models' reading of images and their picture, without training anything."""
+"""The example models: their reading of images, their picture, and one short run of the main job."""
 
 from __future__ import annotations
 
 import gzip
+import os
+import re
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import snncc
 from models import digits, picture
 from models.digits import DigitsError
 
@@ -121,4 +126,54 @@ def test_the_picture_is_drawn(tmp_path: Path, silent: bool) -> None:
     picture.draw(shown, tmp_path / "picture.png")
     content = (tmp_path / "picture.png").read_bytes()
     assert content.startswith(b"\x89PNG")
-    assert struct.unpack(">II", content[16:24]) == (1400, 900)
+    assert struct.unpack(">II", content[16:24]) == (1400, 840)
+
+
+ROOT = Path(__file__).parents[1]
+
+
+def mnist_mlp(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "models" / "mnist_mlp.py"), *options]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "runtime")))}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_the_main_job_learns_stripes(folder: Path) -> None:
+    """Ten classes of images, each with its own bright rows, in IDX files; two epochs learn them."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 400), ("test", 50)):
+        labels = rng.integers(0, 10, count).astype(np.uint8)
+        images = rng.integers(0, 60, (count, 28, 28)).astype(np.uint8)
+        images[np.arange(count), 2 * labels + 4] = 255
+        for path in folder.glob(f"{'train' if part == 'train' else 't10k'}*"):
+            path.unlink()
+        for name, array in zip(digits.FILES[part], (images, labels), strict=True):
+            (folder / name).write_bytes(idx(array))
+    places = ("--data", str(folder), "--out", str(folder / "out"))
+    done = mnist_mlp(*places, "--epochs", "2", "--batch-size", "20", "--num-steps", "10", "--no-picture")
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(r"^ +\d+ +([\d.]+) +([\d.]+)% +([\d.]+)% +[\d.]+$", done.stdout, re.MULTILINE)
+    (first, _, _), (last, by_spikes, by_membrane) = [tuple(map(float, row)) for row in rows]
+    assert last < first and by_spikes > 80 and by_membrane > 80, done.stdout
+    assert re.search(r"^memory +\d+ MiB", done.stdout, re.MULTILINE)
+    model = snncc.load(folder / "out")
+    image = digits.from_idx(folder).x_test[:3]
+    assert model(image).spk.shape == (10, 3, 10)
+
+
+def test_images_that_cannot_be_read_end_the_main_job_with_one_line(tmp_path: Path) -> None:
+    done = mnist_mlp("--data", str(tmp_path / "nowhere"))
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("mnist_mlp: ") and "is not a folder" in done.stderr
+
+
+def test_the_hidden_layer_of_the_picture_is_that_of_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "models"))
+    import mnist_mlp as script
+
+    model = snncc.compile(script.net, num_steps=5, seed=3)
+    image = np.random.default_rng(0).random((1, 784), np.float32)
+    hidden = script.hidden_spikes(model, image, 5)
+    assert hidden.shape == (5, 1000) and 0 < hidden.mean() < 1
+    drive = hidden @ model.params["fc2.weight"].T + model.params["fc2.bias"]
+    np.testing.assert_allclose(model(image).mem[0, 0], drive[0], rtol=1e-5, atol=1e-6)

@@ -38,7 +38,7 @@ from snncc.passes.unroll_time import UnrollTime
 from snncc.reference import Call
 from tests import random_networks
 
-SEEDS = range(160)
+SEEDS = range(110)
 REDUCTIONS_TOLERANCE = 1e-12
 Values = Mapping[Any, np.ndarray]
 

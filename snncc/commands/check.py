@@ -77,12 +77,12 @@ def _compiled(subject: Subject, folder: Path) -> Model:
 def _layers(subject: Subject, draw: Draw, folder: Path) -> tuple[np.ndarray, list[Row]]:
     """Which samples have spikes that differ, and the rows of outputs, layers and final states."""
     target = replace(subject.target, loss=None, optimizer=None)
-    probed = Subject(with_probes(subject.network), target)
+    probed, rows = Subject(with_probes(subject.network), target), []
     try:
         model = _compiled(probed, folder)
     except CompileError:  # two values would have one name in C
         probed = Subject(subject.network, target)
-        model = _compiled(probed, folder)
+        model, rows = _compiled(probed, folder), [Row("hidden layers", 0.0, "not compared: rename layers")]
     out = model(draw.of("input"), state=draw.of("state"), num_steps=int(target.num_steps))
     found: dict[Key, np.ndarray] = {("output", name): out[name] for name in model.output_names}
     found |= {("state_out", name): array for name, array in out.state.items()}
@@ -93,7 +93,6 @@ def _layers(subject: Subject, draw: Draw, folder: Path) -> tuple[np.ndarray, lis
     for key in spikes:
         different = np.moveaxis(found[key] != expected[key], axes[key], 0)
         flipped |= different.reshape(draw.batch, -1).any(axis=1)
-    rows = []
     for key, array in sorted(expected.items(), key=lambda item: item[0][0]):  # final states last
         ours, theirs = (np.compress(~flipped, a, axes[key]) for a in (found[key], array))
         flips = int(np.count_nonzero(found[key] != array))

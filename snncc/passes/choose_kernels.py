@@ -60,10 +60,9 @@ class ChooseKernels(Pass):
             return "dense"
         if self.products != "auto":
             return self.products
-        spikes = is_spike(graph, node.inputs[0])
-        return (
-            "events" if spikes else "counted" if origin(graph, node.inputs[0]).op.name == "input" else "dense"
-        )
+        if is_spike(graph, node.inputs[0]):
+            return "events"
+        return "counted" if origin(graph, node.inputs[0]).op.name == "input" else "dense"
 
 
 def origin(graph: Graph, name: str) -> Node:
@@ -83,7 +82,6 @@ def _list(nodes: dict[str, Node], source: Node) -> str:
     """The event list of a value, made once for all its readers."""
     name = f"{source.name}.events"
     if name not in nodes:
-        nodes[name] = Node(
-            name, Events(), (source.name,), source.type, source.half, source.where, source.stage
-        )
+        stage = Stage("parallel" if source.type.time else "tile")  # after a loop that makes the value
+        nodes[name] = Node(name, Events(), (source.name,), source.type, source.half, source.where, stage)
     return name

@@ -24,7 +24,6 @@ from ..ops.time import Advance, Delay, first
 from ..ops.value import operand
 from .base import Pass
 
-SILENT = ("detach",)  # nothing flows back through these
 LEAVES = ("constant", "input", "advance", "steps", "samples")  # these keep their names
 
 
@@ -64,6 +63,12 @@ class Differentiate(Pass):
             elif self.inputs and op.name == "state":
                 wanted[node.name] = ("d_state", op.label)
         return wanted
+
+
+def silent(node: Node) -> bool:
+    """Whether nothing flows back through a node: a detach, a spike without a surrogate."""
+    op: Any = node.op
+    return op.name == "detach" or (op.name == "spike" and op.surrogate is None)
 
 
 class _Reverse:
@@ -123,7 +128,7 @@ class _Reverse:
     def _hand_on(self, node: Node, grad: Value) -> None:
         if isinstance(node.op, Delay):
             self._close(node, grad)
-        elif node.inputs and node.op.name not in SILENT and node.op.name != "state":
+        elif node.inputs and not silent(node) and node.op.name != "state":
             before = len(self.builder.nodes)
             self.builder.scope = f"d_{node.name}"
             handed = node.op.vjp(grad, self.value(node.name), *map(self.value, node.inputs))
@@ -178,7 +183,7 @@ def _reachable(graph: Graph, sources: set[str]) -> set[str]:
     readers = graph.readers()
     while work:
         for node in readers[work.pop()]:
-            if node.name not in reached and node.op.name not in SILENT:
+            if node.name not in reached and not silent(node):
                 reached.add(node.name)
                 work.append(node.name)
     return reached
@@ -189,7 +194,7 @@ def _needed(graph: Graph, sinks: set[str]) -> set[str]:
     reached, work = set(sinks), list(sinks)
     while work:
         node = graph[work.pop()]
-        for source in node.inputs if node.op.name not in SILENT else ():
+        for source in node.inputs if not silent(node) else ():
             if source not in reached:
                 reached.add(source)
                 work.append(source)
