@@ -128,7 +128,7 @@ def compile(
     "dense" or "events". out: a folder to write the model to. Raises CompileError, naming the user's line.
     """
     target = Target(num_steps, loss, optimizer, dtype, name, unroll, products)
-    traced, source = trace(network, inputs, seed), f"{type(network).__name__} {user_line()}"
+    traced, source = trace(network, inputs, seed), type(network).__name__
     if out is not None:
         make(traced, target, source, out)
         return snncc_runtime.load(out)

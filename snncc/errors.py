@@ -7,11 +7,12 @@ to remove.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
 
-PACKAGE = str(Path(__file__).parent)
+PACKAGE = str(Path(__file__).parent) + os.sep
 LOCATION = re.compile(r"\([^()]+:\d+\)$")
 COMMANDS = str(Path(PACKAGE, "commands"))
 

@@ -37,7 +37,8 @@ print("fine")
 
 def start(text: str, folder: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-B", "-c", PATHS + text, str(folder)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
 def test_two_processes_compile_the_same_new_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,8 +74,7 @@ def network() -> nn.Sequential:
 def test_updates_follow_the_formulas(name: str, dtype: str) -> None:
     """Compared given the model's own gradients, so that the network's part in it cannot hide a difference."""
     optimizer, reference = CASES[name]
-    lossy = {"loss": loss.cross_entropy("mem"), "optimizer": optimizer}
-    model = snncc.compile(network(), num_steps=6, dtype=dtype, **lossy)
+    model = snncc.compile(network(), loss=loss.cross_entropy("mem"), optimizer=optimizer, dtype=dtype)
     random = np.random.default_rng(4)
     x, y = random.normal(size=(6, 17, 5)), random.integers(0, 3, 17)
     expected = {key: array.astype(np.float64) for key, array in model.params.items()}
@@ -88,7 +87,8 @@ def test_updates_follow_the_formulas(name: str, dtype: str) -> None:
         for key, gradient in gradients.items():
             used = optimizer.learning_rate if rate is None else rate
             expected[key] = rules[key].step(expected[key], gradient.astype(np.float64), used)
-            np.testing.assert_allclose(model.params[key], expected[key], rtol=0, atol=BOUND[dtype], err_msg=key)
+            apart = np.abs(model.params[key] - expected[key]).max()
+            assert apart <= BOUND[dtype], (update, key)
 
 
 def test_fixed_parameters_stay() -> None:
@@ -98,5 +98,5 @@ def test_fixed_parameters_stay() -> None:
     )
     model.train_step(np.ones((4, 2, 5)), [0, 1])
     assert "lif.beta" not in model.gradients()
-    np.testing.assert_array_equal(model.params["lif.beta"], np.float32([0.5, 0.7, 0.9]))
-    assert not np.array_equal(model.params["lif.threshold"], np.float32([1.0, 1.1, 1.2]))
+    np.testing.assert_array_equal(model.params["lif.beta"], np.array([0.5, 0.7, 0.9], np.float32))
+    assert not np.array_equal(model.params["lif.threshold"], np.array([1.0, 1.1, 1.2], np.float32))
