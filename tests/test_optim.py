@@ -35,18 +35,22 @@ class Adam:
 
     def __init__(self, weight_decay: float, decoupled: bool, betas: tuple[float, float], eps: float) -> None:
         self.weight_decay, self.decoupled, self.betas, self.eps = weight_decay, decoupled, betas, eps
-        self.mean, self.square, self.count = 0.0, 0.0, 0
+        self.mean: Any = 0.0
+        self.square: Any = 0.0
+        self.count = 0
 
     def step(self, weight: Array, gradient: Array, lr: float) -> Array:
         if self.decoupled:
             weight = weight * (1 - lr * self.weight_decay)
         else:
             gradient = gradient + self.weight_decay * weight
-        (beta1, beta2), self.count = self.betas, self.count + 1
+        beta1, beta2 = self.betas
+        self.count += 1
         self.mean = beta1 * self.mean + (1 - beta1) * gradient
         self.square = beta2 * self.square + (1 - beta2) * gradient**2
         denominator = np.sqrt(self.square) / np.sqrt(1 - beta2**self.count) + self.eps
-        return weight - lr / (1 - beta1**self.count) * self.mean / denominator
+        updated: Array = weight - lr / (1 - beta1**self.count) * self.mean / denominator
+        return updated
 
 
 CASES: dict[str, tuple[optim.Optimizer, Callable[[], Any]]] = {
@@ -93,9 +97,8 @@ def test_updates_follow_the_formulas(name: str, dtype: str) -> None:
 
 def test_fixed_parameters_stay() -> None:
     neuron = nn.Leaky([0.5, 0.7, 0.9], threshold=[1.0, 1.1, 1.2], learn_threshold=True)
-    model = snncc.compile(
-        nn.Sequential(fc=nn.Linear(5, 3), lif=neuron), loss=loss.cross_entropy("mem"), optimizer=optim.Adam(0.1)
-    )
+    network = nn.Sequential(fc=nn.Linear(5, 3), lif=neuron)
+    model = snncc.compile(network, loss=loss.cross_entropy("mem"), optimizer=optim.Adam(0.1))
     model.train_step(np.ones((4, 2, 5)), [0, 1])
     assert "lif.beta" not in model.gradients()
     np.testing.assert_array_equal(model.params["lif.beta"], np.array([0.5, 0.7, 0.9], np.float32))

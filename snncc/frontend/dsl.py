@@ -78,10 +78,13 @@ def add_loss(graph: Graph, loss: Loss) -> Graph:
 
 
 def add_sums(graph: Graph) -> Graph:
-    """The graph with its outputs summed over time instead of its outputs and states: what accuracy needs."""
+    """The graph with its outputs summed over time: what accuracy needs.
+
+    Final states stay, so that hidden layers have the same kernels as in a forward run.
+    """
     builder = Builder(graph)
     sums = [o for o in graph.outputs if o.role == "output" and graph[o.value].type.time]
-    builder.outputs = [o for o in graph.outputs if o.role == "loss"]
+    builder.outputs = [o for o in graph.outputs if o.role in ("loss", "state_out")]
     for output in sums:
         total = sum_time(Value(builder, output.value))
         builder.outputs.append(Output(output.name, "sum", total.node))
