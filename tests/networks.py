@@ -136,7 +136,7 @@ class Adaptive(nn.Neuron):
 
     def step(self, current: Any, mem: Any, fatigue: Any) -> tuple[Any, Any, Any]:
         drive = snncc.where(current > 0.0, current, 0.125 * current)
-        mem = 0.5 * mem + drive - snncc.tanh(fatigue)
+        mem = -snncc.tanh(fatigue) + (0.5 * mem + drive)
         spk = snncc.spike(mem - 0.5, self.surrogate)
         return spk, mem * (1.0 - snncc.detach(spk)), self.rate * fatigue + spk
 
@@ -172,10 +172,11 @@ def stack_case(k: int, shift: int) -> Case:
 
 @dataclass(frozen=True)
 class Extent:
-    """Steps and samples of a call."""
+    """Steps and samples of a call; loud: every input is large."""
 
     steps: int
     batch: int
+    loud: bool = False
 
 
 class Bench:
@@ -214,12 +215,13 @@ class Bench:
         call = Call(given, self.values, state or {}, extent.steps, extent.batch, np.dtype(self.dtype))
         return evaluate(self.graphs[entry], call)
 
-    def inputs(self, extent: Extent, seed: int = 0) -> dict[str, Array]:
-        random = np.random.default_rng([seed, extent.steps, extent.batch])
+    def inputs(self, extent: Extent) -> dict[str, Array]:
+        random = np.random.default_rng([0, extent.steps, extent.batch])
         arrays = {}
         for name, declared in self.traced.inputs.items():
             lead = (extent.batch,) if declared.static else (extent.steps, extent.batch)
-            arrays[name] = np.round(random.normal(0.25, 1, (*lead, *declared.shape)) * 16) / 16
+            array = np.round(random.normal(0.25, 1, (*lead, *declared.shape)) * 16) / 16
+            arrays[name] = np.abs(array) + 4 if extent.loud else array
         return arrays
 
     def cotangents(self, extent: Extent) -> dict[str, Array]:

@@ -231,6 +231,17 @@ def test_compiled_networks_agree(name: str, dtype: str, tmp_path: Path) -> None:
     assert problems == []
 
 
+def test_lists_have_room_for_every_neuron_at_every_step(tmp_path: Path) -> None:
+    """Inputs without a zero, and neurons that all spike all the time."""
+    name, loud = "stack-none-later", Extent(9, 13, loud=True)
+    bench = Bench(stack_case(STACKS.index(name), 0), "float32", tmp_path / "bench")
+    bench.values |= {key: np.abs(value) + 1 for key, value in bench.values.items() if key.endswith("weight")}
+    assert (bench.reference("forward", loud, bench.inputs(loud))["output", "spk"] == 1).all()
+    checks = (check_outputs_and_final_states, check_gradients_of_everything, check_loss_and_its_gradients)
+    problems = [problem for check in checks for problem in check(bench, name, loud)]
+    assert problems == []
+
+
 def test_the_networks_are_lively(tmp_path: Path) -> None:
     """What never spikes, or always does, would agree with anything."""
     for name, case in {**CASES, **{n: stack_case(k, 0) for k, n in enumerate(STACKS)}}.items():
