@@ -126,6 +126,25 @@ class Deep(nn.Module):
         return result
 
 
+class Shared(nn.Module):
+    """A layer used three times, parameters that are added, seen through a reshape, or not used at all."""
+
+    inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(CLASSES)}
+
+    def __init__(self) -> None:
+        shape = (1, CLASSES)
+        self.layer, self.flat = nn.Linear(CLASSES, CLASSES), nn.Flatten()
+        self.lif = nn.Leaky(0.8, learn_beta=True)
+        values = (np.full(shape, value) for value in (0.25, 0.125, 1.0))
+        self.shift, self.twin, self.unused = (nn.Parameter(shape, value) for value in values)
+
+    def forward(self, x: Any) -> dict[str, Any]:
+        shift = self.flat(self.shift) + self.flat(self.twin) + 0.0 * self.flat(self.unused)
+        once = self.lif(self.layer(x) + shift)
+        twice = self.lif(self.layer(once.spk))
+        return {"spk": twice.spk, "mem": twice.mem + self.layer(snncc.delay(once.spk))}
+
+
 class Adaptive(nn.Neuron):
     """A user's neuron with two states, a smooth nonlinearity and a choice."""
 
@@ -229,6 +248,11 @@ class Bench:
         random = np.random.default_rng([1, extent.steps, extent.batch])
         results = self.reference("forward", extent, self.inputs(extent))
         return {name: random.normal(size=a.shape) for (role, name), a in results.items() if role == "output"}
+
+    def varies(self, output: str) -> bool:
+        """Whether an output has a time axis."""
+        (node,) = (o.value for o in self.traced.graph.outputs if (o.role, o.name) == ("output", output))
+        return self.traced.graph[node].type.time
 
     def steps_of(self, inputs: Mapping[str, Array], steps: slice | int) -> dict[str, Array]:
         """Some of the steps of the inputs; static ones stay."""

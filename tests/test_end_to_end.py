@@ -27,6 +27,7 @@ from tests.networks import (
     Extent,
     Feedback,
     Results,
+    Shared,
     TwoRoads,
     difference,
     stack_case,
@@ -41,6 +42,7 @@ CASES: dict[str, Case] = {
     "two-roads": Case(TwoRoads, LOSSES[0]),
     "feedback": Case(Feedback, loss.mse("mem")),
     "feedback-deep": Case(Deep, LOSSES[1]),
+    "shared": Case(Shared, LOSSES[0]),
     "custom": Case(Custom, loss.mse("rate")),
 }
 STACKS = [f"stack-{reset}-{'later' if delay else 'now'}" for reset, delay in RESETS]
@@ -166,7 +168,7 @@ def check_steps_are_a_call(bench: Bench, name: str, extent: Extent) -> Problems:
     streamed = {f"/{key}": array for key, array in state.items()}
     for key in model.output_names:
         rows = [row[key] for row in collected]
-        streamed[key] = np.stack(rows) if whole[key].ndim == 3 else rows[-1]
+        streamed[key] = np.stack(rows) if bench.varies(key) else rows[-1]
     yield from unequal(streamed, whole)
 
 
@@ -179,7 +181,7 @@ def check_two_halves_are_a_whole(bench: Bench, name: str, extent: Extent) -> Pro
     state = {key[1:]: array for key, array in first.items() if key[0] == "/"}
     joined = outputs(model, bench.steps_of(inputs, slice(half, None)), extent.steps - half, state)
     for key in model.output_names:
-        if whole[key].ndim == 3:
+        if bench.varies(key):
             joined[key] = np.concatenate([first[key], joined[key]])
     yield from unequal(joined, whole)
 

@@ -46,6 +46,7 @@ class SweepRecord:
     comment: str
     batch: bool
     step_function: bool
+    step_kind: str
     step_parameters: str
     step: tuple[str, ...]
     block_function: bool

@@ -13,6 +13,7 @@ from .records import BlockRecord, LoopText, StepRecord, SweepRecord, UpdateRecor
 from .render import render
 
 BLOCK = 64  # SNNCC_BLOCK of target.h
+INLINED = 8  # a loop with more copies of its step than this calls it: compile time grows faster than copies
 NAME = "@kernel"  # stands for the function's name until sweeps of the same text are put together
 DIFFERS = {"differs": ("{0} != {1}", 9)}
 TYPES = {"real": "", "bits": "uint64_t", "labels": "int32_t", "panels": ""}
@@ -76,6 +77,7 @@ class SweepText:
                 comment,
                 s.batch,
                 s.time and s.unroll > 1,
+                "SNNCC_INLINE" if s.unroll <= INLINED else "SNNCC_NOINLINE static",
                 _declared(self.step_parameters),
                 tuple(self.step_lines),
                 self.stride > BLOCK,

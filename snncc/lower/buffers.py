@@ -25,7 +25,7 @@ class Buffers:
         self.gradients: dict[str, str] = {}  # value: the parameter whose gradient it is
         for o in graph.outputs:
             if o.role == "gradient":
-                self.gradients.setdefault(o.value, o.name)
+                self.gradients.setdefault(self.source(o.value), o.name)
         self.stored = {self.source(o.value) for o in graph.outputs if o.role in STORED}
         parameters: list[Any] = [n.op for n in graph if n.op.name == "parameter"]
         self.matrices = {op.label for op in parameters if op.panels}
@@ -121,6 +121,13 @@ class Buffers:
             name = self.names.new(node.op.buffer + ".state")  # type: ignore[attr-defined]
             self.states[node.name] = Buffer(name, "tile", node.type.features, False, True, "real", size)
         return self.states[node.name]
+
+    def length(self, node: Node) -> int:
+        """Elements that a sweep over a value runs through: of panels also those between the rows."""
+        if self._own_layout(node) != "panels":
+            return node.type.size
+        n_out, n_in = node.type.features
+        return n_in * self.layout.stride(n_out)
 
     def stride(self, node: Node) -> int:
         """Distance between two rows of a value."""

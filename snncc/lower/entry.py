@@ -120,7 +120,7 @@ class _EntryBuilder:
         """Where one value is the gradient of several parameters (added biases), the others get a copy."""
         copies: list[Item] = []
         for o in self.graph.outputs:
-            if o.role == "gradient" and self.buffers.gradients[o.value] != o.name:
+            if o.role == "gradient" and self.buffers.gradients[self.buffers.source(o.value)] != o.name:
                 source = self.buffers.buffer(o.value)
                 target = replace(source, name=self.buffers.names.new(f"d_{o.name}"), label=o.name)
                 length = self.buffers.layout.parameter_length(source.features, source.layout == "panels")

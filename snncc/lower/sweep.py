@@ -26,6 +26,7 @@ class Memory(Protocol):
     def buffer(self, name: str, layout: str = "real") -> Buffer: ...
     def state(self, node: Node) -> Buffer: ...
     def wanted(self, node: Node) -> list[str]: ...
+    def length(self, node: Node) -> int: ...
 
 
 SHIFTS = ("memorize", "carry")
@@ -79,7 +80,7 @@ class SweepBuilder:
         self.sections["body"] += updates
         sweeps = [n.stage.unroll for n in self.nodes if n.stage and n.stage.kind in ("scan", "reverse")]
         first = self.nodes[0]
-        size = max(n.type.size for n in self.nodes)
+        size = max(map(self.memory.length, self.nodes))
         return Sweep(
             self.memory.names.new(first.kernel),
             self._comment(first, size),

@@ -70,5 +70,8 @@ class _InPlace:
     def wanted(self, node: Node) -> list[str]:
         return ["real"] if node.name in self.results else []
 
+    def length(self, node: Node) -> int:
+        return node.type.size
+
     def state(self, node: Node) -> Buffer:
         raise InternalError(f"%{node.name}: an update has no states")

@@ -29,6 +29,7 @@ typedef double snncc_real;
 /* Kernels whose sizes are constants at the call: inlining is what specialises them. */
 #define SNNCC_INLINE static inline __attribute__((always_inline, unused))
 #define SNNCC_FUNCTION static __attribute__((unused))
+#define SNNCC_NOINLINE __attribute__((noinline))
 
 /* 64 bytes at any element address. Never an argument or a result: how it is passed depends on the -m flags. */
 typedef snncc_real snncc_vec
