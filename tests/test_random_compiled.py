@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import snncc
-from snncc import Model, driver, optim, reference
+from snncc import Model, driver, nn, optim, reference
 from snncc.driver import Target, entry_stages
 from snncc.graph import Graph
 from snncc.passes.differentiate import Differentiate
@@ -73,3 +74,29 @@ def test_compiled_is_the_reference(seed: int, tmp_path: Path) -> None:
             scale = max(1.0, float(np.abs(wanted[entry][key]).max(initial=0.0)))
             difference = np.abs(array - wanted[entry][key]).max(initial=0.0)
             assert difference <= TOLERANCE * scale, f"{entry}: {key}"
+
+
+def test_delays_of_one_value_keep_their_own_initial_values() -> None:
+    """Three delays of one kept sequence differ at the first step only; each reads its own start."""
+
+    class Delays(nn.Module):
+        inputs = {"x": nn.Input(2)}  # noqa: RUF012 - how networks are declared
+
+        def __init__(self) -> None:
+            self.lif = nn.Leaky(0.8, learn_beta=True, reset="none", init_mem=0.5)
+
+        def forward(self, x: Any) -> Any:
+            mem = self.lif(x).mem
+            return {"y": snncc.exp(snncc.delay(mem)) * snncc.delay(mem)}
+
+    model = snncc.compile(Delays(), num_steps=3, dtype="float64")
+    x = np.random.default_rng(0).normal(size=(3, 1, 2))
+
+    def total(beta: float) -> float:
+        model.params["lif.beta"] = np.array(beta)
+        return float(model(x).y.sum())
+
+    slope = (total(0.8 + 1e-6) - total(0.8 - 1e-6)) / 2e-6
+    model.params["lif.beta"] = np.array(0.8)
+    gradient = model.backward(x, y=np.ones((3, 1, 2))).params["lif.beta"]
+    np.testing.assert_allclose(gradient, slope, rtol=1e-7)

@@ -255,7 +255,7 @@ class SweepBuilder:
         return Apply(op.name, tuple(self._scalar_expression(self.graph[i]) for i in node.inputs))
 
     def _pointer(self, buffer: Buffer, initial: Buffer | None = None, written: bool = False) -> Pointer:
-        key = buffer.name + (" previous" if initial else "")
+        key = f"{buffer.name} from {initial.name}" if initial else buffer.name
         if key not in self.pointers:
             name = self.names.new(f"{buffer.name}_prev" if initial else buffer.name)
             self.pointers[key] = Pointer(buffer, name, written, initial)
