@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # what a model from the cache does not need is not loaded: 80
 
 DTYPES = {"float32": ("f32", 4), "float64": ("f64", 8)}
 L2_BYTES = 1 << 20  # where the machine does not say
+SLOT_BYTES = 8 << 20  # of gradients; measured between 3 MiB (two slots faster) and 16 MiB (one)
 ROWS = 96  # steps times samples of a tile that a product should have
 
 
@@ -103,6 +104,7 @@ class Compiled:
     program: Program
     sources: Sources
     tile: int
+    slots: int | None  # None: as many as the machine has processors
 
 
 def compile(
@@ -204,9 +206,8 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
         source,
     )
     program = plan_memory(program.verify())
-    return Compiled(
-        target, network, program, emit(program, _version()), _tile(program, int(target.num_steps))
-    )
+    tile = _tile(program, int(target.num_steps))
+    return Compiled(target, network, program, emit(program, _version()), tile, _slots(program))
 
 
 def write(compiled: Compiled, folder: str | os.PathLike[str]) -> None:
@@ -246,9 +247,17 @@ def _headers() -> str:
 def _tile(program: Program, steps: int) -> int:
     """Samples of a tile: as many as leave a worker's scratch about in its second-level cache, and enough rows
     for a product to pay for reading its weights."""
-    one = max(sum(r.size.at(steps, 1) for r in e.regions) for e in program.entries)
+    one = max(sum(r.size.at(steps, 1) for r in (*e.regions, *e.panels)) for e in program.entries)
     enough = -(-ROWS // steps)
     return max(1, min(32, max(enough, 2 * _cache_bytes() // max(one, 1))))
+
+
+def _slots(program: Program) -> int | None:
+    """One slot, in which threads share the panels, where gradients are so large that clearing and adding up
+    those of each slot would take longer than the threads wait for each other."""
+    learnable = sum(t.length for t in program.tensors if t.learnable) * program.real_bits // 8
+    trains = any(e.trains for e in program.entries)
+    return 1 if trains and learnable > SLOT_BYTES else None
 
 
 def _cache_bytes() -> int:
@@ -305,5 +314,5 @@ def _manifest(compiled: Compiled) -> dict[str, Any]:
         "tensors": tensors,
         "optimizer": {"name": type(optimizer).__name__, **vars(optimizer)} if optimizer else None,
         "loss": str(target.loss) if target.loss else None,
-        "memory": {"tile": compiled.tile},
+        "memory": {"tile": compiled.tile} | ({"slots": compiled.slots} if compiled.slots else {}),
     }

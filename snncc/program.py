@@ -1,7 +1,9 @@
 """The lowered form: buffers, kernels, and in which order they run. Printable, and checked.
 
-A program has entry points. An entry runs `prepare` once a call, `tile` for each tile of the batch,
-and `finish` when the sums of all tiles are known.
+A program has entry points. An entry runs `prepare` once a call; then for each block of the batch
+`before`, `tile` for each tile of the block, and `after`; and `finish` when the sums of all blocks are
+known. What has no time axis but costs a product (a static input's layer) runs before and after, for
+many samples at once; all else runs in tiles, which fit a core's cache.
 """
 
 from __future__ import annotations
@@ -13,26 +15,32 @@ from .errors import InternalError
 from .expr import Expr
 
 
+BLOCK_TILES = 8  # tiles of a block: enough rows for a product to pay for reading its weights
+
+
 @dataclass(frozen=True)
 class Size:
-    """Bytes that depend on the call: seq * steps * tile + row * tile + fixed."""
+    """Bytes that depend on the call: seq * steps * tile + row * tile + block * samples of a block + fixed."""
 
     seq: int = 0
     row: int = 0
+    block: int = 0
     fixed: int = 0
 
     def at(self, steps: int, tile: int) -> int:
         """Bytes for so many steps and samples a tile, up to a whole cache line."""
-        return (self.seq * steps * tile + self.row * tile + self.fixed + 63) // 64 * 64
+        rows = tile * (self.seq * steps + self.row + self.block * BLOCK_TILES)
+        return (rows + self.fixed + 63) // 64 * 64
 
 
 @dataclass(frozen=True)
 class Buffer:
     """An array of the program.
 
-    place: "tile" (scratch of a worker), "sum" (a worker's sum over its tiles), "shared" (made once a
-    call), "parameter". layout: "real" rows, spike "bits", "events", "valued" events, "labels", weight
-    "panels", or "transposed" lists (scratch of a weight gradient).
+    place: "tile" or "block" (scratch of a slot), "panel" (scratch of a thread: one panel of its
+    features at a time), "sum" or "gradient" (a slot's sum over its tiles), "shared" (made once a call),
+    "parameter". layout: "real" rows, spike "bits", "events", "valued" events, "labels", weight "panels",
+    or "transposed" lists (scratch of a weight gradient).
     """
 
     name: str
@@ -107,6 +115,7 @@ class Sweep:
     batch: bool
     reverse: bool
     unroll: int
+    panels: bool  # whether it runs for one panel of its neurons at a time
     pointers: tuple[Pointer, ...]
     scalars: tuple[Statement, ...]  # double-precision numbers, made once
     arrays: tuple[Array, ...]
@@ -188,7 +197,23 @@ class Loop:
         return head + "\n" + "\n".join("    " + line for line in body.splitlines()) + moves
 
 
-Item = Sweep | Call | Loop
+@dataclass(frozen=True)
+class Panels:
+    """A loop over panels of `size` features around kernels that run for one panel each.
+
+    A panel's values are read while they are in the cache, and what no other kernel reads is never
+    stored at full width. The threads of a slot share the panels.
+    """
+
+    size: int
+    items: tuple[Sweep | Call, ...]
+
+    def __str__(self) -> str:
+        body = "\n".join(map(str, self.items))
+        return f"panels of {self.size}:\n" + "\n".join("    " + line for line in body.splitlines())
+
+
+Item = Sweep | Call | Loop | Panels
 
 
 @dataclass(frozen=True)
@@ -197,10 +222,13 @@ class Entry:
 
     name: str
     prepare: tuple[Item, ...]
+    before: tuple[Item, ...]
     tile: tuple[Item, ...]
+    after: tuple[Item, ...]
     finish: tuple[Item, ...]
     required: tuple[str, ...] = ()  # user arrays that must be given
-    regions: tuple[Region, ...] = ()  # filled by plan_memory
+    regions: tuple[Region, ...] = ()  # filled by plan_memory: of a slot
+    panels: tuple[Region, ...] = ()  # of a thread
     shared: tuple[Region, ...] = ()
     sums: tuple[Buffer, ...] = ()
 
@@ -212,12 +240,20 @@ class Entry:
     @property
     def buffers(self) -> list[Buffer]:
         """All buffers, in order of first use."""
-        found = dict.fromkeys(b for item in (*self.prepare, *self.tile, *self.finish) for b in used(item))
-        return list(found)
+        return list(dict.fromkeys(b for item in self.items for b in used(item)))
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        return (*self.prepare, *self.before, *self.tile, *self.after, *self.finish)
+
+    @property
+    def blocks(self) -> bool:
+        """Whether several tiles make a block; if not, each tile is one."""
+        return bool(self.before or self.after)
 
     def __str__(self) -> str:
         lines = [f"entry {self.name}"]
-        for title in ("prepare", "tile", "finish"):
+        for title in ("prepare", "before", "tile", "after", "finish"):
             items = getattr(self, title)
             lines += [f"  {title}:"] * bool(items)
             lines += ["    " + line for item in items for line in str(item).splitlines()]
@@ -298,3 +334,6 @@ def used(item: Item) -> Iterator[Buffer]:
                 yield from used(inner)
             for pair in item.states:
                 yield from pair
+        case Panels():
+            for inner in item.items:
+                yield from used(inner)

@@ -84,7 +84,7 @@ def test_nothing_is_overwritten_before_its_last_use(seed: int) -> None:
 def test_sweeps_read_what_was_made_before(seed: int) -> None:
     for entry in planned(seed).entries:
         known: set[Buffer] = set()
-        for item in (*entry.prepare, *entry.tile, *entry.finish):
+        for item in entry.items:
             if isinstance(item, Sweep):
                 read = {p.buffer for p in item.pointers if not p.written}
                 read |= {p.initial for p in item.pointers if p.initial}
@@ -97,7 +97,7 @@ def test_sweeps_read_what_was_made_before(seed: int) -> None:
 def test_the_peak_covers_what_is_alive(seed: int) -> None:
     program = planned(seed)
     for (steps, tile), slots in product(SIZES, (1, 3)):
-        scratch = plan_memory.footprint(program, steps, tile, slots, training=True).scratch
+        scratch = plan_memory.footprint(program, steps, tile, slots, 1, training=True).scratch
         for entry in program.entries:
             for alive in live_sets(entry):
                 assert slots * sum(b.size.at(steps, tile) for b in alive) <= scratch
@@ -110,9 +110,10 @@ def test_the_peak_covers_what_is_alive(seed: int) -> None:
 def test_every_buffer_has_a_place() -> None:
     for seed in range(4005, 4014):
         for entry in planned(seed).entries:
-            places = ("tile", "shared", "sum")
+            places = ("tile", "block", "panel", "shared", "sum")
             of = {place: {b for b in entry.buffers if b.place == place} for place in places}
-            assert of["tile"] == {b for r in entry.regions for b in r.buffers}
+            assert of["tile"] | of["block"] == {b for r in entry.regions for b in r.buffers}
+            assert of["panel"] == {b for r in entry.panels for b in r.buffers}
             assert of["shared"] == {b for r in entry.shared for b in r.buffers}
             assert of["sum"] == set(entry.sums)
 
@@ -142,19 +143,20 @@ def test_the_footprint_is_what_the_library_asks_for(name: str, tmp_path: Path) -
     driver.write(compiled, tmp_path / "model")
     instance = snncc.load(tmp_path / "model")._instance
     arena_bytes = instance._library.function("arena_bytes")
-    for (steps, tile), slots, training in product(SIZES, (1, 4), (False, True)):
-        found = arena_bytes(instance._c_config(Config(steps, tile, slots, 1, training)))
-        foot = plan_memory.footprint(compiled.program, steps, tile, slots, training)
-        assert found == foot.total, f"{steps} steps, tile {tile}, {slots} slots, training {training}"
+    for (steps, tile), slots, threads, training in product(SIZES, (1, 4), (1, 3), (False, True)):
+        config = Config(steps, tile, slots, threads, training)
+        found = arena_bytes(instance._c_config(config))
+        foot = plan_memory.footprint(compiled.program, steps, tile, slots, threads, training)
+        assert found == foot.total, config
 
 
 def test_the_plan_as_text() -> None:
     """Figures of the text are those of the footprint."""
     compiled = driver.generate(trace(NETWORKS["trains"][0]), NETWORKS["trains"][1])
-    text = plan_memory.describe(compiled.program, 25, 8, 2)
+    text = plan_memory.describe(compiled.program, 25, 8, 2, 3)
     for training, title in ((False, "inference"), (True, "training")):
-        total = plan_memory.footprint(compiled.program, 25, 8, 2, training).total
-        assert f"peak of {title}, 2 workers: {total:,} bytes" in text
+        total = plan_memory.footprint(compiled.program, 25, 8, 2, 3, training).total
+        assert f"peak of {title}, 2 slots, 3 threads: {total:,} bytes" in text
     assert [line.split(":")[0] for line in text.splitlines() if line[0] != " "][:4] == [
         "forward", "backward", "evaluate", "train",
     ]  # fmt: skip

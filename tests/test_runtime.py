@@ -156,6 +156,33 @@ def test_arrays_must_agree(model: Model) -> None:
         model(X, x=X)
 
 
+def test_a_call_knows_nothing_of_the_one_before(model: Model) -> None:
+    fresh = model(X)
+    kept = fresh.mem.copy()
+    continued = model(X, state=fresh.state)
+    assert (continued.mem != fresh.mem).any()
+    assert not np.shares_memory(continued.mem, fresh.mem)
+    np.testing.assert_array_equal(fresh.mem, kept)
+    np.testing.assert_array_equal(model(X).mem, kept)
+    np.testing.assert_array_equal(model.step(X[0], state=fresh.state).mem, continued.mem[0])
+    with pytest.raises(ModelError, match="x: nan"):
+        model(np.full_like(X, np.nan), state=fresh.state)
+    np.testing.assert_array_equal(model(X).mem, kept)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_samples_of_any_layout_train_alike(shuffle: bool, folders: dict[str, Path]) -> None:
+    transposed = np.ascontiguousarray(X.transpose(1, 0, 2)).transpose(1, 0, 2)
+    results = []
+    for x in (X, transposed, np.asfortranarray(X), X.astype(">f8"), X.tolist()):
+        model = load(folders["float"])
+        model.fit(x, LABELS, batch_size=2, shuffle=shuffle, progress=False)
+        results.append(model.params["leaky.weight"])
+        assert model.evaluate(x, LABELS, batch_size=2) == model.evaluate(X, LABELS, batch_size=2)
+    for result in results:
+        np.testing.assert_array_equal(result, results[0])
+
+
 def test_calls_from_several_threads(model: Model) -> None:
     batches = [RANDOM.random((steps, 7, 3)).astype(np.float32) for steps in range(1, 30)]
     with ThreadPoolExecutor(4) as pool:
@@ -230,6 +257,49 @@ def test_threads_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
         assert cpu.default_threads() >= 1
     monkeypatch.setattr(os, "cpu_count", lambda: 96)
     assert cpu.default_slots() == 16
+
+
+def test_slots_are_the_manifests_and_threads_may_be_more(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 5)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    chosen = handmade.write(tmp_path / "chosen", memory={"tile": 2, "slots": 3})
+
+    def sizes(folder: Path, **options: int) -> tuple[int, int]:
+        config = load(folder, **options)._instance.config
+        return config.slots, config.threads
+
+    assert sizes(chosen) == (3, 7)
+    assert sizes(chosen, slots=2, threads=4) == (2, 4)
+    assert sizes(folders["float"]) == (5, 7)    # of a compiler that chose no slots
+
+
+@pytest.mark.parametrize(
+    ("slots", "message"),
+    [
+        (0, "'slots' must be positive, got 0"),
+        ("2", "'slots' must be int, got '2'"),
+        (None, "'slots' must be int, got None"),
+    ],
+)
+def test_slots_of_a_manifest_are_checked(slots: Any, message: str, tmp_path: Path) -> None:
+    folder = handmade.write(tmp_path / "tiny", memory={"tile": 2, "slots": slots})
+    with pytest.raises(ModelError, match=f"{message}.*; compile the model again"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "active"}, None)],
+)
+def test_idle_threads_spin_for_a_while(
+    given: dict[str, str], spins: str | None, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", given.copy())
+    load(folders["float"], threads=1)
+    assert os.environ.get("GOMP_SPINCOUNT") == spins
+    assert os.environ["OMP_WAIT_POLICY"] == given.get("OMP_WAIT_POLICY", "passive")
 
 
 def test_the_runtime_needs_neither_the_compiler_nor_tqdm(folders: dict[str, Path]) -> None:

@@ -28,18 +28,19 @@ class Extent:
     def shape(self, port: Port) -> tuple[int, ...]:
         """Shape of an array that the model fills."""
         assert self.steps is not None and self.batch is not None
-        time = (self.steps,) if self._timed(port) else ()
-        return (*time, *((self.batch,) if port.batch else ()), *port.shape)
+        shape = (self.batch, *port.shape) if port.batch else port.shape
+        return (self.steps, *shape) if self.time and port.time else shape
 
     def batch_axis(self, port: Port) -> int | None:
         return (1 if self._timed(port) else 0) if port.batch else None
 
     def check(self, port: Port, shape: tuple[int, ...]) -> None:
         """Raises ModelError unless `shape` fits the port and all arrays seen before."""
-        leading = self._timed(port) + port.batch
+        timed = self.time and port.time
+        leading = timed + port.batch
         if len(shape) != leading + len(port.shape) or shape[leading:] != port.shape:
             raise ModelError(self._misfit(port, shape))
-        if self._timed(port):
+        if timed:
             if self.steps is None:
                 self.steps, self._steps_from = shape[0], port.name
             self._agree(port, 0, "time", shape[0], self.steps, self._steps_from)
@@ -88,6 +89,8 @@ def plain_array(name: str, values: Any) -> np.ndarray:
 
 def as_dtype(name: str, array: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     """The C-contiguous array of the model's type, without a copy where it is one already."""
+    if array.dtype == dtype and array.flags.c_contiguous:
+        return array
     if dtype.kind == "i":
         if array.dtype.kind == "f":
             raise ModelError(f"{name}: expected integers (classes), found dtype {array.dtype}")
@@ -102,12 +105,14 @@ def as_dtype(name: str, array: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
 
 def named(values: Any, ports: tuple[Port, ...], what: str) -> dict[str, Any]:
     """`values` by name: a mapping as it is, anything else as the only one of the ports."""
+    if values is None:
+        return {}
+    if len(ports) == 1 and isinstance(values, np.ndarray):
+        return {ports[0].name: values}
     names = [port.name for port in ports]
     if isinstance(values, Mapping):
         reject_unknown(values, names, what)
         return dict(values)
-    if values is None:
-        return {}
     if len(ports) != 1:
         raise ModelError(f"expected a mapping of {what}s by name ({', '.join(names)}), found one array")
     return {names[0]: values}

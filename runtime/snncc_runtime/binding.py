@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from .manifest import BINDING, Manifest
 
 ALIGNMENT = 64  # of an arena, in bytes
 ABI_VERSION = 1
-C_NAMES = {"float32": "float[]", "float64": "double[]", "int64": "int64_t[]"}
+C_TYPES = {np.dtype("float32"): "float[]", np.dtype("float64"): "double[]", np.dtype("int64"): "int64_t[]"}
 
 # Paths of opened libraries and their digests. The loader of the system knows a library by its path: after
 # a model was compiled again into the same folder it would hand out the old code.
@@ -51,22 +52,19 @@ class Library:
         except AttributeError:
             raise self._mismatch(f"{self.prefix}_{name} is missing") from None
 
-    def new(self, struct: str, **fields: Any) -> Any:
-        """A new zeroed `prefix_struct`, with some fields set."""
-        value = self.ffi.new(f"{self.prefix}_{struct} *")
-        for name, field in fields.items():
-            setattr(value, name, field)
-        return value
+    def new(self, struct: str, fields: Mapping[str, Any]) -> Any:
+        """A new `prefix_struct` with these fields set and the others zero."""
+        return self.ffi.new(f"{self.prefix}_{struct} *", fields)
 
     def pointer(self, array: np.ndarray) -> Any:
         """The array's memory, which must outlive the pointer."""
-        return self.ffi.from_buffer(C_NAMES[array.dtype.name], array)
+        return self.ffi.from_buffer(C_TYPES[array.dtype], array)
 
     def error_text(self, status: int) -> str:
         return str(self.ffi.string(self.function("error")(status)).decode())
 
     def _check_abi(self, manifest: Manifest, digest: str | None) -> int:
-        record = self.new("abi_record")
+        record = self.new("abi_record", {})
         self.function("abi")(record)
         sizes = {
             "version": (record.version, ABI_VERSION),
@@ -101,7 +99,7 @@ def aligned_bytes(size: int) -> np.ndarray:
 
 
 def _open(ffi: Any, path: Path, content: bytes) -> Any:
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads took up to 36 ms on busy cores
+    _limit_spinning()
     place, digest = os.path.realpath(path), hashlib.sha256(content).hexdigest()
     try:
         if _opened.setdefault(place, digest) == digest:
@@ -109,6 +107,23 @@ def _open(ffi: Any, path: Path, content: bytes) -> Any:
         return _open_copy(ffi, content, digest)
     except OSError as error:
         raise ModelError(f"{path}: cannot be opened: {error}; compile the model on this machine") from error
+
+
+def _limit_spinning() -> None:
+    """How long an idle OpenMP thread spins before it sleeps, which gcc's runtime reads when it is loaded.
+
+    Two threads and an empty region, in microseconds (2 cores of a virtual machine; a spin is about 25 ns):
+
+        spins            again after 10   after 2000   slowest percent beside a busy process
+        0 (passive)                  52            9                             4000 - 8000
+        1000                        0.7           70                             3000 - 8000
+        300000 (gcc's own)          0.8            2                           24000 - 37000
+
+    With threads more than cores, "passive" makes them sleep at once. Who sets the policy is not overruled.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def _dlopen(ffi: Any, path: str) -> Any:

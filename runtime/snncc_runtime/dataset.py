@@ -40,8 +40,7 @@ class Dataset:
         """Samples by index, or a range of them."""
         given: dict[str, Arrays] = {}
         for port, array, axis in self._arrays:
-            places = (slice(None),) * (axis or 0) + (index,)
-            given.setdefault(port.role, {})[port.name] = array if axis is None else array[places]
+            given.setdefault(port.role, {})[port.name] = array if axis is None else _pick(array, index, axis)
         count = len(index) if isinstance(index, np.ndarray) else len(range(*index.indices(self.size)))
         return Batch(given, count)
 
@@ -62,3 +61,10 @@ class Dataset:
             array = plain_array(port.name, by_name[port.name])
             self._extent.check(port, array.shape)
             self._arrays.append((port, array, self._extent.batch_axis(port)))
+
+
+def _pick(array: np.ndarray, index: np.ndarray | slice, axis: int) -> np.ndarray:
+    """Samples along `axis`."""
+    if isinstance(index, np.ndarray) and array.flags.c_contiguous and array.flags.aligned:
+        return array.take(index, axis)  # array[:, index] has another layout and would be copied once more
+    return array[(slice(None),) * axis + (index,)]

@@ -12,7 +12,8 @@ import numpy as np
 from .arrays import Extent, as_dtype, named, non_finite, plain_array
 from .binding import Library, Status, aligned_bytes
 from .errors import ModelError
-from .manifest import Manifest, Port, Tensor
+from .manifest import IO_ROLES, Manifest, Port, Tensor
+from .values import Arrays
 
 TRAINING_ENTRIES = frozenset({"backward", "train"})
 CARRIED_ROLES = ("parameter", "gradient", "optimizer")
@@ -30,11 +31,13 @@ class Config:
 
 
 @dataclass(frozen=True)
-class Result:
-    """Arrays that a call filled, by role and by name."""
+class EntryPoint:
+    """What every call of a C function needs, looked up once: its ports by role, those that may be named."""
 
-    filled: Mapping[str, dict[str, np.ndarray]]
-    batch: int
+    function: Any
+    trains: bool
+    ports: dict[str, tuple[Port, ...]]
+    known: dict[str, tuple[Port, ...]]
 
 
 class Instance:
@@ -44,6 +47,7 @@ class Instance:
         self.manifest = manifest
         self.lock = RLock()
         self.has_gradients = False
+        self._entry_points: dict[str, EntryPoint] = {}
         self._library = library
         self._model_memory = aligned_bytes(library.model_bytes)
         self._model = library.ffi.cast(
@@ -53,31 +57,30 @@ class Instance:
 
     def call(
         self, entry: str, given: Mapping[str, Any], extent: Extent, results: Collection[str], only: str = ""
-    ) -> Result:
+    ) -> dict[str, Arrays]:
         """Calls an entry point: `given` arrays by role and name in, arrays of the roles `results` out.
 
         Of outputs only the one named `only` is made, if given. Raises ModelError.
         """
-        self.require(entry)
-        arrays = self._convert(entry, given, extent)
+        point = self._entry_points.get(entry) or self._entry_point(entry)
+        arrays = self._convert(point, given, extent)
+        pointers = {port.field: self._library.pointer(array) for port, array in arrays}
+        filled: dict[str, Arrays] = {role: {} for role in results}
         with self.lock:
             steps = self._settle(extent)
-            self._reserve(steps, entry in TRAINING_ENTRIES)
-            io = self._library.new("io")
-            filled: dict[str, dict[str, np.ndarray]] = {role: {} for role in results}
-            for port in self.manifest.ports:
-                if entry in port.entries and port.role in filled and (not only or port.name == only):
-                    array = filled[port.role][port.name] = np.empty(extent.shape(port), port.dtype)
-                    arrays.append((port, array))
-            for port, array in arrays:
-                setattr(io, port.field, self._library.pointer(array))
+            self._reserve(steps, point.trains)
+            for role, made in filled.items():
+                for port in point.ports[role]:
+                    if not only or port.name == only:
+                        array = made[port.name] = np.empty(extent.shape(port), port.dtype)
+                        pointers[port.field] = self._library.pointer(array)
+            io = self._library.new("io", pointers)
             run_axes = (extent.batch,) if entry == "step" else (steps, extent.batch)
-            status = self._library.function(entry)(self._model, io, *run_axes)
+            status = point.function(self._model, io, *run_axes)
         if status != Status.OK:
-            self._explain(entry, status, {port.name: array for port, array in arrays if port.role in given})
-        self.has_gradients |= entry in TRAINING_ENTRIES
-        assert extent.batch is not None
-        return Result(filled, extent.batch)
+            self._explain(entry, status, {port.name: array for port, array in arrays})
+        self.has_gradients |= point.trains
+        return filled
 
     def require(self, entry: str) -> None:
         if entry not in self.manifest.entries:
@@ -115,15 +118,22 @@ class Instance:
         with self.lock:
             return {name: self.get(tensor) for name, tensor in self.manifest.tensors_of("gradient").items()}
 
-    def _convert(self, entry: str, given: Mapping[str, Any], extent: Extent) -> list[tuple[Port, np.ndarray]]:
+    def _entry_point(self, entry: str) -> EntryPoint:
+        self.require(entry)
+        ports = {role: self.manifest.ports_of(role, entry) for role in IO_ROLES}
+        # What an entry point has no use for may be given all the same: a state that nothing reads, the
+        # cotangent of an output without a gradient.
+        known = {"state": self.manifest.ports_of("state"), "cotangent": self.manifest.ports_of("output")}
+        point = EntryPoint(self._library.function(entry), entry in TRAINING_ENTRIES, ports, ports | known)
+        return self._entry_points.setdefault(entry, point)
+
+    def _convert(
+        self, point: EntryPoint, given: Mapping[str, Any], extent: Extent
+    ) -> list[tuple[Port, np.ndarray]]:
         arrays = []
         for role, values in given.items():
-            ports = self.manifest.ports_of(role, entry)
-            # What this entry point has no use for may be given all the same: a state that nothing reads, the
-            # cotangent of an output without a gradient.
-            known = {"state": "state", "cotangent": "output"}.get(role)
-            values = named(values, self.manifest.ports_of(known) if known else ports, role)
-            for port in ports:
+            values = named(values, point.known[role], role)
+            for port in point.ports[role]:
                 if port.name in values:
                     array = plain_array(port.name, values[port.name])
                     extent.check(port, array.shape)
@@ -174,7 +184,7 @@ class Instance:
         self.config, self._arena = config, arena
 
     def _c_config(self, config: Config) -> Any:
-        return self._library.new("config", **vars(config))
+        return self._library.new("config", vars(config))
 
     def _check(self, entry: str, status: int) -> None:
         if status != Status.OK:

@@ -66,6 +66,7 @@ class Manifest:
     learning_rate: float | None
     dtype: np.dtype[Any]
     tile: int
+    slots: int | None
     library: str
     cpu_flags: tuple[str, ...]
     digests: dict[str, str]
@@ -139,7 +140,8 @@ def parse_manifest(raw: Any) -> Manifest:
         raise _UnfitError(f"schema is {raw['schema']!r}, this version of snncc_runtime reads {SCHEMA}")
     if raw.get("target") != "c":
         raise _UnfitError(f"target must be 'c', got {raw.get('target')!r}: this snncc_runtime runs C models")
-    optimizer, num_steps, build = raw.get("optimizer"), raw.get("num_steps"), _get(raw, "build", dict)
+    optimizer, num_steps = raw.get("optimizer"), raw.get("num_steps")
+    memory, build = _get(raw, "memory", dict), _get(raw, "build", dict)
     manifest = Manifest(
         raw=raw,
         name=_get(raw, "name", str),
@@ -150,7 +152,8 @@ def parse_manifest(raw: Any) -> Manifest:
         tensors=tuple(_tensor(entry) for entry in _get(raw, "tensors", list)),
         learning_rate=None if optimizer is None else float(_get(optimizer, "learning_rate", float, int)),
         dtype=np.dtype(_one_of(raw, "dtype", DTYPES[:2])),
-        tile=_positive(_get(raw, "memory", dict), "tile"),
+        tile=_positive(memory, "tile"),
+        slots=_positive(memory, "slots") if "slots" in memory else None,
         library=_get(build, "library", str),
         cpu_flags=_strings(build, "cpu_flags"),
         digests={name: _digest(name, text) for name, text in _get(raw, "files", dict).items()},

@@ -35,9 +35,9 @@ def load(
 ) -> Model:
     """Opens the model folder that `snncc compile` or `Model.save` wrote.
 
-    `threads` (OMP_NUM_THREADS or all processors) changes only speed. `slots` (parts of a batch that may run
-    at once: the machine's processors, at most 16) and `tile` (samples that go through the network together:
-    the compiler's choice) also change memory and the last bits of gradients. Raises ModelError.
+    `threads` (OMP_NUM_THREADS or all processors) changes only speed. `slots` (parts of a batch with sums of
+    their own) and `tile` (samples that go through the network together) are the compiler's choice; they also
+    change memory and the last bits of gradients. Raises ModelError.
     """
     path = path_of(folder)
     with locked(path.absolute().parent, shared=True):
@@ -49,12 +49,11 @@ def _load(path: Path, threads: int | None, slots: int | None, tile: int | None) 
     files = read_files(path, manifest)
     check_cpu(manifest, path)
     weights = read_weights(path / WEIGHTS, manifest.tensors_of("parameter"))
-    slots = _positive("slots", slots, default_slots())
     config = Config(
         steps=manifest.num_steps or 1,
         tile=_positive("tile", tile, manifest.tile),
-        slots=slots,
-        threads=min(slots, _positive("threads", threads, default_threads())),
+        slots=_positive("slots", slots, manifest.slots or default_slots()),
+        threads=_positive("threads", threads, default_threads()),
     )
     instance = Instance(manifest, Library(path, manifest, files), config)
     files[MANIFEST] = (path / MANIFEST).read_bytes()
@@ -117,14 +116,14 @@ class Model:
         """
         given = {"input": _inputs(x, inputs), "state": state}
         extent = Extent(steps=_steps(num_steps))
-        filled = self._instance.call("forward", given, extent, ("output", "state_out")).filled
+        filled = self._instance.call("forward", given, extent, ("output", "state_out"))
         return Output(filled["output"], filled["state_out"])
 
     def step(self, x: Any = None, /, *, state: Mapping[str, Any] | None = None, **inputs: Any) -> Output:
         """One time step of [B, *features] arrays: `out = model.step(x, state=out.state)` streams."""
         given = {"input": _inputs(x, inputs), "state": state}
         extent = Extent(time=False, steps=1)
-        filled = self._instance.call("step", given, extent, ("output", "state_out")).filled
+        filled = self._instance.call("step", given, extent, ("output", "state_out"))
         return Output(filled["output"], filled["state_out"])
 
     def backward(
@@ -143,7 +142,7 @@ class Model:
         """
         given = {"input": x, "state": state, "cotangent": {**(cotangents or {}), **named}}
         extent = Extent(steps=_steps(num_steps))
-        filled = self._instance.call("backward", given, extent, ("d_input", "d_state")).filled
+        filled = self._instance.call("backward", given, extent, ("d_input", "d_state"))
         return Gradients(filled["d_input"], self.gradients(), filled["d_state"])
 
     def train_step(self, x: Any, y: Any, lr: float | None = None, *, num_steps: int | None = None) -> float:

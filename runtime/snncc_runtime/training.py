@@ -6,14 +6,14 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .arrays import Extent
 from .dataset import Batch, Dataset
 from .errors import ModelError
-from .instance import Instance, Result
+from .instance import Instance
 from .manifest import Manifest, Port
 from .progress import Progress, choose_progress
 
@@ -75,8 +75,7 @@ class Plan:
         return self.rate(epoch) if callable(self.rate) else self.rate
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The loss of a batch, and outputs summed over time where the entry point gives them."""
 
     loss: float
@@ -167,15 +166,15 @@ class Trainer:
         return {**score.results(), "seconds": time.perf_counter() - start}
 
     def _run(self, entry: str, given: Mapping[str, Any]) -> Outcome:
-        result = self._instance.call(entry, given, Extent(steps=self._num_steps), ("loss", "sum"))
-        (loss,) = result.filled["loss"].values()
-        return Outcome(float(loss), result.filled["sum"])
+        filled = self._instance.call(entry, given, Extent(steps=self._num_steps), ("loss", "sum"))
+        (loss,) = filled["loss"].values()
+        return Outcome(float(loss), filled["sum"])
 
     def _classes(self, batch: Batch, port: Port) -> np.ndarray:
         given = {"input": batch.given["input"]}
         extent = Extent(steps=self._num_steps)
-        result: Result = self._instance.call("forward", given, extent, ("output",), only=port.name)
-        values = result.filled["output"][port.name]
+        filled = self._instance.call("forward", given, extent, ("output",), only=port.name)
+        values = filled["output"][port.name]
         return most(values.sum(axis=0) if port.time else values)
 
     def _checked_rate(self, rate: float | None) -> float:

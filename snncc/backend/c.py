@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from ..names import Names, plain_text
-from ..program import Program, UserArray
+from ..program import BLOCK_TILES, Program, UserArray
 from .entries import EntryText
 from .example import example
 from .kernels import Kernels, fold_long_lines
@@ -49,7 +49,7 @@ def emit(program: Program, version: str) -> Sources:
     entries = [text.text() for text in texts]
     update = [update_text(program.update, program.real_bits)] if program.update else []
     functions = ["/* ---- kernels ---- */\n", *kernels.texts(), *update]
-    model = ModelRecord(title, version, program.real_bits, "model.h", tuple(functions + entries), module)
+    model = ModelRecord(title, version, program.real_bits, "model.h", BLOCK_TILES, tuple(functions + entries), module)
     files = {
         "model.h": render("c/model.h.j2", header),
         "model.c": fold_long_lines(render("c/model.c.j2", model)),

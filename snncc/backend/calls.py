@@ -17,17 +17,18 @@ class Place:
     literal: Callable[[float], str]
     in_loop: bool = False
     function: str = ""
+    panels: bool = False  # whether in a loop over panels
 
     def rows(self, call: Call) -> str:
         """How many rows a kernel of whole rows runs over."""
         return "steps * rows" if call.time and not self.in_loop else "rows"
 
 
-PRODUCTS = ("product_dense", "product_events", "product", "weight_gradient")
+PRODUCTS = ("product_dense", "product_events", "product", "weight_gradient", "narrow_gradient")
 
 
 def _guarded(text: str) -> str:
-    return f"if ((status = {text})) return status;"
+    return f"snncc_note(crew->team, {text});"
 
 
 def load(call: Call, place: Place) -> str:
@@ -80,7 +81,18 @@ def product(call: Call, place: Place) -> str:
     first, *rest = place.names
     listed = call.kind != "product_dense"
     arguments = [first, place.rows(call), *rest] if listed else [place.rows(call), first, *rest]
-    return f"{place.function}({', '.join(arguments)});"
+    return f"{place.function}({', '.join([*arguments, *['panel'] * place.panels])});"
+
+
+def weight_gradient(call: Call, place: Place) -> str:
+    """The events themselves are not read, only their lists by input."""
+    _, *rest = place.names
+    return f"{place.function}({', '.join([place.rows(call), *rest, *['panel'] * place.panels])});"
+
+
+def transpose_events(call: Call, place: Place) -> str:
+    events, lists = place.names
+    return f"snncc_transpose_events({events}, {place.rows(call)}, {call.numbers[0]}, {lists});"
 
 
 def events_from_bits(call: Call, place: Place) -> str:
@@ -125,6 +137,8 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "store": store,
     "store_loss": store_loss,
     **dict.fromkeys(PRODUCTS, product),
+    "weight_gradient": weight_gradient,
+    "transpose_events": transpose_events,
     "events_from_bits": events_from_bits,
     "events_from_rows": events_from_rows,
     "transpose": transpose,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from ..expr import Dialect
 from ..lower import Layout
-from ..plan_memory import sum_reals
-from ..program import Buffer, Call, Entry, Item, Loop, Program, Size, Sweep, used
+from ..plan_memory import SCRATCH, sum_reals
+from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Size, Sweep, used
 from .calls import PRODUCTS, Place, call_text
 from .kernels import Kernels
-from .records import EntryMemory, EntryRecord
+from .records import EntryMemory, EntryRecord, LevelText
 from .render import render
 from .sweeps import dialect
 
@@ -35,7 +36,6 @@ class EntryText:
         e = self.entry
         reals = sum_reals(e, self.layout.real_bytes) + (self.learnable if e.trains else 0)
         prepare, finish = self._once(e.prepare), self._once(e.finish)
-        declarations, tile = self._declarations(e.tile), self._items(e.tile)
         return EntryRecord(
             e.name,
             self.program.name,
@@ -43,54 +43,104 @@ class EntryText:
             e.trains,
             e.required,
             str(reals) if reals else "",
-            tuple(declarations),
+            e.blocks,
             tuple(prepare),
-            _unused(("steps", "batch"), prepare),
-            tuple(tile),
-            _unused(("model", "sums", "status", "steps", "batch", "first"), [*declarations, *tile]),
+            _unused(("model", "steps", "batch"), prepare),
+            tuple(self._levels()),
+            self._block_call("before", e.before),
+            self._block_call("after", e.after),
             tuple(finish),
             _unused(("sums", "io", "steps", "batch"), finish),
         )
 
     def memory(self) -> EntryMemory:
         e = self.entry
-        regions = [f"snncc_align({_bytes(r.size, 'seq', 'tile')})" for r in e.regions]
+        scratch, panels = (
+            [f"snncc_align({_bytes(r.size, 'seq', 'tile', 'block')})" for r in regions]
+            for regions in (e.regions, e.panels)
+        )
         return EntryMemory(
             e.name,
             e.trains,
             sum_reals(e, self.layout.real_bytes),
             sum(r.size.at(0, 0) for r in e.shared),
-            "\n           + ".join(regions) or "0",
+            "\n           + ".join(scratch) or "0",
+            "\n           + ".join(panels) or "0",
         )
+
+    # ---- the functions of a block
+
+    def _levels(self) -> list[LevelText]:
+        """What runs before, in and after the tiles of a block, each as a function."""
+        e, name = self.entry, self.entry.name
+        samples = "int first, int rows, int from" if e.blocks else "int first, int rows"
+        tile = "the samples first .. first + rows of the batch, through all layers"
+        levels = [("tile", e.tile, f"{tile}." if not e.blocks else f"{tile}; its block begins at `from`.", samples)]
+        if e.before:
+            text = "for all samples of a block, what the steps share: nothing here has a time axis."
+            levels.insert(0, ("before", e.before, text, "int first, int rows"))
+        if e.after:
+            text = "for all samples of a block, gradients of what has no time axis."
+            levels.append(("after", e.after, text, "int first, int rows"))
+        arguments = ("model", "io", "crew", "sums", "scratch", "panels", "steps", "batch", "first", "rows", "from")
+        result = []
+        for level, items, text, parameters in levels:
+            lines = [*self._declarations(items, level), "", *self._shared_out(items)]
+            unused = _unused(tuple(a for a in arguments if a != "from" or "from" in parameters), lines)
+            result.append(LevelText(level, f"{name}: {text}", parameters, tuple(lines), unused))
+        return result
+
+    def _block_call(self, level: str, items: tuple[Item, ...]) -> tuple[str, ...]:
+        arguments = "model, io, &crew, sums, scratch, panels, steps, batch, from, samples"
+        return (f"{self.entry.name}_{level}({arguments});",) if items else ()
+
+    def _shared_out(self, items: tuple[Item, ...]) -> list[str]:
+        """The items; loops over panels by all threads of the crew, what is between them by the first one."""
+        lines: list[str] = []
+        for panels, run in itertools.groupby(items, lambda item: isinstance(item, Panels)):
+            if panels:
+                for item in run:
+                    lines += [*self._item(item, False), "snncc_meet(crew);"]
+            else:
+                body = [line for item in run for line in self._item(item, False)]
+                lines += ["if (crew->part == 0) {", *("    " + line for line in body), "}", "snncc_meet(crew);"]
+        return lines
 
     # ---- buffers
 
-    def _declarations(self, items: tuple[Item, ...]) -> list[str]:
-        """Pointers to all buffers that a tile touches."""
-        lines = [self._pointer(b) for b in _unique(items) if b.place != "tile"]
-        for number, region in enumerate(self.entry.regions):
-            piece = f"region{number}"
-            size = _bytes(region.size, "(size_t)steps * rows", "(size_t)rows")
-            lines.append(f"void *const {piece} = snncc_take(&at, {size});")
-            lines += [self._in_region(b, piece) for b in region.buffers]
+    def _declarations(self, items: tuple[Item, ...], level: str) -> list[str]:
+        """Pointers to all buffers that a level touches."""
+        touched = set(_unique(items))
+        rows = ("(size_t)steps * rows", "(size_t)rows", "(size_t)model->config.tile * BLOCK_TILES")
+        lines = [self._pointer(b) for b in _unique(items) if b.place not in SCRATCH]
+        for regions, at, prefix in ((self.entry.regions, "scratch", "region"), (self.entry.panels, "panels", "panel")):
+            last = max((k for k, r in enumerate(regions) if touched & set(r.buffers)), default=-1)
+            for number, region in enumerate(regions[: last + 1]):
+                piece, mine = f"{prefix}{number}", [b for b in region.buffers if b in touched]
+                take = f"snncc_take(&{at}, {_bytes(region.size, *rows)});"
+                lines.append(f"void *const {piece} = {take}" if mine else f"(void){take}")
+                lines += [self._in_region(b, piece, level) for b in mine]
         return lines
 
-    def _in_region(self, buffer: Buffer, piece: str) -> str:
+    def _in_region(self, buffer: Buffer, piece: str, level: str) -> str:
         if buffer.layout in ("events", "valued"):
             rows = "steps * rows" if buffer.time else "rows"
             valued = int(buffer.layout == "valued")
             place = f"{piece}, {rows}, {buffer.count}, {valued}"
             return f"const snncc_events {buffer.name} = snncc_events_at({place});"
-        type = TYPES.get(buffer.layout, self.real)
-        axes = "".join(
-            f"[{a}]" for a in (["steps"] * buffer.time + ["rows"] + [str(self._row_length(buffer))])
-        )
+        type, length = TYPES.get(buffer.layout, self.real), self._row_length(buffer)
+        axes = "".join(f"[{a}]" for a in (["steps"] * buffer.time + ["rows"] + [str(length)]))
+        if buffer.place == "block" and level == "tile":
+            start = f"({type} *){piece} + (size_t)(first - from) * {length}"
+            return f"{type} *const {buffer.name} = {start}; /* {axes} */"
         return f"{type} *const {buffer.name} = {piece}; /* {axes} */"
 
     def _row_length(self, buffer: Buffer) -> int:
         if buffer.layout == "bits":
             return (buffer.count + 63) // 64
-        return buffer.count if buffer.layout in ("labels", "transposed") else self.layout.stride(buffer.count)
+        if buffer.layout in ("labels", "transposed"):
+            return 1 if buffer.layout == "labels" else buffer.count
+        return self.layout.row(buffer)
 
     def _pointer(self, buffer: Buffer) -> str:
         """A buffer outside of the scratch."""
@@ -123,10 +173,10 @@ class EntryText:
         """What runs once a call: pointers, then kernels."""
         return [self._pointer(b) for b in _unique(items)] + self._items(items) if items else []
 
-    def _items(self, items: tuple[Item, ...], in_loop: bool = False) -> list[str]:
-        return [line for item in items for line in self._item(item, in_loop)]
+    def _items(self, items: tuple[Item, ...], in_loop: bool = False, panels: bool = False) -> list[str]:
+        return [line for item in items for line in self._item(item, in_loop, panels)]
 
-    def _item(self, item: Item, in_loop: bool) -> list[str]:
+    def _item(self, item: Item, in_loop: bool, panels: bool = False) -> list[str]:
         if isinstance(item, Sweep):
             given = {b.name: self._argument(b, in_loop) for b in item.buffers if b is not None}
             return [
@@ -135,9 +185,16 @@ class EntryText:
         if isinstance(item, Call):
             names = [self._argument(b, in_loop) for b in item.buffers]
             function = self.kernels.product(item, self.entry.name) if item.kind in PRODUCTS else ""
-            place = Place(names, self.dialect.literal, in_loop, function)
-            return [call_text(item, place)]
-        return self._loop(item)
+            return [call_text(item, Place(names, self.dialect.literal, in_loop, function, panels))]
+        return self._panels(item, in_loop) if isinstance(item, Panels) else self._loop(item)
+
+    def _panels(self, loop: Panels, in_loop: bool) -> list[str]:
+        count = -(-self.layout.stride(loop.size) // self.layout.panel)
+        begin, end = f"{count} * crew->part / crew->parts", f"{count} * (crew->part + 1) / crew->parts"
+        if in_loop:
+            begin, end = "0", str(count)
+        head = f"for (int panel = {begin}; panel < {end}; panel++) {{"
+        return [head, *("    " + line for line in self._items(loop.items, in_loop, True)), "}"]
 
     def _argument(self, buffer: Buffer | None, in_loop: bool) -> str:
         """A buffer as an argument; in a loop over time, its rows of step t."""
@@ -160,16 +217,16 @@ class EntryText:
         return [*unroll, head, *("    " + line for line in body), "}"]
 
 
-def _bytes(size: Size, seq: str, row: str) -> str:
+def _bytes(size: Size, seq: str, row: str, block: str) -> str:
     """A size as a C expression."""
-    terms = [f"{seq} * {size.seq}"] * bool(size.seq) + [f"{row} * {size.row}"] * bool(size.row)
-    terms += [str(size.fixed)] * bool(size.fixed or not terms)
-    return " + ".join(terms)
+    terms = [f"{text} * {n}" for text, n in ((seq, size.seq), (row, size.row), (block, size.block)) if n]
+    return " + ".join([*terms, *[str(size.fixed)] * bool(size.fixed or not terms)])
 
 
 def _unused(names: tuple[str, ...], lines: list[str]) -> tuple[str, ...]:
     """Parameters that the text does not mention."""
-    words = {w for line in lines for w in re.findall(r"\w+", line)}
+    code = (re.sub(r"/\*.*?\*/|(->|\.)\w+", " ", line) for line in lines)
+    words = {w for line in code for w in re.findall(r"\w+", line)}
     return tuple(n for n in names if n not in words)
 
 

@@ -64,7 +64,7 @@ class ProductRecord:
     name: str
     comment: str
     parameters: str
-    call: str
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,17 @@ class UpdateRecord:
 
 
 @dataclass(frozen=True)
+class LevelText:
+    """The function that runs the items before, in or after the tiles of a block."""
+
+    name: str
+    comment: str
+    samples: str
+    lines: tuple[str, ...]
+    unused: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class EntryRecord:
     name: str
     prefix: str
@@ -84,11 +95,12 @@ class EntryRecord:
     trains: bool
     required: tuple[str, ...]
     sum_reals: str
-    declarations: tuple[str, ...]
+    blocks: bool
     prepare: tuple[str, ...]
     prepare_unused: tuple[str, ...]
-    tile: tuple[str, ...]
-    tile_unused: tuple[str, ...]
+    levels: tuple[LevelText, ...]
+    before: tuple[str, ...]
+    after: tuple[str, ...]
     finish: tuple[str, ...]
     finish_unused: tuple[str, ...]
 
@@ -124,6 +136,7 @@ class ModelRecord:
     version: str
     real_bits: int
     header: str
+    block_tiles: int
     kernels: tuple[str, ...]
     module: str
 
@@ -137,6 +150,7 @@ class EntryMemory:
     sum_reals: int
     shared: int
     scratch: str
+    panels: str
 
 
 @dataclass(frozen=True)

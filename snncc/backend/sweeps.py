@@ -53,7 +53,8 @@ class SweepText:
     def __init__(self, sweep: Sweep, real_bits: int) -> None:
         self.sweep, self.real, self.kernel = sweep, "float" if real_bits == 32 else "double", NAME
         self.dialect, self.double = dialect(real_bits), double_dialect()
-        self.stride = Layout(real_bits // 8).stride(sweep.size)
+        self.layout = Layout(real_bits // 8)
+        self.stride = self.layout.stride(sweep.size)
         self.scalars = [
             f"const {self.real} {x.target} = ({self.real})({show(x.value, self.double)});"
             for x in sweep.scalars
@@ -92,6 +93,7 @@ class SweepText:
     def call(self, arguments: dict[str, str], steps: str, rows: str) -> str:
         """A call, given C text for each buffer by name."""
         given = {"num_steps": "(double)steps", "num_samples": "(double)batch", "steps": steps, "rows": rows}
+        given["panel"] = "panel"
         for p in self.sweep.pointers:
             given[p.name] = arguments[p.buffer.name]
             if p.initial:
@@ -135,7 +137,8 @@ class SweepText:
 
     def _outer(self) -> list[Parameter]:
         numbers = [Parameter(n, f"double {n}") for n in ("num_steps", "num_samples")]
-        return [*self._pointers(), *numbers, Parameter("steps", "int steps"), Parameter("rows", "int rows")]
+        places = [Parameter(n, f"int {n}") for n in ("steps", "rows", "panel")]
+        return [*self._pointers(), *numbers, *places]
 
     def _candidates(self, step: bool) -> list[Parameter]:
         """What a block or a step may need."""
@@ -158,6 +161,8 @@ class SweepText:
         if whole > self.sweep.size // BLOCK * BLOCK:
             whole -= BLOCK  # the last block holds pads: fewer valid neurons
         calls = []
+        if self.sweep.panels:
+            return self._panel_calls(whole)
         if whole > BLOCK:
             calls.append(f"for (int n0 = 0; n0 < {whole}; n0 += SNNCC_BLOCK)")
             calls.append("    " + self._block_call("n0", "SNNCC_BLOCK", "SNNCC_BLOCK"))
@@ -165,6 +170,18 @@ class SweepText:
             calls.append(self._block_call("0", "SNNCC_BLOCK", "SNNCC_BLOCK"))
         if whole < self.stride:
             calls.append(self._block_call(str(whole), str(self.stride - whole), str(self.sweep.size - whole)))
+        return calls
+
+    def _panel_calls(self, whole: int) -> list[str]:
+        """The blocks of one panel; only the last panel may end with a block that is narrower or holds pads."""
+        calls = [
+            "const int begin = panel * SNNCC_PANEL, end = begin + SNNCC_PANEL;",
+            f"for (int n0 = begin; n0 < end && n0 < {whole}; n0 += SNNCC_BLOCK)",
+            "    " + self._block_call("n0", "SNNCC_BLOCK", "SNNCC_BLOCK"),
+        ]
+        if whole < self.stride:
+            last = self._block_call(str(whole), str(self.stride - whole), str(self.sweep.size - whole))
+            calls += [f"if (begin <= {whole} && {whole} < end)", "    " + last]
         return calls
 
     def _block_call(self, n0: str, width: str, valid: str) -> str:
@@ -202,7 +219,8 @@ class SweepText:
             return f" + {row} * {(buffer.count + 63) // 64} + n0 / SNNCC_BLOCK"
         if buffer.count == 1:
             return f" + {row}" if row else ""
-        return (f" + {row} * {self.stride}" if row else "") + " + n0"
+        n0 = "n0 % SNNCC_PANEL" if buffer.place == "panel" else "n0"
+        return (f" + {row} * {self.layout.row(buffer)}" if row else "") + f" + {n0}"
 
     # ---- statements
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from snncc_runtime import Model, load
-from snncc_runtime.cpu import default_slots
+from snncc_runtime.cpu import default_slots, default_threads
 
-from ..driver import Stages, Target, entry_stages, generate
+from ..driver import Compiled, Stages, Target, entry_stages, generate
 from ..errors import CompileError
 from ..frontend.dsl import Network, trace
 from ..graph import Graph, Type
@@ -52,7 +52,7 @@ def inspect_source(text: str, view: View, choices: Choices) -> str:
     compiled = generate(network, target, source.label)
     parts = []
     if view.memory:
-        parts.append(describe(compiled.program, target.num_steps, compiled.tile, default_slots()))
+        parts.append(_memory(compiled))
     if view.program:
         parts.append(str(compiled.program))
     if view.c:
@@ -71,6 +71,12 @@ def graph_after(name: str, stages: Stages, target: Target) -> str:
         if step.title() == name:
             return str(graph)
     raise AssertionError(name)
+
+
+def _memory(compiled: Compiled) -> str:
+    """The memory plan for the steps, tile, slots and threads that the model would be loaded with."""
+    slots, threads = compiled.slots or default_slots(), default_threads()
+    return describe(compiled.program, compiled.target.num_steps, compiled.tile, slots, threads)
 
 
 def _entry(found: Sequence[Stages], name: str) -> Stages:

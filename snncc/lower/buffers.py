@@ -30,6 +30,7 @@ class Buffers:
         parameters: list[Any] = [n.op for n in graph if n.op.name == "parameter"]
         self.matrices = {op.label for op in parameters if op.panels}
         self.stepped = self._stepped()
+        self.blocks: set[str] = set()  # values without a time axis that are made or read before or after tiles
         self.states: dict[str, Buffer] = {}  # memorize or carry in a stepped loop: its rows
 
     def source(self, name: str) -> str:
@@ -78,7 +79,8 @@ class Buffers:
         type, place, label = node.type, self._place(node), self.gradients.get(node.name, "")
         time = type.time and not self._stays_in_loop(node)
         suffix = {"bits": ".bits", "labels": ".labels"}.get(layout, "")
-        size = self.layout.size(layout, type.size, time, type.batch, type.features)
+        rows = place if place in ("tile", "block") else ""
+        size = self.layout.size(layout, type.size, time, rows, type.features)
         return Buffer(
             self.names.new(node.name + suffix), place, type.features, time, type.batch, layout, size, label
         )
@@ -98,6 +100,8 @@ class Buffers:
             return "gradient"
         if node.op.name in ("sum_batch", "weight_gradient"):
             return "sum"
+        if node.name in self.blocks and node.type.batch and not node.type.time:
+            return "block"
         return "tile" if node.type.batch or node.type.time else "shared"
 
     def wanted(self, node: Node) -> list[str]:
@@ -117,7 +121,7 @@ class Buffers:
     def state(self, node: Node) -> Buffer:
         """Rows that a stepped loop carries from step to step."""
         if node.name not in self.states:
-            size = self.layout.size("real", node.type.size, False, True)
+            size = self.layout.size("real", node.type.size, False, "tile")
             name = self.names.new(node.op.buffer + ".state")  # type: ignore[attr-defined]
             self.states[node.name] = Buffer(name, "tile", node.type.features, False, True, "real", size)
         return self.states[node.name]
@@ -129,6 +133,6 @@ class Buffers:
         n_out, n_in = node.type.features
         return n_in * self.layout.stride(n_out)
 
-    def stride(self, node: Node) -> int:
-        """Distance between two rows of a value."""
-        return self.layout.stride(node.type.size)
+    def pitch(self, node: Node) -> int:
+        """Distance between two rows of a value in scratch."""
+        return self.layout.pitch(node.type.size)

@@ -20,10 +20,13 @@ class Calls:
     def __init__(self, graph: Graph, buffers: Buffers) -> None:
         self.graph, self.buffers = graph, buffers
 
-    def call(self, node: Node) -> Call:
-        """The hand-written kernel of a node that is no sweep."""
+    def calls(self, node: Node) -> tuple[Call, ...]:
+        """The hand-written kernels of a node that is no sweep."""
+        return self._weight_gradient(node) if node.op.name == "weight_gradient" else (self._call(node),)
+
+    def _call(self, node: Node) -> Call:
         op: Any = node.op
-        buffer, stride = self.buffers.buffer, self.buffers.stride
+        buffer, pitch = self.buffers.buffer, self.buffers.pitch
         n, time = node.type.size, node.type.time and node.name not in self.buffers.stepped
         inputs = node.inputs
         match op.name:
@@ -33,7 +36,7 @@ class Calls:
             case "input":
                 role = "cotangent" if op.role == "cotangent" else "input"
                 field = user_field(role, op.label)
-                return Call("load", (buffer(node.name),), (n, stride(node)), time, field)
+                return Call("load", (buffer(node.name),), (n, pitch(node)), time, field)
             case "state":
                 default, value = self.graph[inputs[0]], 0.0
                 if default.op.name == "constant":
@@ -42,29 +45,28 @@ class Calls:
                 return Call(
                     "load_state",
                     (buffer(node.name), given),
-                    (n, stride(node)),
+                    (n, pitch(node)),
                     False,
                     user_field("state", op.label),
                     value=value,
                 )
             case "linear":
                 return self._product(node, time)
-            case "weight_gradient":
-                return self._weight_gradient(node)
             case "transpose":
                 shape = self.graph[inputs[0]].type.features
                 return Call("transpose", (buffer(inputs[0]), buffer(node.name, "panels")), shape)
             case "events":
                 return self._events(node, time)
             case "log_softmax":
-                return Call("log_softmax", (buffer(inputs[0]), buffer(node.name)), (n, stride(node)), time)
+                return Call("log_softmax", (buffer(inputs[0]), buffer(node.name)), (n, pitch(node)), time)
             case "sum_features":
                 x = self.graph[inputs[0]]
                 kind = "sum_features" if x.type.batch else "sum_features_once"
-                return Call(kind, (buffer(x.name), buffer(node.name)), (x.type.size, stride(x)), time)
+                row = pitch(x) if x.type.batch else self.buffers.layout.stride(x.type.size)
+                return Call(kind, (buffer(x.name), buffer(node.name)), (x.type.size, row), time)
             case "one_hot":
                 labels = buffer(inputs[0], "labels")
-                return Call("one_hot", (labels, buffer(node.name)), (n, stride(node)), time)
+                return Call("one_hot", (labels, buffer(node.name)), (n, pitch(node)), time)
         raise InternalError(f"%{node.name}: no kernel for {op.name}")
 
     def _list_layout(self, name: str) -> str:
@@ -78,7 +80,7 @@ class Calls:
             return Call(
                 "events_from_bits", (self.buffers.buffer(x.name, "bits"), target), (x.type.size,), time
             )
-        numbers = (x.type.size, self.buffers.stride(x))
+        numbers = (x.type.size, self.buffers.pitch(x))
         return Call("events_from_rows", (self.buffers.buffer(x.name), target), numbers, time)
 
     def _product(self, node: Node, time: bool) -> Call:
@@ -92,30 +94,29 @@ class Calls:
         )
         y = self.buffers.buffer(node.name)
         listed = tuple(self.buffers.buffer(i, self._list_layout(i)) for i in lists)
+        numbers = (x.type.size, node.type.size)
         if op.kernel == "events":
-            return Call(
-                "product_events",
-                (*listed, weight, bias, y),
-                (x.type.size, self.buffers.stride(node)),
-                time,
-            )
+            return Call("product_events", (*listed, weight, bias, y), numbers, time)
         dense = (self.buffers.buffer(x.name), weight, bias, y)
-        numbers = (x.type.size, self.buffers.stride(x), self.buffers.stride(node))
-        if op.kernel == "counted":
-            return Call("product", (*listed, *dense), numbers, time)
-        return Call("product_dense", dense, numbers, time)
+        return Call("product" if op.kernel == "counted" else "product_dense", (*listed, *dense), numbers, time)
 
-    def _weight_gradient(self, node: Node) -> Call:
+    def _weight_gradient(self, node: Node) -> tuple[Call, ...]:
+        """A narrow gradient goes row by row; a wide one by input, from lists that are made first."""
         d_y, x = (self.graph[i] for i in node.inputs)
-        buffer, stride = self.buffers.buffer, self.buffers.stride(d_y)
-        events, scratch = buffer(x.name, self._list_layout(x.name)), self._by_input(node, stride, x)
-        operands = (events, buffer(d_y.name), scratch, buffer(node.name))
-        return Call("weight_gradient", operands, (x.type.size, stride), x.type.time)
+        buffer, layout = self.buffers.buffer, self.buffers.layout
+        events, numbers, time = buffer(x.name, self._list_layout(x.name)), (x.type.size, d_y.type.size), x.type.time
+        gradient = buffer(node.name)
+        if layout.stride(d_y.type.size) <= NARROW * layout.lanes:
+            return (Call("narrow_gradient", (events, buffer(d_y.name), gradient), numbers, time),)
+        lists = self._by_input(node, x)
+        return (
+            Call("transpose_events", (events, lists), numbers[:1], time),
+            Call("weight_gradient", (events, lists, buffer(d_y.name), gradient), numbers, time),
+        )
 
-    def _by_input(self, node: Node, stride: int, x: Node) -> Buffer | None:
-        """Scratch for the events by input; a narrow gradient goes row by row and needs none."""
-        if stride <= NARROW * self.buffers.layout.lanes:
-            return None
-        name, n_in = self.buffers.names.new(f"{node.name}.by_input"), x.type.size
-        size = self.buffers.layout.size("transposed", n_in, x.type.time, True)
-        return Buffer(name, "tile", (n_in,), x.type.time, True, "transposed", size)
+    def _by_input(self, node: Node, x: Node) -> Buffer:
+        """Scratch for the events by input."""
+        place = "block" if node.name in self.buffers.blocks else "tile"
+        size = self.buffers.layout.size("transposed", x.type.size, x.type.time, place)
+        name = self.buffers.names.new(f"{node.name}.by_input")
+        return Buffer(name, place, x.type.features, x.type.time, True, "transposed", size)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..graph import Graph, Node, stable_order
+from ..graph import Graph, Node
 from ..names import identifier
-from ..program import Call, Entry, Item, Loop
+from ..program import Call, Entry, Item, Loop, Panels
 from .buffers import ALIASES, SHIFTS, STORED, Buffers
 from .calls import Calls
 from .layout import Layout, user_field
+from .panels import narrowed
+from .schedule import SECTIONS, Unit, groups, sections
 from .sweep import SweepBuilder
 
 SKIPPED = (*ALIASES, "parameter", "constant", "steps", "samples")  # nothing runs for these
@@ -30,46 +32,72 @@ class _EntryBuilder:
 
     def build(self) -> Entry:
         units = self._units(self.graph.order)
-        sections: dict[str, list[Item]] = {"once": [], "tile": [], "finish": []}
-        for key in self._order(units):
-            nodes = units[key]
-            kind = nodes[-1].stage.kind if nodes[-1].stage else "once"
-            if any(n.name in self.buffers.gradients for n in nodes) and kind == "once":
-                kind = "finish"  # a gradient that depends on nothing; before, the sums are not there yet
-            sections[kind if kind in sections else "tile"] += self._items(nodes)
-        sections["tile"] += self._stores()
-        sections["finish"] += [*self._copies(), *self._losses()]
-        inputs: list[Any] = [n.op for n in self.graph if n.op.name == "input"]
-        required = [op.label for op in inputs if op.role in ("input", "target")]
-        return Entry(
-            self.name,
-            tuple(sections["once"]),
-            tuple(sections["tile"]),
-            tuple(sections["finish"]),
-            tuple(map(identifier, required)),
-        )
+        where = sections(units)
+        self.buffers.blocks = self._blocks(units, where)
+        items: dict[str, list[Item]] = {name: [] for name in SECTIONS}
+        for name in SECTIONS:
+            of_section = {key: unit for key, unit in units.items() if where[key] == name}
+            for group in groups(of_section):
+                items[name] += self._group([of_section[key] for key in group])
+        late = {n.name for key, unit in units.items() if where[key] == "after" for n in unit.nodes}
+        for value, store in self._stores():
+            items["after" if value in late else "tile"].append(store)
+        items["finish"] += [*self._copies(), *self._losses()]
+        given: list[Any] = [n.op for n in self.graph if n.op.name == "input"]
+        required = [op.label for op in given if op.role in ("input", "target")]
+        narrow = narrowed(items, self.buffers.layout)
+        return Entry(self.name, *(narrow[name] for name in SECTIONS), tuple(map(identifier, required)))
 
-    def _units(self, names: Iterable[str], inside: bool = False) -> dict[str, list[Node]]:
+    def _blocks(self, units: Mapping[str, Unit], where: Mapping[str, str]) -> set[str]:
+        """Values that a block holds for all its samples: what is made or read before or after its tiles."""
+        found: set[str] = set()
+        for key, unit in units.items():
+            if where[key] in ("before", "after"):
+                found |= {n.name for n in unit.nodes}
+                found |= {self.buffers.source(i) for n in unit.nodes for i in n.inputs}
+        return found
+
+    def _units(self, names: Iterable[str], inside: bool = False) -> dict[str, Unit]:
         """What runs as one item: a loop over time, the nodes of a kernel, or a node alone."""
-        units: dict[str, list[Node]] = {}
+        nodes: dict[str, list[Node]] = {}
         for name in names:
             node = self.graph[name]
             if node.op.name in SKIPPED or node.type.dtype in ("scalar", "number"):
                 continue
             loop = self.buffers.stepped.get(name, 0)
             key = f"loop {loop}" if loop and not inside else f"kernel {node.kernel}" if node.kernel else name
-            units.setdefault(key, []).append(node)
-        return units
+            nodes.setdefault(key, []).append(node)
+        unit_of = {node.name: key for key, members in nodes.items() for node in members}
+        return {key: self._unit(key, members, unit_of) for key, members in nodes.items()}
 
-    def _order(self, units: dict[str, list[Node]]) -> list[str]:
-        """Items in an order in which everything is made before it is read."""
-        unit_of = {node.name: key for key, nodes in units.items() for node in nodes}
-        edges = []
-        for key, nodes in units.items():
-            for i in (self.buffers.source(i) for node in nodes for i in self._read_now(node)):
-                if unit_of.get(i, key) != key:
-                    edges.append((unit_of[i], key))
-        return stable_order(units, edges)
+    def _unit(self, key: str, nodes: list[Node], unit_of: Mapping[str, str]) -> Unit:
+        needs: dict[str, bool] = {}
+        for node in nodes:
+            for i in map(self.buffers.source, self._read_now(node)):
+                other = unit_of.get(i, key)
+                if other != key:
+                    needs[other] = needs.get(other, False) or not self._by_column(node, i)
+        kind = nodes[-1].stage.kind if nodes[-1].stage else "once"
+        if any(n.name in self.buffers.gradients for n in nodes) and kind == "once":
+            kind = "finish"  # a gradient that depends on nothing; before, the sums are not there yet
+        timed = (self.graph[i].type.time for node in nodes for i in (node.name, *node.inputs))
+        return Unit(tuple(nodes), self._axis(key, nodes, kind), needs, kind, not any(timed))
+
+    def _by_column(self, node: Node, source: str) -> bool:
+        """Whether a feature of the node reads only the same feature of the source."""
+        gradient = node.op.name == "weight_gradient" and source == self.buffers.source(node.inputs[0])
+        return bool(node.kernel) or gradient
+
+    def _axis(self, key: str, nodes: list[Node], kind: str) -> int:
+        """Features that a unit can be split over: more than one panel of them, in a tile."""
+        node = nodes[0]
+        if kind in ("once", "finish") or key.startswith("loop "):
+            return 0
+        if node.op.name in ("linear", "weight_gradient"):
+            n = node.type.features[0]
+        else:
+            n = max(m.type.size for m in nodes) if node.kernel else 0
+        return n if self.buffers.layout.stride(n) > self.buffers.layout.panel else 0
 
     def _read_now(self, node: Node) -> Iterable[str]:
         """What must be there when a node runs; in a loop, not what its delay is fed."""
@@ -77,12 +105,21 @@ class _EntryBuilder:
             node.inputs[1:] if node.name in self.buffers.stepped and node.op.name in SHIFTS else node.inputs
         )
 
-    def _items(self, nodes: list[Node], inside: bool = False) -> list[Item]:
+    def _group(self, units: list[Unit], inside: bool = False) -> list[Item]:
+        """The items of a group: a loop over panels, or one unit that has none."""
+        if not units[0].axis:
+            return self._items(units[0], inside)
+        made = [item for unit in units for item in self._items(unit, inside)]
+        first = [i for i in made if isinstance(i, Call) and i.kind == "transpose_events"]
+        return [*first, Panels(units[0].axis, tuple(i for i in made if i not in first))]  # type: ignore[misc]
+
+    def _items(self, unit: Unit, inside: bool) -> list[Item]:
+        nodes = list(unit.nodes)
         if nodes[0].name in self.buffers.stepped and not inside:
             return self._loop(nodes)
         if nodes[0].kernel:
-            return [SweepBuilder(self.graph, self.buffers, nodes).build()]
-        return [self.calls.call(nodes[0])]
+            return [SweepBuilder(self.graph, self.buffers, nodes, bool(unit.axis)).build()]
+        return list(self.calls.calls(nodes[0]))
 
     def _loop(self, nodes: list[Node]) -> list[Item]:
         """A loop over time around products: states start, items run a step each, states move on."""
@@ -95,26 +132,24 @@ class _EntryBuilder:
                     Call(
                         "copy_rows",
                         (self.buffers.buffer(node.inputs[1]), self.buffers.state(node)),
-                        (self.buffers.stride(node),),
+                        (self.buffers.pitch(node),),
                     )
                 )
             else:
-                start.append(Call("zero_rows", (self.buffers.state(node),), (self.buffers.stride(node),)))
-        items = [item for key in self._order(units) for item in self._items(units[key], inside=True)]
+                start.append(Call("zero_rows", (self.buffers.state(node),), (self.buffers.pitch(node),)))
+        items = [i for group in groups(units) for i in self._group([units[k] for k in group], inside=True)]
         moves = tuple((self.buffers.state(n), self.buffers.buffer(n.inputs[0])) for n in shifts)
         stage = shifts[0].stage
         assert stage is not None
         return [*start, Loop(tuple(items), stage.kind == "reverse", stage.unroll, moves)]
 
-    def _stores(self) -> list[Item]:
-        stores: list[Item] = []
+    def _stores(self) -> Iterable[tuple[str, Item]]:
+        """What goes to the caller: the value and its store."""
         for o in self.graph.outputs:
             if o.role in STORED:
-                node = self.graph[o.value]
-                numbers = (node.type.size, self.buffers.stride(node))
-                field = user_field(o.role, o.name)
-                stores.append(Call("store", (self.buffers.buffer(o.value),), numbers, node.type.time, field))
-        return stores
+                node = self.graph[self.buffers.source(o.value)]
+                numbers, field = (node.type.size, self.buffers.pitch(node)), user_field(o.role, o.name)
+                yield node.name, Call("store", (self.buffers.buffer(o.value),), numbers, node.type.time, field)
 
     def _copies(self) -> list[Item]:
         """Where one value is the gradient of several parameters (added biases), the others get a copy."""

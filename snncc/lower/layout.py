@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..names import identifier
-from ..program import Size
+from ..program import Buffer, Size
+
+PANEL_VECTORS = 8  # SNNCC_PANEL_VECTORS of target.h
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,28 @@ class Layout:
         """Distance between rows of n features, as snncc_stride has it."""
         return 1 if n == 1 else (n + self.lanes - 1) // self.lanes * self.lanes
 
+    def pitch(self, n: int) -> int:
+        """Distance between rows of n features in scratch: rows a multiple of 1 KiB apart would share a few
+        sets of the cache, so those are a cache line longer."""
+        stride = self.stride(n)
+        return stride + self.lanes if stride * self.real_bytes % 1024 == 0 else stride
+
+    @property
+    def panel(self) -> int:
+        """Features of a panel: SNNCC_PANEL of target.h."""
+        return PANEL_VECTORS * self.lanes
+
+    def row(self, buffer: Buffer) -> int:
+        """Distance between two rows of a buffer of reals."""
+        if buffer.place == "panel":
+            return self.panel
+        return self.pitch(buffer.count) if buffer.place in ("tile", "block") else self.stride(buffer.count)
+
+    def panel_size(self, size: Size) -> Size:
+        """Bytes of one panel of a buffer of real rows."""
+        row = self.panel * self.real_bytes
+        return Size(*(row if n else 0 for n in (size.seq, size.row, size.block)))
+
     def parameter_length(self, shape: tuple[int, ...], panels: bool) -> int:
         """Reals that a parameter takes, padded so that the next one starts on a cache line."""
         count = 1
@@ -30,13 +54,18 @@ class Layout:
         length = shape[1] * self.stride(shape[0]) if panels else self.stride(count)
         return (length + self.lanes - 1) // self.lanes * self.lanes
 
-    def size(self, layout: str, count: int, time: bool, batch: bool, shape: tuple[int, ...] = ()) -> Size:
-        """Bytes of a buffer; lists are sized for any density, as snncc_events_bytes has it."""
+    def size(
+        self, layout: str, count: int, time: bool, rows: str, shape: tuple[int, ...] = ()
+    ) -> Size:
+        """Bytes of a buffer of the samples of a "tile" or "block", or of none ("").
+
+        Lists are sized for any density, as snncc_events_bytes has it.
+        """
         real, words = self.real_bytes, 8 * ((count + 63) // 64)
         if layout == "panels":
             return Size(fixed=self.parameter_length(shape, True) * real)
         row = {
-            "real": self.stride(count) * real,
+            "real": (self.pitch(count) if rows else self.stride(count)) * real,
             "bits": words,
             "labels": 4,
             "events": 4 + 4 * count,
@@ -45,9 +74,10 @@ class Layout:
         }[layout]
         lists = layout in ("events", "valued", "transposed")
         fixed = (448 + 16 * real + (4 * count if layout == "transposed" else 0)) if lists else 0
-        if time and batch:
-            return Size(seq=row, fixed=fixed)
-        return Size(row=row, fixed=fixed) if batch else Size(fixed=row + fixed)
+        if not rows:
+            return Size(fixed=row + fixed)
+        axis = "seq" if time else {"tile": "row", "block": "block"}[rows]
+        return Size(**{axis: row}, fixed=fixed)
 
 
 def user_field(role: str, name: str) -> str:

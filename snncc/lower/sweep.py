@@ -35,8 +35,8 @@ SHIFTS = ("memorize", "carry")
 class SweepBuilder:
     """Builds one sweep; `build` is the way in."""
 
-    def __init__(self, graph: Graph, memory: Memory, nodes: list[Node]) -> None:
-        self.graph, self.memory, self.nodes = graph, memory, nodes
+    def __init__(self, graph: Graph, memory: Memory, nodes: list[Node], panels: bool = False) -> None:
+        self.graph, self.memory, self.nodes, self.panels = graph, memory, nodes, panels
         self.inside = {n.name: n for n in nodes}
         self.time = any(n.type.time or n.op.name in REDUCTIONS for n in nodes)
         self.stepped = nodes[0].name in memory.stepped
@@ -89,6 +89,7 @@ class SweepBuilder:
             first.stage is None or first.stage.kind not in ("once", "finish"),
             first.half == "backward",
             sweeps[0] if sweeps and self.time else 1,
+            self.panels,
             tuple(self.pointers.values()),
             tuple(self.scalars.values()),
             tuple(self.arrays),

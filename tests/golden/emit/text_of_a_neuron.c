@@ -6,6 +6,8 @@
 #include "snncc.h"
 #include "model.h"
 
+enum { BLOCK_TILES = 8 }; /* of a block: samples whose layers without a time axis run at once */
+
 /* ---- kernels ---- */
 
 /* lif.beta: one number (forward). */
@@ -58,12 +60,15 @@ SNNCC_INLINE void lif_block(const double *SNNCC_RESTRICT lif_mem_initial,
 /* lif: 70 neurons (forward). */
 static void lif(const double *SNNCC_RESTRICT lif_mem_initial, const double *SNNCC_RESTRICT lif_beta_clamped,
                 const double *SNNCC_RESTRICT x, double *SNNCC_RESTRICT lif_mem, double *SNNCC_RESTRICT lif_spk,
-                double *SNNCC_RESTRICT lif_mem_last, int steps, int rows)
+                double *SNNCC_RESTRICT lif_mem_last, int steps, int rows, int panel)
 {
     for (int b = 0; b < rows; b++) {
-        lif_block(lif_mem_initial, lif_beta_clamped, x, lif_mem, lif_spk, lif_mem_last, steps, rows, b, 0,
-                  SNNCC_BLOCK);
-        lif_block(lif_mem_initial, lif_beta_clamped, x, lif_mem, lif_spk, lif_mem_last, steps, rows, b, 64, 8);
+        const int begin = panel * SNNCC_PANEL, end = begin + SNNCC_PANEL;
+        for (int n0 = begin; n0 < end && n0 < 64; n0 += SNNCC_BLOCK)
+            lif_block(lif_mem_initial, lif_beta_clamped, x, lif_mem, lif_spk, lif_mem_last, steps, rows, b, n0,
+                      SNNCC_BLOCK);
+        if (begin <= 64 && 64 < end)
+            lif_block(lif_mem_initial, lif_beta_clamped, x, lif_mem, lif_spk, lif_mem_last, steps, rows, b, 64, 8);
     }
 }
 
@@ -140,7 +145,7 @@ SNNCC_INLINE void lif_2_block(const double *SNNCC_RESTRICT lif_mem_initial,
     for (int t = 0; t < steps; t++) {
         const double lif_beta_clamped_at = lif_beta_clamped[0];
         const double *const x_at = x + ((size_t)t * rows + b) * 72 + n0;
-        double *const lif_mem_at = lif_mem + ((size_t)t * rows + b) * 72 + n0;
+        double *const lif_mem_at = lif_mem + ((size_t)t * rows + b) * 64 + n0 % SNNCC_PANEL;
         SNNCC_EACH_LANE
         for (int i = 0; i < width; i++) {
             const double mem_prev = mem_state[i];
@@ -153,11 +158,14 @@ SNNCC_INLINE void lif_2_block(const double *SNNCC_RESTRICT lif_mem_initial,
 
 /* lif: 70 neurons (backward). */
 static void lif_2(const double *SNNCC_RESTRICT lif_mem_initial, const double *SNNCC_RESTRICT lif_beta_clamped,
-                  const double *SNNCC_RESTRICT x, double *SNNCC_RESTRICT lif_mem, int steps, int rows)
+                  const double *SNNCC_RESTRICT x, double *SNNCC_RESTRICT lif_mem, int steps, int rows, int panel)
 {
     for (int b = 0; b < rows; b++) {
-        lif_2_block(lif_mem_initial, lif_beta_clamped, x, lif_mem, steps, rows, b, 0, SNNCC_BLOCK);
-        lif_2_block(lif_mem_initial, lif_beta_clamped, x, lif_mem, steps, rows, b, 64, 8);
+        const int begin = panel * SNNCC_PANEL, end = begin + SNNCC_PANEL;
+        for (int n0 = begin; n0 < end && n0 < 64; n0 += SNNCC_BLOCK)
+            lif_2_block(lif_mem_initial, lif_beta_clamped, x, lif_mem, steps, rows, b, n0, SNNCC_BLOCK);
+        if (begin <= 64 && 64 < end)
+            lif_2_block(lif_mem_initial, lif_beta_clamped, x, lif_mem, steps, rows, b, 64, 8);
     }
 }
 
@@ -182,11 +190,11 @@ SNNCC_INLINE void lif_backward_block(const double *SNNCC_RESTRICT lif_mem, const
         d_mem_initial[i] = 0.0;
     }
     for (int t = steps - 1; t >= 0; t--) {
-        const double *const lif_mem_at = lif_mem + ((size_t)t * rows + b) * 72 + n0;
+        const double *const lif_mem_at = lif_mem + ((size_t)t * rows + b) * 64 + n0 % SNNCC_PANEL;
         const double *const d_spk_given_at = d_spk_given + ((size_t)t * rows + b) * 72 + n0;
         const double *const d_mem_given_at = d_mem_given + ((size_t)t * rows + b) * 72 + n0;
         double *const d_lif_mem_at = d_lif_mem + ((size_t)t * rows + b) * 72 + n0;
-        const double *const lif_mem_prev_at = t > 0 ? lif_mem_prev + ((size_t)(t - 1) * rows + b) * 72 + n0 : lif_mem_prev_initial + (size_t)b * 72 + n0;
+        const double *const lif_mem_prev_at = t > 0 ? lif_mem_prev + ((size_t)(t - 1) * rows + b) * 64 + n0 % SNNCC_PANEL : lif_mem_prev_initial + (size_t)b * 72 + n0;
         const double lif_beta_clamped_at = lif_beta_clamped[0];
         SNNCC_EACH_LANE
         for (int i = 0; i < width; i++) {
@@ -215,13 +223,17 @@ static void lif_backward(const double *SNNCC_RESTRICT lif_mem, const double *SNN
                          const double *SNNCC_RESTRICT lif_mem_prev,
                          const double *SNNCC_RESTRICT lif_mem_prev_initial,
                          const double *SNNCC_RESTRICT lif_beta_clamped, double *SNNCC_RESTRICT d_lif_mul_sum_batch,
-                         double *SNNCC_RESTRICT d_lif_mem_initial, int steps, int rows)
+                         double *SNNCC_RESTRICT d_lif_mem_initial, int steps, int rows, int panel)
 {
     for (int b = 0; b < rows; b++) {
-        lif_backward_block(lif_mem, d_spk_given, d_mem_given, d_lif_mem, lif_mem_prev, lif_mem_prev_initial,
-                           lif_beta_clamped, d_lif_mul_sum_batch, d_lif_mem_initial, steps, rows, b, 0, SNNCC_BLOCK);
-        lif_backward_block(lif_mem, d_spk_given, d_mem_given, d_lif_mem, lif_mem_prev, lif_mem_prev_initial,
-                           lif_beta_clamped, d_lif_mul_sum_batch, d_lif_mem_initial, steps, rows, b, 64, 8);
+        const int begin = panel * SNNCC_PANEL, end = begin + SNNCC_PANEL;
+        for (int n0 = begin; n0 < end && n0 < 64; n0 += SNNCC_BLOCK)
+            lif_backward_block(lif_mem, d_spk_given, d_mem_given, d_lif_mem, lif_mem_prev, lif_mem_prev_initial,
+                               lif_beta_clamped, d_lif_mul_sum_batch, d_lif_mem_initial, steps, rows, b, n0,
+                               SNNCC_BLOCK);
+        if (begin <= 64 && 64 < end)
+            lif_backward_block(lif_mem, d_spk_given, d_mem_given, d_lif_mem, lif_mem_prev, lif_mem_prev_initial,
+                               lif_beta_clamped, d_lif_mul_sum_batch, d_lif_mem_initial, steps, rows, b, 64, 8);
     }
 }
 
@@ -238,31 +250,58 @@ static void forward_prepare(const neuron_model *model, int steps, int batch)
 }
 
 /* forward: the samples first .. first + rows of the batch, through all layers. */
-static int32_t forward_tile(const neuron_model *model, const neuron_io *io, double *sums, char *scratch,
-                            int steps, int batch, int first, int rows)
+static void forward_tile(const neuron_model *model, const neuron_io *io, const snncc_crew *crew, double *sums,
+                         char *scratch, char *panels, int steps, int batch, int first, int rows)
 {
-    int32_t status;
-    char *at = scratch;
     double *const lif_beta_clamped = (double *)(void *)(model->shared + 0);
-    void *const region0 = snncc_take(&at, (size_t)steps * rows * 576);
+    void *const region0 = snncc_take(&scratch, (size_t)steps * rows * 576);
     double *const x = region0; /* [steps][rows][72] */
-    void *const region1 = snncc_take(&at, (size_t)steps * rows * 576);
+    void *const region1 = snncc_take(&scratch, (size_t)steps * rows * 576);
     double *const lif_mem = region1; /* [steps][rows][72] */
-    void *const region2 = snncc_take(&at, (size_t)steps * rows * 576);
+    void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 576);
     double *const lif_spk = region2; /* [steps][rows][72] */
-    void *const region3 = snncc_take(&at, (size_t)rows * 576);
+    void *const region3 = snncc_take(&scratch, (size_t)rows * 576);
     double *const lif_mem_initial = region3; /* [rows][72] */
-    void *const region4 = snncc_take(&at, (size_t)rows * 576);
+    void *const region4 = snncc_take(&scratch, (size_t)rows * 576);
     double *const lif_mem_last = region4; /* [rows][72] */
-    if ((status = snncc_load(steps, rows, batch, first, 70, 72, io->x, x))) return status;
-    if ((status = snncc_load_state(rows, batch, first, 70, 72, io->lif_mem, NULL, 0.0,
-        lif_mem_initial))) return status;
-    lif(lif_mem_initial, lif_beta_clamped, x, lif_mem, lif_spk, lif_mem_last, steps, rows);
-    if (io->spk) snncc_store(steps, rows, batch, first, 70, 72, lif_spk, io->spk);
-    if (io->mem) snncc_store(steps, rows, batch, first, 70, 72, lif_mem, io->mem);
-    if (io->lif_mem_next) snncc_store(1, rows, batch, first, 70, 72, lif_mem_last, io->lif_mem_next);
+
+    if (crew->part == 0) {
+        snncc_note(crew->team, snncc_load(steps, rows, batch, first, 70, 72, io->x, x));
+        snncc_note(crew->team, snncc_load_state(rows, batch, first, 70, 72, io->lif_mem, NULL, 0.0, lif_mem_initial));
+    }
+    snncc_meet(crew);
+    for (int panel = 2 * crew->part / crew->parts; panel < 2 * (crew->part + 1) / crew->parts; panel++) {
+        lif(lif_mem_initial, lif_beta_clamped, x, lif_mem, lif_spk, lif_mem_last, steps, rows, panel);
+    }
+    snncc_meet(crew);
+    if (crew->part == 0) {
+        if (io->spk) snncc_store(steps, rows, batch, first, 70, 72, lif_spk, io->spk);
+        if (io->mem) snncc_store(steps, rows, batch, first, 70, 72, lif_mem, io->mem);
+        if (io->lif_mem_next) snncc_store(1, rows, batch, first, 70, 72, lif_mem_last, io->lif_mem_next);
+    }
+    snncc_meet(crew);
     (void)sums;
-    return SNNCC_OK;
+    (void)panels;
+}
+
+/* forward: what thread `worker` of `workers` does: its part of its slots, then its part of the sums. */
+static void forward_work(const neuron_model *model, const neuron_io *io, int steps, int batch, int slots, int worker,
+                         int workers)
+{
+    const int parts = snncc_crew_size(workers, slots), tile = model->config.tile;
+    snncc_team *const teams = model->teams;
+    for (int slot = worker / parts; slot < slots; slot += workers / parts) {
+        const snncc_crew crew = {teams + slot, worker % parts, parts};
+        double *const sums = model->sums + slot * model->sums_stride;
+        char *const scratch = model->scratch + slot * model->scratch_stride;
+        char *const panels = model->panels + worker * model->panels_stride;
+        const int end = (int)snncc_share((size_t)batch, slot + 1, slots);
+        for (int first = (int)snncc_share((size_t)batch, slot,
+             slots); first < end && !crew.team->status; first += tile) {
+            const int rows = end - first < tile ? end - first : tile;
+            forward_tile(model, io, &crew, sums, scratch, panels, steps, batch, first, rows);
+        }
+    }
 }
 
 int32_t neuron_forward(neuron_model *model, const neuron_io *io, int32_t steps, int32_t batch)
@@ -271,22 +310,12 @@ int32_t neuron_forward(neuron_model *model, const neuron_io *io, int32_t steps, 
     if (steps < 1 || steps > model->config.steps || batch < 1) return SNNCC_SIZE;
     if (!io->x) return SNNCC_NULL;
     forward_prepare(model, steps, batch);
-    const int slots = model->config.slots, tile = model->config.tile;
-    int32_t status[SNNCC_MAX_SLOTS];
-    SNNCC_PARALLEL_FOR(model->config.threads)
-    for (int slot = 0; slot < slots; slot++) {
-        const int end = (int)((int64_t)batch * (slot + 1) / slots);
-        double *const sums = model->sums + slot * model->sums_stride;
-        char *const scratch = model->scratch + slot * model->scratch_stride;
-        status[slot] = SNNCC_OK;
-        for (int first = (int)((int64_t)batch * slot / slots); first < end && !status[slot]; first += tile) {
-            const int rows = end - first < tile ? end - first : tile;
-            status[slot] = forward_tile(model, io, sums, scratch, steps, batch, first, rows);
-        }
-    }
-    const int32_t worst = snncc_worst(status, slots);
-    if (worst) return worst;
-    return SNNCC_OK;
+    const int slots = model->config.slots < batch ? model->config.slots : batch;
+    memset(model->teams, 0, ((size_t)slots + 1) * sizeof(snncc_team));
+    SNNCC_PARALLEL(model->config.threads)
+    forward_work(model, io, steps, batch, slots, SNNCC_WORKER, SNNCC_WORKERS);
+    const int32_t worst = snncc_worst(model->teams, slots);
+    return worst;
 }
 
 /* ---- backward ---- */
@@ -307,37 +336,68 @@ static void backward_prepare(const neuron_model *model, int steps, int batch)
 }
 
 /* backward: the samples first .. first + rows of the batch, through all layers. */
-static int32_t backward_tile(const neuron_model *model, const neuron_io *io, double *sums, char *scratch,
-                            int steps, int batch, int first, int rows)
+static void backward_tile(const neuron_model *model, const neuron_io *io, const snncc_crew *crew, double *sums,
+                          char *scratch, char *panels, int steps, int batch, int first, int rows)
 {
-    int32_t status;
-    char *at = scratch;
     double *const lif_beta_clamped = (double *)(void *)(model->shared + 64);
     double *const d_lif_mul_sum_batch = sums + 8;
-    void *const region0 = snncc_take(&at, (size_t)steps * rows * 576);
+    void *const region0 = snncc_take(&scratch, (size_t)steps * rows * 576);
     double *const x = region0; /* [steps][rows][72] */
-    double *const d_spk_given = region0; /* [steps][rows][72] */
-    void *const region1 = snncc_take(&at, (size_t)steps * rows * 576);
-    double *const lif_mem = region1; /* [steps][rows][72] */
-    void *const region2 = snncc_take(&at, (size_t)steps * rows * 576);
+    void *const region1 = snncc_take(&scratch, (size_t)steps * rows * 576);
+    double *const d_spk_given = region1; /* [steps][rows][72] */
+    void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 576);
     double *const d_mem_given = region2; /* [steps][rows][72] */
-    void *const region3 = snncc_take(&at, (size_t)steps * rows * 576);
+    void *const region3 = snncc_take(&scratch, (size_t)steps * rows * 576);
     double *const d_lif_mem = region3; /* [steps][rows][72] */
-    void *const region4 = snncc_take(&at, (size_t)rows * 576);
+    void *const region4 = snncc_take(&scratch, (size_t)rows * 576);
     double *const lif_mem_initial = region4; /* [rows][72] */
-    void *const region5 = snncc_take(&at, (size_t)rows * 576);
+    void *const region5 = snncc_take(&scratch, (size_t)rows * 576);
     double *const d_lif_mem_initial = region5; /* [rows][72] */
-    if ((status = snncc_load(steps, rows, batch, first, 70, 72, io->x, x))) return status;
-    if ((status = snncc_load_state(rows, batch, first, 70, 72, io->lif_mem, NULL, 0.0,
-        lif_mem_initial))) return status;
-    lif_2(lif_mem_initial, lif_beta_clamped, x, lif_mem, steps, rows);
-    if ((status = snncc_load_optional(steps, rows, batch, first, 70, 72, io->d_spk, d_spk_given))) return status;
-    if ((status = snncc_load_optional(steps, rows, batch, first, 70, 72, io->d_mem, d_mem_given))) return status;
-    lif_backward(lif_mem, d_spk_given, d_mem_given, d_lif_mem, lif_mem, lif_mem_initial, lif_beta_clamped,
-                 d_lif_mul_sum_batch, d_lif_mem_initial, steps, rows);
-    if (io->grad_x) snncc_store(steps, rows, batch, first, 70, 72, d_lif_mem, io->grad_x);
-    if (io->grad_lif_mem) snncc_store(1, rows, batch, first, 70, 72, d_lif_mem_initial, io->grad_lif_mem);
-    return SNNCC_OK;
+    void *const panel0 = snncc_take(&panels, (size_t)steps * rows * 512);
+    double *const lif_mem = panel0; /* [steps][rows][64] */
+
+    if (crew->part == 0) {
+        snncc_note(crew->team, snncc_load(steps, rows, batch, first, 70, 72, io->x, x));
+        snncc_note(crew->team, snncc_load_state(rows, batch, first, 70, 72, io->lif_mem, NULL, 0.0, lif_mem_initial));
+        snncc_note(crew->team, snncc_load_optional(steps, rows, batch, first, 70, 72, io->d_spk, d_spk_given));
+        snncc_note(crew->team, snncc_load_optional(steps, rows, batch, first, 70, 72, io->d_mem, d_mem_given));
+    }
+    snncc_meet(crew);
+    for (int panel = 2 * crew->part / crew->parts; panel < 2 * (crew->part + 1) / crew->parts; panel++) {
+        lif_2(lif_mem_initial, lif_beta_clamped, x, lif_mem, steps, rows, panel);
+        lif_backward(lif_mem, d_spk_given, d_mem_given, d_lif_mem, lif_mem, lif_mem_initial, lif_beta_clamped,
+                     d_lif_mul_sum_batch, d_lif_mem_initial, steps, rows, panel);
+    }
+    snncc_meet(crew);
+    if (crew->part == 0) {
+        if (io->grad_x) snncc_store(steps, rows, batch, first, 70, 72, d_lif_mem, io->grad_x);
+        if (io->grad_lif_mem) snncc_store(1, rows, batch, first, 70, 72, d_lif_mem_initial, io->grad_lif_mem);
+    }
+    snncc_meet(crew);
+}
+
+/* backward: what thread `worker` of `workers` does: its part of its slots, then its part of the sums. */
+static void backward_work(const neuron_model *model, const neuron_io *io, int steps, int batch, int slots,
+                          int worker, int workers)
+{
+    const int parts = snncc_crew_size(workers, slots), tile = model->config.tile;
+    snncc_team *const teams = model->teams;
+    for (int slot = worker / parts; slot < slots; slot += workers / parts) {
+        const snncc_crew crew = {teams + slot, worker % parts, parts};
+        double *const sums = model->sums + slot * model->sums_stride;
+        char *const scratch = model->scratch + slot * model->scratch_stride;
+        char *const panels = model->panels + worker * model->panels_stride;
+        const int end = (int)snncc_share((size_t)batch, slot + 1, slots);
+        snncc_clear(sums, 80, &crew);
+        for (int first = (int)snncc_share((size_t)batch, slot,
+             slots); first < end && !crew.team->status; first += tile) {
+            const int rows = end - first < tile ? end - first : tile;
+            backward_tile(model, io, &crew, sums, scratch, panels, steps, batch, first, rows);
+        }
+    }
+    const snncc_crew all = {teams + slots, worker, workers};
+    snncc_meet(&all);
+    snncc_add_slots(80, slots, model->sums_stride, model->sums, &all);
 }
 
 /* backward: once a call, when the sums of all tiles are known. */
@@ -363,28 +423,12 @@ int32_t neuron_backward(neuron_model *model, const neuron_io *io, int32_t steps,
     if (!model->config.training) return SNNCC_MODE;
     if (!io->x) return SNNCC_NULL;
     backward_prepare(model, steps, batch);
-    const int slots = model->config.slots, tile = model->config.tile;
-    int32_t status[SNNCC_MAX_SLOTS];
-    SNNCC_PARALLEL_FOR(model->config.threads)
-    for (int slot = 0; slot < slots; slot++) {
-        const int end = (int)((int64_t)batch * (slot + 1) / slots);
-        double *const sums = model->sums + slot * model->sums_stride;
-        char *const scratch = model->scratch + slot * model->scratch_stride;
-        memset(sums, 0, 80 * sizeof *sums);
-        status[slot] = SNNCC_OK;
-        for (int first = (int)((int64_t)batch * slot / slots); first < end && !status[slot]; first += tile) {
-            const int rows = end - first < tile ? end - first : tile;
-            status[slot] = backward_tile(model, io, sums, scratch, steps, batch, first, rows);
-        }
-    }
-    const int32_t worst = snncc_worst(status, slots);
+    const int slots = model->config.slots < batch ? model->config.slots : batch;
+    memset(model->teams, 0, ((size_t)slots + 1) * sizeof(snncc_team));
+    SNNCC_PARALLEL(model->config.threads)
+    backward_work(model, io, steps, batch, slots, SNNCC_WORKER, SNNCC_WORKERS);
+    const int32_t worst = snncc_worst(model->teams, slots);
     if (worst) return worst;
-    SNNCC_PARALLEL_FOR(model->config.threads)
-    for (int part = 0; part < model->config.threads; part++) {
-        const size_t count = 80, parts = (size_t)model->config.threads;
-        snncc_add_slots(count, slots, model->sums_stride, model->sums, count * part / parts,
-                        count * (part + 1) / parts);
-    }
     backward_finish(model, io, steps, batch);
     return SNNCC_OK;
 }
@@ -399,14 +443,13 @@ enum {
 
 static int config_valid(const neuron_config *config)
 {
-    return config && config->steps > 0 && config->tile > 0 && config->slots > 0 && config->slots <= SNNCC_MAX_SLOTS &&
-           config->threads > 0;
+    return config && config->steps > 0 && config->tile > 0 && config->slots > 0 && config->threads > 0;
 }
 
 static size_t forward_scratch(size_t steps, size_t tile)
 {
-    const size_t seq = steps * tile;
-    (void)seq, (void)tile;
+    const size_t seq = steps * tile, block = tile * BLOCK_TILES;
+    (void)seq, (void)tile, (void)block;
     return snncc_align(seq * 576)
            + snncc_align(seq * 576)
            + snncc_align(seq * 576)
@@ -414,16 +457,30 @@ static size_t forward_scratch(size_t steps, size_t tile)
            + snncc_align(tile * 576);
 }
 
+static size_t forward_panels(size_t steps, size_t tile)
+{
+    const size_t seq = steps * tile, block = tile * BLOCK_TILES;
+    (void)seq, (void)tile, (void)block;
+    return 0;
+}
+
 static size_t backward_scratch(size_t steps, size_t tile)
 {
-    const size_t seq = steps * tile;
-    (void)seq, (void)tile;
+    const size_t seq = steps * tile, block = tile * BLOCK_TILES;
+    (void)seq, (void)tile, (void)block;
     return snncc_align(seq * 576)
            + snncc_align(seq * 576)
            + snncc_align(seq * 576)
            + snncc_align(seq * 576)
            + snncc_align(tile * 576)
            + snncc_align(tile * 576);
+}
+
+static size_t backward_panels(size_t steps, size_t tile)
+{
+    const size_t seq = steps * tile, block = tile * BLOCK_TILES;
+    (void)seq, (void)tile, (void)block;
+    return snncc_align(seq * 512);
 }
 
 static size_t larger(size_t a, size_t b)
@@ -433,30 +490,35 @@ static size_t larger(size_t a, size_t b)
 
 /* Where everything lies, in bytes from the start of the arena. */
 typedef struct {
-    size_t moments, sums, shared, scratch, sums_stride, scratch_stride, total;
+    size_t moments, sums, shared, teams, scratch, panels, sums_stride, scratch_stride, panels_stride, total;
 } layout;
 
 static layout lay_out(const neuron_config *config)
 {
     const size_t steps = (size_t)config->steps, tile = (size_t)config->tile, slots = (size_t)config->slots;
     const size_t real = sizeof(double);
-    size_t sum_reals = 0, shared = 0, scratch = 0;
+    size_t sum_reals = 0, shared = 0, scratch = 0, panels = 0;
     sum_reals = larger(sum_reals, 0);
     shared = larger(shared, 64);
     scratch = larger(scratch, forward_scratch(steps, tile));
+    panels = larger(panels, forward_panels(steps, tile));
     if (config->training) {
         sum_reals = larger(sum_reals, 72);
         shared = larger(shared, 320);
         scratch = larger(scratch, backward_scratch(steps, tile));
+        panels = larger(panels, backward_panels(steps, tile));
     }
     layout l;
     l.sums_stride = (config->training ? LEARNABLE : 0) + sum_reals;
     l.scratch_stride = scratch;
+    l.panels_stride = panels;
     l.moments = PARAMETERS * real;
     l.sums = l.moments + (config->training ? (size_t)LEARNABLE * MOMENTS * real : 0);
     l.shared = l.sums + slots * l.sums_stride * real;
-    l.scratch = l.shared + shared;
-    l.total = l.scratch + slots * scratch;
+    l.teams = l.shared + shared;
+    l.scratch = l.teams + (slots + 1) * sizeof(snncc_team);
+    l.panels = l.scratch + slots * scratch;
+    l.total = l.panels + (size_t)config->threads * panels;
     return l;
 }
 
@@ -477,9 +539,12 @@ int32_t neuron_init(neuron_model *model, const neuron_config *config, void *aren
     model->moments = (double *)(void *)(start + l.moments);
     model->sums = (double *)(void *)(start + l.sums);
     model->shared = start + l.shared;
+    model->teams = start + l.teams;
     model->scratch = start + l.scratch;
+    model->panels = start + l.panels;
     model->sums_stride = l.sums_stride;
     model->scratch_stride = l.scratch_stride;
+    model->panels_stride = l.panels_stride;
     memset(arena, 0, l.shared);
     for (size_t k = 0; k < sizeof model->powers / sizeof *model->powers; k++) model->powers[k] = 1.0;
     return SNNCC_OK;
@@ -565,6 +630,6 @@ void neuron_abi(neuron_abi_record *record)
     record->config_bytes = (int32_t)sizeof(neuron_config);
     record->io_bytes = (int32_t)sizeof(neuron_io);
     record->model_bytes = (int32_t)sizeof(neuron_model);
-    memcpy(record->digest, "895fcf0ecbcc2dbe5bdb8f8a8f673f04b3009b35e737108e52fb29d2933dcc6b", 64);
+    memcpy(record->digest, "b82a74561575645de7a5ac221d662b26713f4fa20b1243960f2d9ccff2b63b3a", 64);
 }
 

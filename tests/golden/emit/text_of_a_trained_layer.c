@@ -6,12 +6,14 @@
 #include "snncc.h"
 #include "model.h"
 
+enum { BLOCK_TILES = 8 }; /* of a block: samples whose layers without a time axis run at once */
+
 /* ---- kernels ---- */
 
 /* y = x w + bias, by events or dense as the density of x says: 4 to 3 features (forward, backward, evaluate, train). */
 static void product_4_3(snncc_events events, int rows, const float *x, const float *w, const float *bias, float *y)
 {
-    snncc_product(events, rows, 4, 16, 16, x, w, bias, y);
+    snncc_counted_panel(1, events, rows, 4, 16, 16, x, w, bias, y);
 }
 
 /* lif: 3 neurons (forward). */
@@ -125,13 +127,13 @@ static void lif_backward(const float *SNNCC_RESTRICT lif_mem, const float *SNNCC
 /* y = x w + bias, dense: 3 to 4 features (backward). */
 static void dense_3_4(int rows, const float *x, const float *w, const float *bias, float *y)
 {
-    snncc_product_dense(rows, 3, 16, 16, x, w, bias, y);
+    snncc_dense_panel(1, rows, 3, 16, 16, x, w, bias, y);
 }
 
 /* d_w += x^T d_y, by the events of x: 4 to 3 features (backward, train). */
-static void gradient_4_3(snncc_events x, int rows, const float *d_y, void *scratch, float *d_w)
+static void gradient_4_3(snncc_events x, int rows, const float *d_y, float *d_w)
 {
-    snncc_weight_gradient(x, rows, 4, 16, d_y, scratch, d_w);
+    snncc_gradient_rows(1, 0, 1, x, rows, 16, d_y, d_w);
 }
 
 /* loss.3: one number (evaluate, train). */
@@ -335,36 +337,57 @@ static void update_parameters(size_t begin, size_t end, float *SNNCC_RESTRICT mo
 /* ---- forward ---- */
 
 /* forward: the samples first .. first + rows of the batch, through all layers. */
-static int32_t forward_tile(const layer_model *model, const layer_io *io, float *sums, char *scratch,
-                            int steps, int batch, int first, int rows)
+static void forward_tile(const layer_model *model, const layer_io *io, const snncc_crew *crew, float *sums,
+                         char *scratch, char *panels, int steps, int batch, int first, int rows)
 {
-    int32_t status;
-    char *at = scratch;
     const float *const fc_weight = model->parameters + 0;
     const float *const fc_bias = model->parameters + 64;
-    void *const region0 = snncc_take(&at, (size_t)steps * rows * 64);
+    void *const region0 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const x = region0; /* [steps][rows][16] */
     float *const lif_mem = region0; /* [steps][rows][16] */
-    void *const region1 = snncc_take(&at, (size_t)steps * rows * 64);
+    void *const region1 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const fc_linear = region1; /* [steps][rows][16] */
-    void *const region2 = snncc_take(&at, (size_t)steps * rows * 64 + 512);
+    void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 64 + 512);
     const snncc_events x_events = snncc_events_at(region2, steps * rows, 4, 1);
     float *const lif_spk = region2; /* [steps][rows][16] */
-    void *const region3 = snncc_take(&at, (size_t)rows * 64);
+    void *const region3 = snncc_take(&scratch, (size_t)rows * 64);
     float *const lif_mem_initial = region3; /* [rows][16] */
-    void *const region4 = snncc_take(&at, (size_t)rows * 64);
+    void *const region4 = snncc_take(&scratch, (size_t)rows * 64);
     float *const lif_mem_last = region4; /* [rows][16] */
-    if ((status = snncc_load(steps, rows, batch, first, 4, 16, io->x, x))) return status;
-    snncc_events_from_rows(x_events, steps * rows, 4, 16, x);
-    product_4_3(x_events, steps * rows, x, fc_weight, fc_bias, fc_linear);
-    if ((status = snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f,
-        lif_mem_initial))) return status;
-    lif(lif_mem_initial, fc_linear, lif_mem, lif_spk, lif_mem_last, steps, rows);
-    if (io->spk) snncc_store(steps, rows, batch, first, 3, 16, lif_spk, io->spk);
-    if (io->mem) snncc_store(steps, rows, batch, first, 3, 16, lif_mem, io->mem);
-    if (io->lif_mem_next) snncc_store(1, rows, batch, first, 3, 16, lif_mem_last, io->lif_mem_next);
+
+    if (crew->part == 0) {
+        snncc_note(crew->team, snncc_load(steps, rows, batch, first, 4, 16, io->x, x));
+        snncc_events_from_rows(x_events, steps * rows, 4, 16, x);
+        product_4_3(x_events, steps * rows, x, fc_weight, fc_bias, fc_linear);
+        snncc_note(crew->team, snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f, lif_mem_initial));
+        lif(lif_mem_initial, fc_linear, lif_mem, lif_spk, lif_mem_last, steps, rows);
+        if (io->spk) snncc_store(steps, rows, batch, first, 3, 16, lif_spk, io->spk);
+        if (io->mem) snncc_store(steps, rows, batch, first, 3, 16, lif_mem, io->mem);
+        if (io->lif_mem_next) snncc_store(1, rows, batch, first, 3, 16, lif_mem_last, io->lif_mem_next);
+    }
+    snncc_meet(crew);
     (void)sums;
-    return SNNCC_OK;
+    (void)panels;
+}
+
+/* forward: what thread `worker` of `workers` does: its part of its slots, then its part of the sums. */
+static void forward_work(const layer_model *model, const layer_io *io, int steps, int batch, int slots, int worker,
+                         int workers)
+{
+    const int parts = snncc_crew_size(workers, slots), tile = model->config.tile;
+    snncc_team *const teams = model->teams;
+    for (int slot = worker / parts; slot < slots; slot += workers / parts) {
+        const snncc_crew crew = {teams + slot, worker % parts, parts};
+        float *const sums = model->sums + slot * model->sums_stride;
+        char *const scratch = model->scratch + slot * model->scratch_stride;
+        char *const panels = model->panels + worker * model->panels_stride;
+        const int end = (int)snncc_share((size_t)batch, slot + 1, slots);
+        for (int first = (int)snncc_share((size_t)batch, slot,
+             slots); first < end && !crew.team->status; first += tile) {
+            const int rows = end - first < tile ? end - first : tile;
+            forward_tile(model, io, &crew, sums, scratch, panels, steps, batch, first, rows);
+        }
+    }
 }
 
 int32_t layer_forward(layer_model *model, const layer_io *io, int32_t steps, int32_t batch)
@@ -372,22 +395,12 @@ int32_t layer_forward(layer_model *model, const layer_io *io, int32_t steps, int
     if (!model || !io) return SNNCC_NULL;
     if (steps < 1 || steps > model->config.steps || batch < 1) return SNNCC_SIZE;
     if (!io->x) return SNNCC_NULL;
-    const int slots = model->config.slots, tile = model->config.tile;
-    int32_t status[SNNCC_MAX_SLOTS];
-    SNNCC_PARALLEL_FOR(model->config.threads)
-    for (int slot = 0; slot < slots; slot++) {
-        const int end = (int)((int64_t)batch * (slot + 1) / slots);
-        float *const sums = model->sums + slot * model->sums_stride;
-        char *const scratch = model->scratch + slot * model->scratch_stride;
-        status[slot] = SNNCC_OK;
-        for (int first = (int)((int64_t)batch * slot / slots); first < end && !status[slot]; first += tile) {
-            const int rows = end - first < tile ? end - first : tile;
-            status[slot] = forward_tile(model, io, sums, scratch, steps, batch, first, rows);
-        }
-    }
-    const int32_t worst = snncc_worst(status, slots);
-    if (worst) return worst;
-    return SNNCC_OK;
+    const int slots = model->config.slots < batch ? model->config.slots : batch;
+    memset(model->teams, 0, ((size_t)slots + 1) * sizeof(snncc_team));
+    SNNCC_PARALLEL(model->config.threads)
+    forward_work(model, io, steps, batch, slots, SNNCC_WORKER, SNNCC_WORKERS);
+    const int32_t worst = snncc_worst(model->teams, slots);
+    return worst;
 }
 
 /* ---- backward ---- */
@@ -403,48 +416,73 @@ static void backward_prepare(const layer_model *model, int steps, int batch)
 }
 
 /* backward: the samples first .. first + rows of the batch, through all layers. */
-static int32_t backward_tile(const layer_model *model, const layer_io *io, float *sums, char *scratch,
-                            int steps, int batch, int first, int rows)
+static void backward_tile(const layer_model *model, const layer_io *io, const snncc_crew *crew, float *sums,
+                          char *scratch, char *panels, int steps, int batch, int first, int rows)
 {
-    int32_t status;
-    char *at = scratch;
     const float *const fc_weight = model->parameters + 0;
     const float *const fc_bias = model->parameters + 64;
     float *const d_fc_bias = sums + 64;
     float *const d_fc_linear_transpose = (float *)(void *)(model->shared + 0);
     float *const d_fc_weight = sums + 0;
-    void *const region0 = snncc_take(&at, (size_t)steps * rows * 64);
+    void *const region0 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const x = region0; /* [steps][rows][16] */
     float *const lif_mem = region0; /* [steps][rows][16] */
     float *const d_x = region0; /* [steps][rows][16] */
-    void *const region1 = snncc_take(&at, (size_t)steps * rows * 64);
+    void *const region1 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const fc_linear = region1; /* [steps][rows][16] */
     float *const d_spk_given = region1; /* [steps][rows][16] */
-    void *const region2 = snncc_take(&at, (size_t)steps * rows * 64);
+    void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const d_mem_given = region2; /* [steps][rows][16] */
-    void *const region3 = snncc_take(&at, (size_t)steps * rows * 64);
+    void *const region3 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const d_lif_mem = region3; /* [steps][rows][16] */
-    void *const region4 = snncc_take(&at, (size_t)steps * rows * 36 + 512);
+    void *const region4 = snncc_take(&scratch, (size_t)steps * rows * 36 + 512);
     const snncc_events x_events = snncc_events_at(region4, steps * rows, 4, 1);
-    void *const region5 = snncc_take(&at, (size_t)rows * 64);
+    void *const region5 = snncc_take(&scratch, (size_t)rows * 64);
     float *const lif_mem_initial = region5; /* [rows][16] */
-    void *const region6 = snncc_take(&at, (size_t)rows * 64);
+    void *const region6 = snncc_take(&scratch, (size_t)rows * 64);
     float *const d_lif_mem_initial = region6; /* [rows][16] */
-    if ((status = snncc_load(steps, rows, batch, first, 4, 16, io->x, x))) return status;
-    snncc_events_from_rows(x_events, steps * rows, 4, 16, x);
-    product_4_3(x_events, steps * rows, x, fc_weight, fc_bias, fc_linear);
-    if ((status = snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f,
-        lif_mem_initial))) return status;
-    lif_2(lif_mem_initial, fc_linear, lif_mem, steps, rows);
-    if ((status = snncc_load_optional(steps, rows, batch, first, 3, 16, io->d_spk, d_spk_given))) return status;
-    if ((status = snncc_load_optional(steps, rows, batch, first, 3, 16, io->d_mem, d_mem_given))) return status;
-    lif_backward(lif_mem, d_spk_given, d_mem_given, d_lif_mem, lif_mem, lif_mem_initial, d_lif_mem_initial,
-                 d_fc_bias, steps, rows);
-    dense_3_4(steps * rows, d_lif_mem, d_fc_linear_transpose, NULL, d_x);
-    gradient_4_3(x_events, steps * rows, d_lif_mem, NULL, d_fc_weight);
-    if (io->grad_x) snncc_store(steps, rows, batch, first, 4, 16, d_x, io->grad_x);
-    if (io->grad_lif_mem) snncc_store(1, rows, batch, first, 3, 16, d_lif_mem_initial, io->grad_lif_mem);
-    return SNNCC_OK;
+
+    if (crew->part == 0) {
+        snncc_note(crew->team, snncc_load(steps, rows, batch, first, 4, 16, io->x, x));
+        snncc_events_from_rows(x_events, steps * rows, 4, 16, x);
+        product_4_3(x_events, steps * rows, x, fc_weight, fc_bias, fc_linear);
+        snncc_note(crew->team, snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f, lif_mem_initial));
+        lif_2(lif_mem_initial, fc_linear, lif_mem, steps, rows);
+        snncc_note(crew->team, snncc_load_optional(steps, rows, batch, first, 3, 16, io->d_spk, d_spk_given));
+        snncc_note(crew->team, snncc_load_optional(steps, rows, batch, first, 3, 16, io->d_mem, d_mem_given));
+        lif_backward(lif_mem, d_spk_given, d_mem_given, d_lif_mem, lif_mem, lif_mem_initial, d_lif_mem_initial,
+                     d_fc_bias, steps, rows);
+        dense_3_4(steps * rows, d_lif_mem, d_fc_linear_transpose, NULL, d_x);
+        gradient_4_3(x_events, steps * rows, d_lif_mem, d_fc_weight);
+        if (io->grad_x) snncc_store(steps, rows, batch, first, 4, 16, d_x, io->grad_x);
+        if (io->grad_lif_mem) snncc_store(1, rows, batch, first, 3, 16, d_lif_mem_initial, io->grad_lif_mem);
+    }
+    snncc_meet(crew);
+    (void)panels;
+}
+
+/* backward: what thread `worker` of `workers` does: its part of its slots, then its part of the sums. */
+static void backward_work(const layer_model *model, const layer_io *io, int steps, int batch, int slots, int worker,
+                          int workers)
+{
+    const int parts = snncc_crew_size(workers, slots), tile = model->config.tile;
+    snncc_team *const teams = model->teams;
+    for (int slot = worker / parts; slot < slots; slot += workers / parts) {
+        const snncc_crew crew = {teams + slot, worker % parts, parts};
+        float *const sums = model->sums + slot * model->sums_stride;
+        char *const scratch = model->scratch + slot * model->scratch_stride;
+        char *const panels = model->panels + worker * model->panels_stride;
+        const int end = (int)snncc_share((size_t)batch, slot + 1, slots);
+        snncc_clear(sums, 80, &crew);
+        for (int first = (int)snncc_share((size_t)batch, slot,
+             slots); first < end && !crew.team->status; first += tile) {
+            const int rows = end - first < tile ? end - first : tile;
+            backward_tile(model, io, &crew, sums, scratch, panels, steps, batch, first, rows);
+        }
+    }
+    const snncc_crew all = {teams + slots, worker, workers};
+    snncc_meet(&all);
+    snncc_add_slots(80, slots, model->sums_stride, model->sums, &all);
 }
 
 int32_t layer_backward(layer_model *model, const layer_io *io, int32_t steps, int32_t batch)
@@ -454,79 +492,87 @@ int32_t layer_backward(layer_model *model, const layer_io *io, int32_t steps, in
     if (!model->config.training) return SNNCC_MODE;
     if (!io->x) return SNNCC_NULL;
     backward_prepare(model, steps, batch);
-    const int slots = model->config.slots, tile = model->config.tile;
-    int32_t status[SNNCC_MAX_SLOTS];
-    SNNCC_PARALLEL_FOR(model->config.threads)
-    for (int slot = 0; slot < slots; slot++) {
-        const int end = (int)((int64_t)batch * (slot + 1) / slots);
-        float *const sums = model->sums + slot * model->sums_stride;
-        char *const scratch = model->scratch + slot * model->scratch_stride;
-        memset(sums, 0, 80 * sizeof *sums);
-        status[slot] = SNNCC_OK;
-        for (int first = (int)((int64_t)batch * slot / slots); first < end && !status[slot]; first += tile) {
-            const int rows = end - first < tile ? end - first : tile;
-            status[slot] = backward_tile(model, io, sums, scratch, steps, batch, first, rows);
-        }
-    }
-    const int32_t worst = snncc_worst(status, slots);
-    if (worst) return worst;
-    SNNCC_PARALLEL_FOR(model->config.threads)
-    for (int part = 0; part < model->config.threads; part++) {
-        const size_t count = 80, parts = (size_t)model->config.threads;
-        snncc_add_slots(count, slots, model->sums_stride, model->sums, count * part / parts,
-                        count * (part + 1) / parts);
-    }
-    return SNNCC_OK;
+    const int slots = model->config.slots < batch ? model->config.slots : batch;
+    memset(model->teams, 0, ((size_t)slots + 1) * sizeof(snncc_team));
+    SNNCC_PARALLEL(model->config.threads)
+    backward_work(model, io, steps, batch, slots, SNNCC_WORKER, SNNCC_WORKERS);
+    const int32_t worst = snncc_worst(model->teams, slots);
+    return worst;
 }
 
 /* ---- evaluate ---- */
 
 /* evaluate: the samples first .. first + rows of the batch, through all layers. */
-static int32_t evaluate_tile(const layer_model *model, const layer_io *io, float *sums, char *scratch,
-                            int steps, int batch, int first, int rows)
+static void evaluate_tile(const layer_model *model, const layer_io *io, const snncc_crew *crew, float *sums,
+                          char *scratch, char *panels, int steps, int batch, int first, int rows)
 {
-    int32_t status;
-    char *at = scratch;
     const float *const fc_weight = model->parameters + 0;
     const float *const fc_bias = model->parameters + 64;
     float *const loss_sum_batch = sums + 0;
-    void *const region0 = snncc_take(&at, (size_t)steps * rows * 64);
+    void *const region0 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const x = region0; /* [steps][rows][16] */
     float *const lif_mem = region0; /* [steps][rows][16] */
     float *const loss_mul = region0; /* [steps][rows][16] */
-    void *const region1 = snncc_take(&at, (size_t)steps * rows * 64);
+    void *const region1 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const fc_linear = region1; /* [steps][rows][16] */
     float *const loss_log_softmax = region1; /* [steps][rows][16] */
     float *const loss_sum_features = region1; /* [steps][rows][1] */
-    void *const region2 = snncc_take(&at, (size_t)steps * rows * 36 + 512);
+    void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 36 + 512);
     const snncc_events x_events = snncc_events_at(region2, steps * rows, 4, 1);
-    void *const region3 = snncc_take(&at, (size_t)rows * 64);
+    void *const region3 = snncc_take(&scratch, (size_t)rows * 64);
     float *const lif_mem_initial = region3; /* [rows][16] */
     float *const loss_one_hot = region3; /* [rows][16] */
-    void *const region4 = snncc_take(&at, (size_t)rows * 64);
+    void *const region4 = snncc_take(&scratch, (size_t)rows * 64);
     float *const lif_mem_last = region4; /* [rows][16] */
-    void *const region5 = snncc_take(&at, (size_t)rows * 64);
+    void *const region5 = snncc_take(&scratch, (size_t)rows * 64);
     float *const sum_time = region5; /* [rows][16] */
-    void *const region6 = snncc_take(&at, (size_t)rows * 64);
+    void *const region6 = snncc_take(&scratch, (size_t)rows * 64);
     float *const sum_time_2 = region6; /* [rows][16] */
-    void *const region7 = snncc_take(&at, (size_t)rows * 4);
+    void *const region7 = snncc_take(&scratch, (size_t)rows * 4);
     int32_t *const target_labels = region7; /* [rows][1] */
-    if ((status = snncc_load(steps, rows, batch, first, 4, 16, io->x, x))) return status;
-    snncc_events_from_rows(x_events, steps * rows, 4, 16, x);
-    product_4_3(x_events, steps * rows, x, fc_weight, fc_bias, fc_linear);
-    if ((status = snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f,
-        lif_mem_initial))) return status;
-    lif_3(lif_mem_initial, fc_linear, lif_mem, lif_mem_last, sum_time, sum_time_2, steps, rows);
-    if ((status = snncc_load_labels(rows, first, 3, io->target, target_labels))) return status;
-    snncc_one_hot(rows, 3, 16, target_labels, loss_one_hot);
-    snncc_log_softmax(steps * rows, 3, 16, lif_mem, loss_log_softmax);
-    loss(loss_one_hot, loss_log_softmax, loss_mul, steps, rows);
-    snncc_sum_features(steps * rows, 3, 16, loss_mul, loss_sum_features);
-    loss_2(loss_sum_features, loss_sum_batch, steps, rows);
-    if (io->lif_mem_next) snncc_store(1, rows, batch, first, 3, 16, lif_mem_last, io->lif_mem_next);
-    if (io->sum_spk) snncc_store(1, rows, batch, first, 3, 16, sum_time, io->sum_spk);
-    if (io->sum_mem) snncc_store(1, rows, batch, first, 3, 16, sum_time_2, io->sum_mem);
-    return SNNCC_OK;
+
+    if (crew->part == 0) {
+        snncc_note(crew->team, snncc_load(steps, rows, batch, first, 4, 16, io->x, x));
+        snncc_events_from_rows(x_events, steps * rows, 4, 16, x);
+        product_4_3(x_events, steps * rows, x, fc_weight, fc_bias, fc_linear);
+        snncc_note(crew->team, snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f, lif_mem_initial));
+        lif_3(lif_mem_initial, fc_linear, lif_mem, lif_mem_last, sum_time, sum_time_2, steps, rows);
+        snncc_note(crew->team, snncc_load_labels(rows, first, 3, io->target, target_labels));
+        snncc_one_hot(rows, 3, 16, target_labels, loss_one_hot);
+        snncc_log_softmax(steps * rows, 3, 16, lif_mem, loss_log_softmax);
+        loss(loss_one_hot, loss_log_softmax, loss_mul, steps, rows);
+        snncc_sum_features(steps * rows, 3, 16, loss_mul, loss_sum_features);
+        loss_2(loss_sum_features, loss_sum_batch, steps, rows);
+        if (io->lif_mem_next) snncc_store(1, rows, batch, first, 3, 16, lif_mem_last, io->lif_mem_next);
+        if (io->sum_spk) snncc_store(1, rows, batch, first, 3, 16, sum_time, io->sum_spk);
+        if (io->sum_mem) snncc_store(1, rows, batch, first, 3, 16, sum_time_2, io->sum_mem);
+    }
+    snncc_meet(crew);
+    (void)panels;
+}
+
+/* evaluate: what thread `worker` of `workers` does: its part of its slots, then its part of the sums. */
+static void evaluate_work(const layer_model *model, const layer_io *io, int steps, int batch, int slots, int worker,
+                          int workers)
+{
+    const int parts = snncc_crew_size(workers, slots), tile = model->config.tile;
+    snncc_team *const teams = model->teams;
+    for (int slot = worker / parts; slot < slots; slot += workers / parts) {
+        const snncc_crew crew = {teams + slot, worker % parts, parts};
+        float *const sums = model->sums + slot * model->sums_stride;
+        char *const scratch = model->scratch + slot * model->scratch_stride;
+        char *const panels = model->panels + worker * model->panels_stride;
+        const int end = (int)snncc_share((size_t)batch, slot + 1, slots);
+        snncc_clear(sums, 16, &crew);
+        for (int first = (int)snncc_share((size_t)batch, slot,
+             slots); first < end && !crew.team->status; first += tile) {
+            const int rows = end - first < tile ? end - first : tile;
+            evaluate_tile(model, io, &crew, sums, scratch, panels, steps, batch, first, rows);
+        }
+    }
+    const snncc_crew all = {teams + slots, worker, workers};
+    snncc_meet(&all);
+    snncc_add_slots(16, slots, model->sums_stride, model->sums, &all);
 }
 
 /* evaluate: once a call, when the sums of all tiles are known. */
@@ -546,28 +592,12 @@ int32_t layer_evaluate(layer_model *model, const layer_io *io, int32_t steps, in
     if (steps < 1 || steps > model->config.steps || batch < 1) return SNNCC_SIZE;
     if (!io->x) return SNNCC_NULL;
     if (!io->target) return SNNCC_NULL;
-    const int slots = model->config.slots, tile = model->config.tile;
-    int32_t status[SNNCC_MAX_SLOTS];
-    SNNCC_PARALLEL_FOR(model->config.threads)
-    for (int slot = 0; slot < slots; slot++) {
-        const int end = (int)((int64_t)batch * (slot + 1) / slots);
-        float *const sums = model->sums + slot * model->sums_stride;
-        char *const scratch = model->scratch + slot * model->scratch_stride;
-        memset(sums, 0, 16 * sizeof *sums);
-        status[slot] = SNNCC_OK;
-        for (int first = (int)((int64_t)batch * slot / slots); first < end && !status[slot]; first += tile) {
-            const int rows = end - first < tile ? end - first : tile;
-            status[slot] = evaluate_tile(model, io, sums, scratch, steps, batch, first, rows);
-        }
-    }
-    const int32_t worst = snncc_worst(status, slots);
+    const int slots = model->config.slots < batch ? model->config.slots : batch;
+    memset(model->teams, 0, ((size_t)slots + 1) * sizeof(snncc_team));
+    SNNCC_PARALLEL(model->config.threads)
+    evaluate_work(model, io, steps, batch, slots, SNNCC_WORKER, SNNCC_WORKERS);
+    const int32_t worst = snncc_worst(model->teams, slots);
     if (worst) return worst;
-    SNNCC_PARALLEL_FOR(model->config.threads)
-    for (int part = 0; part < model->config.threads; part++) {
-        const size_t count = 16, parts = (size_t)model->config.threads;
-        snncc_add_slots(count, slots, model->sums_stride, model->sums, count * part / parts,
-                        count * (part + 1) / parts);
-    }
     evaluate_finish(model, io, steps, batch);
     return SNNCC_OK;
 }
@@ -575,55 +605,80 @@ int32_t layer_evaluate(layer_model *model, const layer_io *io, int32_t steps, in
 /* ---- train ---- */
 
 /* train: the samples first .. first + rows of the batch, through all layers. */
-static int32_t train_tile(const layer_model *model, const layer_io *io, float *sums, char *scratch,
-                            int steps, int batch, int first, int rows)
+static void train_tile(const layer_model *model, const layer_io *io, const snncc_crew *crew, float *sums,
+                       char *scratch, char *panels, int steps, int batch, int first, int rows)
 {
-    int32_t status;
-    char *at = scratch;
     const float *const fc_weight = model->parameters + 0;
     const float *const fc_bias = model->parameters + 64;
     float *const loss_sum_batch = sums + 80;
     float *const d_fc_bias = sums + 64;
     float *const d_fc_weight = sums + 0;
-    void *const region0 = snncc_take(&at, (size_t)steps * rows * 64);
+    void *const region0 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const x = region0; /* [steps][rows][16] */
     float *const lif_mem = region0; /* [steps][rows][16] */
     float *const loss_mul = region0; /* [steps][rows][16] */
     float *const d_lif_mem = region0; /* [steps][rows][16] */
-    void *const region1 = snncc_take(&at, (size_t)steps * rows * 64);
+    void *const region1 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const fc_linear = region1; /* [steps][rows][16] */
     float *const loss_log_softmax = region1; /* [steps][rows][16] */
-    void *const region2 = snncc_take(&at, (size_t)steps * rows * 64);
+    void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const lif_mem_prev = region2; /* [steps][rows][16] */
-    void *const region3 = snncc_take(&at, (size_t)steps * rows * 36 + 512);
+    void *const region3 = snncc_take(&scratch, (size_t)steps * rows * 36 + 512);
     const snncc_events x_events = snncc_events_at(region3, steps * rows, 4, 1);
-    void *const region4 = snncc_take(&at, (size_t)steps * rows * 4);
+    void *const region4 = snncc_take(&scratch, (size_t)steps * rows * 4);
     float *const loss_sum_features = region4; /* [steps][rows][1] */
-    void *const region5 = snncc_take(&at, (size_t)rows * 64);
+    void *const region5 = snncc_take(&scratch, (size_t)rows * 64);
     float *const lif_mem_initial = region5; /* [rows][16] */
     float *const loss_one_hot = region5; /* [rows][16] */
     float *const d_loss_log_softmax_sum_features = region5; /* [rows][1] */
-    void *const region6 = snncc_take(&at, (size_t)rows * 64);
+    void *const region6 = snncc_take(&scratch, (size_t)rows * 64);
     int32_t *const target_labels = region6; /* [rows][1] */
     float *const d_loss_log_softmax = region6; /* [rows][16] */
-    if ((status = snncc_load(steps, rows, batch, first, 4, 16, io->x, x))) return status;
-    snncc_events_from_rows(x_events, steps * rows, 4, 16, x);
-    product_4_3(x_events, steps * rows, x, fc_weight, fc_bias, fc_linear);
-    if ((status = snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f,
-        lif_mem_initial))) return status;
-    lif_4(lif_mem_initial, lif_mem_prev, fc_linear, lif_mem, steps, rows);
-    if ((status = snncc_load_labels(rows, first, 3, io->target, target_labels))) return status;
-    snncc_one_hot(rows, 3, 16, target_labels, loss_one_hot);
-    snncc_log_softmax(steps * rows, 3, 16, lif_mem, loss_log_softmax);
-    loss(loss_one_hot, loss_log_softmax, loss_mul, steps, rows);
-    snncc_sum_features(steps * rows, 3, 16, loss_mul, loss_sum_features);
-    loss_2(loss_sum_features, loss_sum_batch, steps, rows);
-    loss_backward(loss_one_hot, d_loss_log_softmax, (double)batch, rows);
-    snncc_sum_features(rows, 3, 16, d_loss_log_softmax, d_loss_log_softmax_sum_features);
-    lif_backward_2(loss_log_softmax, d_loss_log_softmax_sum_features, d_loss_log_softmax, d_lif_mem, lif_mem_prev,
-                   d_fc_bias, steps, rows);
-    gradient_4_3(x_events, steps * rows, d_lif_mem, NULL, d_fc_weight);
-    return SNNCC_OK;
+
+    if (crew->part == 0) {
+        snncc_note(crew->team, snncc_load(steps, rows, batch, first, 4, 16, io->x, x));
+        snncc_events_from_rows(x_events, steps * rows, 4, 16, x);
+        product_4_3(x_events, steps * rows, x, fc_weight, fc_bias, fc_linear);
+        snncc_note(crew->team, snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f, lif_mem_initial));
+        lif_4(lif_mem_initial, lif_mem_prev, fc_linear, lif_mem, steps, rows);
+        snncc_note(crew->team, snncc_load_labels(rows, first, 3, io->target, target_labels));
+        snncc_one_hot(rows, 3, 16, target_labels, loss_one_hot);
+        snncc_log_softmax(steps * rows, 3, 16, lif_mem, loss_log_softmax);
+        loss(loss_one_hot, loss_log_softmax, loss_mul, steps, rows);
+        snncc_sum_features(steps * rows, 3, 16, loss_mul, loss_sum_features);
+        loss_2(loss_sum_features, loss_sum_batch, steps, rows);
+        loss_backward(loss_one_hot, d_loss_log_softmax, (double)batch, rows);
+        snncc_sum_features(rows, 3, 16, d_loss_log_softmax, d_loss_log_softmax_sum_features);
+        lif_backward_2(loss_log_softmax, d_loss_log_softmax_sum_features, d_loss_log_softmax, d_lif_mem,
+                       lif_mem_prev, d_fc_bias, steps, rows);
+        gradient_4_3(x_events, steps * rows, d_lif_mem, d_fc_weight);
+    }
+    snncc_meet(crew);
+    (void)panels;
+}
+
+/* train: what thread `worker` of `workers` does: its part of its slots, then its part of the sums. */
+static void train_work(const layer_model *model, const layer_io *io, int steps, int batch, int slots, int worker,
+                       int workers)
+{
+    const int parts = snncc_crew_size(workers, slots), tile = model->config.tile;
+    snncc_team *const teams = model->teams;
+    for (int slot = worker / parts; slot < slots; slot += workers / parts) {
+        const snncc_crew crew = {teams + slot, worker % parts, parts};
+        float *const sums = model->sums + slot * model->sums_stride;
+        char *const scratch = model->scratch + slot * model->scratch_stride;
+        char *const panels = model->panels + worker * model->panels_stride;
+        const int end = (int)snncc_share((size_t)batch, slot + 1, slots);
+        snncc_clear(sums, 96, &crew);
+        for (int first = (int)snncc_share((size_t)batch, slot,
+             slots); first < end && !crew.team->status; first += tile) {
+            const int rows = end - first < tile ? end - first : tile;
+            train_tile(model, io, &crew, sums, scratch, panels, steps, batch, first, rows);
+        }
+    }
+    const snncc_crew all = {teams + slots, worker, workers};
+    snncc_meet(&all);
+    snncc_add_slots(96, slots, model->sums_stride, model->sums, &all);
 }
 
 /* train: once a call, when the sums of all tiles are known. */
@@ -644,28 +699,12 @@ int32_t layer_train(layer_model *model, const layer_io *io, int32_t steps, int32
     if (!model->config.training) return SNNCC_MODE;
     if (!io->x) return SNNCC_NULL;
     if (!io->target) return SNNCC_NULL;
-    const int slots = model->config.slots, tile = model->config.tile;
-    int32_t status[SNNCC_MAX_SLOTS];
-    SNNCC_PARALLEL_FOR(model->config.threads)
-    for (int slot = 0; slot < slots; slot++) {
-        const int end = (int)((int64_t)batch * (slot + 1) / slots);
-        float *const sums = model->sums + slot * model->sums_stride;
-        char *const scratch = model->scratch + slot * model->scratch_stride;
-        memset(sums, 0, 96 * sizeof *sums);
-        status[slot] = SNNCC_OK;
-        for (int first = (int)((int64_t)batch * slot / slots); first < end && !status[slot]; first += tile) {
-            const int rows = end - first < tile ? end - first : tile;
-            status[slot] = train_tile(model, io, sums, scratch, steps, batch, first, rows);
-        }
-    }
-    const int32_t worst = snncc_worst(status, slots);
+    const int slots = model->config.slots < batch ? model->config.slots : batch;
+    memset(model->teams, 0, ((size_t)slots + 1) * sizeof(snncc_team));
+    SNNCC_PARALLEL(model->config.threads)
+    train_work(model, io, steps, batch, slots, SNNCC_WORKER, SNNCC_WORKERS);
+    const int32_t worst = snncc_worst(model->teams, slots);
     if (worst) return worst;
-    SNNCC_PARALLEL_FOR(model->config.threads)
-    for (int part = 0; part < model->config.threads; part++) {
-        const size_t count = 96, parts = (size_t)model->config.threads;
-        snncc_add_slots(count, slots, model->sums_stride, model->sums, count * part / parts,
-                        count * (part + 1) / parts);
-    }
     train_finish(model, io, steps, batch);
     return SNNCC_OK;
 }
@@ -680,14 +719,13 @@ enum {
 
 static int config_valid(const layer_config *config)
 {
-    return config && config->steps > 0 && config->tile > 0 && config->slots > 0 && config->slots <= SNNCC_MAX_SLOTS &&
-           config->threads > 0;
+    return config && config->steps > 0 && config->tile > 0 && config->slots > 0 && config->threads > 0;
 }
 
 static size_t forward_scratch(size_t steps, size_t tile)
 {
-    const size_t seq = steps * tile;
-    (void)seq, (void)tile;
+    const size_t seq = steps * tile, block = tile * BLOCK_TILES;
+    (void)seq, (void)tile, (void)block;
     return snncc_align(seq * 64)
            + snncc_align(seq * 64)
            + snncc_align(seq * 64 + 512)
@@ -695,10 +733,17 @@ static size_t forward_scratch(size_t steps, size_t tile)
            + snncc_align(tile * 64);
 }
 
+static size_t forward_panels(size_t steps, size_t tile)
+{
+    const size_t seq = steps * tile, block = tile * BLOCK_TILES;
+    (void)seq, (void)tile, (void)block;
+    return 0;
+}
+
 static size_t backward_scratch(size_t steps, size_t tile)
 {
-    const size_t seq = steps * tile;
-    (void)seq, (void)tile;
+    const size_t seq = steps * tile, block = tile * BLOCK_TILES;
+    (void)seq, (void)tile, (void)block;
     return snncc_align(seq * 64)
            + snncc_align(seq * 64)
            + snncc_align(seq * 64)
@@ -708,10 +753,17 @@ static size_t backward_scratch(size_t steps, size_t tile)
            + snncc_align(tile * 64);
 }
 
+static size_t backward_panels(size_t steps, size_t tile)
+{
+    const size_t seq = steps * tile, block = tile * BLOCK_TILES;
+    (void)seq, (void)tile, (void)block;
+    return 0;
+}
+
 static size_t evaluate_scratch(size_t steps, size_t tile)
 {
-    const size_t seq = steps * tile;
-    (void)seq, (void)tile;
+    const size_t seq = steps * tile, block = tile * BLOCK_TILES;
+    (void)seq, (void)tile, (void)block;
     return snncc_align(seq * 64)
            + snncc_align(seq * 64)
            + snncc_align(seq * 36 + 512)
@@ -722,10 +774,17 @@ static size_t evaluate_scratch(size_t steps, size_t tile)
            + snncc_align(tile * 4);
 }
 
+static size_t evaluate_panels(size_t steps, size_t tile)
+{
+    const size_t seq = steps * tile, block = tile * BLOCK_TILES;
+    (void)seq, (void)tile, (void)block;
+    return 0;
+}
+
 static size_t train_scratch(size_t steps, size_t tile)
 {
-    const size_t seq = steps * tile;
-    (void)seq, (void)tile;
+    const size_t seq = steps * tile, block = tile * BLOCK_TILES;
+    (void)seq, (void)tile, (void)block;
     return snncc_align(seq * 64)
            + snncc_align(seq * 64)
            + snncc_align(seq * 64)
@@ -735,6 +794,13 @@ static size_t train_scratch(size_t steps, size_t tile)
            + snncc_align(tile * 64);
 }
 
+static size_t train_panels(size_t steps, size_t tile)
+{
+    const size_t seq = steps * tile, block = tile * BLOCK_TILES;
+    (void)seq, (void)tile, (void)block;
+    return 0;
+}
+
 static size_t larger(size_t a, size_t b)
 {
     return a > b ? a : b;
@@ -742,38 +808,45 @@ static size_t larger(size_t a, size_t b)
 
 /* Where everything lies, in bytes from the start of the arena. */
 typedef struct {
-    size_t moments, sums, shared, scratch, sums_stride, scratch_stride, total;
+    size_t moments, sums, shared, teams, scratch, panels, sums_stride, scratch_stride, panels_stride, total;
 } layout;
 
 static layout lay_out(const layer_config *config)
 {
     const size_t steps = (size_t)config->steps, tile = (size_t)config->tile, slots = (size_t)config->slots;
     const size_t real = sizeof(float);
-    size_t sum_reals = 0, shared = 0, scratch = 0;
+    size_t sum_reals = 0, shared = 0, scratch = 0, panels = 0;
     sum_reals = larger(sum_reals, 0);
     shared = larger(shared, 0);
     scratch = larger(scratch, forward_scratch(steps, tile));
+    panels = larger(panels, forward_panels(steps, tile));
     if (config->training) {
         sum_reals = larger(sum_reals, 0);
         shared = larger(shared, 192);
         scratch = larger(scratch, backward_scratch(steps, tile));
+        panels = larger(panels, backward_panels(steps, tile));
     }
     sum_reals = larger(sum_reals, 16);
     shared = larger(shared, 64);
     scratch = larger(scratch, evaluate_scratch(steps, tile));
+    panels = larger(panels, evaluate_panels(steps, tile));
     if (config->training) {
         sum_reals = larger(sum_reals, 16);
         shared = larger(shared, 64);
         scratch = larger(scratch, train_scratch(steps, tile));
+        panels = larger(panels, train_panels(steps, tile));
     }
     layout l;
     l.sums_stride = (config->training ? LEARNABLE : 0) + sum_reals;
     l.scratch_stride = scratch;
+    l.panels_stride = panels;
     l.moments = PARAMETERS * real;
     l.sums = l.moments + (config->training ? (size_t)LEARNABLE * MOMENTS * real : 0);
     l.shared = l.sums + slots * l.sums_stride * real;
-    l.scratch = l.shared + shared;
-    l.total = l.scratch + slots * scratch;
+    l.teams = l.shared + shared;
+    l.scratch = l.teams + (slots + 1) * sizeof(snncc_team);
+    l.panels = l.scratch + slots * scratch;
+    l.total = l.panels + (size_t)config->threads * panels;
     return l;
 }
 
@@ -794,9 +867,12 @@ int32_t layer_init(layer_model *model, const layer_config *config, void *arena, 
     model->moments = (float *)(void *)(start + l.moments);
     model->sums = (float *)(void *)(start + l.sums);
     model->shared = start + l.shared;
+    model->teams = start + l.teams;
     model->scratch = start + l.scratch;
+    model->panels = start + l.panels;
     model->sums_stride = l.sums_stride;
     model->scratch_stride = l.scratch_stride;
+    model->panels_stride = l.panels_stride;
     memset(arena, 0, l.shared);
     for (size_t k = 0; k < sizeof model->powers / sizeof *model->powers; k++) model->powers[k] = 1.0;
     return SNNCC_OK;
@@ -877,10 +953,11 @@ int32_t layer_update(layer_model *model, double learning_rate)
 {
     if (!model) return SNNCC_NULL;
     if (!model->config.training) return SNNCC_MODE;
-    SNNCC_PARALLEL_FOR(model->config.threads)
-    for (int part = 0; part < model->config.threads; part++) {
-        const size_t parts = (size_t)model->config.threads;
-        const size_t begin = (size_t)LEARNABLE * part / parts, end = (size_t)LEARNABLE * (part + 1) / parts;
+    SNNCC_PARALLEL(model->config.threads)
+    {
+        const int worker = SNNCC_WORKER, workers = SNNCC_WORKERS;
+        const size_t begin = snncc_share(LEARNABLE, worker, workers), end = snncc_share(LEARNABLE, worker + 1,
+                                         workers);
         update_parameters(begin, end, model->moments, model->sums, model->parameters, learning_rate);
     }
     return SNNCC_OK;
@@ -899,6 +976,6 @@ void layer_abi(layer_abi_record *record)
     record->config_bytes = (int32_t)sizeof(layer_config);
     record->io_bytes = (int32_t)sizeof(layer_io);
     record->model_bytes = (int32_t)sizeof(layer_model);
-    memcpy(record->digest, "ffc7854b6a458b8d4ffa975ddbf9b65d7bace018cb9be8b01640eeae50a41de6", 64);
+    memcpy(record->digest, "5c800e5e0c2c8fe8039e5ad3670101268b10d12d0d18d36a987036e3f758b4df", 64);
 }
 

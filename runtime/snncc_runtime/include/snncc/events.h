@@ -12,8 +12,8 @@ typedef struct {
     snncc_real *value;
 } snncc_events;
 
-/* Room for `entries` and for one more vector: entries are appended a vector at a time. */
-#define SNNCC_EVENT_ROOM(entries) ((entries) + SNNCC_LANES)
+/* Room for `entries` and for one more vector of indices: entries are appended a vector at a time. */
+#define SNNCC_EVENT_ROOM(entries) ((entries) + 16)
 
 /* Bytes for the events of `rows` rows of n features at any density. */
 SNNCC_INLINE size_t snncc_events_bytes(size_t rows, size_t n, int valued)
@@ -128,6 +128,46 @@ SNNCC_INLINE int32_t snncc_append(snncc_events events, int32_t end, int32_t firs
 #endif
 }
 
+#if defined(SNNCC_AVX512) && defined(__AVX512VBMI2__)
+#define SNNCC_AVX512_BYTES
+typedef char snncc_bytes __attribute__((vector_size(64)));
+typedef int32_t snncc_indices __attribute__((vector_size(64), aligned(4), may_alias));
+
+/* index[k] = first + byte k, for 16 bytes. */
+SNNCC_INLINE void snncc_widen(const char *bytes, int32_t first, int32_t *index)
+{
+    typedef char part __attribute__((vector_size(16), aligned(1), may_alias));
+#ifdef __clang__
+    *(snncc_indices *)index = __builtin_convertvector(*(const part *)bytes, snncc_indices) + first;
+#else
+    /* Converting a vector is scalar code in gcc 12. */
+    const snncc_indices none = {0};
+    *(snncc_indices *)index = (snncc_indices)__builtin_ia32_pmovzxbd512_mask(*(const part *)bytes, none, -1) + first;
+#endif
+}
+#endif
+
+/* Appends first + i for each bit i of `word`; otherwise as snncc_append. */
+SNNCC_INLINE int32_t snncc_append_word(snncc_events events, int32_t end, int32_t first, uint64_t word)
+{
+#ifdef SNNCC_AVX512_BYTES
+    /* One instruction compresses the places of 64 bits, as bytes. Few words have more than 16 of them. */
+    const snncc_bytes places = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+                                22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43,
+                                44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
+    const int count = __builtin_popcountll(word);
+    const snncc_bytes set = __builtin_ia32_compressqi512_mask(places, (snncc_bytes){0}, word);
+    snncc_widen((const char *)&set, first, events.index + end);
+    for (int done = 16; done < count; done += 16)
+        snncc_widen((const char *)&set + done, first, events.index + end + done);
+    return end + count;
+#else
+    for (int i = 0; i < 64 && word >> i; i += SNNCC_LANES)
+        end = snncc_append(events, end, first + i, (uint32_t)(word >> i) & ((1u << SNNCC_LANES) - 1u), NULL);
+    return end;
+#endif
+}
+
 /* Events of spike bits: rows of (n + 63) / 64 words, in which the bits from n on are 0. All values are 1: where the
  * events have room for values, they are filled in. */
 SNNCC_FUNCTION void snncc_events_from_bits(snncc_events events, int rows, int n, const uint64_t *bits)
@@ -136,13 +176,7 @@ SNNCC_FUNCTION void snncc_events_from_bits(snncc_events events, int rows, int n,
     int32_t end = 0;
     for (int row = 0; row < rows; row++) {
         events.offsets[row] = end;
-        for (int w = 0; w < words; w++) {
-            const uint64_t word = bits[(size_t)row * words + w];
-            for (int i = 0; i < 64 && word >> i; i += SNNCC_LANES) {
-                const uint32_t lanes = (uint32_t)(word >> i) & ((1u << SNNCC_LANES) - 1u);
-                end = snncc_append(events, end, 64 * w + i, lanes, NULL);
-            }
-        }
+        for (int w = 0; w < words; w++) end = snncc_append_word(events, end, 64 * w, bits[(size_t)row * words + w]);
     }
     events.offsets[rows] = end;
     if (events.value)
@@ -156,6 +190,11 @@ SNNCC_FUNCTION void snncc_events_from_rows(snncc_events events, int rows, int n,
     for (int row = 0; row < rows; row++, x += stride) {
         int i = 0;
         events.offsets[row] = end;
+        for (; !events.value && i + 64 <= n; i += 64) {
+            uint64_t word;
+            snncc_pack(x + i, 64, &word);
+            end = snncc_append_word(events, end, i, word);
+        }
         for (; i + SNNCC_LANES <= n; i += SNNCC_LANES)
             end = snncc_append(events, end, i, snncc_nonzeros(x + i), events.value ? x : NULL);
         for (; i < n; i++) {

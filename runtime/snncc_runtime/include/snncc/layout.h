@@ -7,6 +7,7 @@
 #define SNNCC_LAYOUT_H
 
 #include "target.h"
+#include "team.h"
 
 /* Outputs in the panel that starts at output `first`. */
 SNNCC_INLINE int snncc_panel_width(int n_out, int first)
@@ -63,12 +64,21 @@ SNNCC_FUNCTION void snncc_array_from_vector(int n, int stride, const snncc_real 
     memcpy(array, vector, (size_t)n * sizeof *array);
 }
 
-/* sums[k] += the other slots' sums, in order of the slots, for begin <= k < end and k < count; slot s is at
- * sums + s * slot_stride. Threads share the work by ranges. */
-SNNCC_FUNCTION void snncc_add_slots(size_t count, int slots, size_t slot_stride, snncc_real *sums, size_t begin,
-                                    size_t end)
+/* This thread's part of sums[0 .. count] = 0; returns when all parts are done. */
+SNNCC_FUNCTION void snncc_clear(snncc_real *sums, size_t count, const snncc_crew *crew)
 {
-    if (end > count) end = count;
+    const size_t begin = snncc_share(count, crew->part, crew->parts);
+    memset(sums + begin, 0, (snncc_share(count, crew->part + 1, crew->parts) - begin) * sizeof *sums);
+    snncc_meet(crew);
+}
+
+/* This thread's part of sums[k] += the other slots' sums, in order of the slots, for k < count; slot s is at
+ * sums + s * slot_stride. */
+SNNCC_FUNCTION void snncc_add_slots(size_t count, int slots, size_t slot_stride, snncc_real *sums,
+                                    const snncc_crew *crew)
+{
+    const size_t begin = snncc_share(count, crew->part, crew->parts);
+    const size_t end = snncc_share(count, crew->part + 1, crew->parts);
     for (int slot = 1; slot < slots; slot++) {
         const snncc_real *const other = sums + (size_t)slot * slot_stride;
         for (size_t k = begin; k < end; k++) sums[k] += other[k];

@@ -10,10 +10,13 @@
 #include "target.h"
 #include "events.h"
 
-/* Density from which the dense product is faster than the event-driven one; on Zen 4 0.4 (10 outputs) to 0.55. */
+/* Density from which the dense product is faster than the event-driven one. */
 #ifndef SNNCC_CROSSOVER
 #define SNNCC_CROSSOVER 0.45
 #endif
+
+/* Kernels take panels of 1 to 8 vectors, whatever the width of the panels of whole matrices. */
+#define SNNCC_MOST_VECTORS 8
 
 /* kernel(V, ...) with V = vectors as a constant from 1 to 8: loops over vectors unroll, sums become registers. */
 #define SNNCC_SPECIALISE(kernel, vectors, ...)   \
@@ -38,53 +41,158 @@
         SNNCC_SPECIALISE(kernel, ((n_out_stride) - full) / SNNCC_LANES, full, __VA_ARGS__)       \
     } while (0)
 
-/* Sums start at the bias, or 0. Adding 0 turns a bias of -0 into 0. */
-SNNCC_INLINE void snncc_start(int vectors, const snncc_real *bias, snncc_vec *sum)
+/* Sums start at the bias, or 0; adding 0 turns a bias of -0 into 0. With `add` they go on from `start`. */
+SNNCC_INLINE void snncc_start(int vectors, int add, const snncc_real *start, snncc_vec *sum)
 {
     for (int k = 0; k < vectors; k++) {
         const snncc_vec zero = {0};
         sum[k] = zero;
-        if (bias) sum[k] += ((const snncc_vec *)bias)[k];
+        if (add) sum[k] = ((const snncc_vec *)start)[k];
+        else if (start) sum[k] += ((const snncc_vec *)start)[k];
+    }
+}
+
+/* A row of the table that an entry names, times the entry's value, onto the sums. */
+SNNCC_INLINE void snncc_add_entry(int vectors, int valued, snncc_events lists, int32_t entry, int table_stride,
+                                  const snncc_real *table, snncc_vec *sum)
+{
+    const snncc_vec *const row = (const snncc_vec *)(table + (size_t)lists.index[entry] * table_stride);
+    if (valued)
+        for (int k = 0; k < vectors; k++) sum[k] += lists.value[entry] * row[k];
+    else
+        for (int k = 0; k < vectors; k++) sum[k] += row[k];
+}
+
+/* Sums over lists that are gathered together where a sum is one vector: each addition waits for the one before, so the
+ * chains of several lists are run side by side. */
+#define SNNCC_CHAINS 4
+
+SNNCC_INLINE void snncc_gather_chains(int valued, int add, snncc_events lists, int first, int table_stride,
+                                      int out_stride, const snncc_real *table, const snncc_real *start, snncc_real *out)
+{
+    const int32_t *const begin = lists.offsets + first;
+    snncc_vec sum[SNNCC_CHAINS];
+    int32_t shared = begin[1] - begin[0];
+    for (int c = 0; c < SNNCC_CHAINS; c++) {
+        snncc_start(1, add, add ? out + (size_t)(first + c) * out_stride : start, sum + c);
+        if (begin[c + 1] - begin[c] < shared) shared = begin[c + 1] - begin[c];
+    }
+    for (int32_t e = 0; e < shared; e++)
+        for (int c = 0; c < SNNCC_CHAINS; c++)
+            snncc_add_entry(1, valued, lists, begin[c] + e, table_stride, table, sum + c);
+    for (int c = 0; c < SNNCC_CHAINS; c++) {
+        for (int32_t e = begin[c] + shared; e < begin[c + 1]; e++)
+            snncc_add_entry(1, valued, lists, e, table_stride, table, sum + c);
+        *(snncc_vec *)(out + (size_t)(first + c) * out_stride) = sum[c];
+    }
+}
+
+/* Lists first .. first + count go on from the entries `next` to those that name row `limit` or a later one. The first
+ * part of a list starts its sums, the others add to them. */
+SNNCC_INLINE void snncc_gather_part(int vectors, int valued, int add, snncc_events lists, int first, int count,
+                                    int32_t limit, int32_t *next, int table_stride, int out_stride,
+                                    const snncc_real *table, const snncc_real *start, snncc_real *out)
+{
+    for (int list = 0; list < count; list++) {
+        const int32_t end = lists.offsets[first + list + 1];
+        int32_t e = next[list];
+        if (add && (e == end || lists.index[e] >= limit)) continue;
+        snncc_vec *const to = (snncc_vec *)(out + (size_t)(first + list) * out_stride);
+        snncc_vec sum[SNNCC_MOST_VECTORS];
+        snncc_start(vectors, add, add ? (const snncc_real *)to : start, sum);
+        for (; e < end && lists.index[e] < limit; e++)
+            snncc_add_entry(vectors, valued, lists, e, table_stride, table, sum);
+        for (int k = 0; k < vectors; k++) to[k] = sum[k];
+        next[list] = e;
+    }
+}
+
+/* Rows of a table that are gathered from at a time, of n: what stays in a first-level cache of 32 KiB for the most
+ * part. All n where rows are used about once, where a list has few entries in a block, or where rows that are far apart
+ * share few sets of the cache. */
+SNNCC_INLINE int snncc_gather_block(int vectors, int64_t entries, int lists, int n, int table_stride)
+{
+    const int room = 49152 / (64 * vectors), blocks = (n / room * 2 + 1) / 2;
+    const size_t bytes = (size_t)table_stride * sizeof(snncc_real);
+    const int spread = table_stride == vectors * SNNCC_LANES || bytes % 1024 != 0;
+    if (vectors < 3 || blocks < 2 || !spread || entries < (int64_t)2 * n || entries * room < (int64_t)6 * lists * n)
+        return n;
+    return (n + blocks - 1) / blocks;
+}
+
+/* out[list] = start + the rows of the table that the list names, in ascending order; with `add`, added to out[list].
+ * The table has n rows; n = 1 says that they are not to go in blocks. out, start (or NULL) and rows have `vectors`
+ * vectors. */
+SNNCC_INLINE void snncc_gather(int vectors, int valued, int add, snncc_events lists, int count, int n,
+                               int table_stride, int out_stride, const snncc_real *table, const snncc_real *start,
+                               snncc_real *out)
+{
+    enum { LISTS = 128 };
+    int first = 0;
+    for (; vectors == 1 && first + SNNCC_CHAINS <= count; first += SNNCC_CHAINS)
+        snncc_gather_chains(valued, add, lists, first, table_stride, out_stride, table, start, out);
+    const int block = snncc_gather_block(vectors, lists.offsets[count], count, n, table_stride);
+    for (; first < count; first += LISTS) {
+        const int lot = count - first < LISTS ? count - first : LISTS;
+        int32_t next[LISTS];
+        memcpy(next, lists.offsets + first, (size_t)lot * sizeof *next);
+        for (int from = 0; from < n; from += block)
+            snncc_gather_part(vectors, valued, add || from > 0, lists, first, lot,
+                              from < n - block ? from + block : INT32_MAX, next, table_stride, out_stride, table, start, out);
     }
 }
 
 /* Sums of a dense block in registers: 24 of 32, the rest for weights and products. */
 #define SNNCC_DENSE_SUMS 24
 
-/* `block` rows of x times `vectors` vectors of a panel of w; a weight is loaded once for all the rows. */
-SNNCC_INLINE void snncc_dense_block(int block, int vectors, int n_in, int x_stride, int y_stride, const snncc_real *x,
-                                    const snncc_real *w, const snncc_real *bias, snncc_real *y)
+/* A sum of `terms` outer products, with the strides of both operands free so that the weight gradient is the same
+ * kernel: y[row][] = start + sum over t of x[row * x_row + t * x_term] * w[t * w_stride ..]. */
+SNNCC_INLINE void snncc_dense_block(int block, int vectors, int add, int terms, int x_row, int x_term, int w_stride,
+                                    int y_stride, const snncc_real *x, const snncc_real *w, const snncc_real *start,
+                                    snncc_real *y)
 {
     snncc_vec sum[SNNCC_DENSE_SUMS];
-    for (int b = 0; b < block; b++) snncc_start(vectors, bias, sum + b * vectors);
-    for (int i = 0; i < n_in; i++) {
-        const snncc_vec *const weight = (const snncc_vec *)w + (size_t)i * vectors;
+    for (int b = 0; b < block; b++)
+        snncc_start(vectors, add, add ? y + (size_t)b * y_stride : start, sum + b * vectors);
+    for (int t = 0; t < terms; t++) {
+        const snncc_vec *const weight = (const snncc_vec *)(w + (size_t)t * w_stride);
+        const snncc_real *const factor = x + (size_t)t * x_term;
         for (int b = 0; b < block; b++)
-            for (int k = 0; k < vectors; k++) sum[b * vectors + k] += x[(size_t)b * x_stride + i] * weight[k];
+            for (int k = 0; k < vectors; k++) sum[b * vectors + k] += factor[(size_t)b * x_row] * weight[k];
     }
     for (int b = 0; b < block; b++)
         for (int k = 0; k < vectors; k++) ((snncc_vec *)(y + (size_t)b * y_stride))[k] = sum[b * vectors + k];
 }
 
-/* All rows times one panel, whose first output is `first`. */
-SNNCC_INLINE void snncc_dense_panel(int vectors, int first, int rows, int n_in, int x_stride, int y_stride,
-                                    const snncc_real *x, const snncc_real *w, const snncc_real *bias, snncc_real *y)
+/* Rows from `row` on, as long as `block` of them are left; returns the next row. */
+SNNCC_INLINE int snncc_dense_rows(int block, int vectors, int add, int row, int rows, int terms, int x_row, int x_term,
+                                  int w_stride, int y_stride, const snncc_real *x, const snncc_real *w,
+                                  const snncc_real *start, snncc_real *y)
 {
-    const int block = vectors < 3 ? 8 : SNNCC_DENSE_SUMS / vectors;
-    const snncc_real *const panel = w + (size_t)first * n_in;
-    const snncc_real *const panel_bias = bias ? bias + first : NULL;
-    if (rows < block) {
-        for (int row = 0; row < rows; row++)
-            snncc_dense_block(1, vectors, n_in, x_stride, y_stride, x + (size_t)row * x_stride, panel, panel_bias,
-                              y + (size_t)row * y_stride + first);
-        return;
-    }
-    for (int row = 0; row < rows; row += block) {
-        /* The last block overlaps the one before instead of being smaller: some rows are computed twice. */
-        const size_t start = (size_t)(row + block <= rows ? row : rows - block);
-        snncc_dense_block(block, vectors, n_in, x_stride, y_stride, x + start * x_stride, panel, panel_bias,
-                          y + start * y_stride + first);
-    }
+    for (; row + block <= rows; row += block)
+        snncc_dense_block(block, vectors, add, terms, x_row, x_term, w_stride, y_stride, x + (size_t)row * x_row, w,
+                          start, y + (size_t)row * y_stride);
+    return row;
+}
+
+/* In blocks of rows, so that a weight is loaded once for all of them; what is left over goes in blocks of half the
+ * size, then row by row. */
+SNNCC_INLINE void snncc_dense(int vectors, int add, int rows, int terms, int x_row, int x_term, int w_stride,
+                              int y_stride, const snncc_real *x, const snncc_real *w, const snncc_real *start,
+                              snncc_real *y)
+{
+    const int block = vectors < 3 ? 8 : SNNCC_DENSE_SUMS / vectors, half = (block + 1) / 2;
+    int row = snncc_dense_rows(block, vectors, add, 0, rows, terms, x_row, x_term, w_stride, y_stride, x, w, start, y);
+    row = snncc_dense_rows(half, vectors, add, row, rows, terms, x_row, x_term, w_stride, y_stride, x, w, start, y);
+    snncc_dense_rows(1, vectors, add, row, rows, terms, x_row, x_term, w_stride, y_stride, x, w, start, y);
+}
+
+/* All rows times one panel: y[row][] = x[row][] w + bias, for `vectors` vectors of outputs. w, bias (or NULL) and y
+ * point at the panel, w: [n_in][vectors]. */
+SNNCC_INLINE void snncc_dense_panel(int vectors, int rows, int n_in, int x_stride, int y_stride, const snncc_real *x,
+                                    const snncc_real *w, const snncc_real *bias, snncc_real *y)
+{
+    snncc_dense(vectors, 0, rows, n_in, x_stride, 1, vectors * SNNCC_LANES, y_stride, x, w, bias, y);
 }
 
 /* The case of a single output, whose weights are n_in scalars. */
@@ -98,6 +206,14 @@ SNNCC_INLINE void snncc_dense_single(int rows, int n_in, int x_stride, const snn
     }
 }
 
+/* The panel whose first output is `first`, of a whole matrix. */
+SNNCC_INLINE void snncc_dense_panel_at(int vectors, int first, int rows, int n_in, int x_stride, int y_stride,
+                                       const snncc_real *x, const snncc_real *w, const snncc_real *bias, snncc_real *y)
+{
+    snncc_dense_panel(vectors, rows, n_in, x_stride, y_stride, x, w + (size_t)first * n_in, bias ? bias + first : NULL,
+                      y + first);
+}
+
 /* y = x w + bias. x: [rows][x_stride], y: [rows][n_out_stride], bias: [n_out_stride] or NULL. */
 SNNCC_INLINE void snncc_product_dense(int rows, int n_in, int x_stride, int n_out_stride, const snncc_real *x,
                                       const snncc_real *w, const snncc_real *bias, snncc_real *y)
@@ -105,26 +221,34 @@ SNNCC_INLINE void snncc_product_dense(int rows, int n_in, int x_stride, int n_ou
     if (n_out_stride == 1)
         snncc_dense_single(rows, n_in, x_stride, x, w, bias, y);
     else
-        SNNCC_EACH_PANEL(snncc_dense_panel, n_out_stride, rows, n_in, x_stride, n_out_stride, x, w, bias, y);
+        SNNCC_EACH_PANEL(snncc_dense_panel_at, n_out_stride, rows, n_in, x_stride, n_out_stride, x, w, bias, y);
 }
 
-SNNCC_INLINE void snncc_event_panel(int vectors, int first, int valued, snncc_events x, int rows, int n_in,
-                                    int y_stride, const snncc_real *w, const snncc_real *bias, snncc_real *y)
+/* The same from the events of x; `valued`: they have values. */
+SNNCC_INLINE void snncc_event_panel(int vectors, int valued, snncc_events x, int rows, int y_stride,
+                                    const snncc_real *w, const snncc_real *bias, snncc_real *y)
 {
-    const snncc_real *const panel = w + (size_t)first * n_in;
-    for (int row = 0; row < rows; row++) {
-        const int32_t end = x.offsets[row + 1];
-        snncc_vec sum[SNNCC_PANEL_VECTORS];
-        snncc_start(vectors, bias ? bias + first : NULL, sum);
-        for (int32_t e = x.offsets[row]; e < end; e++) {
-            const snncc_vec *const weight = (const snncc_vec *)panel + (size_t)x.index[e] * vectors;
-            if (valued)
-                for (int k = 0; k < vectors; k++) sum[k] += x.value[e] * weight[k];
-            else
-                for (int k = 0; k < vectors; k++) sum[k] += weight[k];
-        }
-        for (int k = 0; k < vectors; k++) ((snncc_vec *)(y + (size_t)row * y_stride + first))[k] = sum[k];
-    }
+    snncc_gather(vectors, valued, 0, x, rows, 1, vectors * SNNCC_LANES, y_stride, w, bias, y);
+}
+
+/* The same in blocks of inputs whose weights stay in the first-level cache: faster from a density of some percent. */
+SNNCC_INLINE void snncc_event_blocks(int vectors, int valued, snncc_events x, int rows, int n_in, int y_stride,
+                                     const snncc_real *w, const snncc_real *bias, snncc_real *y)
+{
+    snncc_gather(vectors, valued, 0, x, rows, n_in, vectors * SNNCC_LANES, y_stride, w, bias, y);
+}
+
+/* The same by whichever is faster at the density of x; x_events are the events of x. */
+SNNCC_INLINE void snncc_counted_panel(int vectors, snncc_events x_events, int rows, int n_in, int x_stride,
+                                      int y_stride, const snncc_real *x, const snncc_real *w, const snncc_real *bias,
+                                      snncc_real *y)
+{
+    if (snncc_events_count(x_events, rows) >= SNNCC_CROSSOVER * rows * n_in)
+        snncc_dense_panel(vectors, rows, n_in, x_stride, y_stride, x, w, bias, y);
+    else if (x_events.value)
+        snncc_event_blocks(vectors, 1, x_events, rows, n_in, y_stride, w, bias, y);
+    else
+        snncc_event_blocks(vectors, 0, x_events, rows, n_in, y_stride, w, bias, y);
 }
 
 SNNCC_INLINE void snncc_event_single(snncc_events x, int rows, const snncc_real *w, const snncc_real *bias,
@@ -138,6 +262,13 @@ SNNCC_INLINE void snncc_event_single(snncc_events x, int rows, const snncc_real 
     }
 }
 
+SNNCC_INLINE void snncc_event_panel_at(int vectors, int first, int valued, snncc_events x, int rows, int n_in,
+                                       int y_stride, const snncc_real *w, const snncc_real *bias, snncc_real *y)
+{
+    snncc_event_blocks(vectors, valued, x, rows, n_in, y_stride, w + (size_t)first * n_in, bias ? bias + first : NULL,
+                       y + first);
+}
+
 /* y = x w + bias from the events of x; the same bits as snncc_product_dense. */
 SNNCC_INLINE void snncc_product_events(snncc_events x, int rows, int n_in, int n_out_stride, const snncc_real *w,
                                        const snncc_real *bias, snncc_real *y)
@@ -145,9 +276,9 @@ SNNCC_INLINE void snncc_product_events(snncc_events x, int rows, int n_in, int n
     if (n_out_stride == 1)
         snncc_event_single(x, rows, w, bias, y);
     else if (x.value)
-        SNNCC_EACH_PANEL(snncc_event_panel, n_out_stride, 1, x, rows, n_in, n_out_stride, w, bias, y);
+        SNNCC_EACH_PANEL(snncc_event_panel_at, n_out_stride, 1, x, rows, n_in, n_out_stride, w, bias, y);
     else
-        SNNCC_EACH_PANEL(snncc_event_panel, n_out_stride, 0, x, rows, n_in, n_out_stride, w, bias, y);
+        SNNCC_EACH_PANEL(snncc_event_panel_at, n_out_stride, 0, x, rows, n_in, n_out_stride, w, bias, y);
 }
 
 /* y = x w + bias by whichever product is faster at the density of x; x_events are the events of x. */
@@ -158,104 +289,6 @@ SNNCC_INLINE void snncc_product(snncc_events x_events, int rows, int n_in, int x
         snncc_product_events(x_events, rows, n_in, n_out_stride, w, bias, y);
     else
         snncc_product_dense(rows, n_in, x_stride, n_out_stride, x, w, bias, y);
-}
-
-/* Bytes for snncc_transpose_events of `rows` rows of n features. */
-SNNCC_INLINE size_t snncc_transposed_bytes(size_t rows, size_t n, int valued)
-{
-    return snncc_events_bytes(n, rows, valued);
-}
-
-/* The events by input: for each of the n_in inputs the rows, ascending, in which it is not 0. A counting sort into
- * snncc_events_at(transposed, n_in, rows, x.value != NULL). */
-SNNCC_FUNCTION void snncc_transpose_events(snncc_events x, int rows, int n_in, void *transposed)
-{
-    const snncc_events by_input = snncc_events_at(transposed, n_in, rows, x.value != NULL);
-    /* next[i] is where the next entry of input i goes; once all are placed it is the start of input i + 1. */
-    int32_t *const next = by_input.offsets + 1;
-    memset(by_input.offsets, 0, ((size_t)n_in + 2) * sizeof(int32_t));
-    for (int32_t e = 0; e < x.offsets[rows]; e++) next[x.index[e] + 1]++;
-    for (int i = 0; i < n_in; i++) next[i + 1] += next[i];
-    for (int row = 0; row < rows; row++)
-        for (int32_t e = x.offsets[row]; e < x.offsets[row + 1]; e++) {
-            const int32_t place = next[x.index[e]]++;
-            by_input.index[place] = row;
-            if (x.value) by_input.value[place] = x.value[e];
-        }
-}
-
-/* The gradient of one panel, input by input: the sums of an input stay in registers while its rows pass. */
-SNNCC_INLINE void snncc_gradient_panel(int vectors, int first, int valued, snncc_events by_input, int n_in,
-                                       int d_stride, const snncc_real *d_y, snncc_real *d_w)
-{
-    snncc_vec *d_weight = (snncc_vec *)(d_w + (size_t)first * n_in);
-    for (int i = 0; i < n_in; i++, d_weight += vectors) {
-        const int32_t end = by_input.offsets[i + 1];
-        int32_t e = by_input.offsets[i];
-        if (e == end) continue;
-        snncc_vec sum[SNNCC_PANEL_VECTORS];
-        for (int k = 0; k < vectors; k++) sum[k] = d_weight[k];
-        for (; e < end; e++) {
-            const snncc_vec *const d = (const snncc_vec *)(d_y + (size_t)by_input.index[e] * d_stride + first);
-            if (valued)
-                for (int k = 0; k < vectors; k++) sum[k] += by_input.value[e] * d[k];
-            else
-                for (int k = 0; k < vectors; k++) sum[k] += d[k];
-        }
-        for (int k = 0; k < vectors; k++) d_weight[k] = sum[k];
-    }
-}
-
-/* The gradient of one narrow panel, row by row: its few weights stay in the cache, and no lists by input are needed.
- * Each weight gets its addends in the same order. */
-SNNCC_INLINE void snncc_gradient_rows(int vectors, int first, int valued, snncc_events x, int rows, int d_stride,
-                                      const snncc_real *d_y, snncc_real *d_w)
-{
-    for (int row = 0; row < rows; row++) {
-        snncc_vec d[SNNCC_PANEL_VECTORS];
-        for (int k = 0; k < vectors; k++) d[k] = ((const snncc_vec *)(d_y + (size_t)row * d_stride + first))[k];
-        for (int32_t e = x.offsets[row]; e < x.offsets[row + 1]; e++) {
-            snncc_vec *const d_weight = (snncc_vec *)d_w + (size_t)x.index[e] * vectors;
-            if (valued)
-                for (int k = 0; k < vectors; k++) d_weight[k] += x.value[e] * d[k];
-            else
-                for (int k = 0; k < vectors; k++) d_weight[k] += d[k];
-        }
-    }
-}
-
-SNNCC_INLINE void snncc_gradient_single(snncc_events x, int rows, const snncc_real *d_y, snncc_real *d_w)
-{
-    for (int row = 0; row < rows; row++)
-        for (int32_t e = x.offsets[row]; e < x.offsets[row + 1]; e++)
-            d_w[x.index[e]] += x.value ? x.value[e] * d_y[row] : d_y[row];
-}
-
-/* Panels at most this wide, in vectors, take the gradient row by row. */
-#define SNNCC_NARROW 2
-
-/* d_w += x^T d_y: adds the weight gradient to d_w, rows in ascending order. d_y: [rows][d_stride]; d_w: panels like the
- * weights; scratch: snncc_transposed_bytes(rows, n_in, valued), aligned to 64 bytes. */
-SNNCC_INLINE void snncc_weight_gradient(snncc_events x, int rows, int n_in, int d_stride, const snncc_real *d_y,
-                                        void *scratch, snncc_real *d_w)
-{
-    if (d_stride == 1) {
-        snncc_gradient_single(x, rows, d_y, d_w);
-        return;
-    }
-    if (d_stride <= SNNCC_NARROW * SNNCC_LANES) {
-        if (x.value)
-            SNNCC_EACH_PANEL(snncc_gradient_rows, d_stride, 1, x, rows, d_stride, d_y, d_w);
-        else
-            SNNCC_EACH_PANEL(snncc_gradient_rows, d_stride, 0, x, rows, d_stride, d_y, d_w);
-        return;
-    }
-    const snncc_events by_input = snncc_events_at(scratch, n_in, rows, x.value != NULL);
-    snncc_transpose_events(x, rows, n_in, scratch);
-    if (x.value)
-        SNNCC_EACH_PANEL(snncc_gradient_panel, d_stride, 1, by_input, n_in, d_stride, d_y, d_w);
-    else
-        SNNCC_EACH_PANEL(snncc_gradient_panel, d_stride, 0, by_input, n_in, d_stride, d_y, d_w);
 }
 
 #endif

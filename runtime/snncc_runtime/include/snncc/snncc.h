@@ -5,11 +5,13 @@
 #define SNNCC_H
 
 #include "target.h"
+#include "team.h"
 #include "math.h"
 #include "events.h"
 #include "product.h"
 #include "rows.h"
 #include "layout.h"
+#include "gradient.h"
 #include "state.h"
 
 #endif

@@ -3,9 +3,7 @@
 #define SNNCC_STATE_H
 
 #include "rows.h"
-
-/* More workers than any machine we know has cores; one status a worker lives on the stack. */
-#define SNNCC_MAX_SLOTS 256
+#include "team.h"
 
 /* Initial states of a tile: the caller's [batch][n], or else the default vector, or else the default value. */
 SNNCC_FUNCTION int32_t snncc_load_state(int rows, int batch, int first, int n, int stride, const snncc_real *user,
@@ -13,7 +11,7 @@ SNNCC_FUNCTION int32_t snncc_load_state(int rows, int batch, int first, int n, i
 {
     if (user) return snncc_load(1, rows, batch, first, n, stride, user, tile);
     for (int row = 0; row < rows; row++, tile += stride)
-        for (int i = 0; i < stride; i++) tile[i] = vector ? vector[i] : value;
+        for (int i = 0; i < stride; i++) tile[i] = !vector ? value : i < n ? vector[i] : (snncc_real)0;
     return SNNCC_OK;
 }
 
@@ -34,11 +32,11 @@ SNNCC_INLINE void *snncc_take(char **at, size_t bytes)
     return piece;
 }
 
-/* The first bad status of the workers. */
-SNNCC_FUNCTION int32_t snncc_worst(const int32_t *status, int slots)
+/* The first bad status of the slots. */
+SNNCC_FUNCTION int32_t snncc_worst(const snncc_team *teams, int slots)
 {
     for (int slot = 0; slot < slots; slot++)
-        if (status[slot]) return status[slot];
+        if (teams[slot].status) return teams[slot].status;
     return SNNCC_OK;
 }
 

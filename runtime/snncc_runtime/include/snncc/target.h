@@ -1,4 +1,4 @@
-/* The machine as generated code sees it: the real type, vectors, the shape of buffers, threads, status codes. */
+/* The machine as generated code sees it: the real type, vectors, the shape of buffers, status codes. */
 #ifndef SNNCC_TARGET_H
 #define SNNCC_TARGET_H
 
@@ -42,12 +42,6 @@ typedef snncc_real snncc_vec
 #else
 #define SNNCC_EACH_LANE SNNCC_PRAGMA(GCC ivdep)
 #endif
-#ifdef _OPENMP
-#define SNNCC_PARALLEL_FOR(threads) SNNCC_PRAGMA(omp parallel for schedule(static, 1) num_threads(threads))
-#else
-#define SNNCC_PARALLEL_FOR(threads)
-#endif
-
 /* Distance between two rows of n features: whole vectors, except that a single feature stays a scalar. */
 SNNCC_INLINE int snncc_stride(int n)
 {

@@ -1,0 +1,237 @@
+/* Gradients of products. Weight gradients add rows in ascending order, one multiplication and one addition each, so
+ * that the dense and the event-driven kernel give the same bits; gradients of inputs add outputs in ascending order. */
+#ifndef SNNCC_GRADIENT_H
+#define SNNCC_GRADIENT_H
+
+#include "target.h"
+#include "events.h"
+#include "layout.h"
+#include "product.h"
+
+/* Density from which the dense weight gradient is faster than the event-driven one. */
+#ifndef SNNCC_GRADIENT_CROSSOVER
+#define SNNCC_GRADIENT_CROSSOVER 0.8
+#endif
+
+/* Bytes for snncc_transpose_events of `rows` rows of n features. */
+SNNCC_INLINE size_t snncc_transposed_bytes(size_t rows, size_t n, int valued)
+{
+    return snncc_events_bytes(n, rows, valued);
+}
+
+/* The events by input: for each of the n_in inputs the rows, ascending, in which it is not 0. A counting sort into
+ * snncc_events_at(transposed, n_in, rows, x.value != NULL). */
+SNNCC_FUNCTION void snncc_transpose_events(snncc_events x, int rows, int n_in, void *transposed)
+{
+    const snncc_events by_input = snncc_events_at(transposed, n_in, rows, x.value != NULL);
+    /* next[i] is where the next entry of input i goes; once all are placed it is the start of input i + 1. */
+    int32_t *const next = by_input.offsets + 1;
+    memset(by_input.offsets, 0, ((size_t)n_in + 2) * sizeof(int32_t));
+    for (int32_t e = 0; e < x.offsets[rows]; e++) next[x.index[e] + 1]++;
+    for (int i = 0; i < n_in; i++) next[i + 1] += next[i];
+    for (int row = 0; row < rows; row++)
+        for (int32_t e = x.offsets[row]; e < x.offsets[row + 1]; e++) {
+            const int32_t place = next[x.index[e]]++;
+            by_input.index[place] = row;
+            if (x.value) by_input.value[place] = x.value[e];
+        }
+}
+
+/* d_w += x^T d_y for one panel, input by input: the sums of an input stay in registers while its rows pass. by_input:
+ * snncc_transpose_events of the events of x. d_y and d_w point at the panel, d_w: [n_in][vectors]. */
+SNNCC_INLINE void snncc_gradient_panel(int vectors, int valued, snncc_events by_input, int n_in, int d_stride,
+                                       const snncc_real *d_y, snncc_real *d_w)
+{
+    snncc_gather(vectors, valued, 1, by_input, n_in, 1, d_stride, vectors * SNNCC_LANES, d_y, NULL, d_w);
+}
+
+/* The same in blocks of rows whose d_y stay in the first-level cache: they should be contiguous, see snncc_copy_panel,
+ * or at least not a multiple of 1 KiB apart. `fresh`: d_w = x^T d_y, whatever d_w held. */
+SNNCC_INLINE void snncc_gradient_blocks(int vectors, int valued, int fresh, snncc_events by_input, int rows, int n_in,
+                                        int d_stride, const snncc_real *d_y, snncc_real *d_w)
+{
+    snncc_gather(vectors, valued, !fresh, by_input, n_in, rows, d_stride, vectors * SNNCC_LANES, d_y, NULL, d_w);
+}
+
+/* The same from x itself, [rows][x_stride]; the same bits, as long as d_w holds no -0. */
+SNNCC_INLINE void snncc_gradient_dense_panel(int vectors, int fresh, int rows, int n_in, int x_stride, int d_stride,
+                                             const snncc_real *x, const snncc_real *d_y, snncc_real *d_w)
+{
+    snncc_dense(vectors, !fresh, n_in, rows, 1, x_stride, d_stride, vectors * SNNCC_LANES, x, d_y, NULL, d_w);
+}
+
+/* The same by whichever is faster at the density of x. */
+SNNCC_INLINE void snncc_gradient_counted_panel(int vectors, int fresh, snncc_events by_input, int rows, int n_in,
+                                               int x_stride, int d_stride, const snncc_real *x, const snncc_real *d_y,
+                                               snncc_real *d_w)
+{
+    if (snncc_events_count(by_input, n_in) >= SNNCC_GRADIENT_CROSSOVER * rows * n_in)
+        snncc_gradient_dense_panel(vectors, fresh, rows, n_in, x_stride, d_stride, x, d_y, d_w);
+    else if (by_input.value)
+        snncc_gradient_blocks(vectors, 1, fresh, by_input, rows, n_in, d_stride, d_y, d_w);
+    else
+        snncc_gradient_blocks(vectors, 0, fresh, by_input, rows, n_in, d_stride, d_y, d_w);
+}
+
+/* A panel of rows that are `stride` apart, contiguous: copy[rows][vectors]. */
+SNNCC_INLINE void snncc_copy_panel(int vectors, int rows, int stride, const snncc_real *x, snncc_real *copy)
+{
+    for (int row = 0; row < rows; row++)
+        for (int k = 0; k < vectors; k++)
+            ((snncc_vec *)copy)[(size_t)row * vectors + k] = ((const snncc_vec *)(x + (size_t)row * stride))[k];
+}
+
+SNNCC_INLINE void snncc_gradient_panel_at(int vectors, int first, int valued, snncc_events by_input, int n_in,
+                                          int d_stride, const snncc_real *d_y, snncc_real *d_w)
+{
+    snncc_gradient_panel(vectors, valued, by_input, n_in, d_stride, d_y + first, d_w + (size_t)first * n_in);
+}
+
+/* The gradient of one narrow panel, row by row: its few weights stay in the cache, and no lists by input are needed.
+ * Each weight gets its addends in the same order. */
+SNNCC_INLINE void snncc_gradient_rows(int vectors, int first, int valued, snncc_events x, int rows, int d_stride,
+                                      const snncc_real *d_y, snncc_real *d_w)
+{
+    for (int row = 0; row < rows; row++) {
+        snncc_vec d[SNNCC_MOST_VECTORS];
+        for (int k = 0; k < vectors; k++) d[k] = ((const snncc_vec *)(d_y + (size_t)row * d_stride + first))[k];
+        for (int32_t e = x.offsets[row]; e < x.offsets[row + 1]; e++) {
+            snncc_vec *const d_weight = (snncc_vec *)d_w + (size_t)x.index[e] * vectors;
+            if (valued)
+                for (int k = 0; k < vectors; k++) d_weight[k] += x.value[e] * d[k];
+            else
+                for (int k = 0; k < vectors; k++) d_weight[k] += d[k];
+        }
+    }
+}
+
+SNNCC_INLINE void snncc_gradient_single(snncc_events x, int rows, const snncc_real *d_y, snncc_real *d_w)
+{
+    for (int row = 0; row < rows; row++)
+        for (int32_t e = x.offsets[row]; e < x.offsets[row + 1]; e++)
+            d_w[x.index[e]] += x.value ? x.value[e] * d_y[row] : d_y[row];
+}
+
+/* Panels at most this wide, in vectors, take the gradient row by row. */
+#define SNNCC_NARROW 2
+
+/* d_w += x^T d_y: adds the weight gradient to d_w, rows in ascending order. d_y: [rows][d_stride]; d_w: panels like the
+ * weights; scratch: snncc_transposed_bytes(rows, n_in, valued), aligned to 64 bytes. */
+SNNCC_INLINE void snncc_weight_gradient(snncc_events x, int rows, int n_in, int d_stride, const snncc_real *d_y,
+                                        void *scratch, snncc_real *d_w)
+{
+    if (d_stride == 1) {
+        snncc_gradient_single(x, rows, d_y, d_w);
+        return;
+    }
+    if (d_stride <= SNNCC_NARROW * SNNCC_LANES) {
+        if (x.value)
+            SNNCC_EACH_PANEL(snncc_gradient_rows, d_stride, 1, x, rows, d_stride, d_y, d_w);
+        else
+            SNNCC_EACH_PANEL(snncc_gradient_rows, d_stride, 0, x, rows, d_stride, d_y, d_w);
+        return;
+    }
+    const snncc_events by_input = snncc_events_at(scratch, n_in, rows, x.value != NULL);
+    snncc_transpose_events(x, rows, n_in, scratch);
+    if (x.value)
+        SNNCC_EACH_PANEL(snncc_gradient_panel_at, d_stride, 1, by_input, n_in, d_stride, d_y, d_w);
+    else
+        SNNCC_EACH_PANEL(snncc_gradient_panel_at, d_stride, 0, by_input, n_in, d_stride, d_y, d_w);
+}
+
+/* A square of SNNCC_LANES x SNNCC_LANES numbers, transposed in registers: each round interleaves the upper half of the
+ * vectors with the lower one, and after log2(SNNCC_LANES) rounds row and column have changed places. */
+#if defined(SNNCC_AVX512) && defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define SNNCC_SQUARES
+#if SNNCC_REAL_BITS == 32
+#define SNNCC_LOW(a, b) \
+    __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define SNNCC_HIGH(a, b) \
+    __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#else
+#define SNNCC_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define SNNCC_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#endif
+
+SNNCC_INLINE void snncc_transpose_square(size_t stride, const snncc_real *square, size_t to_stride, snncc_real *to)
+{
+    enum { N = SNNCC_LANES };
+    snncc_vec from[N], next[N];
+    for (int i = 0; i < N; i++) from[i] = *(const snncc_vec *)(square + (size_t)i * stride);
+    for (int round = 1; round < N; round *= 2) {
+        for (int i = 0; i < N / 2; i++) {
+            next[2 * i] = SNNCC_LOW(from[i], from[i + N / 2]);
+            next[2 * i + 1] = SNNCC_HIGH(from[i], from[i + N / 2]);
+        }
+        for (int i = 0; i < N; i++) from[i] = next[i];
+    }
+    for (int i = 0; i < N; i++) *(snncc_vec *)(to + (size_t)i * to_stride) = from[i];
+}
+#endif
+#endif
+
+/* slice[o][i] = the weight of input first_in + i and output first_out + o, for o < n and i < width; 0 from the last
+ * input on. Outputs lie in one panel of the [n_out][n_in] matrix in panels. */
+SNNCC_FUNCTION void snncc_transpose_part(int n_out, int n_in, int first_out, int n, int first_in, int width,
+                                         const snncc_real *panels, snncc_real *slice)
+{
+    const int panel = first_out / SNNCC_PANEL * SNNCC_PANEL, stride = snncc_panel_width(n_out, panel);
+    const snncc_real *const from = panels + (size_t)panel * n_in + (size_t)first_in * stride + (first_out - panel);
+    for (int i = 0; i < width; i += SNNCC_LANES)
+        for (int o = 0; o < n; o += SNNCC_LANES) {
+            const snncc_real *const square = from + (size_t)i * stride + o;
+            snncc_real *const to = slice + (size_t)o * width + i;
+#ifdef SNNCC_SQUARES
+            if (o + SNNCC_LANES <= n && first_in + i + SNNCC_LANES <= n_in) {
+                snncc_transpose_square((size_t)stride, square, (size_t)width, to);
+                continue;
+            }
+#endif
+            for (int row = 0; row < SNNCC_LANES && o + row < n; row++)
+                for (int k = 0; k < SNNCC_LANES && i + k < width; k++)
+                    to[(size_t)row * width + k] =
+                        first_in + i + k < n_in ? square[(size_t)k * stride + row] : (snncc_real)0;
+        }
+}
+
+/* Panels of the [n_out][n_in] matrix to panels of its transpose, [n_in][n_out]. */
+SNNCC_FUNCTION void snncc_transpose_weights(int n_out, int n_in, const snncc_real *SNNCC_RESTRICT panels,
+                                            snncc_real *SNNCC_RESTRICT transposed)
+{
+    for (int first = 0; first < n_in; first += SNNCC_PANEL) {
+        const int width = snncc_panel_width(n_in, first);
+        for (int o = 0; o < n_out; o += SNNCC_PANEL) {
+            const int n = n_out - o < SNNCC_PANEL ? n_out - o : SNNCC_PANEL;
+            snncc_transpose_part(n_out, n_in, o, n, first, width, panels, transposed + (size_t)o * width);
+        }
+        transposed += (size_t)n_out * width;
+    }
+}
+
+/* Outputs whose weights are transposed at a time, for one panel of inputs: 64 KiB of scratch at SNNCC_PANEL_VECTORS 8,
+ * which stays in the second-level cache beside the rows. */
+#define SNNCC_SLICE 128
+
+/* Numbers of scratch for snncc_input_gradient_panel. */
+#define SNNCC_SLICE_SIZE (SNNCC_SLICE * SNNCC_PANEL)
+
+/* d_x = d_y w^T for the `vectors` vectors of inputs from first_in on, without a transposed copy of the weights: w is the
+ * whole matrix in panels, d_y: [rows][d_stride] of n_out outputs, d_x points at the panel. Outputs are added in
+ * ascending order, as a product with the transposed weights does. scratch: SNNCC_SLICE_SIZE numbers. */
+SNNCC_INLINE void snncc_input_gradient_panel(int vectors, int first_in, int rows, int n_out, int n_in, int d_stride,
+                                             int x_stride, const snncc_real *d_y, const snncc_real *w,
+                                             snncc_real *scratch, snncc_real *d_x)
+{
+    const int width = vectors * SNNCC_LANES;
+    for (int o = 0; o < n_out; o += SNNCC_SLICE) {
+        const int n = n_out - o < SNNCC_SLICE ? n_out - o : SNNCC_SLICE;
+        for (int part = 0; part < n; part += SNNCC_PANEL) {
+            const int outputs = n - part < SNNCC_PANEL ? n - part : SNNCC_PANEL;
+            snncc_transpose_part(n_out, n_in, o + part, outputs, first_in, width, w, scratch + (size_t)part * width);
+        }
+        snncc_dense(vectors, o > 0, rows, n, d_stride, 1, width, x_stride, d_y + o, scratch, NULL, d_x);
+    }
+}
+
+#endif
