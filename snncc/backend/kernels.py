@@ -134,7 +134,7 @@ class ProductText:
             d = self._row(buffers[-2])
             if self.call.kind == "narrow_gradient":
                 return f"snncc_gradient_rows({vectors}, 0, {self.valued}, {events}, rows, {d}, d_y, d_w);"
-            return f"snncc_gradient_panel({vectors}, {self.valued}, by_input, {n_in}, {d}, d_y, d_w);"
+            return f"snncc_gradient_panel({vectors}, {self.valued}, by_input, rows, {n_in}, {d}, d_y, d_w);"
         y = self._row(buffers[-1])
         if self.call.kind == "product_events":
             return f"snncc_event_panel({vectors}, {self.valued}, {events}, rows, {y}, w, bias, y);"
