@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # what a model from the cache does not need is not loaded: 80
 DTYPES = {"float32": ("f32", 4), "float64": ("f64", 8)}
 L2_BYTES = 1 << 20  # where the machine does not say
 SLOT_BYTES = 8 << 20  # of gradients; measured between 3 MiB (two slots faster) and 16 MiB (one)
+MOST_STEPS = 2**31 - 1  # of a call
 ROWS = 96  # steps times samples of a tile that a product should have
 
 
@@ -46,6 +47,7 @@ class Target:
     name: str = "model"
     unroll: str | int = "none"
     products: str = "auto"
+    checkpoint_every: int | None = None
 
     def __post_init__(self) -> None:
         steps = self.num_steps
@@ -53,6 +55,12 @@ class Target:
             raise located(f"num_steps must be a positive integer, got {steps!r}", user_line())
         if not isinstance(self.name, str) or not self.name.strip():
             raise located(f"name must be text, got {self.name!r}", user_line())
+        every = self.checkpoint_every
+        whole = isinstance(every, (int, np.integer)) and not isinstance(every, bool)
+        if every is not None and (not whole or every < 1):
+            raise located(
+                f"checkpoint_every must be None or a positive number of steps, got {every!r}", user_line()
+            )
         if self.dtype not in DTYPES:
             raise located(f"dtype must be 'float32' or 'float64', got {self.dtype!r}", user_line())
         if self.optimizer is not None and self.loss is None:
@@ -73,7 +81,12 @@ class Target:
             )
         from .passes.pipeline import Options
 
-        return Options(DTYPES[self.dtype][0], factor, self.products)
+        return Options(DTYPES[self.dtype][0], factor, self.products, self.segment)
+
+    @property
+    def segment(self) -> int:
+        """Steps of a segment of time; 0 for all in one."""
+        return min(int(self.checkpoint_every or 0), MOST_STEPS)
 
 
 @dataclass(frozen=True)
@@ -119,6 +132,7 @@ def compile(
     seed: int = 0,
     unroll: str | int = "none",
     products: str = "auto",
+    checkpoint_every: int | None = None,
     out: str | os.PathLike[str] | None = None,
 ) -> snncc_runtime.Model:
     """Compile a network to C, build it, and load it.
@@ -127,9 +141,10 @@ def compile(
     name, if the network does not declare them. loss, optimizer: for training. dtype: "float32" or
     "float64". name: prefix of the C functions. seed: of the initial weights. unroll: steps that one turn
     of a time loop does: "none", "full" or a number; never changes a bit of a result. products: "auto",
-    "dense" or "events". out: a folder to write the model to. Raises CompileError, naming the user's line.
+    "dense" or "events". checkpoint_every: hold only the values of so many steps at a time; training runs
+    the forward half again for each such segment of time, with the same bits. out: a folder to write the model to. Raises CompileError, naming the user's line.
     """
-    target = Target(num_steps, loss, optimizer, dtype, name, unroll, products)
+    target = Target(num_steps, loss, optimizer, dtype, name, unroll, products, checkpoint_every)
     traced, source = trace(network, inputs, seed), type(network).__name__
     if out is not None:
         make(traced, target, source, out)
@@ -191,7 +206,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     for stages in entry_stages(network, target):
         for _, graph in stages.run(options):
             final[stages.name] = graph
-        entries.append(lower(final[stages.name], stages.name, real_bytes))
+        entries.append(lower(final[stages.name], stages.name, real_bytes, target.segment))
     optimizer = target.optimizer
     program = Program(
         prefix(target.name),
@@ -204,6 +219,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
         tuple((name, getattr(optimizer, name)) for name in optimizer.powers) if optimizer else (),
         int(target.num_steps),
         source,
+        target.segment,
     )
     program = plan_memory(program.verify())
     tile = _tile(program, int(target.num_steps))
@@ -247,8 +263,9 @@ def _headers() -> str:
 def _tile(program: Program, steps: int) -> int:
     """Samples of a tile: as many as leave a worker's scratch about in its second-level cache, and enough rows
     for a product to pay for reading its weights."""
-    one = max(sum(r.size.at(steps, 1) for r in (*e.regions, *e.panels)) for e in program.entries)
-    enough = -(-ROWS // steps)
+    held, every = min(steps, program.segment or steps), program.segment
+    one = max(sum(r.size.at(steps, 1, every) for r in (*e.regions, *e.panels)) for e in program.entries)
+    enough = -(-ROWS // held)
     return max(1, min(32, max(enough, 2 * _cache_bytes() // max(one, 1))))
 
 

@@ -49,7 +49,7 @@ def emit(program: Program, version: str) -> Sources:
     entries = [text.text() for text in texts]
     update = [update_text(program.update, program.real_bits)] if program.update else []
     functions = ["/* ---- kernels ---- */\n", *kernels.texts(), *update]
-    model = ModelRecord(title, version, program.real_bits, "model.h", BLOCK_TILES, tuple(functions + entries), module)
+    model = ModelRecord(title, version, program.real_bits, "model.h", BLOCK_TILES, program.segment, tuple(functions + entries), module)
     files = {
         "model.h": render("c/model.h.j2", header),
         "model.c": fold_long_lines(render("c/model.c.j2", model)),
@@ -166,6 +166,7 @@ def _module(program: Program, prefix: str, real: str, digest: str, texts: list[E
         tuple(f"model->powers[{k}] *= {v!r};" for k, (_, v) in enumerate(program.powers)),
         ABI_VERSION,
         digest,
+        bool(program.segment),
     )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import re
 
+from ..errors import InternalError
 from ..expr import Dialect
 from ..lower import Layout
 from ..plan_memory import SCRATCH, sum_reals
-from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Size, Sweep, used
+from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Segments, Size, Sweep, used
 from .calls import PRODUCTS, Place, call_text
 from .kernels import Kernels
 from .records import EntryMemory, EntryRecord, LevelText
@@ -28,6 +29,8 @@ class EntryText:
         self.dialect: Dialect = dialect(program.real_bits)
         self.offsets = {t.name: t.offset for t in program.tensors}
         self.learnable = sum(t.length for t in program.tensors if t.learnable)
+        self.steps = "span" if program.segment else "steps"  # that a kernel runs over
+        self.held = "most" if program.segment else "steps"  # that a buffer has room for
 
     def text(self) -> str:
         return f"/* ---- {self.entry.name} ---- */\n\n{render('c/entry.c.j2', self.record())}"
@@ -56,7 +59,7 @@ class EntryText:
     def memory(self) -> EntryMemory:
         e = self.entry
         scratch, panels = (
-            [f"snncc_align({_bytes(r.size, 'seq', 'tile', 'block')})" for r in regions]
+            [f"snncc_align({_bytes(r.size, 'seq', 'tile', 'block', 'mark')})" for r in regions]
             for regions in (e.regions, e.panels)
         )
         return EntryMemory(
@@ -85,7 +88,7 @@ class EntryText:
         arguments = ("model", "io", "crew", "sums", "scratch", "panels", "steps", "batch", "first", "rows", "from")
         result = []
         for level, items, text, parameters in levels:
-            lines = [*self._declarations(items, level), "", *self._shared_out(items)]
+            lines = self._lengths([*self._declarations(items, level), "", *self._shared_out(items)])
             unused = _unused(tuple(a for a in arguments if a != "from" or "from" in parameters), lines)
             result.append(LevelText(level, f"{name}: {text}", parameters, tuple(lines), unused))
         return result
@@ -97,8 +100,10 @@ class EntryText:
     def _shared_out(self, items: tuple[Item, ...]) -> list[str]:
         """The items; loops over panels by all threads of the crew, what is between them by the first one."""
         lines: list[str] = []
-        for panels, run in itertools.groupby(items, lambda item: isinstance(item, Panels)):
-            if panels:
+        for kind, run in itertools.groupby(items, lambda i: type(i) if isinstance(i, (Panels, Segments)) else Call):
+            if kind is Segments:
+                lines += [line for item in run if isinstance(item, Segments) for line in self._segments(item)]
+            elif kind is Panels:
                 for item in run:
                     lines += [*self._item(item, False), "snncc_meet(crew);"]
             else:
@@ -106,12 +111,33 @@ class EntryText:
                 lines += ["if (crew->part == 0) {", *("    " + line for line in body), "}", "snncc_meet(crew);"]
         return lines
 
+    def _segments(self, loop: Segments) -> list[str]:
+        """A loop over segments of time, by all threads of the crew."""
+        back, forth = "segment = segments - 1; segment >= 0; segment--", "segment = 0; segment < segments; segment++"
+        again = self._shared_out(loop.again)
+        return [
+            f"for (int {back if loop.reverse else forth}) {{",
+            "    const int start = segment * SEGMENT, span = steps - start < SEGMENT ? steps - start : SEGMENT;",
+            *(["    if (segment < segments - 1) {", *(f"        {line}" for line in again), "    }"] if again else []),
+            *(f"    {line}" for line in self._shared_out(loop.items)),
+            "}",
+        ]
+
+    def _lengths(self, lines: list[str]) -> list[str]:
+        """The lines after the lengths in time that they mention."""
+        lengths = {"most": "steps < SEGMENT ? steps : SEGMENT", "segments": "(steps - 1) / SEGMENT + 1"}
+        missing = _unused(tuple(lengths), lines) if self.program.segment else tuple(lengths)
+        return [*(f"const int {n} = {text};" for n, text in lengths.items() if n not in missing), *lines]
+
     # ---- buffers
 
     def _declarations(self, items: tuple[Item, ...], level: str) -> list[str]:
         """Pointers to all buffers that a level touches."""
         touched = set(_unique(items))
-        rows = ("(size_t)steps * rows", "(size_t)rows", "(size_t)model->config.tile * BLOCK_TILES")
+        rows = (
+            f"(size_t){self.held} * rows", "(size_t)rows", "(size_t)model->config.tile * BLOCK_TILES",
+            "(size_t)segments * rows",
+        )    # fmt: skip
         lines = [self._pointer(b) for b in _unique(items) if b.place not in SCRATCH]
         for regions, at, prefix in ((self.entry.regions, "scratch", "region"), (self.entry.panels, "panels", "panel")):
             last = max((k for k, r in enumerate(regions) if touched & set(r.buffers)), default=-1)
@@ -124,12 +150,13 @@ class EntryText:
 
     def _in_region(self, buffer: Buffer, piece: str, level: str) -> str:
         if buffer.layout in ("events", "valued"):
-            rows = "steps * rows" if buffer.time else "rows"
+            rows = f"{self.held} * rows" if buffer.time else "rows"
             valued = int(buffer.layout == "valued")
             place = f"{piece}, {rows}, {buffer.count}, {valued}"
             return f"const snncc_events {buffer.name} = snncc_events_at({place});"
         type, length = TYPES.get(buffer.layout, self.real), self._row_length(buffer)
-        axes = "".join(f"[{a}]" for a in (["steps"] * buffer.time + ["rows"] + [str(length)]))
+        steps = "segments" if buffer.layout == "marks" else self.held
+        axes = "".join(f"[{a}]" for a in ([steps] * buffer.time + ["rows"] + [str(length)]))
         if buffer.place == "block" and level == "tile":
             start = f"({type} *){piece} + (size_t)(first - from) * {length}"
             return f"{type} *const {buffer.name} = {start}; /* {axes} */"
@@ -180,12 +207,17 @@ class EntryText:
         if isinstance(item, Sweep):
             given = {b.name: self._argument(b, in_loop) for b in item.buffers if b is not None}
             return [
-                self.kernels.sweep(item, self.entry.name).call(given, "1" if in_loop else "steps", "rows")
+                self.kernels.sweep(item, self.entry.name).call(given, "1" if in_loop else self.steps, "rows")
             ]
         if isinstance(item, Call):
             names = [self._argument(b, in_loop) for b in item.buffers]
             function = self.kernels.product(item, self.entry.name) if item.kind in PRODUCTS else ""
-            return [call_text(item, Place(names, self.dialect.literal, in_loop, function, panels))]
+            place = Place(
+                names, self.dialect.literal, in_loop, function, panels, self.steps, "start" if self.program.segment else ""
+            )  # fmt: skip
+            return [call_text(item, place)]
+        if isinstance(item, Segments):
+            raise InternalError("segments of time do not nest")
         return self._panels(item, in_loop) if isinstance(item, Panels) else self._loop(item)
 
     def _panels(self, loop: Panels, in_loop: bool) -> list[str]:
@@ -207,7 +239,9 @@ class EntryText:
     def _loop(self, loop: Loop) -> list[str]:
         unroll = [f"SNNCC_PRAGMA(GCC unroll {loop.unroll})"] if loop.unroll > 1 else []
         head = (
-            "for (int t = steps - 1; t >= 0; t--) {" if loop.reverse else "for (int t = 0; t < steps; t++) {"
+            f"for (int t = {self.steps} - 1; t >= 0; t--) {{"
+            if loop.reverse
+            else f"for (int t = 0; t < {self.steps}; t++) {{"
         )
         body = self._items(loop.items, in_loop=True)
         for state, value in loop.states:
@@ -217,9 +251,10 @@ class EntryText:
         return [*unroll, head, *("    " + line for line in body), "}"]
 
 
-def _bytes(size: Size, seq: str, row: str, block: str) -> str:
+def _bytes(size: Size, seq: str, row: str, block: str, mark: str) -> str:
     """A size as a C expression."""
-    terms = [f"{text} * {n}" for text, n in ((seq, size.seq), (row, size.row), (block, size.block)) if n]
+    lengths = ((seq, size.seq), (row, size.row), (block, size.block), (mark, size.mark))
+    terms = [f"{text} * {n}" for text, n in lengths if n]
     return " + ".join([*terms, *[str(size.fixed)] * bool(size.fixed or not terms)])
 
 

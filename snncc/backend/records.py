@@ -137,6 +137,7 @@ class ModelRecord:
     real_bits: int
     header: str
     block_tiles: int
+    segment: int
     kernels: tuple[str, ...]
     module: str
 
@@ -167,6 +168,7 @@ class ModuleRecord:
     powers: tuple[str, ...]
     abi_version: int
     digest: str
+    segmented: bool
 
 
 @dataclass(frozen=True)

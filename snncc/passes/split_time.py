@@ -1,0 +1,58 @@
+"""split_time: in which part of a tile each node runs, where time is cut into segments.
+
+before:  %lif.mem.prev = memorize<lif.mem>(...)  @ scan 1        %d_w = weight_gradient(%d_cur, %x.events)  @ tile
+after:   %lif.mem.prev = memorize<lif.mem>(...)  @ scan 1, forward
+         %d_w = weight_gradient(%d_cur, %x.events)  @ tile, backward
+
+What has a time axis runs segment by segment: the forward half from the first segment to the last, the
+backward half from the last to the first. What has none runs before the segments (`start`), between the
+two halves (`turn`: a loss of sums over time), or after them (`end`). A value at a step that needs a sum
+over all steps would need a third round of segments; that is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..errors import located
+from ..graph import Graph, Node
+from ..ops.time import REDUCTIONS
+from .base import Pass
+
+PARTS = ("start", "forward", "turn", "backward", "end")
+
+
+@dataclass(frozen=True)
+class SplitTime(Pass):
+    def run(self, graph: Graph) -> Graph:
+        parts: dict[str, str] = {}
+        for name in graph.order:
+            node = graph[name]
+            parts[name] = _part(graph, node, parts)
+            _check(node, parts)
+        return graph.map(lambda n: replace(n, stage=n.stage and replace(n.stage, part=parts[n.name])))
+
+
+def _part(graph: Graph, node: Node, parts: dict[str, str]) -> str:
+    if node.stage is None or node.stage.kind in ("once", "finish"):
+        return ""  # not in a tile
+    summed = node.op.name in (*REDUCTIONS, "weight_gradient")
+    if node.type.time or (summed and any(graph[i].type.time for i in node.inputs)):
+        return node.half
+    after = {"forward": "turn", "backward": "end"}
+    waits = [after.get(parts[i], parts[i]) for i in node.inputs]
+    return max([w for w in waits if w], key=PARTS.index, default="start")
+
+
+def _check(node: Node, parts: dict[str, str]) -> None:
+    """What a node of a segment reads must be known when the first segment runs."""
+    if parts[node.name] not in ("forward", "backward"):
+        return
+    for source in node.inputs:
+        late = PARTS.index(parts.get(source) or "start") > PARTS.index(parts[node.name])
+        if late and parts[source] in ("turn", "end"):
+            raise located(
+                f"checkpoint_every: %{node.name} of a step needs %{source}, which is known only after all "
+                "steps, so steps cannot be computed segment by segment; compile without checkpoint_every",
+                node.where,
+            )
