@@ -141,8 +141,9 @@ def compile(
     name, if the network does not declare them. loss, optimizer: for training. dtype: "float32" or
     "float64". name: prefix of the C functions. seed: of the initial weights. unroll: steps that one turn
     of a time loop does: "none", "full" or a number; never changes a bit of a result. products: "auto",
-    "dense" or "events". checkpoint_every: hold only the values of so many steps at a time; training runs
-    the forward half again for each such segment of time, with the same bits. out: a folder to write the model to. Raises CompileError, naming the user's line.
+    "dense" or "events". checkpoint_every: hold the values of so many steps at a time, None for all; training
+    then runs the forward half of such a segment of time again before its backward half, with the same bits.
+    out: a folder to write the model to. Raises CompileError, naming the user's line.
     """
     target = Target(num_steps, loss, optimizer, dtype, name, unroll, products, checkpoint_every)
     traced, source = trace(network, inputs, seed), type(network).__name__
@@ -198,13 +199,17 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .backend.c import emit
     from .interface import tensors, user_arrays
     from .lower import Layout, lower, lower_update
+    from .passes.fuse import Fuse
+    from .passes.split_time import SplitTime
     from .plan_memory import plan_memory
     from .program import Program
 
     options, real_bytes = target.options, DTYPES[target.dtype][1]
-    entries, final = [], {}
+    entries, final, whole = [], {}, []
     for stages in entry_stages(network, target):
-        for _, graph in stages.run(options):
+        for step, graph in stages.run(options):
+            if isinstance(step, SplitTime):  # as it would be without
+                whole.append(lower(Fuse().run(final[stages.name]), stages.name, real_bytes))
             final[stages.name] = graph
         entries.append(lower(final[stages.name], stages.name, real_bytes, target.segment))
     optimizer = target.optimizer
@@ -222,7 +227,9 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
         target.segment,
     )
     program = plan_memory(program.verify())
-    tile = _tile(program, int(target.num_steps))
+    # The tile decides in which order samples are added: checkpoint_every must not change it.
+    plain = plan_memory(replace(program, entries=tuple(whole))) if whole else program
+    tile = _tile(plain, int(target.num_steps))
     return Compiled(target, network, program, emit(program, _version()), tile, _slots(program))
 
 
@@ -263,9 +270,8 @@ def _headers() -> str:
 def _tile(program: Program, steps: int) -> int:
     """Samples of a tile: as many as leave a worker's scratch about in its second-level cache, and enough rows
     for a product to pay for reading its weights."""
-    held, every = min(steps, program.segment or steps), program.segment
-    one = max(sum(r.size.at(steps, 1, every) for r in (*e.regions, *e.panels)) for e in program.entries)
-    enough = -(-ROWS // held)
+    one = max(sum(r.size.at(steps, 1) for r in (*e.regions, *e.panels)) for e in program.entries)
+    enough = -(-ROWS // steps)
     return max(1, min(32, max(enough, 2 * _cache_bytes() // max(one, 1))))
 
 

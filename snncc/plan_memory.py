@@ -75,7 +75,7 @@ def _lifetimes(entry: Entry) -> list[_Life]:
 
 
 def _unrolled(items: tuple[Item, ...]) -> list[tuple[Item, range | None]]:
-    """Items with those of loops over segments written out, and where in the list their loop goes from and to."""
+    """Items with those of loops over segments written out, and the places in the list of their loop."""
     found: list[tuple[Item, range | None]] = []
     for item in items:
         inner = (*item.again, *item.items) if isinstance(item, Segments) else (item,)
@@ -143,7 +143,7 @@ def footprint(
     program: Program, steps: int, tile: int, slots: int, threads: int, training: bool
 ) -> Footprint:
     """What the arena of the compiled model holds, in bytes: the same sums as its `arena_bytes`."""
-    real, segment = program.real_bits // 8, program.segment
+    real, extent = program.real_bits // 8, (steps, tile, program.segment)
     lengths = [t.length for t in program.tensors]
     learnable = sum(t.length for t in program.tensors if t.learnable)
     entries = [e for e in program.entries if training or not e.trains]
@@ -154,8 +154,8 @@ def footprint(
         learnable * len(program.moments) * real if training else 0,
         slots * (gradients + sums) * real,
         max((sum(r.size.at(steps, tile) for r in e.shared) for e in entries), default=0),
-        slots * max((_bytes(e.regions, steps, tile, segment) for e in entries), default=0) + (slots + 1) * TEAM,
-        threads * max((_bytes(e.panels, steps, tile, segment) for e in entries), default=0),
+        slots * max((_bytes(e.regions, *extent) for e in entries), default=0) + (slots + 1) * TEAM,
+        threads * max((_bytes(e.panels, *extent) for e in entries), default=0),
     )
 
 

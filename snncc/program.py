@@ -20,8 +20,8 @@ BLOCK_TILES = 8  # tiles of a block: enough rows for a product to pay for readin
 
 @dataclass(frozen=True)
 class Size:
-    """Bytes that depend on the call: seq * steps held * tile + row * tile + block * samples of a block + fixed
-    + mark * segments of time * tile."""
+    """Bytes that depend on the call: (seq * steps held + row + mark * segments of time) * tile
+    + block * samples of a block + fixed."""
 
     seq: int = 0
     row: int = 0

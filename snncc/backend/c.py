@@ -49,7 +49,8 @@ def emit(program: Program, version: str) -> Sources:
     entries = [text.text() for text in texts]
     update = [update_text(program.update, program.real_bits)] if program.update else []
     functions = ["/* ---- kernels ---- */\n", *kernels.texts(), *update]
-    model = ModelRecord(title, version, program.real_bits, "model.h", BLOCK_TILES, program.segment, tuple(functions + entries), module)
+    lengths, texts_of_kernels = (BLOCK_TILES, program.segment), tuple(functions + entries)
+    model = ModelRecord(title, version, program.real_bits, "model.h", *lengths, texts_of_kernels, module)
     files = {
         "model.h": render("c/model.h.j2", header),
         "model.c": fold_long_lines(render("c/model.c.j2", model)),

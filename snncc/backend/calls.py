@@ -27,8 +27,8 @@ class Place:
 
     def user(self, call: Call) -> str:
         """The caller's array, from the first step on that a kernel of all steps runs over."""
-        field = f"io->{call.field}"
-        return f"{field} + (size_t){self.start} * batch * {call.numbers[0]}" if self.start and call.time else field
+        skipped = f" + (size_t){self.start} * batch * {call.numbers[0]}" if self.start and call.time else ""
+        return f"io->{call.field}{skipped}"
 
 
 PRODUCTS = ("product_dense", "product_events", "product", "weight_gradient", "narrow_gradient")

@@ -100,12 +100,13 @@ class EntryText:
     def _shared_out(self, items: tuple[Item, ...]) -> list[str]:
         """The items; loops over panels by all threads of the crew, what is between them by the first one."""
         lines: list[str] = []
-        for kind, run in itertools.groupby(items, lambda i: type(i) if isinstance(i, (Panels, Segments)) else Call):
-            if kind is Segments:
-                lines += [line for item in run if isinstance(item, Segments) for line in self._segments(item)]
-            elif kind is Panels:
+        for panels, run in itertools.groupby(items, lambda item: isinstance(item, (Panels, Segments))):
+            if panels:
                 for item in run:
-                    lines += [*self._item(item, False), "snncc_meet(crew);"]
+                    if isinstance(item, Segments):
+                        lines += self._segments(item)
+                    else:
+                        lines += [*self._item(item, False), "snncc_meet(crew);"]
             else:
                 body = [line for item in run for line in self._item(item, False)]
                 lines += ["if (crew->part == 0) {", *("    " + line for line in body), "}", "snncc_meet(crew);"]
@@ -113,15 +114,18 @@ class EntryText:
 
     def _segments(self, loop: Segments) -> list[str]:
         """A loop over segments of time, by all threads of the crew."""
-        back, forth = "segment = segments - 1; segment >= 0; segment--", "segment = 0; segment < segments; segment++"
-        again = self._shared_out(loop.again)
-        return [
-            f"for (int {back if loop.reverse else forth}) {{",
-            "    const int start = segment * SEGMENT, span = steps - start < SEGMENT ? steps - start : SEGMENT;",
-            *(["    if (segment < segments - 1) {", *(f"        {line}" for line in again), "    }"] if again else []),
-            *(f"    {line}" for line in self._shared_out(loop.items)),
-            "}",
+        order = "segment = 0; segment < segments; segment++"
+        if loop.reverse:
+            order = "segment = segments - 1; segment >= 0; segment--"
+        body = [
+            "const int start = segment * SEGMENT, left = steps - start;",
+            "const int span = left < SEGMENT ? left : SEGMENT;",
         ]
+        if loop.again:
+            again = self._shared_out(loop.again)
+            body += ["if (segment < segments - 1) {", *("    " + line for line in again), "}"]
+        body += self._shared_out(loop.items)
+        return [f"for (int {order}) {{", *("    " + line for line in body), "}"]
 
     def _lengths(self, lines: list[str]) -> list[str]:
         """The lines after the lengths in time that they mention."""
@@ -135,9 +139,11 @@ class EntryText:
         """Pointers to all buffers that a level touches."""
         touched = set(_unique(items))
         rows = (
-            f"(size_t){self.held} * rows", "(size_t)rows", "(size_t)model->config.tile * BLOCK_TILES",
+            f"(size_t){self.held} * rows",
+            "(size_t)rows",
+            "(size_t)model->config.tile * BLOCK_TILES",
             "(size_t)segments * rows",
-        )    # fmt: skip
+        )
         lines = [self._pointer(b) for b in _unique(items) if b.place not in SCRATCH]
         for regions, at, prefix in ((self.entry.regions, "scratch", "region"), (self.entry.panels, "panels", "panel")):
             last = max((k for k, r in enumerate(regions) if touched & set(r.buffers)), default=-1)
@@ -212,9 +218,8 @@ class EntryText:
         if isinstance(item, Call):
             names = [self._argument(b, in_loop) for b in item.buffers]
             function = self.kernels.product(item, self.entry.name) if item.kind in PRODUCTS else ""
-            place = Place(
-                names, self.dialect.literal, in_loop, function, panels, self.steps, "start" if self.program.segment else ""
-            )  # fmt: skip
+            start = "start" if self.program.segment else ""
+            place = Place(names, self.dialect.literal, in_loop, function, panels, self.steps, start)
             return [call_text(item, place)]
         if isinstance(item, Segments):
             raise InternalError("segments of time do not nest")

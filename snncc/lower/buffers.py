@@ -144,7 +144,7 @@ class Buffers:
         return self.kept[node.name]
 
     def before(self, node: Node) -> Buffer:
-        """What a `previous` reads at the first step: the initial rows, or those that the segment starts from."""
+        """What a `previous` reads at the first step: the initial rows, or those at the start of a segment."""
         if not self.segmented:
             return self.buffer(node.inputs[1])
         return self.state(self.carrier(node))
@@ -152,8 +152,8 @@ class Buffers:
     def carrier(self, node: Node) -> Node:
         """The memorize whose kept sequence a `previous` reads."""
         sources = [self.source(i) for i in node.inputs]
-        found = (n for n in self.graph if n.op.name == "memorize" and [self.source(i) for i in n.inputs] == sources)
-        return next(found)
+        memories = (n for n in self.graph if n.op.name == "memorize")
+        return next(n for n in memories if [self.source(i) for i in n.inputs] == sources)
 
     def length(self, node: Node) -> int:
         """Elements that a sweep over a value runs through: of panels also those between the rows."""

@@ -8,9 +8,10 @@ from dataclasses import replace
 from ..program import Buffer, Call, Item, Loop, Panels, Pointer, Segments, Sweep, used
 from .layout import Layout
 
+
 def narrowed(sections: Mapping[str, Sequence[Item]], layout: Layout) -> dict[str, tuple[Item, ...]]:
     """The items with buffers as wide as a panel where every loop over panels that reads one has made it."""
-    loops: dict[Buffer, list[bool]] = {}  # for each loop over panels, or item outside of any: is it made here?
+    loops: dict[Buffer, list[bool]] = {}  # whether each loop over panels makes it; False for other items
     for item in _flat(item for section in sections.values() for item in section):
         made = _made(item)
         for buffer in dict.fromkeys(used(item)):

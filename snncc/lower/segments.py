@@ -47,8 +47,15 @@ class Segmented:
         states = [n for n in self._nodes(timed["forward"]) if n.op.name == "memorize"]
         before = self._read_before(timed["backward"])
         saved = [n for n in states if n.name in again or n in before]
-        forward = [*self._copies("keep_rows", saved), *self.lowering.ordered(timed["forward"]), *given["forward"]]
-        repeated = [*self._copies("restore_rows", [n for n in saved if n.name in again]), *self._again(again)]
+        forward = [
+            *self._copies("keep_rows", saved),
+            *self.lowering.ordered(timed["forward"]),
+            *given["forward"],
+        ]
+        repeated = [
+            *self._copies("restore_rows", [n for n in saved if n.name in again]),
+            *self._again(again),
+        ]
         backward = [
             *self._copies("restore_rows", before),
             *self.lowering.ordered(timed["backward"]),

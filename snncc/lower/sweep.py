@@ -156,7 +156,8 @@ class SweepBuilder:
         self.expressions[node.name] = Ref(local)
         self._store(node, Ref(local), "body")
         if self.memory.segmented:
-            self._emit("after", "set", self._element(self.memory.state(node), written=True), Ref(f"{array}[i]"))
+            target = self._element(self.memory.state(node), written=True)
+            self._emit("after", "set", target, Ref(f"{array}[i]"))
 
     def _update(self, node: Node) -> Statement:
         return Statement("set", f"{self.carriers[node.name]}[i]", self.value(node.inputs[0]))

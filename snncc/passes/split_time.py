@@ -1,7 +1,8 @@
 """split_time: in which part of a tile each node runs, where time is cut into segments.
 
-before:  %lif.mem.prev = memorize<lif.mem>(...)  @ scan 1        %d_w = weight_gradient(%d_cur, %x.events)  @ tile
-after:   %lif.mem.prev = memorize<lif.mem>(...)  @ scan 1, forward
+before:  %mem.prev = memorize<mem>(%mem, %mem.initial)  @ scan 1
+         %d_w = weight_gradient(%d_cur, %x.events)  @ tile
+after:   %mem.prev = memorize<mem>(%mem, %mem.initial)  @ scan 1, forward
          %d_w = weight_gradient(%d_cur, %x.events)  @ tile, backward
 
 What has a time axis runs segment by segment: the forward half from the first segment to the last, the
