@@ -21,6 +21,7 @@ from ..ops.time import REDUCTIONS
 from .base import Pass
 
 PARTS = ("start", "forward", "turn", "backward", "end")
+LATER = {"forward": "turn", "backward": "end"}  # where the sums of all segments are known
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class SplitTime(Pass):
         for name in graph.order:
             node = graph[name]
             parts[name] = _part(graph, node, parts)
-            _check(node, parts)
+            _check(graph, node, parts)
         return graph.map(lambda n: replace(n, stage=n.stage and replace(n.stage, part=parts[n.name])))
 
 
@@ -40,18 +41,18 @@ def _part(graph: Graph, node: Node, parts: dict[str, str]) -> str:
     summed = node.op.name in (*REDUCTIONS, "weight_gradient")
     if node.type.time or (summed and any(graph[i].type.time for i in node.inputs)):
         return node.half
-    after = {"forward": "turn", "backward": "end"}
-    waits = [after.get(parts[i], parts[i]) for i in node.inputs]
+    waits = [LATER.get(parts[i], parts[i]) for i in node.inputs]
     return max([w for w in waits if w], key=PARTS.index, default="start")
 
 
-def _check(node: Node, parts: dict[str, str]) -> None:
+def _check(graph: Graph, node: Node, parts: dict[str, str]) -> None:
     """What a node of a segment reads must be known when the first segment runs."""
-    if parts[node.name] not in ("forward", "backward"):
-        return
-    for source in node.inputs:
-        late = PARTS.index(parts.get(source) or "start") > PARTS.index(parts[node.name])
-        if late and parts[source] in ("turn", "end"):
+    part = parts[node.name]
+    for source in node.inputs if part in LATER else ():
+        known = parts.get(source) or "start"  # a loop's own values come later
+        if not graph[source].type.time:
+            known = LATER.get(known, known)
+        if PARTS.index(known) > PARTS.index(part):
             raise located(
                 f"checkpoint_every: %{node.name} of a step needs %{source}, which is known only after all "
                 "steps, so steps cannot be computed segment by segment; compile without checkpoint_every",
