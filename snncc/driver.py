@@ -205,7 +205,8 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .program import Program
 
     options, real_bytes = target.options, DTYPES[target.dtype][1]
-    entries, final, whole = [], {}, []
+    entries, whole = [], []
+    final: dict[str, Graph] = {}
     for stages in entry_stages(network, target):
         for step, graph in stages.run(options):
             if isinstance(step, SplitTime):  # as it would be without
@@ -337,5 +338,7 @@ def _manifest(compiled: Compiled) -> dict[str, Any]:
         "tensors": tensors,
         "optimizer": {"name": type(optimizer).__name__, **vars(optimizer)} if optimizer else None,
         "loss": str(target.loss) if target.loss else None,
-        "memory": {"tile": compiled.tile} | ({"slots": compiled.slots} if compiled.slots else {}),
+        "memory": {"tile": compiled.tile}
+        | ({"slots": compiled.slots} if compiled.slots else {})
+        | ({"checkpoint_every": program.segment} if program.segment else {}),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -36,7 +37,7 @@ CASES: dict[str, tuple[Case, str, tuple[int, ...]]] = {
     "custom": (Case(Custom, loss.mse("count", on=0.8, off=0.2)), "float32", (4,)),
 }
 EXTENTS = (Extent(9, 5), Extent(8, 9), Extent(4, 2), Extent(2, 3), Extent(1, 3))
-LOADS: tuple[dict[str, int], ...] = ({}, {"threads": 2, "slots": 1, "tile": 3}, {"threads": 2, "slots": 3, "tile": 1})
+LOADS = ({}, {"threads": 2, "slots": 1, "tile": 3}, {"threads": 2, "slots": 3, "tile": 1})
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -119,8 +120,8 @@ def test_a_sum_over_all_steps_that_a_step_reads_is_refused() -> None:
         return driver.generate(trace(Centred()), Target(checkpoint_every=2))
 
     assert refused(mistake) == (
-        "checkpoint_every: %sub of a step needs %sum_time, which is known only after all steps, so steps cannot "
-        "be computed segment by segment; compile without checkpoint_every"
+        "checkpoint_every: %sub of a step needs %sum_time, which is known only after all steps, so steps "
+        "cannot be computed segment by segment; compile without checkpoint_every"
     )
     driver.generate(trace(Centred()), Target())
 
@@ -162,17 +163,16 @@ def planned(seed: int) -> tuple[Entry, ...]:
     return driver.generate(case.network, target).program.entries
 
 
-def played(entry: Entry) -> Iterator[tuple[Item | None, bool]]:
+def played(entry: Entry) -> Iterator[Item | None]:
     """The items of a tile as they run in three segments; None where a segment's values begin anew."""
     for item in entry.tile:
         if isinstance(item, Segments):
             for turn in range(3):
-                again = item.again if turn else ()
                 if not item.reverse or turn:
-                    yield None, True
-                yield from ((inner, True) for inner in (*again, *item.items))
+                    yield None
+                yield from (*(item.again if turn else ()), *item.items)
         else:
-            yield item, False
+            yield item
 
 
 @pytest.mark.parametrize("seed", range(4000, 4014))
@@ -182,7 +182,7 @@ def test_nothing_is_overwritten_before_its_last_use(seed: int) -> None:
         region = {b: k for k, r in enumerate(entry.regions) for b in r.buffers}
         owner: dict[int, Buffer] = {}
         met: set[Buffer] = set()
-        for item, _ in played(entry):
+        for item in played(entry):
             if item is None:
                 met = {b for b in met if not b.time or b.layout == "marks"}
                 continue
@@ -198,12 +198,13 @@ def test_nothing_is_overwritten_before_its_last_use(seed: int) -> None:
 def test_the_command_line_takes_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("sys.path", ["", *__import__("sys").path])
+    monkeypatch.setattr(sys, "path", list(sys.path))    # commands put the folders of networks there
     run, source = Terminal(capsys), tmp_path / "two_layers.py"
     source.write_text(NETWORK)
     option = ("--checkpoint-every", "4")
     assert "4 of them at a time" in run("inspect", f"{source}:net", "--memory", *TRAINED, *option).out
-    shown = run("inspect", f"{source}:net", "--after", "split-time", "--entry", "train", *TRAINED, *option).out
+    after = ("--after", "split-time", "--entry", "train")
+    shown = run("inspect", f"{source}:net", *after, *TRAINED, *option).out
     assert ", forward" in shown
     assert ", backward" in shown
     assert run("check", f"{source}:net", *TRAINED, *option).code == 0
