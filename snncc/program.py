@@ -8,14 +8,14 @@ many samples at once; all else runs in tiles, which fit a core's cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from .errors import InternalError
 from .expr import Expr
 
 
-BLOCK_TILES = 8  # tiles of a block: enough rows for a product to pay for reading its weights
+BLOCK_TILES = 16  # tiles of a block: enough rows for a product to pay for reading its weights
 
 
 @dataclass(frozen=True)
@@ -348,6 +348,15 @@ class Program:
 
     def __str__(self) -> str:
         return "\n\n".join(str(e) for e in self.entries) + "\n"
+
+
+def flat(items: Iterable[Item]) -> Iterator[Item]:
+    """Items with those of loops over segments written out."""
+    for item in items:
+        if isinstance(item, Segments):
+            yield from flat((*item.again, *item.items))
+        else:
+            yield item
 
 
 def used(item: Item) -> Iterator[Buffer]:

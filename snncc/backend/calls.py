@@ -31,7 +31,7 @@ class Place:
         return f"io->{call.field}{skipped}"
 
 
-PRODUCTS = ("product_dense", "product_events", "product", "weight_gradient", "narrow_gradient")
+PRODUCTS = ("product_dense", "product_events", "product", "weight_gradient", "narrow_gradient", "input_gradient")
 
 
 def _guarded(text: str) -> str:
@@ -89,7 +89,7 @@ def _rows_first(function: str) -> Callable[[Call, Place], str]:
 def product(call: Call, place: Place) -> str:
     """The operand comes first, as its event list where there is one; then the rows."""
     first, *rest = place.names
-    listed = call.kind != "product_dense"
+    listed = call.kind not in ("product_dense", "input_gradient")
     arguments = [first, place.rows(call), *rest] if listed else [place.rows(call), first, *rest]
     return f"{place.function}({', '.join([*arguments, *['panel'] * place.panels])});"
 
@@ -97,7 +97,8 @@ def product(call: Call, place: Place) -> str:
 def weight_gradient(call: Call, place: Place) -> str:
     """The events themselves are not read, only their lists by input."""
     _, *rest = place.names
-    return f"{place.function}({', '.join([place.rows(call), *rest, *['panel'] * place.panels])});"
+    fresh = "crew->fresh && segment == segments - 1" if place.start and call.time else "crew->fresh"
+    return f"{place.function}({', '.join([fresh, place.rows(call), *rest, *['panel'] * place.panels])});"
 
 
 def transpose_events(call: Call, place: Place) -> str:

@@ -9,7 +9,7 @@ from ..errors import InternalError
 from ..expr import Dialect
 from ..lower import Layout
 from ..plan_memory import SCRATCH, sum_reals
-from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Segments, Size, Sweep, used
+from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Segments, Size, Sweep, flat, used
 from .calls import PRODUCTS, Place, call_text
 from .kernels import Kernels
 from .records import EntryMemory, EntryRecord, LevelText
@@ -46,6 +46,7 @@ class EntryText:
             e.trains,
             e.required,
             str(reals) if reals else "",
+            tuple(self._clear(reals)),
             e.blocks,
             tuple(prepare),
             _unused(("model", "steps", "batch"), prepare),
@@ -70,6 +71,23 @@ class EntryText:
             "\n           + ".join(scratch) or "0",
             "\n           + ".join(panels) or "0",
         )
+
+    def _clear(self, reals: int) -> list[str]:
+        """Sums that start at zero: all but the weight gradients that the first tile starts itself."""
+        loops = flat(self.entry.items)
+        items = [item for loop in loops for item in (loop.items if isinstance(loop, Panels) else (loop,))]
+        started = [c.buffers[-1] for c in items if isinstance(c, Call) and c.kind == "weight_gradient"]
+        lines, at = [], 0
+        for begin, length in [*sorted(self._sum_range(b) for b in started if b), (reals, 0)]:
+            if begin > at:
+                lines.append(f"snncc_clear(sums{f' + {at}' if at else ''}, {begin - at}, &crew);")
+            at = begin + length
+        return lines
+
+    def _sum_range(self, buffer: Buffer) -> tuple[int, int]:
+        """Where a sum lies: first real and length."""
+        begin = self.offsets[buffer.label] if buffer.place == "gradient" else self._sum_offset(buffer)
+        return begin, self.layout.parameter_length(buffer.features, True)
 
     # ---- the functions of a block
 

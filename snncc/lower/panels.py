@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ..program import Buffer, Call, Item, Loop, Panels, Pointer, Segments, Sweep, used
+from ..program import Buffer, Call, Item, Loop, Panels, Pointer, Segments, Sweep, flat, used
 from .layout import Layout
 
 
 def narrowed(sections: Mapping[str, Sequence[Item]], layout: Layout) -> dict[str, tuple[Item, ...]]:
     """The items with buffers as wide as a panel where every loop over panels that reads one has made it."""
     loops: dict[Buffer, list[bool]] = {}  # whether each loop over panels makes it; False for other items
-    for item in _flat(item for section in sections.values() for item in section):
+    for item in flat(item for section in sections.values() for item in section):
         made = _made(item)
         for buffer in dict.fromkeys(used(item)):
             loops.setdefault(buffer, []).append(buffer in made)
@@ -22,14 +22,6 @@ def narrowed(sections: Mapping[str, Sequence[Item]], layout: Layout) -> dict[str
             size = layout.panel_size(buffer.size)
             narrow[buffer] = replace(buffer, place="panel", size=size)
     return {name: tuple(_replaced(i, narrow) for i in section) for name, section in sections.items()}
-
-
-def _flat(items: Iterable[Item]) -> Iterator[Item]:
-    for item in items:
-        if isinstance(item, Segments):
-            yield from _flat((*item.again, *item.items))
-        else:
-            yield item
 
 
 def _made(item: Item) -> set[Buffer]:

@@ -22,8 +22,8 @@ from .unroll_time import UnrollTime
 class Options:
     """Choices of a compilation that the passes look at.
 
-    dtype: "f32" or "f64". unroll: steps that one turn of a time loop does. products: see ChooseKernels. checkpoint_every:
-    steps of a segment of time, 0 for all in one.
+    dtype: "f32" or "f64". unroll: steps that one turn of a time loop does. products: see ChooseKernels.
+    checkpoint_every: steps of a segment of time, 0 for all in one.
     """
 
     dtype: str = "f32"
