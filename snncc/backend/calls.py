@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..errors import InternalError
 from ..program import Call
+from .products import FORMS
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,6 @@ class Place:
         """The caller's array, from the first step on that a kernel of all steps runs over."""
         skipped = f" + (size_t){self.start} * batch * {call.numbers[0]}" if self.start and call.time else ""
         return f"io->{call.field}{skipped}"
-
-
-PRODUCTS = ("product_dense", "product_events", "product", "weight_gradient", "narrow_gradient", "input_gradient")
 
 
 def _guarded(text: str) -> str:
@@ -87,23 +85,22 @@ def _rows_first(function: str) -> Callable[[Call, Place], str]:
 
 
 def product(call: Call, place: Place) -> str:
-    """The operand comes first, as its event list where there is one; then the rows."""
-    first, *rest = place.names
-    listed = call.kind not in ("product_dense", "input_gradient")
-    arguments = [first, place.rows(call), *rest] if listed else [place.rows(call), first, *rest]
-    return f"{place.function}({', '.join([*arguments, *['panel'] * place.panels])});"
-
-
-def weight_gradient(call: Call, place: Place) -> str:
-    """The events themselves are not read, only their lists by input."""
-    _, *rest = place.names
-    fresh = "crew->fresh && segment == segments - 1" if place.start and call.time else "crew->fresh"
-    return f"{place.function}({', '.join([fresh, place.rows(call), *rest, *['panel'] * place.panels])});"
+    """A wide gradient may start its sum: that of the first tile does, in the segment that comes first."""
+    start = "crew->fresh && segment == segments - 1" if place.start and call.time else "crew->fresh"
+    fresh = [start] * call.kind.startswith("wide")
+    return f"{place.function}({', '.join([*fresh, place.rows(call), *place.names, *['panel'] * place.panels])});"
 
 
 def transpose_events(call: Call, place: Place) -> str:
     events, lists = place.names
     return f"snncc_transpose_events({events}, {place.rows(call)}, {call.numbers[0]}, {lists});"
+
+
+def transpose_counted(call: Call, place: Place) -> str:
+    """Lists by input, unless the gradient will be dense."""
+    n_in, vectors = call.numbers[0], "SNNCC_PANEL_VECTORS"
+    dense = f"snncc_gradient_is_dense({vectors}, {place.names[0]}, {place.rows(call)}, {n_in})"
+    return f"if (!{dense}) {transpose_events(call, place)}"
 
 
 def events_from_bits(call: Call, place: Place) -> str:
@@ -160,9 +157,9 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "load_labels": load_labels,
     "store": store,
     "store_loss": store_loss,
-    **dict.fromkeys(PRODUCTS, product),
-    "weight_gradient": weight_gradient,
+    **dict.fromkeys(FORMS, product),
     "transpose_events": transpose_events,
+    "transpose_counted": transpose_counted,
     "events_from_bits": events_from_bits,
     "events_from_rows": events_from_rows,
     "transpose": transpose,
