@@ -138,8 +138,8 @@ def test_lengths_that_make_no_sense_are_refused(every: Any) -> None:
 
 
 def long(every: int | None) -> driver.Compiled:
-    """A layer over a thousand steps."""
-    net: Module = nn.Sequential(nn.Linear(64, 64), nn.Leaky(0.9), nn.Linear(64, 3), nn.Leaky(0.9))
+    """Two layers over a thousand steps."""
+    net: Module = nn.Sequential(nn.Linear(64, 256), nn.Leaky(0.9), nn.Linear(256, 3), nn.Leaky(0.9))
     target = Target(1000, loss.cross_entropy("mem"), optim.SGD(0.1), checkpoint_every=every)
     return driver.generate(trace(net), target)
 
