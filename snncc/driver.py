@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -244,6 +245,12 @@ def _headers() -> str:
     return "/* The runtime of snncc in one file. */\n" + "\n".join(lines) + "\n"
 
 
+def _crossovers() -> dict[str, float]:
+    """Densities from which dense kernels take over, as the headers have them: product, gradient."""
+    found = re.findall(r"^#define SNNCC_(?:(\w+)_)?CROSSOVER ([0-9.]+)$", _headers(), re.MULTILINE)
+    return {kind.lower() or "product": float(value) for kind, value in found}
+
+
 def _tile(program: Program, steps: int) -> int:
     """Samples of a tile: as many as leave a worker's scratch about in its second-level cache, and enough rows
     for a product to pay for reading its weights."""
@@ -270,6 +277,7 @@ def _cache_bytes() -> int:
 
 def _manifest(compiled: Compiled) -> dict[str, Any]:
     from .backend.c import tensor_roles
+    from .cost import table
 
     program, target = compiled.program, compiled.target
     by_name = {t.name: t for t in program.tensors}
@@ -314,5 +322,7 @@ def _manifest(compiled: Compiled) -> dict[str, Any]:
         "tensors": tensors,
         "optimizer": {"name": type(optimizer).__name__, **vars(optimizer)} if optimizer else None,
         "loss": str(target.loss) if target.loss else None,
+        "kernels": table(program),
+        "crossover": _crossovers(),
         "memory": {"tile": compiled.tile} | ({"slots": compiled.slots} if compiled.slots else {}),
     }

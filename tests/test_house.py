@@ -25,6 +25,7 @@ FLOORS = (
     ("nn", "loss", "optim", "reference", "passes"),
     ("frontend", "program"),
     ("lower", "plan_memory"),
+    ("cost",),
     ("backend", "interface"),
     ("build",),
     ("cache",),

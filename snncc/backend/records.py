@@ -103,6 +103,8 @@ class EntryRecord:
     after: tuple[str, ...]
     finish: tuple[str, ...]
     finish_unused: tuple[str, ...]
+    clear: str  # what the profile calls these
+    add: str
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ class DeclarationsRecord:
     tensors: tuple[str, ...]
     members: tuple[str, ...]
     powers: int
+    kernels: str
     prototypes: tuple[Prototype, ...]
 
 
@@ -138,6 +141,7 @@ class ModelRecord:
     header: str
     block_tiles: int
     kernels: tuple[str, ...]
+    counted: tuple[str, ...]
     module: str
 
 
@@ -164,6 +168,7 @@ class ModuleRecord:
     tensor_count: int
     tensors: tuple[str, ...]
     update: str
+    update_kernel: str
     powers: tuple[str, ...]
     abi_version: int
     digest: str

@@ -4,6 +4,7 @@
 #define SNNCC_TEAM_H
 
 #include "target.h"
+#include "profile.h"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -27,10 +28,11 @@ typedef struct {
     int32_t arrived, turn, status, unused[13];
 } snncc_team;
 
-/* One thread's place in its team. */
+/* One thread's place in its team, and what it counts. */
 typedef struct {
     snncc_team *team;
     int part, parts;
+    snncc_profile *profile;
 } snncc_crew;
 
 /* Turns of a waiting loop, some tens of microseconds, before a thread leaves the processor to others. */
@@ -61,6 +63,7 @@ SNNCC_FUNCTION void snncc_meet(const snncc_crew *crew)
         else
             SNNCC_YIELD();
     }
+    snncc_tick(crew->profile, SNNCC_WAITING);
 #else
     (void)crew;
 #endif

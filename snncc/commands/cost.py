@@ -1,0 +1,98 @@
+"""`snncc inspect --cost`: operations, bytes and time of a call before it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from snncc_runtime.kernels import Kernel, Load, Work, parse_kernels
+from snncc_runtime.profile import Profile, Row
+
+from ..errors import CompileError
+
+# What one thread of a core with AVX-512 does in a second, measured with `Model.profile` on two busy ones (Xeon,
+# 2.x GHz, 2 MiB of second-level cache): operations of each kind of kernel, and bytes.
+RATES = {"events": 20e9, "gradient": 14e9, "dense": 90e9, "elementwise": 60e9, "bytes": 25e9}
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """What a call is like: its samples, the share of inputs and neurons that are not 0, by layer or for all."""
+
+    batch: int = 128
+    density: float = 0.1
+    of: Mapping[str, float] = field(default_factory=dict)
+
+    def density_of(self, source: str) -> float:
+        return self.of.get(source, self.density)
+
+
+def parse_densities(texts: Sequence[str], batch: int) -> Assumed:
+    """`0.1`, `x=0.2`, `lif1=0.05`. Raises CompileError."""
+    found: dict[str, float] = {}
+    for text in texts:
+        name, _, number = text.rpartition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            found[name] = -1.0
+        if not 0 <= found[name] <= 1:
+            raise CompileError(f"--density must be a number from 0 to 1, or LAYER=NUMBER, got {text!r}")
+    return Assumed(batch, found.pop("", 0.1), found)
+
+
+def predict(
+    manifest: Mapping[str, Any], entry: str, assumed: Assumed, steps: int, tile: int, slots: int, threads: int
+) -> Profile:
+    """The profile that a call should have, of the manifest's table. Raises CompileError."""
+    everything = parse_kernels(manifest)
+    entries = {"train": ("train", "update")}.get(entry, (entry,))
+    kernels = [k for k in everything if k.entry in entries]
+    _check(manifest, everything, entry, assumed)
+    load = Load(assumed.batch, steps, tile, slots)
+    crossover = manifest.get("crossover", {})
+    rows = [_row(kernel, load, assumed, crossover.get("product", 1.0)) for kernel in kernels]
+    rows = [row for row in rows if row.calls]
+    seconds = sum(row.seconds for row in rows) / threads
+    notes = tuple(_notes(kernels, assumed, crossover))
+    return Profile(f"{manifest['name']}, {entry}", load, threads, seconds, tuple(rows), False, notes)
+
+
+def _check(manifest: Mapping[str, Any], kernels: Sequence[Kernel], entry: str, assumed: Assumed) -> None:
+    names = list(dict.fromkeys(k.entry for k in kernels if k.entry not in ("", "update")))
+    if entry not in names:
+        remedy = "" if "train" in names else "; give --loss for train and evaluate"
+        raise CompileError(f"--entry must be one of {', '.join(names)}, got {entry!r}{remedy}")
+    sources = list(dict.fromkeys(k.source for k in kernels if k.source))
+    for name in assumed.of:
+        if name not in sources:
+            raise CompileError(f"--density: {name!r} has no events; those of {', '.join(sources) or 'nothing'} are")
+
+
+def _row(kernel: Kernel, load: Load, assumed: Assumed, crossover: float) -> Row:
+    most = kernel.most_events(load)
+    density = assumed.density_of(kernel.source) if most else 0.0
+    dense = float(bool(kernel.dense_work) and density >= crossover)
+    work = kernel.cost(load, density * most, dense)
+    seconds = _seconds(kernel, work, dense)
+    calls = load.runs(kernel.level) * kernel.panels
+    return Row(kernel.name, kernel.layer, kernel.does, calls, seconds, density * most, most, dense, work)
+
+
+def _seconds(kernel: Kernel, work: Work, dense: float) -> float:
+    """The larger of the times that operations and bytes take."""
+    rate = RATES["dense" if dense else kernel.rate]
+    return max(work.operations * kernel.padding / rate, work.bytes / RATES["bytes"])
+
+
+def _notes(kernels: Sequence[Kernel], assumed: Assumed, crossover: Mapping[str, float]) -> list[str]:
+    sources = list(dict.fromkeys(k.source for k in kernels if k.source))
+    shown = ", ".join(f"{name} {assumed.density_of(name):g}" for name in sources)
+    notes = [f"densities assumed (--density): {shown}"] * bool(sources)
+    counted = [k.name for k in kernels if k.dense_work]
+    if counted and "product" in crossover:
+        notes.append(f"{', '.join(counted)}: dense in tiles with a density from {crossover['product']:g} on")
+    rates = ", ".join(f"{name} {rate / 1e9:g}" for name, rate in RATES.items())
+    notes.append(f"ms from what a thread of a core with AVX-512 does, in billions a second: {rates}")
+    return notes
