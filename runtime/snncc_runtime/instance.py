@@ -98,7 +98,7 @@ class Instance:
 
     @contextmanager
     def counting(self, kernels: int) -> Iterator[np.ndarray]:
-        """Within: what the library counts, int64 [threads, kernels, 4], see snncc/profile.h; starts at zero."""
+        """Within: what the library counts, [threads, kernels, 4]: ticks, calls, events, dense calls."""
         counts = np.zeros((self.config.threads, kernels, COUNTS), np.int64)
         count = self._library.function("profile")
         with self.lock:
@@ -107,6 +107,10 @@ class Instance:
                 yield counts
             finally:
                 count(self._model, self._library.ffi.NULL)
+
+    def ticks(self) -> int:
+        """The clock of profiles; always 0 where the library has none."""
+        return int(self._library.function("clock")())
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:

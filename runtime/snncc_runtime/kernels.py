@@ -120,7 +120,12 @@ def parse_kernels(manifest: Mapping[str, Any]) -> tuple[Kernel, ...]:
 def _kernel(record: Mapping[str, Any]) -> Kernel:
     events = record.get("events", {})
     return Kernel(
-        *(record[key] for key in ("name", "entry", "layer", "does", "level", "panels")),
+        name=record["name"],
+        entry=record["entry"],
+        layer=record["layer"],
+        does=record["does"],
+        level=record["level"],
+        panels=record["panels"],
         source=events.get("of", ""),
         count=events.get("count", 0),
         per=events.get("per", 0),

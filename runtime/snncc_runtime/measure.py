@@ -13,13 +13,13 @@ from .errors import ModelError
 from .instance import Instance
 from .kernels import Kernel, Load, parse_kernels
 from .manifest import Manifest
-from .profile import Counts, Profile, Row, measured_row
+from .profile import Counts, Profile, measured_row
 
 WAITING = "waiting"
 
 
 def measure(instance: Instance, given: Mapping[str, Any], num_steps: int | None, repeats: int) -> Profile:
-    """The profile of the call of median time among `repeats`: forward, or with a target training."""
+    """The profile of a call, forward or with a target training: median times of `repeats` calls."""
     manifest, extent = instance.manifest, Extent(steps=num_steps)
     kernels, train = kernels_of(manifest), "target" in given
     entries = ("train", "update") if train else ("forward",)
@@ -35,17 +35,21 @@ def measure(instance: Instance, given: Mapping[str, Any], num_steps: int | None,
     with instance.unchanged():
         call()
         with instance.counting(len(kernels)) as counts:
+            start, ticks = time.perf_counter(), instance.ticks()
             calls = [_counted(call, counts) for _ in range(repeats)]
-    seconds, found = sorted(calls, key=lambda timed: timed[0])[repeats // 2]
+            tick = (time.perf_counter() - start) / max(1, instance.ticks() - ticks)  # in seconds
+    seconds, found = float(np.median([timed for timed, _ in calls])), calls[-1][1]
+    found[:, 0] = np.median([of[:, 0] for _, of in calls], axis=0)
     assert extent.batch is not None and extent.steps is not None
     load = Load(extent.batch, extent.steps, instance.config.tile, instance.config.slots)
     rows = [
-        measured_row(kernel, load, Counts(*map(int, of)))
+        measured_row(kernel, load, Counts(*map(int, of)), tick)
         for kernel, of in zip(kernels, found, strict=True)
         if kernel.entry in (*entries, "")
     ]
-    title = f"{manifest.name}, {entries[0]}"
-    return Profile(title, load, instance.config.threads, seconds, tuple(_in_order(rows)))
+    waiting = sum(row.seconds for row in rows if row.kernel == WAITING)
+    ran = tuple(row for row in rows if row.calls and row.kernel != WAITING)
+    return Profile(f"{manifest.name}, {entries[0]}", load, instance.config.threads, seconds, ran, waiting)
 
 
 def _counted(call: Callable[[], None], counts: np.ndarray) -> tuple[float, np.ndarray]:
@@ -56,18 +60,14 @@ def _counted(call: Callable[[], None], counts: np.ndarray) -> tuple[float, np.nd
     return time.perf_counter() - start, counts.sum(axis=0)
 
 
-def _in_order(rows: list[Row]) -> list[Row]:
-    """Without what did not run; the time of waiting, which the library counts first, comes last."""
-    ran = [row for row in rows if row.calls]
-    return sorted(ran, key=lambda row: row.kernel == WAITING)
-
-
 def kernels_of(manifest: Manifest) -> tuple[Kernel, ...]:
     """The table of kernels. Raises ModelError."""
     try:
         kernels = parse_kernels(manifest.raw)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{manifest.name}: the table of kernels is damaged ({error}); compile again") from None
+        raise ModelError(
+            f"{manifest.name}: its table of kernels is damaged: {error}; compile again"
+        ) from None
     if not kernels:
         raise ModelError(f"{manifest.name}: was compiled without a table of kernels; compile it again")
     return kernels

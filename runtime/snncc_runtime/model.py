@@ -210,8 +210,8 @@ class Model:
     ) -> Profile:
         """Where the time goes: time, events, operations and bytes of each kernel, as a table and as rows.
 
-        With targets `y` of a training step (with a learning rate of 0: nothing changes), else of a call. Shows
-        the one of median time among `repeats`. `print` it, or read `.rows`; counting takes about 50 ns a kernel.
+        With targets `y` of a training step (its learning rate is 0: nothing changes), otherwise of a call.
+        Times are medians of `repeats` calls. `print` it, or read `.rows`.
         """
         given = {"input": x, "state": state} if y is None else {"input": x, "target": y}
         if y is not None and state is not None:

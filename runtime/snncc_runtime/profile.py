@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 
 from .kernels import Kernel, Load, Work
 
-TITLES = ("kernel", "layer", "calls", "ms", "%", "events", "density", "Mop", "Gop/s", "MB", "GB/s", "what it does")
-LEFT = (0, 1, 11)
+TITLES = (
+    *("kernel", "layer", "calls", "ms", "%", "events", "density", "Mop", "Gop/s", "MB", "GB/s"),
+    "what it does",
+)
+LEFT = (0, 1, 11)  # columns of text
 SMALL = 1e-3  # share of the time below which a kernel has no line of its own
 
 
@@ -47,8 +50,9 @@ class Row:
 class Profile:
     """Kernels in order of execution, and the time of a whole call.
 
-    seconds: of a call, from outside. Threads work at the same time: the rows add up to at most threads *
-    seconds. measured: False for a prediction. notes: lines below the table.
+    seconds: of the call, from outside. waiting: time in which threads waited for each other. The times of
+    kernels and `waiting` are of all threads together: they add up to at most threads * seconds. measured:
+    False for a prediction. notes: lines below the table.
     """
 
     title: str
@@ -56,6 +60,7 @@ class Profile:
     threads: int
     seconds: float
     rows: tuple[Row, ...]
+    waiting: float = 0.0
     measured: bool = True
     notes: tuple[str, ...] = field(default=(), repr=False)
 
@@ -84,10 +89,8 @@ class Profile:
 
     def _lines(self) -> Iterator[str]:
         load = self.load
-        yield (
-            f"{self.title}: {load.batch} samples, {load.steps} steps; tiles of {load.tile}, {load.slots} slots, "
-            f"{self.threads} threads"
-        )
+        size = f"{load.batch} samples, {load.steps} steps; tiles of {load.tile}"
+        yield f"{self.title}: {size}, {load.slots} slots, {self.threads} threads"
         yield from table([TITLES, *map(self._cells, self._shown()), self._sum()], LEFT)
         yield from self._summary()
         yield from self.notes
@@ -100,7 +103,7 @@ class Profile:
         if rest:
             work, seconds = sum((r.work for r in rest), Work()), sum(r.seconds for r in rest)
             calls = sum(r.calls for r in rest)
-            text = f"{len(rest)} kernels below {SMALL:.1%}"
+            text = f"{len(rest)} kernel{'s' * (len(rest) > 1)} below {SMALL:.1%}"
             shown.append(Row("(others)", "", text, calls, seconds, 0, 0, 0, work))
         return shown
 
@@ -128,17 +131,16 @@ class Profile:
 
     def _summary(self) -> Iterator[str]:
         if self.measured:
-            share = self.kernel_seconds / (self.threads * self.seconds) if self.seconds else 0.0
-            yield f"a call takes {1e3 * self.seconds:.3f} ms; its kernels fill {share:.0%} of the time of its threads"
+            whole = max(self.threads * self.seconds, 1e-30)
+            shares = f"kernels {self.kernel_seconds / whole:.0%}, waiting {self.waiting / whole:.0%}"
+            yield f"the call took {1e3 * self.seconds:.3f} ms; of its threads' time: {shares}"
         else:
             yield f"a call should take {1e3 * self.seconds:.3f} ms"
         dense = sum(row.work.dense for row in self.rows)
         if dense:
             additions, multiplications = self.saved
-            yield (
-                f"dense products would take {_count(dense)} additions and as many multiplications; zeros spare "
-                f"{additions / dense:.1%} of the additions and {multiplications / dense:.1%} of the multiplications"
-            )
+            spared = f"{additions / dense:.1%} of the additions and {multiplications / dense:.1%}"
+            yield f"dense: {_count(dense)} multiply-adds; zeros spare {spared} of the multiplications"
 
 
 def _amount(amount: float, seconds: float) -> tuple[str, str]:
@@ -159,24 +161,25 @@ def table(rows: Sequence[Sequence[str]], left: Sequence[int]) -> Iterator[str]:
     """Rows of cells as lines, columns aligned; those numbered in `left` to the left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        cells = (c.ljust(w) if k in left else c.rjust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True)))
-        yield "  ".join(cells).rstrip()
+        cells = zip(row, widths, strict=True)
+        placed = (c.ljust(w) if k in left else c.rjust(w) for k, (c, w) in enumerate(cells))
+        yield "  ".join(placed).rstrip()
 
 
 @dataclass(frozen=True)
 class Counts:
     """What the library counted of one kernel, summed over threads."""
 
-    nanoseconds: int
+    ticks: int
     calls: int
     events: int
     dense: int
 
 
-def measured_row(kernel: Kernel, load: Load, counts: Counts) -> Row:
-    """A kernel's row for the call in which this was counted."""
+def measured_row(kernel: Kernel, load: Load, counts: Counts, tick: float) -> Row:
+    """A kernel's row for the call in which this was counted; `tick` in seconds."""
     events = counts.events / kernel.panels
     dense = counts.dense / counts.calls if counts.calls else 0.0
-    seconds, most = max(counts.nanoseconds, 0) / 1e9, kernel.most_events(load)
+    seconds, most = max(counts.ticks, 0) * tick, kernel.most_events(load)
     work = kernel.cost(load, events, dense)
     return Row(kernel.name, kernel.layer, kernel.does, counts.calls, seconds, events, most, dense, work)

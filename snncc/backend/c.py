@@ -76,7 +76,8 @@ def _declarations(program: Program, prefix: str, real: str, count: int) -> Decla
     members = tuple(_member(a) for a in program.arrays)
     powers, prototypes = max(1, len(program.powers)), tuple(_prototypes(program, prefix))
     kernels = f"{prefix.upper()}_KERNELS = {count}"
-    return DeclarationsRecord(prefix, real, _tensor_names(program, prefix), members, powers, kernels, prototypes)
+    names = _tensor_names(program, prefix)
+    return DeclarationsRecord(prefix, real, names, members, powers, kernels, prototypes)
 
 
 def _tensor_names(program: Program, prefix: str) -> tuple[str, ...]:
@@ -134,8 +135,11 @@ def _prototypes(program: Program, prefix: str) -> list[Prototype]:
     found.append(
         Prototype(
             f"int32_t {prefix}_profile({model}, int64_t *counts)",
-            f"From now on adds time, calls and events to counts, [threads][{prefix.upper()}_KERNELS][4]; NULL: no more.",
+            f"Calls from now on add to counts, [threads][{prefix.upper()}_KERNELS][4]; with NULL no more.",
         )
+    )
+    found.append(
+        Prototype(f"int64_t {prefix}_clock(void)", "Ticks of the clock of profiles; 0: there is none.")
     )
     found.append(Prototype(f"const char *{prefix}_error(int32_t code)", "What a return code means."))
     found.append(

@@ -22,7 +22,9 @@ TYPES = {"bits": "uint64_t", "labels": "int32_t", "transposed": "void"}
 class EntryText:
     """The C text of one entry point."""
 
-    def __init__(self, program: Program, entry: Entry, kernels: Kernels, counted: tuple[Kernel, ...] = ()) -> None:
+    def __init__(
+        self, program: Program, entry: Entry, kernels: Kernels, counted: tuple[Kernel, ...]
+    ) -> None:
         self.program, self.entry, self.kernels = program, entry, kernels
         mine = [k for k in counted if k.entry == entry.name]
         self.ticks = {k.items[-1]: k for k in mine if k.items}

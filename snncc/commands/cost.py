@@ -11,16 +11,18 @@ from snncc_runtime.profile import Profile, Row
 
 from ..errors import CompileError
 
-# What one thread of a core with AVX-512 does in a second, measured with `Model.profile` on two busy ones (Xeon,
-# 2.x GHz, 2 MiB of second-level cache): operations of each kind of kernel, and bytes.
-RATES = {"events": 20e9, "gradient": 14e9, "dense": 90e9, "elementwise": 60e9, "bytes": 25e9}
+# What one thread of a core with AVX-512 does in a second while its neighbour is busy, as `Model.profile` found
+# it (Xeon, 2 MiB of second-level cache): additions of each kind of product, entries of lists, elementwise
+# operations, bytes.
+RATES = {
+    "events": 25e9, "gradient": 19e9, "dense": 42e9, "lists": 0.8e9, "elementwise": 60e9, "bytes": 40e9
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Assumed:
-    """What a call is like: its samples, the share of inputs and neurons that are not 0, by layer or for all."""
+    """What a call is like: the share of numbers that are not 0, by layer or for all."""
 
-    batch: int = 128
     density: float = 0.1
     of: Mapping[str, float] = field(default_factory=dict)
 
@@ -28,7 +30,7 @@ class Assumed:
         return self.of.get(source, self.density)
 
 
-def parse_densities(texts: Sequence[str], batch: int) -> Assumed:
+def parse_densities(texts: Sequence[str]) -> Assumed:
     """`0.1`, `x=0.2`, `lif1=0.05`. Raises CompileError."""
     found: dict[str, float] = {}
     for text in texts:
@@ -39,24 +41,21 @@ def parse_densities(texts: Sequence[str], batch: int) -> Assumed:
             found[name] = -1.0
         if not 0 <= found[name] <= 1:
             raise CompileError(f"--density must be a number from 0 to 1, or LAYER=NUMBER, got {text!r}")
-    return Assumed(batch, found.pop("", 0.1), found)
+    return Assumed(found.pop("", 0.1), found)
 
 
-def predict(
-    manifest: Mapping[str, Any], entry: str, assumed: Assumed, steps: int, tile: int, slots: int, threads: int
-) -> Profile:
+def predict(manifest: Mapping[str, Any], entry: str, load: Load, assumed: Assumed, threads: int) -> Profile:
     """The profile that a call should have, of the manifest's table. Raises CompileError."""
     everything = parse_kernels(manifest)
     entries = {"train": ("train", "update")}.get(entry, (entry,))
     kernels = [k for k in everything if k.entry in entries]
     _check(manifest, everything, entry, assumed)
-    load = Load(assumed.batch, steps, tile, slots)
     crossover = manifest.get("crossover", {})
     rows = [_row(kernel, load, assumed, crossover.get("product", 1.0)) for kernel in kernels]
     rows = [row for row in rows if row.calls]
     seconds = sum(row.seconds for row in rows) / threads
     notes = tuple(_notes(kernels, assumed, crossover))
-    return Profile(f"{manifest['name']}, {entry}", load, threads, seconds, tuple(rows), False, notes)
+    return Profile(f"{manifest['name']}, {entry}", load, threads, seconds, tuple(rows), 0.0, False, notes)
 
 
 def _check(manifest: Mapping[str, Any], kernels: Sequence[Kernel], entry: str, assumed: Assumed) -> None:
@@ -67,7 +66,8 @@ def _check(manifest: Mapping[str, Any], kernels: Sequence[Kernel], entry: str, a
     sources = list(dict.fromkeys(k.source for k in kernels if k.source))
     for name in assumed.of:
         if name not in sources:
-            raise CompileError(f"--density: {name!r} has no events; those of {', '.join(sources) or 'nothing'} are")
+            shown = ", ".join(sources) or "of nothing"
+            raise CompileError(f"--density: no events of {name!r} are listed, only {shown}")
 
 
 def _row(kernel: Kernel, load: Load, assumed: Assumed, crossover: float) -> Row:
@@ -75,15 +75,16 @@ def _row(kernel: Kernel, load: Load, assumed: Assumed, crossover: float) -> Row:
     density = assumed.density_of(kernel.source) if most else 0.0
     dense = float(bool(kernel.dense_work) and density >= crossover)
     work = kernel.cost(load, density * most, dense)
-    seconds = _seconds(kernel, work, dense)
+    seconds = _seconds(kernel, work, density * most, dense)
     calls = load.runs(kernel.level) * kernel.panels
     return Row(kernel.name, kernel.layer, kernel.does, calls, seconds, density * most, most, dense, work)
 
 
-def _seconds(kernel: Kernel, work: Work, dense: float) -> float:
+def _seconds(kernel: Kernel, work: Work, events: float, dense: float) -> float:
     """The larger of the times that operations and bytes take."""
-    rate = RATES["dense" if dense else kernel.rate]
-    return max(work.operations * kernel.padding / rate, work.bytes / RATES["bytes"])
+    amounts = {"lists": events, "elementwise": work.operations}
+    amount = amounts.get(kernel.rate, work.additions * kernel.padding)
+    return max(amount / RATES["dense" if dense else kernel.rate], work.bytes / RATES["bytes"])
 
 
 def _notes(kernels: Sequence[Kernel], assumed: Assumed, crossover: Mapping[str, float]) -> list[str]:

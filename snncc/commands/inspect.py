@@ -11,6 +11,7 @@ from typing import Any
 
 from snncc_runtime import Model, load
 from snncc_runtime.cpu import default_slots, default_threads
+from snncc_runtime.kernels import Load
 
 from ..driver import Compiled, Stages, Target, entry_stages, generate, text_of
 from ..errors import CompileError
@@ -80,11 +81,11 @@ def graph_after(name: str, stages: Stages, target: Target) -> str:
 
 
 def _cost(manifest: Mapping[str, Any], view: View) -> str:
-    """Operations, bytes and time by kernel, for the tile, slots and threads that the model would be loaded with."""
-    memory, assumed = manifest["memory"], parse_densities(view.density, view.batch)
+    """Operations, bytes and time by kernel, for the configuration that the model would be loaded with."""
+    memory, assumed = manifest["memory"], parse_densities(view.density)
     slots, threads = memory.get("slots") or default_slots(), default_threads()
-    steps = manifest["num_steps"]
-    return str(predict(manifest, view.entry or "forward", assumed, steps, memory["tile"], slots, threads)) + "\n"
+    load = Load(view.batch, manifest["num_steps"], memory["tile"], slots)
+    return f"{predict(manifest, view.entry or 'forward', load, assumed, threads)}\n"
 
 
 def _memory(compiled: Compiled) -> str:

@@ -85,7 +85,9 @@ def _of_entry(entry: Entry, namer: _Namer, layout: Layout) -> Iterator[Kernel]:
             yield namer.of_items(entry.name, place, panels, group)
 
 
-def _groups(items: tuple[Item, ...], level: str, layout: Layout) -> Iterator[tuple[str, int, tuple[Item, ...]]]:
+def _groups(
+    items: tuple[Item, ...], level: str, layout: Layout
+) -> Iterator[tuple[str, int, tuple[Item, ...]]]:
     """Level, panels and items of each kernel."""
     group: list[Item] = []
     for item in items:
@@ -108,7 +110,8 @@ def _groups(items: tuple[Item, ...], level: str, layout: Layout) -> Iterator[tup
 
 def _small(item: Item) -> bool:
     """Whether it may be counted together with its neighbours."""
-    return isinstance(item, Sweep) or (isinstance(item, Call) and item.kind not in (*PRODUCTS, *LISTS, "transpose"))
+    alone = (*PRODUCTS, *LISTS, "transpose")
+    return isinstance(item, Sweep) or (isinstance(item, Call) and item.kind not in alone)
 
 
 def _topic(item: Item) -> tuple[str, str]:
@@ -137,7 +140,14 @@ class _Namer:
         return self.kernel(entry, name, layer, does, level, panels, items)
 
     def kernel(
-        self, entry: str, name: str, layer: str, does: str, level: str, panels: int = 1, items: tuple[Item, ...] = ()
+        self,
+        entry: str,
+        name: str,
+        layer: str,
+        does: str,
+        level: str,
+        panels: int = 1,
+        items: tuple[Item, ...] = (),
     ) -> Kernel:
         key = f"{entry}.{name}"
         count = self.names[key] = self.names.get(key, 0) + 1

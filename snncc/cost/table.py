@@ -93,7 +93,7 @@ def _rate(kernel: Kernel, layout: Layout) -> tuple[str, float]:
     """Which of a machine's rates limits the operations, and how much of its vectors is padding."""
     calls = [i for i in kernel.items if isinstance(i, Call) and i.kind in PRODUCTS]
     if not calls:
-        return "elementwise", 1.0
+        return "lists" if kernel.listed else "elementwise", 1.0
     n_out = calls[0].numbers[1]
     kind = {"product_dense": "dense", "weight_gradient": "gradient", "narrow_gradient": "gradient"}
     return kind.get(calls[0].kind, "events"), round(layout.stride(n_out) / n_out, 4)
@@ -152,7 +152,8 @@ def _sweep(sweep: Sweep, per: int, layout: Layout, work: Work) -> None:
     each = ROW if sweep.time and sweep.batch and per == SAMPLE else once
     _statements((*sweep.before, *sweep.after), once, sweep.size, work)
     _statements(sweep.body, each, sweep.size, work)
-    targets = {s.target.partition("_at[")[0] for s in (*sweep.before, *sweep.body, *sweep.after) if s.kind == "add"}
+    statements = (*sweep.before, *sweep.body, *sweep.after)
+    targets = {s.target.partition("_at[")[0] for s in statements if s.kind == "add"}
     for pointer in sweep.pointers:
         buffer = pointer.buffer
         basis = each if buffer.time else once if buffer.batch else RUN

@@ -124,7 +124,7 @@ class _EntryBuilder:
         return [replace(c, layer=self._layer(nodes[0])) for c in self.calls.calls(nodes[0])]
 
     def _layer(self, node: Node) -> str:
-        """Whose a call is: a product belongs to the layer of its weights, an array of the caller to itself."""
+        """Whose a call is: a product belongs to the layer of its weights, an input to itself."""
         op: Any = node.op
         if op.name in ("input", "state"):
             return str(op.label if op.name == "input" else op.label.rpartition(".")[0] or op.label)
@@ -164,7 +164,8 @@ class _EntryBuilder:
             if o.role in STORED:
                 node = self.graph[self.buffers.source(o.value)]
                 numbers, field = (node.type.size, self.buffers.pitch(node)), user_field(o.role, o.name)
-                yield node.name, Call("store", (self.buffers.buffer(o.value),), numbers, node.type.time, field, layer=o.name)
+                source, time = (self.buffers.buffer(o.value),), node.type.time
+                yield node.name, Call("store", source, numbers, time, field, layer=o.name)
 
     def _copies(self) -> list[Item]:
         """Where one value is the gradient of several parameters (added biases), the others get a copy."""
@@ -179,4 +180,5 @@ class _EntryBuilder:
 
     def _losses(self) -> list[Item]:
         losses = [o for o in self.graph.outputs if o.role == "loss"]
-        return [Call("store_loss", (self.buffers.buffer(o.value),), field="loss", layer="loss") for o in losses]
+        values = [(self.buffers.buffer(o.value),) for o in losses]
+        return [Call("store_loss", value, field="loss", layer="loss") for value in values]

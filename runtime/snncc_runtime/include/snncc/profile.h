@@ -6,11 +6,28 @@
 #include "target.h"
 #include "events.h"
 
-#if defined(__unix__) || defined(__APPLE__)
-#include <time.h>
+/* A clock that counts evenly on all cores and needs no library; the caller finds out how fast. 0 where there is none:
+ * define SNNCC_NOW to have another one. */
+#ifndef SNNCC_NOW
+#if defined(__x86_64__) || defined(__i386__)
+#define SNNCC_NOW() (int64_t) __builtin_ia32_rdtsc()
+#elif defined(__aarch64__)
+#define SNNCC_NOW() snncc_virtual_counter()
+#else
+#define SNNCC_NOW() (int64_t)0
+#endif
 #endif
 
-/* What is counted of a kernel: nanoseconds, calls, events that it read or listed, calls that chose the dense product. */
+#ifdef __aarch64__
+SNNCC_INLINE int64_t snncc_virtual_counter(void)
+{
+    int64_t now;
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(now));
+    return now;
+}
+#endif
+
+/* What is counted of a kernel: ticks of the clock, calls, events that it read or listed, calls that went dense. */
 #define SNNCC_COUNTS 4
 
 /* The kernel whose time threads pass waiting for each other. */
@@ -21,25 +38,13 @@ typedef struct {
     int64_t *counts, last;
 } snncc_profile;
 
-/* Nanoseconds since some time; 0 where there is no clock. */
-SNNCC_FUNCTION int64_t snncc_now(void)
-{
-#ifdef TIME_UTC
-    struct timespec now;
-    timespec_get(&now, TIME_UTC);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-#else
-    return 0;
-#endif
-}
-
 /* The profile of thread `worker`, whose first kernel begins now. counts: [threads][kernels][SNNCC_COUNTS], or NULL. */
 SNNCC_INLINE snncc_profile snncc_profile_start(int64_t *counts, int kernels, int worker)
 {
     snncc_profile profile = {NULL, 0};
     if (counts) {
         profile.counts = counts + (size_t)worker * kernels * SNNCC_COUNTS;
-        profile.last = snncc_now();
+        profile.last = SNNCC_NOW();
     }
     return profile;
 }
@@ -47,7 +52,7 @@ SNNCC_INLINE snncc_profile snncc_profile_start(int64_t *counts, int kernels, int
 SNNCC_FUNCTION SNNCC_NOINLINE void snncc_count(snncc_profile *profile, int kernel, int64_t events, int dense)
 {
     int64_t *const counts = profile->counts + (size_t)kernel * SNNCC_COUNTS;
-    const int64_t now = snncc_now();
+    const int64_t now = SNNCC_NOW();
     counts[0] += now - profile->last;
     counts[1] += 1;
     counts[2] += events;
