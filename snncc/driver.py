@@ -277,7 +277,7 @@ def _cache_bytes() -> int:
 
 def _manifest(compiled: Compiled) -> dict[str, Any]:
     from .backend.c import tensor_roles
-    from .cost import table
+    from .cost import records
 
     program, target = compiled.program, compiled.target
     by_name = {t.name: t for t in program.tensors}
@@ -322,7 +322,7 @@ def _manifest(compiled: Compiled) -> dict[str, Any]:
         "tensors": tensors,
         "optimizer": {"name": type(optimizer).__name__, **vars(optimizer)} if optimizer else None,
         "loss": str(target.loss) if target.loss else None,
-        "kernels": table(program),
+        "kernels": records(program),
         "crossover": _crossovers(),
         "memory": {"tile": compiled.tile} | ({"slots": compiled.slots} if compiled.slots else {}),
     }

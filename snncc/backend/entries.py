@@ -189,6 +189,8 @@ class EntryText:
         return [line for item in items for line in self._item(item, in_loop, panels)]
 
     def _item(self, item: Item, in_loop: bool, panels: bool = False) -> list[str]:
+        if isinstance(item, Loop):
+            return self._loop(item)
         return [*self._statements(item, in_loop, panels), *self._tick(item, in_loop)]
 
     def _tick(self, item: Item, in_loop: bool) -> list[str]:
@@ -205,7 +207,7 @@ class EntryText:
             return [f"snncc_tick_counted({head}, {listed.name}, {rows}, {listed.count}, SNNCC_CROSSOVER);"]
         return [f"snncc_tick_events({head}, {listed.name}, {rows});"]
 
-    def _statements(self, item: Item, in_loop: bool, panels: bool) -> list[str]:
+    def _statements(self, item: Sweep | Call | Panels, in_loop: bool, panels: bool) -> list[str]:
         if isinstance(item, Sweep):
             given = {b.name: self._argument(b, in_loop) for b in item.buffers if b is not None}
             return [
@@ -215,7 +217,7 @@ class EntryText:
             names = [self._argument(b, in_loop) for b in item.buffers]
             function = self.kernels.product(item, self.entry.name) if item.kind in PRODUCTS else ""
             return [call_text(item, Place(names, self.dialect.literal, in_loop, function, panels))]
-        return self._panels(item, in_loop) if isinstance(item, Panels) else self._loop(item)
+        return self._panels(item, in_loop)
 
     def _panels(self, loop: Panels, in_loop: bool) -> list[str]:
         count = -(-self.layout.stride(loop.size) // self.layout.panel)
@@ -243,6 +245,7 @@ class EntryText:
             length = self._row_length(state)
             bytes = f"(size_t)rows * {length} * sizeof *{state.name}"
             body.append(f"memcpy({state.name}, {self._argument(value, True)}, {bytes});")
+        body += self._tick(loop, True)
         return [*unroll, head, *("    " + line for line in body), "}"]
 
 

@@ -6,6 +6,6 @@ the operations of a measured run are the same sums over the same table.
 """
 
 from .kernels import Kernel, kernels
-from .table import table
+from .table import records
 
-__all__ = ["Kernel", "kernels", "table"]
+__all__ = ["Kernel", "kernels", "records"]

@@ -40,7 +40,7 @@ class Work:
         return {q: self.quantities[q] for q in QUANTITIES if any(self.quantities.get(q, ()))}
 
 
-def table(program: Program) -> list[dict[str, Any]]:
+def records(program: Program) -> list[dict[str, Any]]:
     """A record for each kernel, for the manifest."""
     layout = Layout(program.real_bits // 8)
     found = kernels(program)
@@ -110,7 +110,7 @@ def _work(kernel: Kernel, program: Program, layout: Layout, choice: str) -> Work
             case Sweep():
                 _sweep(item, _rows(kernel, item), layout, work)
             case Call():
-                _CALLS.get(item.kind, _copy)(item, _rows(kernel, item), layout, work, choice)
+                CALLS.get(item.kind, _copy)(item, _rows(kernel, item), layout, work, choice)
             case Loop():
                 for state, _ in item.states:
                     work.read(ROW, layout.row(state) * layout.real_bytes)
@@ -288,7 +288,7 @@ def _user(call: Call, per: int, layout: Layout, work: Work, choice: str) -> None
         work.write(per, row)
 
 
-_CALLS: dict[str, Callable[[Call, int, Layout, Work, str], None]] = {
+CALLS: dict[str, Callable[[Call, int, Layout, Work, str], None]] = {
     **dict.fromkeys(("product_dense", "product_events", "product"), _product),
     **dict.fromkeys(("weight_gradient", "narrow_gradient"), _gradient),
     **dict.fromkeys(("events_from_bits", "events_from_rows", "transpose_events"), _listing),
