@@ -149,6 +149,8 @@ def test_the_runtime_stands_alone() -> None:
         ("ops/linear.py", "import snncc.nn.layers", False),
         ("backend/c.py", "from ..passes import fuse", False),
         ("passes/fuse.py", "from ..backend.c import emit", False),
+        ("cost/table.py", "from ..lower import Layout", True),
+        ("cost/table.py", "from ..backend.calls import CALLS", False),
         ("passes/fuse.py", "import networkx as nx", True),
         ("nn/layers.py", "import networkx", False),
         ("frontend/onnx.py", "import onnx.helper", True),

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 import snncc
+import snncc.cost.table as costs
 from snncc import ModelError, cli, loss, nn, optim
 from snncc.backend.calls import CALLS
 from snncc.build import find_compiler
 from snncc.commands.cost import Assumed, parse_densities, predict
-import snncc.cost.table as costs
 from snncc.driver import Target, _headers, generate, text_of
 from snncc.frontend.dsl import trace
 from snncc_runtime.kernels import Load, Work, parse_kernels
@@ -175,7 +175,7 @@ int main(void)
     if (watched_profile(&model, NULL)) return 4;
     if (watched_forward(&model, &(watched_io){.x = &x[0][0][0]}, 6, 8)) return 5;
     for (int k = 0; k < WATCHED_KERNELS; k++)
-        printf("%lld %lld %lld\\n", (long long)counts[k][1], (long long)counts[k][2], (long long)(counts[k][0] > 0));
+        printf("%lld %lld %d\\n", (long long)counts[k][1], (long long)counts[k][2], counts[k][0] > 0);
     return 0;
 }
 """
@@ -191,8 +191,8 @@ def test_plain_c11_without_threads_or_clock_counts_too(tmp_path: Path, clock: bo
     command = [*find_compiler().command, *flags, "main.c", "model.c", "-o", "main"]
     built = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
-    lines = subprocess.run([tmp_path / "main"], capture_output=True, text=True, check=True).stdout.splitlines()
-    counts = [tuple(map(int, line.split())) for line in lines]
+    printed = subprocess.run([tmp_path / "main"], capture_output=True, text=True, check=True).stdout
+    counts = [tuple(map(int, line.split())) for line in printed.splitlines()]
     kernels = parse_kernels(text_of(generate(trace(Watched()), replace(TARGET, optimizer=None))).manifest)
     found = {(k.entry, k.name): of for k, of in zip(kernels, counts, strict=True)}
     assert found["forward", "x.events"][:2] == (2, 6)
@@ -259,7 +259,8 @@ def test_operations_are_those_that_a_person_counts(folder: Path) -> None:
 def test_runs_of_a_call(load: Load, tiles: int, blocks: int, others: int) -> None:
     found = {level: load.runs(level) for level in ("once", "slot", "other slot", "block", "tile", "step")}
     assert found == {
-        "once": 1, "slot": others + 1, "other slot": others, "block": blocks, "tile": tiles, "step": 25 * tiles
+        "once": 1, "slot": others + 1, "other slot": others, "block": blocks, "tile": tiles,
+        "step": 25 * tiles,
     }  # fmt: skip
 
 
@@ -342,10 +343,10 @@ def test_inspect_predicts_the_cost(run: Terminal, source: str, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--cost", "--density", "1.5"), "--density must be a number from 0 to 1, or LAYER=NUMBER, got '1.5'"),
+        (("--cost", "--density", "1.5"), "must be a number from 0 to 1, or LAYER=NUMBER, got '1.5'"),
         (("--cost", "--density", "x=many"), "--density must be a number from 0 to 1.*got 'x=many'"),
         (("--cost", "--density", "fc1=0.1"), "no events of 'fc1' are listed, only x, lif1"),
-        (("--cost", "--entry", "train"), "--entry must be one of forward, backward, got 'train'; give --loss"),
+        (("--cost", "--entry", "train"), "must be one of forward, backward, got 'train'; give --loss"),
         (("--cost", "--batch", "0"), "0 is not in the range"),
     ],
 )

@@ -15,7 +15,6 @@ from .kernels import Kernel, Load, parse_kernels
 from .manifest import Manifest
 from .profile import Counts, Profile, measured_row
 
-WAITING = "waiting"
 
 
 def measure(instance: Instance, given: Mapping[str, Any], num_steps: int | None, repeats: int) -> Profile:
@@ -43,13 +42,17 @@ def measure(instance: Instance, given: Mapping[str, Any], num_steps: int | None,
     assert extent.batch is not None and extent.steps is not None
     load = Load(extent.batch, extent.steps, instance.config.tile, instance.config.slots)
     rows = [
-        measured_row(kernel, load, Counts(*map(int, of)), tick)
+        (kernel.entry, measured_row(kernel, load, Counts(*map(int, of)), tick))
         for kernel, of in zip(kernels, found, strict=True)
-        if kernel.entry in (*entries, "")
     ]
-    waiting = sum(row.seconds for row in rows if row.kernel == WAITING)
-    ran = tuple(row for row in rows if row.calls and row.kernel != WAITING)
-    return Profile(f"{manifest.name}, {entries[0]}", load, instance.config.threads, seconds, ran, waiting)
+    return Profile(
+        f"{manifest.name}, {entries[0]}",
+        load,
+        instance.config.threads,
+        seconds,
+        tuple(row for entry, row in rows if row.calls and entry in entries),
+        sum(row.seconds for entry, row in rows if entry == ""),
+    )
 
 
 def _counted(call: Callable[[], None], counts: np.ndarray) -> tuple[float, np.ndarray]:

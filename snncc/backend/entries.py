@@ -28,7 +28,7 @@ class EntryText:
         self.program, self.entry, self.kernels = program, entry, kernels
         mine = [k for k in counted if k.entry == entry.name]
         self.ticks = {k.items[-1]: k for k in mine if k.items}
-        self.constants = {k.name: k.constant for k in mine}
+        self.sums = {k.level: k.constant for k in mine if not k.items}
         self.real = "float" if program.real_bits == 32 else "double"
         self.layout = Layout(program.real_bits // 8)
         self.dialect: Dialect = dialect(program.real_bits)
@@ -57,8 +57,8 @@ class EntryText:
             self._block_call("after", e.after),
             tuple(finish),
             _unused(("sums", "io", "steps", "batch"), finish),
-            self.constants.get("clear", ""),
-            self.constants.get("add", ""),
+            self.sums.get("slot", ""),
+            self.sums.get("other slot", ""),
         )
 
     def memory(self) -> EntryMemory:

@@ -11,7 +11,7 @@ from snncc_runtime.profile import Profile, Row
 
 from ..errors import CompileError
 
-# What one thread of a core with AVX-512 does in a second while its neighbour is busy, as `Model.profile` found
+# What a thread of a core with AVX-512 does in a second while its neighbour is busy, as `Model.profile` found
 # it (Xeon, 2 MiB of second-level cache): additions of each kind of product, entries of lists, elementwise
 # operations, bytes.
 RATES = {

@@ -101,11 +101,11 @@ def _rate(kernel: Kernel, layout: Layout) -> tuple[str, float]:
 
 def _work(kernel: Kernel, program: Program, layout: Layout, choice: str) -> Work:
     work = Work()
-    if not kernel.items and kernel.name in ("clear", "add"):
+    if kernel.entry and not kernel.items:
         _sums(kernel, program, layout, work)
     for item in kernel.items:
         match item:
-            case Sweep() if kernel.name == "update":
+            case Sweep() if kernel.entry == "update":
                 _update(item, program, layout, work)
             case Sweep():
                 _sweep(item, _rows(kernel, item), layout, work)
@@ -130,7 +130,7 @@ def _sums(kernel: Kernel, program: Program, layout: Layout, work: Work) -> None:
     reals = sum(b.size.at(0, 0) for b in entry.sums) // layout.real_bytes
     reals += _learnable(program) if entry.trains else 0
     work.write(RUN, reals * layout.real_bytes)
-    if kernel.name == "add":
+    if kernel.level == "other slot":
         work.read(RUN, 2 * reals * layout.real_bytes)
         work.add("additions", RUN, reals)
 
