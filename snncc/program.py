@@ -15,7 +15,7 @@ from .errors import InternalError
 from .expr import Expr
 
 
-BLOCK_TILES = 8  # tiles of a block: enough rows for a product to pay for reading its weights
+BLOCK_TILES = 16  # tiles of a block: enough rows for a product to pay for reading its weights
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-BLOCK_TILES = 8  # tiles of a block, as in generated code
 PER_RUN, PER_SAMPLE, PER_ROW = range(3)
 
 
 @dataclass(frozen=True)
 class Load:
-    """The size of a call: how many samples and steps, and how the model cuts them up."""
+    """The size of a call: how many samples and steps, and how the model cuts them up.
+
+    tile: samples. slots: most parts of the batch. block: tiles of a block.
+    """
 
     batch: int
     steps: int
     tile: int
     slots: int
+    block: int
 
     @property
     def shares(self) -> list[int]:
@@ -33,7 +36,7 @@ class Load:
     def runs(self, level: str) -> int:
         """How often kernels of a level run in one call."""
         tiles = sum(-(-share // self.tile) for share in self.shares)
-        blocks = sum(-(-share // (self.tile * BLOCK_TILES)) for share in self.shares)
+        blocks = sum(-(-share // (self.tile * self.block)) for share in self.shares)
         counts = {"once": 1, "slot": len(self.shares), "other slot": len(self.shares) - 1}
         return {**counts, "block": blocks, "tile": tiles, "step": tiles * self.steps}[level]
 

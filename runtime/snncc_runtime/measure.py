@@ -16,7 +16,6 @@ from .manifest import Manifest
 from .profile import Counts, Profile, measured_row
 
 
-
 def measure(instance: Instance, given: Mapping[str, Any], num_steps: int | None, repeats: int) -> Profile:
     """The profile of a call, forward or with a target training: median times of `repeats` calls."""
     manifest, extent = instance.manifest, Extent(steps=num_steps)
@@ -40,7 +39,8 @@ def measure(instance: Instance, given: Mapping[str, Any], num_steps: int | None,
     seconds, found = float(np.median([timed for timed, _ in calls])), calls[-1][1]
     found[:, 0] = np.median([of[:, 0] for _, of in calls], axis=0)
     assert extent.batch is not None and extent.steps is not None
-    load = Load(extent.batch, extent.steps, instance.config.tile, instance.config.slots)
+    config, block = instance.config, manifest.raw["block_tiles"]
+    load = Load(extent.batch, extent.steps, config.tile, config.slots, block)
     rows = [
         (kernel.entry, measured_row(kernel, load, Counts(*map(int, of)), tick))
         for kernel, of in zip(kernels, found, strict=True)
@@ -48,7 +48,7 @@ def measure(instance: Instance, given: Mapping[str, Any], num_steps: int | None,
     return Profile(
         f"{manifest.name}, {entries[0]}",
         load,
-        instance.config.threads,
+        config.threads,
         seconds,
         tuple(row for entry, row in rows if row.calls and entry in entries),
         sum(row.seconds for entry, row in rows if entry == ""),

@@ -24,7 +24,7 @@ class Place:
         return "steps * rows" if call.time and not self.in_loop else "rows"
 
 
-PRODUCTS = ("product_dense", "product_events", "product", "weight_gradient", "narrow_gradient")
+PRODUCTS = ("product_dense", "product_events", "product", "weight_gradient", "narrow_gradient", "input_gradient")
 
 
 def _guarded(text: str) -> str:
@@ -79,7 +79,7 @@ def _rows_first(function: str) -> Callable[[Call, Place], str]:
 def product(call: Call, place: Place) -> str:
     """The operand comes first, as its event list where there is one; then the rows."""
     first, *rest = place.names
-    listed = call.kind != "product_dense"
+    listed = call.kind not in ("product_dense", "input_gradient")
     arguments = [first, place.rows(call), *rest] if listed else [place.rows(call), first, *rest]
     return f"{place.function}({', '.join([*arguments, *['panel'] * place.panels])});"
 
@@ -87,7 +87,7 @@ def product(call: Call, place: Place) -> str:
 def weight_gradient(call: Call, place: Place) -> str:
     """The events themselves are not read, only their lists by input."""
     _, *rest = place.names
-    return f"{place.function}({', '.join([place.rows(call), *rest, *['panel'] * place.panels])});"
+    return f"{place.function}({', '.join(['crew->fresh', place.rows(call), *rest, *['panel'] * place.panels])});"
 
 
 def transpose_events(call: Call, place: Place) -> str:

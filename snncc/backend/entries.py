@@ -49,6 +49,7 @@ class EntryText:
             e.trains,
             e.required,
             str(reals) if reals else "",
+            tuple(self._clear(reals)),
             e.blocks,
             tuple(prepare),
             _unused(("model", "steps", "batch"), prepare),
@@ -75,6 +76,22 @@ class EntryText:
             "\n           + ".join(scratch) or "0",
             "\n           + ".join(panels) or "0",
         )
+
+    def _clear(self, reals: int) -> list[str]:
+        """Sums that start at zero: all but the weight gradients that the first tile starts itself."""
+        items = [item for loop in self.entry.items for item in (loop.items if isinstance(loop, Panels) else (loop,))]
+        started = [c.buffers[-1] for c in items if isinstance(c, Call) and c.kind == "weight_gradient"]
+        lines, at = [], 0
+        for begin, length in [*sorted(self._sum_range(b) for b in started if b), (reals, 0)]:
+            if begin > at:
+                lines.append(f"snncc_clear(sums{f' + {at}' if at else ''}, {begin - at}, &crew);")
+            at = begin + length
+        return lines
+
+    def _sum_range(self, buffer: Buffer) -> tuple[int, int]:
+        """Where a sum lies: first real and length."""
+        begin = self.offsets[buffer.label] if buffer.place == "gradient" else self._sum_offset(buffer)
+        return begin, self.layout.parameter_length(buffer.features, True)
 
     # ---- the functions of a block
 
@@ -182,7 +199,7 @@ class EntryText:
         if not items:
             return []
         profile = "snncc_profile profile = snncc_profile_start(model->profile, KERNELS, 0);"
-        crew = "const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, &profile};"
+        crew = "const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, 0, &profile};"
         return [profile, crew, *(self._pointer(b) for b in _unique(items)), *self._items(items)]
 
     def _items(self, items: tuple[Item, ...], in_loop: bool = False, panels: bool = False) -> list[str]:

@@ -37,8 +37,9 @@ class Kernels:
             "product_dense": ("dense", "y = x w + bias, dense"),
             "product_events": ("spikes", "y = x w + bias, by the events of x"),
             "product": ("product", "y = x w + bias, by events or dense as the density of x says"),
-            "weight_gradient": ("gradient", "d_w += x^T d_y, by the events of x for each input"),
+            "weight_gradient": ("gradient", "d_w += x^T d_y (or = if fresh), by the events of x for each input"),
             "narrow_gradient": ("gradient", "d_w += x^T d_y, by the events of x"),
+            "input_gradient": ("input_gradient", "d_x = d_y w^T, dense"),
         }[kind]
         product = ProductText(call, self.layout)
         record = ProductRecord(NAME, "@comment", ", ".join(product.parameters), tuple(product.lines))
@@ -85,12 +86,15 @@ class ProductText:
     def parameters(self) -> list[str]:
         real, const = self.real, f"const {self.real} *"
         first = {
-            "weight_gradient": ["int rows", "void *lists"],
+            "weight_gradient": ["int fresh", "int rows", "void *lists"],
             "product_events": ["snncc_events x", "int rows"],
             "narrow_gradient": ["snncc_events x", "int rows"],
             "product_dense": ["int rows", f"{const}x"],
             "product": ["snncc_events events", "int rows", f"{const}x"],
+            "input_gradient": ["int rows", f"{const}d_y", f"{const}w", f"{real} *slice", f"{real} *d_x"],
         }[self.call.kind]
+        if self.call.kind == "input_gradient":
+            return [*first, *["int panel"] * self.panels]
         gradient = [f"{const}d_y", f"{real} *d_w"]
         rest = gradient if "gradient" in self.call.kind else [f"{const}w", f"{const}bias", f"{real} *y"]
         return [*first, *rest, *["int panel"] * self.panels]
@@ -116,6 +120,9 @@ class ProductText:
             lines.append(f"const snncc_events by_input = snncc_events_at(lists, {self.n_in}, rows, {self.valued});")
         if not self.panels:
             return lines
+        if self.call.kind == "input_gradient":
+            d_x = self.call.buffers[-1]
+            return ["const int n0 = panel * SNNCC_PANEL;", *["d_x += n0;"] * (d_x is not None and d_x.place != "panel")]
         gradient = "gradient" in self.call.kind
         y = self.call.buffers[-2 if gradient else -1]
         lines.append("const int n0 = panel * SNNCC_PANEL;")
@@ -130,14 +137,19 @@ class ProductText:
         """The kernel of the runtime headers; lists of spikes say that they hold no values."""
         events = "(snncc_events){x.offsets, x.index, NULL}" if self.spikes else "x"
         buffers, n_in = self.call.buffers, self.n_in
+        if self.call.kind == "input_gradient":
+            first, strides = "n0" if self.panels else "0", f"{self._row(buffers[0])}, {self._row(buffers[-1])}"
+            sizes = f"{vectors}, {first}, rows, {n_in}, {self.n_out}, {strides}"
+            return f"snncc_input_gradient_panel({sizes}, d_y, w, slice, d_x);"
         if "gradient" in self.call.kind:
             d = self._row(buffers[-2])
             if self.call.kind == "narrow_gradient":
                 return f"snncc_gradient_rows({vectors}, 0, {self.valued}, {events}, rows, {d}, d_y, d_w);"
-            return f"snncc_gradient_panel({vectors}, {self.valued}, by_input, {n_in}, {d}, d_y, d_w);"
+            sizes = f"{vectors}, {self.valued}, fresh, by_input, rows, {n_in}, {d}"
+            return f"snncc_gradient_blocks({sizes}, d_y, d_w);"
         y = self._row(buffers[-1])
         if self.call.kind == "product_events":
-            return f"snncc_event_panel({vectors}, {self.valued}, {events}, rows, {y}, w, bias, y);"
+            return f"snncc_event_blocks({vectors}, {self.valued}, {events}, rows, {n_in}, {y}, w, bias, y);"
         x = self._row(buffers[-4])
         if self.call.kind == "product_dense":
             return f"snncc_dense_panel({vectors}, rows, {n_in}, {x}, {y}, x, w, bias, y);"

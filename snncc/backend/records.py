@@ -95,6 +95,7 @@ class EntryRecord:
     trains: bool
     required: tuple[str, ...]
     sum_reals: str
+    clear: tuple[str, ...]
     blocks: bool
     prepare: tuple[str, ...]
     prepare_unused: tuple[str, ...]
@@ -103,8 +104,8 @@ class EntryRecord:
     after: tuple[str, ...]
     finish: tuple[str, ...]
     finish_unused: tuple[str, ...]
-    clear: str  # what the profile calls these
-    add: str
+    clear_kernel: str  # what the profile calls setting sums to zero and adding those of the slots
+    add_kernel: str
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def _cost(manifest: Mapping[str, Any], view: View) -> str:
     """Operations, bytes and time by kernel, for the configuration that the model would be loaded with."""
     memory, assumed = manifest["memory"], parse_densities(view.density)
     slots, threads = memory.get("slots") or default_slots(), default_threads()
-    load = Load(view.batch, manifest["num_steps"], memory["tile"], slots)
+    load = Load(view.batch, manifest["num_steps"], memory["tile"], slots, manifest["block_tiles"])
     return f"{predict(manifest, view.entry or 'forward', load, assumed, threads)}\n"
 
 

@@ -7,9 +7,17 @@ from dataclasses import dataclass
 
 from ..lower import Layout
 from ..names import Names
+from ..plan_memory import sum_reals
 from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Sweep
 
-PRODUCTS = ("product_dense", "product_events", "product", "weight_gradient", "narrow_gradient")
+PRODUCTS = (
+    "product_dense",
+    "product_events",
+    "product",
+    "weight_gradient",
+    "narrow_gradient",
+    "input_gradient",
+)
 LISTS = ("events_from_bits", "events_from_rows", "transpose_events")
 LOADS = ("load", "load_state", "load_labels")
 STORES = ("store", "store_loss")
@@ -22,6 +30,7 @@ WORDS = {
     "product": ("product", "product, events or dense"),
     "weight_gradient": ("gradient", "weight gradient by events"),
     "narrow_gradient": ("gradient", "weight gradient by events"),
+    "input_gradient": ("backward", "input gradient, dense"),
     "events_from_bits": ("events", "spikes listed"),
     "events_from_rows": ("events", "nonzeros listed"),
     "transpose_events": ("by_input", "events listed by input"),
@@ -68,18 +77,38 @@ def kernels(program: Program) -> tuple[Kernel, ...]:
     namer = _Namer(program)
     found = [namer.kernel("", WAITING, "", "threads wait for each other", "once")]
     for entry in program.entries:
-        found += _of_entry(entry, namer, Layout(program.real_bits // 8))
+        found += _of_entry(entry, namer, Layout(program.real_bits // 8), sums(program, entry))
     if program.update:
         found.append(namer.kernel("update", "update", "", "optimiser", "once", items=(program.update,)))
     return tuple(found)
 
 
-def _of_entry(entry: Entry, namer: _Namer, layout: Layout) -> Iterator[Kernel]:
-    sums = entry.trains or bool(entry.sums)
+@dataclass(frozen=True)
+class Sums:
+    """Reals of a slot's sums: all that are added to those of other slots, and those that start at zero.
+
+    The first tile starts the others itself: wide weight gradients.
+    """
+
+    added: int
+    cleared: int
+
+
+def sums(program: Program, entry: Entry) -> Sums:
+    """The sums of an entry point."""
+    layout = Layout(program.real_bits // 8)
+    learnable = sum(t.length for t in program.tensors if t.learnable)
+    added = sum_reals(entry, layout.real_bytes) + (learnable if entry.trains else 0)
+    inner = (i for item in entry.items for i in (item.items if isinstance(item, Panels) else (item,)))
+    started = [i.buffers[-1] for i in inner if isinstance(i, Call) and i.kind == "weight_gradient"]
+    return Sums(added, added - sum(layout.parameter_length(b.features, True) for b in started if b))
+
+
+def _of_entry(entry: Entry, namer: _Namer, layout: Layout, sums: Sums) -> Iterator[Kernel]:
     for section, level in SECTIONS.items():
-        if section == "finish" and sums:
+        if section == "finish" and sums.added:
             yield namer.kernel(entry.name, "add", "", "sums of all slots added", "other slot")
-        if section == "before" and sums:
+        if section == "before" and sums.cleared:
             yield namer.kernel(entry.name, "clear", "", "sums set to zero", "slot")
         for place, panels, group in _groups(getattr(entry, section), level, layout):
             yield namer.of_items(entry.name, place, panels, group)

@@ -14,7 +14,7 @@ from typing import Any
 from ..expr import Apply, Expr
 from ..lower import Layout
 from ..program import Buffer, Call, Item, Loop, Program, Statement, Sweep
-from .kernels import LOADS, PRODUCTS, STORES, Kernel, kernels
+from .kernels import LOADS, PRODUCTS, STORES, Kernel, kernels, sums
 
 QUANTITIES = ("dense", "additions", "multiplications", "functions", "read", "written")
 RUN, SAMPLE, ROW, EVENT = range(4)
@@ -95,7 +95,12 @@ def _rate(kernel: Kernel, layout: Layout) -> tuple[str, float]:
     if not calls:
         return "lists" if kernel.listed else "elementwise", 1.0
     n_out = calls[0].numbers[1]
-    kind = {"product_dense": "dense", "weight_gradient": "gradient", "narrow_gradient": "gradient"}
+    kind = {
+        "product_dense": "dense",
+        "input_gradient": "dense",
+        "weight_gradient": "gradient",
+        "narrow_gradient": "gradient",
+    }
     return kind.get(calls[0].kind, "events"), round(layout.stride(n_out) / n_out, 4)
 
 
@@ -126,13 +131,13 @@ def _learnable(program: Program) -> int:
 
 
 def _sums(kernel: Kernel, program: Program, layout: Layout, work: Work) -> None:
-    entry = next(e for e in program.entries if e.name == kernel.entry)
-    reals = sum(b.size.at(0, 0) for b in entry.sums) // layout.real_bytes
-    reals += _learnable(program) if entry.trains else 0
-    work.write(RUN, reals * layout.real_bytes)
-    if kernel.level == "other slot":
-        work.read(RUN, 2 * reals * layout.real_bytes)
-        work.add("additions", RUN, reals)
+    found = sums(program, next(e for e in program.entries if e.name == kernel.entry))
+    if kernel.level == "slot":
+        work.write(RUN, found.cleared * layout.real_bytes)
+    else:
+        work.add("additions", RUN, found.added)
+        work.read(RUN, 2 * found.added * layout.real_bytes)
+        work.write(RUN, found.added * layout.real_bytes)
 
 
 def _update(sweep: Sweep, program: Program, layout: Layout, work: Work) -> None:
@@ -194,6 +199,8 @@ def _row_bytes(buffer: Buffer, layout: Layout) -> int:
 
 def _weights(call: Call, layout: Layout) -> int:
     n_in, n_out = call.numbers
+    if call.kind == "input_gradient":  # of the layer's own weights
+        n_in, n_out = n_out, n_in
     return n_in * layout.stride(n_out) * layout.real_bytes
 
 
@@ -206,7 +213,7 @@ def _product(call: Call, per: int, layout: Layout, work: Work, choice: str) -> N
     n_in, n_out = call.numbers
     listed = call.buffers[0]
     work.add("dense", per, n_in * n_out)
-    if call.kind == "product_dense" or choice == "dense":
+    if call.kind in ("product_dense", "input_gradient") or choice == "dense":
         work.add("additions", per, n_in * n_out)
         work.add("multiplications", per, n_in * n_out)
         work.read(per, layout.stride(n_in) * layout.real_bytes)
@@ -289,7 +296,7 @@ def _user(call: Call, per: int, layout: Layout, work: Work, choice: str) -> None
 
 
 CALLS: dict[str, Callable[[Call, int, Layout, Work, str], None]] = {
-    **dict.fromkeys(("product_dense", "product_events", "product"), _product),
+    **dict.fromkeys(("product_dense", "product_events", "product", "input_gradient"), _product),
     **dict.fromkeys(("weight_gradient", "narrow_gradient"), _gradient),
     **dict.fromkeys(("events_from_bits", "events_from_rows", "transpose_events"), _listing),
     **dict.fromkeys((*LOADS, *STORES), _user),

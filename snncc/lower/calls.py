@@ -50,6 +50,8 @@ class Calls:
                     user_field("state", op.label),
                     value=value,
                 )
+            case "linear" if self.by_transposing(node):
+                return self._input_gradient(node, time)
             case "linear":
                 return self._product(node, time)
             case "transpose":
@@ -68,6 +70,25 @@ class Calls:
                 labels = buffer(inputs[0], "labels")
                 return Call("one_hot", (labels, buffer(node.name)), (n, pitch(node)), time)
         raise InternalError(f"%{node.name}: no kernel for {op.name}")
+
+    def by_transposing(self, node: Node) -> bool:
+        """Whether a product with transposed weights transposes what it needs of them itself, which pays
+        where a panel of them serves many rows: not for one step of a loop."""
+        weight = self.graph[node.inputs[1]] if node.op.name == "linear" else node
+        many = node.name not in self.buffers.stepped and node.type.size > 1
+        return weight.op.name == "transpose" and self.graph[weight.inputs[0]].op.name == "parameter" and many
+
+    def copied(self, node: Node) -> bool:
+        """Whether transposed weights are needed as a whole."""
+        return not all(r.op.name == "linear" and self.by_transposing(r) for r in self.buffers.readers[node.name])
+
+    def _input_gradient(self, node: Node, time: bool) -> Call:
+        d_y, weight = self.graph[node.inputs[0]], self.graph[self.graph[node.inputs[1]].inputs[0]]
+        buffers, layout = self.buffers, self.buffers.layout
+        name, size = buffers.names.new(f"{node.name}.slice"), layout.slice_size
+        slice = Buffer(name, "panel", (layout.panel,), layout="slice", size=size)
+        operands = (buffers.buffer(d_y.name), buffers.buffer(weight.name, "panels"), slice, buffers.buffer(node.name))
+        return Call("input_gradient", operands, (d_y.type.size, node.type.size), time)
 
     def _list_layout(self, name: str) -> str:
         return "events" if is_spike(self.graph, name) else "valued"

@@ -65,6 +65,8 @@ class _EntryBuilder:
             node = self.graph[name]
             if node.op.name in SKIPPED or node.type.dtype in ("scalar", "number"):
                 continue
+            if node.op.name == "transpose" and not self.calls.copied(node):
+                continue
             loop = self.buffers.stepped.get(name, 0)
             key = f"loop {loop}" if loop and not inside else f"kernel {node.kernel}" if node.kernel else name
             nodes.setdefault(key, []).append(node)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from ..names import identifier
 from ..program import Buffer, Size
 
-PANEL_VECTORS = 8  # SNNCC_PANEL_VECTORS of target.h
+PANEL_VECTORS = 4  # SNNCC_PANEL_VECTORS of target.h
+SLICE = 128  # SNNCC_SLICE of gradient.h
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Layout:
         """Bytes of one panel of a buffer of real rows."""
         row = self.panel * self.real_bytes
         return Size(*(row if n else 0 for n in (size.seq, size.row, size.block)))
+
+    @property
+    def slice_size(self) -> Size:
+        """Bytes of the transposed weights that snncc_input_gradient_panel holds at a time."""
+        return Size(fixed=SLICE * self.panel * self.real_bytes)
 
     def parameter_length(self, shape: tuple[int, ...], panels: bool) -> int:
         """Reals that a parameter takes, padded so that the next one starts on a cache line."""

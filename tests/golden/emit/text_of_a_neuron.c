@@ -6,7 +6,7 @@
 #include "snncc.h"
 #include "model.h"
 
-enum { BLOCK_TILES = 8 }; /* of a block: samples whose layers without a time axis run at once */
+enum { BLOCK_TILES = 16 }; /* of a block: samples whose layers without a time axis run at once */
 
 /* What snncc_tick counts, in order of execution. */
 enum {
@@ -155,7 +155,7 @@ SNNCC_INLINE void lif_2_block(const double *SNNCC_RESTRICT lif_mem_initial,
     for (int t = 0; t < steps; t++) {
         const double lif_beta_clamped_at = lif_beta_clamped[0];
         const double *const x_at = x + ((size_t)t * rows + b) * 72 + n0;
-        double *const lif_mem_at = lif_mem + ((size_t)t * rows + b) * 64 + n0 % SNNCC_PANEL;
+        double *const lif_mem_at = lif_mem + ((size_t)t * rows + b) * 32 + n0 % SNNCC_PANEL;
         SNNCC_EACH_LANE
         for (int i = 0; i < width; i++) {
             const double mem_prev = mem_state[i];
@@ -200,11 +200,11 @@ SNNCC_INLINE void lif_backward_block(const double *SNNCC_RESTRICT lif_mem, const
         d_mem_initial[i] = 0.0;
     }
     for (int t = steps - 1; t >= 0; t--) {
-        const double *const lif_mem_at = lif_mem + ((size_t)t * rows + b) * 64 + n0 % SNNCC_PANEL;
+        const double *const lif_mem_at = lif_mem + ((size_t)t * rows + b) * 32 + n0 % SNNCC_PANEL;
         const double *const d_spk_given_at = d_spk_given + ((size_t)t * rows + b) * 72 + n0;
         const double *const d_mem_given_at = d_mem_given + ((size_t)t * rows + b) * 72 + n0;
         double *const d_lif_mem_at = d_lif_mem + ((size_t)t * rows + b) * 72 + n0;
-        const double *const lif_mem_prev_at = t > 0 ? lif_mem_prev + ((size_t)(t - 1) * rows + b) * 64 + n0 % SNNCC_PANEL : lif_mem_prev_initial + (size_t)b * 72 + n0;
+        const double *const lif_mem_prev_at = t > 0 ? lif_mem_prev + ((size_t)(t - 1) * rows + b) * 32 + n0 % SNNCC_PANEL : lif_mem_prev_initial + (size_t)b * 72 + n0;
         const double lif_beta_clamped_at = lif_beta_clamped[0];
         SNNCC_EACH_LANE
         for (int i = 0; i < width; i++) {
@@ -253,7 +253,7 @@ static void lif_backward(const double *SNNCC_RESTRICT lif_mem, const double *SNN
 static void forward_prepare(const neuron_model *model, int steps, int batch)
 {
     snncc_profile profile = snncc_profile_start(model->profile, KERNELS, 0);
-    const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, &profile};
+    const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, 0, &profile};
     const double *const lif_beta = model->parameters + 0;
     double *const lif_beta_clamped = (double *)(void *)(model->shared + 0);
     lif_beta_2(lif_beta, lif_beta_clamped);
@@ -285,7 +285,7 @@ static void forward_tile(const neuron_model *model, const neuron_io *io, const s
         snncc_tick(crew->profile, FORWARD_LIF_LOAD);
     }
     snncc_meet(crew);
-    for (int panel = 2 * crew->part / crew->parts; panel < 2 * (crew->part + 1) / crew->parts; panel++) {
+    for (int panel = 3 * crew->part / crew->parts; panel < 3 * (crew->part + 1) / crew->parts; panel++) {
         lif(lif_mem_initial, lif_beta_clamped, x, lif_mem, lif_spk, lif_mem_last, steps, rows, panel);
         snncc_tick(crew->profile, FORWARD_LIF);
     }
@@ -309,14 +309,15 @@ static void forward_work(const neuron_model *model, const neuron_io *io, int ste
     snncc_team *const teams = model->teams;
     snncc_profile profile = snncc_profile_start(model->profile, KERNELS, worker);
     for (int slot = worker / parts; slot < slots; slot += workers / parts) {
-        const snncc_crew crew = {teams + slot, worker % parts, parts, &profile};
+        snncc_crew crew = {teams + slot, worker % parts, parts, 1, &profile};
         double *const sums = model->sums + slot * model->sums_stride;
         char *const scratch = model->scratch + slot * model->scratch_stride;
         char *const panels = model->panels + worker * model->panels_stride;
+        const int begin = (int)snncc_share((size_t)batch, slot, slots);
         const int end = (int)snncc_share((size_t)batch, slot + 1, slots);
-        for (int first = (int)snncc_share((size_t)batch, slot,
-             slots); first < end && !crew.team->status; first += tile) {
+        for (int first = begin; first < end && !crew.team->status; first += tile) {
             const int rows = end - first < tile ? end - first : tile;
+            crew.fresh = first == begin;
             forward_tile(model, io, &crew, sums, scratch, panels, steps, batch, first, rows);
         }
     }
@@ -342,7 +343,7 @@ int32_t neuron_forward(neuron_model *model, const neuron_io *io, int32_t steps, 
 static void backward_prepare(const neuron_model *model, int steps, int batch)
 {
     snncc_profile profile = snncc_profile_start(model->profile, KERNELS, 0);
-    const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, &profile};
+    const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, 0, &profile};
     const double *const lif_beta = model->parameters + 0;
     double *const lif_beta_maximum = (double *)(void *)(model->shared + 0);
     double *const lif_beta_clamped = (double *)(void *)(model->shared + 64);
@@ -375,8 +376,8 @@ static void backward_tile(const neuron_model *model, const neuron_io *io, const 
     double *const lif_mem_initial = region4; /* [rows][72] */
     void *const region5 = snncc_take(&scratch, (size_t)rows * 576);
     double *const d_lif_mem_initial = region5; /* [rows][72] */
-    void *const panel0 = snncc_take(&panels, (size_t)steps * rows * 512);
-    double *const lif_mem = panel0; /* [steps][rows][64] */
+    void *const panel0 = snncc_take(&panels, (size_t)steps * rows * 256);
+    double *const lif_mem = panel0; /* [steps][rows][32] */
 
     if (crew->part == 0) {
         snncc_note(crew->team, snncc_load(steps, rows, batch, first, 70, 72, io->x, x));
@@ -388,7 +389,7 @@ static void backward_tile(const neuron_model *model, const neuron_io *io, const 
         snncc_tick(crew->profile, BACKWARD_SPK_LOAD);
     }
     snncc_meet(crew);
-    for (int panel = 2 * crew->part / crew->parts; panel < 2 * (crew->part + 1) / crew->parts; panel++) {
+    for (int panel = 3 * crew->part / crew->parts; panel < 3 * (crew->part + 1) / crew->parts; panel++) {
         lif_2(lif_mem_initial, lif_beta_clamped, x, lif_mem, steps, rows, panel);
         snncc_tick(crew->profile, BACKWARD_LIF);
         lif_backward(lif_mem, d_spk_given, d_mem_given, d_lif_mem, lif_mem, lif_mem_initial, lif_beta_clamped,
@@ -412,21 +413,22 @@ static void backward_work(const neuron_model *model, const neuron_io *io, int st
     snncc_team *const teams = model->teams;
     snncc_profile profile = snncc_profile_start(model->profile, KERNELS, worker);
     for (int slot = worker / parts; slot < slots; slot += workers / parts) {
-        const snncc_crew crew = {teams + slot, worker % parts, parts, &profile};
+        snncc_crew crew = {teams + slot, worker % parts, parts, 1, &profile};
         double *const sums = model->sums + slot * model->sums_stride;
         char *const scratch = model->scratch + slot * model->scratch_stride;
         char *const panels = model->panels + worker * model->panels_stride;
+        const int begin = (int)snncc_share((size_t)batch, slot, slots);
         const int end = (int)snncc_share((size_t)batch, slot + 1, slots);
         snncc_clear(sums, 80, &crew);
         snncc_tick(&profile, BACKWARD_CLEAR);
         snncc_meet(&crew);
-        for (int first = (int)snncc_share((size_t)batch, slot,
-             slots); first < end && !crew.team->status; first += tile) {
+        for (int first = begin; first < end && !crew.team->status; first += tile) {
             const int rows = end - first < tile ? end - first : tile;
+            crew.fresh = first == begin;
             backward_tile(model, io, &crew, sums, scratch, panels, steps, batch, first, rows);
         }
     }
-    const snncc_crew all = {teams + slots, worker, workers, &profile};
+    const snncc_crew all = {teams + slots, worker, workers, 0, &profile};
     snncc_meet(&all);
     snncc_add_slots(80, slots, model->sums_stride, model->sums, &all);
     snncc_tick(&profile, BACKWARD_ADD);
@@ -437,7 +439,7 @@ static void backward_finish(neuron_model *model, const neuron_io *io, int steps,
 {
     double *const sums = model->sums;
     snncc_profile profile = snncc_profile_start(model->profile, KERNELS, 0);
-    const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, &profile};
+    const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, 0, &profile};
     double *const d_lif_mul_sum_batch = sums + 8;
     double *const d_lif_beta_clamped = (double *)(void *)(model->shared + 256);
     double *const d_lif_beta_clamped_greater = (double *)(void *)(model->shared + 128);
@@ -515,7 +517,7 @@ static size_t backward_panels(size_t steps, size_t tile)
 {
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
-    return snncc_align(seq * 512);
+    return snncc_align(seq * 256);
 }
 
 static size_t larger(size_t a, size_t b)

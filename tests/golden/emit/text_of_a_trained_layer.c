@@ -6,15 +6,14 @@
 #include "snncc.h"
 #include "model.h"
 
-enum { BLOCK_TILES = 8 }; /* of a block: samples whose layers without a time axis run at once */
+enum { BLOCK_TILES = 16 }; /* of a block: samples whose layers without a time axis run at once */
 
 /* What snncc_tick counts, in order of execution. */
 enum {
     WAITING,
     FORWARD_X_LOAD, FORWARD_X_EVENTS, FORWARD_FC_PRODUCT, FORWARD_LIF, FORWARD_SPK_STORE,
-    BACKWARD_FC_TRANSPOSE, BACKWARD_CLEAR, BACKWARD_X_LOAD, BACKWARD_X_EVENTS, BACKWARD_FC_PRODUCT, BACKWARD_LIF,
-    BACKWARD_SPK_LOAD, BACKWARD_LIF_BACKWARD, BACKWARD_FC_BACKWARD, BACKWARD_FC_GRADIENT, BACKWARD_X_STORE,
-    BACKWARD_ADD,
+    BACKWARD_CLEAR, BACKWARD_X_LOAD, BACKWARD_X_EVENTS, BACKWARD_FC_PRODUCT, BACKWARD_LIF, BACKWARD_SPK_LOAD,
+    BACKWARD_LIF_BACKWARD, BACKWARD_FC_BACKWARD, BACKWARD_FC_GRADIENT, BACKWARD_X_STORE, BACKWARD_ADD,
     EVALUATE_CLEAR, EVALUATE_X_LOAD, EVALUATE_X_EVENTS, EVALUATE_FC_PRODUCT, EVALUATE_LIF, EVALUATE_TARGET_LOAD,
     EVALUATE_LOSS, EVALUATE_LIF_MEM_STORE, EVALUATE_ADD, EVALUATE_LOSS_2, EVALUATE_LOSS_STORE,
     TRAIN_CLEAR, TRAIN_X_LOAD, TRAIN_X_EVENTS, TRAIN_FC_PRODUCT, TRAIN_LIF, TRAIN_TARGET_LOAD, TRAIN_LOSS,
@@ -139,10 +138,10 @@ static void lif_backward(const float *SNNCC_RESTRICT lif_mem, const float *SNNCC
     }
 }
 
-/* y = x w + bias, dense: 3 to 4 features (backward). */
-static void dense_3_4(int rows, const float *x, const float *w, const float *bias, float *y)
+/* d_x = d_y w^T, dense: 3 to 4 features (backward). */
+static void input_gradient_3_4(int rows, const float *d_y, const float *w, float *slice, float *d_x)
 {
-    snncc_dense_panel(1, rows, 3, 16, 16, x, w, bias, y);
+    snncc_input_gradient_panel(1, 0, rows, 3, 4, 16, 16, d_y, w, slice, d_x);
 }
 
 /* d_w += x^T d_y, by the events of x: 4 to 3 features (backward, train). */
@@ -398,14 +397,15 @@ static void forward_work(const layer_model *model, const layer_io *io, int steps
     snncc_team *const teams = model->teams;
     snncc_profile profile = snncc_profile_start(model->profile, KERNELS, worker);
     for (int slot = worker / parts; slot < slots; slot += workers / parts) {
-        const snncc_crew crew = {teams + slot, worker % parts, parts, &profile};
+        snncc_crew crew = {teams + slot, worker % parts, parts, 1, &profile};
         float *const sums = model->sums + slot * model->sums_stride;
         char *const scratch = model->scratch + slot * model->scratch_stride;
         char *const panels = model->panels + worker * model->panels_stride;
+        const int begin = (int)snncc_share((size_t)batch, slot, slots);
         const int end = (int)snncc_share((size_t)batch, slot + 1, slots);
-        for (int first = (int)snncc_share((size_t)batch, slot,
-             slots); first < end && !crew.team->status; first += tile) {
+        for (int first = begin; first < end && !crew.team->status; first += tile) {
             const int rows = end - first < tile ? end - first : tile;
+            crew.fresh = first == begin;
             forward_tile(model, io, &crew, sums, scratch, panels, steps, batch, first, rows);
         }
     }
@@ -426,19 +426,6 @@ int32_t layer_forward(layer_model *model, const layer_io *io, int32_t steps, int
 
 /* ---- backward ---- */
 
-/* backward: once a call, before the tiles. */
-static void backward_prepare(const layer_model *model, int steps, int batch)
-{
-    snncc_profile profile = snncc_profile_start(model->profile, KERNELS, 0);
-    const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, &profile};
-    const float *const fc_weight = model->parameters + 0;
-    float *const d_fc_linear_transpose = (float *)(void *)(model->shared + 0);
-    snncc_transpose_panels(3, 4, fc_weight, d_fc_linear_transpose);
-    snncc_tick(crew->profile, BACKWARD_FC_TRANSPOSE);
-    (void)steps;
-    (void)batch;
-}
-
 /* backward: the samples first .. first + rows of the batch, through all layers. */
 static void backward_tile(const layer_model *model, const layer_io *io, const snncc_crew *crew, float *sums,
                           char *scratch, char *panels, int steps, int batch, int first, int rows)
@@ -446,7 +433,6 @@ static void backward_tile(const layer_model *model, const layer_io *io, const sn
     const float *const fc_weight = model->parameters + 0;
     const float *const fc_bias = model->parameters + 64;
     float *const d_fc_bias = sums + 64;
-    float *const d_fc_linear_transpose = (float *)(void *)(model->shared + 0);
     float *const d_fc_weight = sums + 0;
     void *const region0 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const x = region0; /* [steps][rows][16] */
@@ -465,6 +451,8 @@ static void backward_tile(const layer_model *model, const layer_io *io, const sn
     float *const lif_mem_initial = region5; /* [rows][16] */
     void *const region6 = snncc_take(&scratch, (size_t)rows * 64);
     float *const d_lif_mem_initial = region6; /* [rows][16] */
+    void *const panel0 = snncc_take(&panels, 32768);
+    float *const d_x_slice = panel0; /* [rows][64] */
 
     if (crew->part == 0) {
         snncc_note(crew->team, snncc_load(steps, rows, batch, first, 4, 16, io->x, x));
@@ -482,7 +470,7 @@ static void backward_tile(const layer_model *model, const layer_io *io, const sn
         lif_backward(lif_mem, d_spk_given, d_mem_given, d_lif_mem, lif_mem, lif_mem_initial, d_lif_mem_initial,
                      d_fc_bias, steps, rows);
         snncc_tick(crew->profile, BACKWARD_LIF_BACKWARD);
-        dense_3_4(steps * rows, d_lif_mem, d_fc_linear_transpose, NULL, d_x);
+        input_gradient_3_4(steps * rows, d_lif_mem, fc_weight, d_x_slice, d_x);
         snncc_tick(crew->profile, BACKWARD_FC_BACKWARD);
         gradient_4_3(x_events, steps * rows, d_lif_mem, d_fc_weight);
         snncc_tick_events(crew->profile, BACKWARD_FC_GRADIENT, x_events, steps * rows);
@@ -491,7 +479,6 @@ static void backward_tile(const layer_model *model, const layer_io *io, const sn
         snncc_tick(crew->profile, BACKWARD_X_STORE);
     }
     snncc_meet(crew);
-    (void)panels;
 }
 
 /* backward: what thread `worker` of `workers` does: its part of its slots, then its part of the sums. */
@@ -502,21 +489,22 @@ static void backward_work(const layer_model *model, const layer_io *io, int step
     snncc_team *const teams = model->teams;
     snncc_profile profile = snncc_profile_start(model->profile, KERNELS, worker);
     for (int slot = worker / parts; slot < slots; slot += workers / parts) {
-        const snncc_crew crew = {teams + slot, worker % parts, parts, &profile};
+        snncc_crew crew = {teams + slot, worker % parts, parts, 1, &profile};
         float *const sums = model->sums + slot * model->sums_stride;
         char *const scratch = model->scratch + slot * model->scratch_stride;
         char *const panels = model->panels + worker * model->panels_stride;
+        const int begin = (int)snncc_share((size_t)batch, slot, slots);
         const int end = (int)snncc_share((size_t)batch, slot + 1, slots);
         snncc_clear(sums, 80, &crew);
         snncc_tick(&profile, BACKWARD_CLEAR);
         snncc_meet(&crew);
-        for (int first = (int)snncc_share((size_t)batch, slot,
-             slots); first < end && !crew.team->status; first += tile) {
+        for (int first = begin; first < end && !crew.team->status; first += tile) {
             const int rows = end - first < tile ? end - first : tile;
+            crew.fresh = first == begin;
             backward_tile(model, io, &crew, sums, scratch, panels, steps, batch, first, rows);
         }
     }
-    const snncc_crew all = {teams + slots, worker, workers, &profile};
+    const snncc_crew all = {teams + slots, worker, workers, 0, &profile};
     snncc_meet(&all);
     snncc_add_slots(80, slots, model->sums_stride, model->sums, &all);
     snncc_tick(&profile, BACKWARD_ADD);
@@ -528,7 +516,6 @@ int32_t layer_backward(layer_model *model, const layer_io *io, int32_t steps, in
     if (steps < 1 || steps > model->config.steps || batch < 1) return SNNCC_SIZE;
     if (!model->config.training) return SNNCC_MODE;
     if (!io->x) return SNNCC_NULL;
-    backward_prepare(model, steps, batch);
     const int slots = model->config.slots < batch ? model->config.slots : batch;
     memset(model->teams, 0, ((size_t)slots + 1) * sizeof(snncc_team));
     SNNCC_PARALLEL(model->config.threads)
@@ -603,21 +590,22 @@ static void evaluate_work(const layer_model *model, const layer_io *io, int step
     snncc_team *const teams = model->teams;
     snncc_profile profile = snncc_profile_start(model->profile, KERNELS, worker);
     for (int slot = worker / parts; slot < slots; slot += workers / parts) {
-        const snncc_crew crew = {teams + slot, worker % parts, parts, &profile};
+        snncc_crew crew = {teams + slot, worker % parts, parts, 1, &profile};
         float *const sums = model->sums + slot * model->sums_stride;
         char *const scratch = model->scratch + slot * model->scratch_stride;
         char *const panels = model->panels + worker * model->panels_stride;
+        const int begin = (int)snncc_share((size_t)batch, slot, slots);
         const int end = (int)snncc_share((size_t)batch, slot + 1, slots);
         snncc_clear(sums, 16, &crew);
         snncc_tick(&profile, EVALUATE_CLEAR);
         snncc_meet(&crew);
-        for (int first = (int)snncc_share((size_t)batch, slot,
-             slots); first < end && !crew.team->status; first += tile) {
+        for (int first = begin; first < end && !crew.team->status; first += tile) {
             const int rows = end - first < tile ? end - first : tile;
+            crew.fresh = first == begin;
             evaluate_tile(model, io, &crew, sums, scratch, panels, steps, batch, first, rows);
         }
     }
-    const snncc_crew all = {teams + slots, worker, workers, &profile};
+    const snncc_crew all = {teams + slots, worker, workers, 0, &profile};
     snncc_meet(&all);
     snncc_add_slots(16, slots, model->sums_stride, model->sums, &all);
     snncc_tick(&profile, EVALUATE_ADD);
@@ -628,7 +616,7 @@ static void evaluate_finish(layer_model *model, const layer_io *io, int steps, i
 {
     float *const sums = model->sums;
     snncc_profile profile = snncc_profile_start(model->profile, KERNELS, 0);
-    const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, &profile};
+    const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, 0, &profile};
     float *const loss_sum_batch = sums + 0;
     float *const loss_div = (float *)(void *)(model->shared + 0);
     loss_3(loss_sum_batch, loss_div, (double)batch);
@@ -726,21 +714,22 @@ static void train_work(const layer_model *model, const layer_io *io, int steps, 
     snncc_team *const teams = model->teams;
     snncc_profile profile = snncc_profile_start(model->profile, KERNELS, worker);
     for (int slot = worker / parts; slot < slots; slot += workers / parts) {
-        const snncc_crew crew = {teams + slot, worker % parts, parts, &profile};
+        snncc_crew crew = {teams + slot, worker % parts, parts, 1, &profile};
         float *const sums = model->sums + slot * model->sums_stride;
         char *const scratch = model->scratch + slot * model->scratch_stride;
         char *const panels = model->panels + worker * model->panels_stride;
+        const int begin = (int)snncc_share((size_t)batch, slot, slots);
         const int end = (int)snncc_share((size_t)batch, slot + 1, slots);
         snncc_clear(sums, 96, &crew);
         snncc_tick(&profile, TRAIN_CLEAR);
         snncc_meet(&crew);
-        for (int first = (int)snncc_share((size_t)batch, slot,
-             slots); first < end && !crew.team->status; first += tile) {
+        for (int first = begin; first < end && !crew.team->status; first += tile) {
             const int rows = end - first < tile ? end - first : tile;
+            crew.fresh = first == begin;
             train_tile(model, io, &crew, sums, scratch, panels, steps, batch, first, rows);
         }
     }
-    const snncc_crew all = {teams + slots, worker, workers, &profile};
+    const snncc_crew all = {teams + slots, worker, workers, 0, &profile};
     snncc_meet(&all);
     snncc_add_slots(96, slots, model->sums_stride, model->sums, &all);
     snncc_tick(&profile, TRAIN_ADD);
@@ -751,7 +740,7 @@ static void train_finish(layer_model *model, const layer_io *io, int steps, int 
 {
     float *const sums = model->sums;
     snncc_profile profile = snncc_profile_start(model->profile, KERNELS, 0);
-    const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, &profile};
+    const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, 0, &profile};
     float *const loss_sum_batch = sums + 80;
     float *const loss_div = (float *)(void *)(model->shared + 0);
     loss_3(loss_sum_batch, loss_div, (double)batch);
@@ -826,7 +815,7 @@ static size_t backward_panels(size_t steps, size_t tile)
 {
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
-    return 0;
+    return snncc_align(32768);
 }
 
 static size_t evaluate_scratch(size_t steps, size_t tile)
@@ -891,7 +880,7 @@ static layout lay_out(const layer_config *config)
     panels = larger(panels, forward_panels(steps, tile));
     if (config->training) {
         sum_reals = larger(sum_reals, 0);
-        shared = larger(shared, 192);
+        shared = larger(shared, 0);
         scratch = larger(scratch, backward_scratch(steps, tile));
         panels = larger(panels, backward_panels(steps, tile));
     }
@@ -1060,6 +1049,6 @@ void layer_abi(layer_abi_record *record)
     record->config_bytes = (int32_t)sizeof(layer_config);
     record->io_bytes = (int32_t)sizeof(layer_io);
     record->model_bytes = (int32_t)sizeof(layer_model);
-    memcpy(record->digest, "0d0eed8e77abaa9871af39a43e4a7e3dcaea40df170d584f7f59c74606202a15", 64);
+    memcpy(record->digest, "86349528362fce1c46946d49b18d30c4d81e9a4e788e3e4918add5b1a018108d", 64);
 }
 
