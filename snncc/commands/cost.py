@@ -15,7 +15,7 @@ from ..errors import CompileError
 # it (Xeon, 2 MiB of second-level cache): additions of each kind of product, entries of lists, elementwise
 # operations, bytes.
 RATES = {
-    "events": 25e9, "gradient": 19e9, "dense": 42e9, "lists": 0.8e9, "elementwise": 60e9, "bytes": 40e9
+    "events": 20e9, "gradient": 18e9, "dense": 42e9, "lists": 0.8e9, "elementwise": 60e9, "bytes": 40e9
 }  # fmt: skip
 
 
