@@ -6,12 +6,11 @@ does not depend on how many threads will run it.
 
 from __future__ import annotations
 
-from .lower import Layout
+from .lower.layout import LISTS, Layout
 from .program import Call, Entry, Panels, Program, Region
 
 MOST_SAMPLES = 64  # of a tile, for networks of few steps: slots should have several tiles
 MOST_ROWS = 384  # of a slot whose threads share it; more gain little and take memory
-LISTS = ("events", "valued", "transposed")
 SLOT_BYTES = 8 << 20  # of gradients; measured between 3 MiB (two slots are faster) and 16 MiB (one is)
 
 

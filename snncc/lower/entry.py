@@ -113,7 +113,7 @@ class _EntryBuilder:
         if not units[0].axis:
             return self._items(units[0], inside)
         made = [item for unit in units for item in self._items(unit, inside)]
-        first = [i for i in made if isinstance(i, Call) and i.kind == "transpose_events"]
+        first = [i for i in made if isinstance(i, Call) and i.kind.startswith("transpose_")]
         return [*first, Panels(units[0].axis, tuple(i for i in made if i not in first))]  # type: ignore[misc]
 
     def _items(self, unit: Unit, inside: bool) -> list[Item]:

@@ -8,6 +8,7 @@ from ..names import identifier
 from ..program import Buffer, Size
 
 PANEL_VECTORS = 4  # SNNCC_PANEL_VECTORS of target.h
+LISTS = ("events", "valued", "transposed", "transposed_valued")
 SLICE = 128  # SNNCC_SLICE of gradient.h
 
 
@@ -76,10 +77,11 @@ class Layout:
             "labels": 4,
             "events": 4 + 4 * count,
             "valued": 4 + (4 + real) * count,
-            "transposed": (4 + real) * count,
+            "transposed": 4 * count,
+            "transposed_valued": (4 + real) * count,
         }[layout]
-        lists = layout in ("events", "valued", "transposed")
-        fixed = (448 + 16 * real + (4 * count if layout == "transposed" else 0)) if lists else 0
+        lists = layout in LISTS
+        fixed = (448 + 16 * real + (4 * count if layout.startswith("transposed") else 0)) if lists else 0
         if not rows:
             return Size(fixed=row + fixed)
         axis = "seq" if time else {"tile": "row", "block": "block"}[rows]

@@ -75,6 +75,17 @@ SNNCC_INLINE int snncc_gradient_is_dense(int vectors, snncc_events x, int rows, 
     return snncc_events_count(x, rows) >= crossover * rows * n_in;
 }
 
+/* The same by whichever is faster at the density of x; by_input may be unset where that is the dense one. */
+SNNCC_INLINE void snncc_counted_gradient(int vectors, int fresh, snncc_events x_events, snncc_events by_input, int rows,
+                                         int n_in, int x_stride, int d_stride, const snncc_real *x,
+                                         const snncc_real *d_y, snncc_real *d_w)
+{
+    if (snncc_gradient_is_dense(vectors, x_events, rows, n_in))
+        snncc_gradient_dense_panel(vectors, fresh, rows, n_in, x_stride, d_stride, x, d_y, d_w);
+    else
+        snncc_gradient_blocks(vectors, 1, fresh, by_input, rows, n_in, d_stride, d_y, d_w);
+}
+
 /* A panel of rows that are `stride` apart, contiguous: copy[rows][vectors]. */
 SNNCC_INLINE void snncc_copy_panel(int vectors, int rows, int stride, const snncc_real *x, snncc_real *copy)
 {
@@ -105,6 +116,17 @@ SNNCC_INLINE void snncc_gradient_rows(int vectors, int first, int valued, snncc_
                 for (int k = 0; k < vectors; k++) d_weight[k] += d[k];
         }
     }
+}
+
+/* The same by whichever is faster at the density of x, [rows][x_stride]. */
+SNNCC_INLINE void snncc_counted_gradient_rows(int vectors, snncc_events x_events, int rows, int n_in, int x_stride,
+                                              int d_stride, const snncc_real *x, const snncc_real *d_y,
+                                              snncc_real *d_w)
+{
+    if (snncc_gradient_is_dense(vectors, x_events, rows, n_in))
+        snncc_gradient_dense_panel(vectors, 0, rows, n_in, x_stride, d_stride, x, d_y, d_w);
+    else
+        snncc_gradient_rows(vectors, 0, 1, x_events, rows, d_stride, d_y, d_w);
 }
 
 SNNCC_INLINE void snncc_gradient_single(snncc_events x, int rows, const snncc_real *d_y, snncc_real *d_w)
