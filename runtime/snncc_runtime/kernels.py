@@ -81,7 +81,8 @@ class Kernel:
 
     level: how often it runs. panels: calls of a run. source, count, per: whose events it reads or lists, out
     of how many features, of which rows. rate: which of a machine's rates limits it; padding: how many numbers
-    it computes for each one that is wanted. work, dense_work: coefficients; the latter where it may go dense.
+    it computes for each one that is wanted. work, dense_work: coefficients; the latter where the crossover of
+    that name decides whether it goes dense.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Kernel:
     padding: float
     work: Mapping[str, Sequence[float]]
     dense_work: Mapping[str, Sequence[float]]
+    crossover: str = ""
 
     def most_events(self, load: Load) -> int:
         """Events of a call if no input were 0."""
@@ -136,4 +138,5 @@ def _kernel(record: Mapping[str, Any]) -> Kernel:
         padding=record["padding"],
         work=record["work"],
         dense_work=record.get("dense_work", {}),
+        crossover=record.get("crossover", ""),
     )

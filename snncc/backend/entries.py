@@ -221,8 +221,9 @@ class EntryText:
             return [f"snncc_tick({head});"]
         assert isinstance(item, Call)
         rows = Place([], self.dialect.literal, in_loop).rows(item)
-        if kernel.counted:
-            return [f"snncc_tick_counted({head}, {listed.name}, {rows}, {listed.count}, SNNCC_CROSSOVER);"]
+        if kernel.crossover:
+            macro = f"SNNCC_{kernel.crossover.upper()}_CROSSOVER".replace("_PRODUCT", "")
+            return [f"snncc_tick_counted({head}, {listed.name}, {rows}, {listed.count}, {macro});"]
         return [f"snncc_tick_events({head}, {listed.name}, {rows});"]
 
     def _statements(self, item: Sweep | Call | Panels, in_loop: bool, panels: bool) -> list[str]:

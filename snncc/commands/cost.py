@@ -12,7 +12,7 @@ from snncc_runtime.profile import Profile, Row
 from ..errors import CompileError
 
 # What a thread of a core with AVX-512 does in a second while its neighbour is busy, as `Model.profile` found
-# it (Xeon, 2 MiB of second-level cache): additions of each kind of product, entries of lists, elementwise
+# it (Zen 4, 1 MiB of second-level cache): additions of each kind of product, entries of lists, elementwise
 # operations, bytes.
 RATES = {
     "events": 20e9, "gradient": 18e9, "dense": 42e9, "lists": 0.8e9, "elementwise": 60e9, "bytes": 40e9
@@ -51,7 +51,7 @@ def predict(manifest: Mapping[str, Any], entry: str, load: Load, assumed: Assume
     kernels = [k for k in everything if k.entry in entries]
     _check(manifest, everything, entry, assumed)
     crossover = manifest.get("crossover", {})
-    rows = [_row(kernel, load, assumed, crossover.get("product", 1.0)) for kernel in kernels]
+    rows = [_row(kernel, load, assumed, crossover.get(kernel.crossover, 2.0)) for kernel in kernels]
     rows = [row for row in rows if row.calls]
     seconds = sum(row.seconds for row in rows) / threads
     notes = tuple(_notes(kernels, assumed, crossover))
@@ -73,7 +73,7 @@ def _check(manifest: Mapping[str, Any], kernels: Sequence[Kernel], entry: str, a
 def _row(kernel: Kernel, load: Load, assumed: Assumed, crossover: float) -> Row:
     most = kernel.most_events(load)
     density = assumed.density_of(kernel.source) if most else 0.0
-    dense = float(bool(kernel.dense_work) and density >= crossover)
+    dense = float(density >= crossover)
     work = kernel.cost(load, density * most, dense)
     seconds = _seconds(kernel, work, density * most, dense)
     calls = load.runs(kernel.level) * kernel.panels
@@ -91,9 +91,10 @@ def _notes(kernels: Sequence[Kernel], assumed: Assumed, crossover: Mapping[str, 
     sources = list(dict.fromkeys(k.source for k in kernels if k.source))
     shown = ", ".join(f"{name} {assumed.density_of(name):g}" for name in sources)
     notes = [f"densities assumed (--density): {shown}"] * bool(sources)
-    counted = [k.name for k in kernels if k.dense_work]
-    if counted and "product" in crossover:
-        notes.append(f"{', '.join(counted)}: dense in tiles with a density from {crossover['product']:g} on")
+    for kind, density in crossover.items():
+        names = [k.name for k in kernels if k.crossover == kind]
+        if names:
+            notes.append(f"{', '.join(names)}: dense in tiles with a density from {density:g} on")
     rates = ", ".join(f"{name} {rate / 1e9:g}" for name, rate in RATES.items())
     notes.append(f"ms from what a thread of a core with AVX-512 does, in billions a second: {rates}")
     return notes

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..lower import Layout
 from ..names import Names
 from ..plan_memory import sum_reals
 from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Sweep
 
-PRODUCTS = (
-    "product_dense",
-    "product_events",
-    "product",
-    "weight_gradient",
-    "narrow_gradient",
-    "input_gradient",
-)
-LISTS = ("events_from_bits", "events_from_rows", "transpose_events")
+PRODUCTS = ("product", "input_gradient", "wide_gradient", "narrow_gradient")  # kinds begin with these
+LISTS = ("events_from_bits", "events_from_rows", "transpose_events", "transpose_counted")
 LOADS = ("load", "load_state", "load_labels")
 STORES = ("store", "store_loss")
 WAITING = "waiting"
@@ -28,15 +21,26 @@ WORDS = {
     "product_dense": ("product", "product, dense"),
     "product_events": ("product", "product by events"),
     "product": ("product", "product, events or dense"),
-    "weight_gradient": ("gradient", "weight gradient by events"),
-    "narrow_gradient": ("gradient", "weight gradient by events"),
     "input_gradient": ("backward", "input gradient, dense"),
+    **{
+        f"{width}_gradient_{kernel}": ("gradient", f"weight gradient{how}")
+        for width in ("wide", "narrow")
+        for kernel, how in (("events", " by events"), ("counted", ", events or dense"), ("dense", ", dense"))
+    },
     "events_from_bits": ("events", "spikes listed"),
     "events_from_rows": ("events", "nonzeros listed"),
     "transpose_events": ("by_input", "events listed by input"),
+    "transpose_counted": ("by_input", "events listed by input, or dense"),
     "transpose": ("transpose", "weights transposed"),
     **dict.fromkeys(LOADS, ("load", "copied in")),
     **dict.fromkeys(STORES, ("store", "copied out")),
+}
+# Kinds whose density decides when they run, and on which of the headers' crossovers.
+CROSSOVERS = {
+    "product": "product",
+    "transpose_counted": "gradient",
+    "wide_gradient_counted": "gradient",
+    "narrow_gradient_counted": "narrow",
 }
 
 
@@ -46,6 +50,7 @@ class Kernel:
 
     level: how often they run: "once" a call, for each "slot", each "other slot" than the first, each
     "block", each "tile", each "step" of a tile. panels: calls that make one run. constant: its name in C.
+    listed: the events that it reads or lists.
     """
 
     name: str
@@ -56,20 +61,21 @@ class Kernel:
     level: str
     panels: int = 1
     items: tuple[Item, ...] = ()
+    listed: Buffer | None = None
 
     @property
-    def listed(self) -> Buffer | None:
-        """The event list that it reads or makes."""
-        last = self.items[-1] if self.items else None
-        if not isinstance(last, Call):
-            return None
-        lists = (b for b in last.buffers if b is not None and b.layout in ("events", "valued"))
-        return next(lists, None)
+    def call(self) -> Call | None:
+        """The call that it is, if it is one alone."""
+        return self.items[0] if len(self.items) == 1 and isinstance(self.items[0], Call) else None
 
     @property
-    def counted(self) -> bool:
-        """Whether the density that is found when it runs decides on the kernel."""
-        return any(isinstance(i, Call) and i.kind == "product" for i in self.items)
+    def crossover(self) -> str:
+        """Which crossover decides on the kernel when it runs, or "" where it is certain."""
+        return CROSSOVERS.get(self.call.kind, "") if self.call else ""
+
+    @property
+    def product(self) -> bool:
+        return self.call is not None and self.call.kind.startswith(PRODUCTS)
 
 
 def kernels(program: Program) -> tuple[Kernel, ...]:
@@ -99,19 +105,43 @@ def sums(program: Program, entry: Entry) -> Sums:
     layout = Layout(program.real_bits // 8)
     learnable = sum(t.length for t in program.tensors if t.learnable)
     added = sum_reals(entry, layout.real_bytes) + (learnable if entry.trains else 0)
-    inner = (i for item in entry.items for i in (item.items if isinstance(item, Panels) else (item,)))
-    started = [i.buffers[-1] for i in inner if isinstance(i, Call) and i.kind == "weight_gradient"]
+    started = [
+        i.buffers[-1] for i in _inner(entry) if isinstance(i, Call) and i.kind.startswith("wide_gradient")
+    ]
     return Sums(added, added - sum(layout.parameter_length(b.features, True) for b in started if b))
 
 
 def _of_entry(entry: Entry, namer: _Namer, layout: Layout, sums: Sums) -> Iterator[Kernel]:
+    lists = dict(_lists(entry))
     for section, level in SECTIONS.items():
         if section == "finish" and sums.added:
             yield namer.kernel(entry.name, "add", "", "sums of all slots added", "other slot")
         if section == "before" and sums.cleared:
             yield namer.kernel(entry.name, "clear", "", "sums set to zero", "slot")
         for place, panels, group in _groups(getattr(entry, section), level, layout):
-            yield namer.of_items(entry.name, place, panels, group)
+            yield namer.of_items(entry.name, place, panels, group, _listed(group, lists))
+
+
+def _inner(entry: Entry) -> Iterator[Item]:
+    """All items, those of panels one by one."""
+    for item in entry.items:
+        yield from item.items if isinstance(item, Panels) else (item,)
+
+
+def _lists(entry: Entry) -> Iterator[tuple[Buffer, Buffer]]:
+    """Lists by input, and the events that they are made of."""
+    for item in _inner(entry):
+        if isinstance(item, Call) and item.kind in ("transpose_events", "transpose_counted"):
+            events, by_input = item.buffers
+            if events is not None and by_input is not None:
+                yield by_input, events
+
+
+def _listed(items: tuple[Item, ...], lists: dict[Buffer, Buffer]) -> Buffer | None:
+    """The events that a kernel reads or lists."""
+    buffers = [b for i in items if isinstance(i, Call) for b in i.buffers if b is not None]
+    found = [lists.get(b, b) for b in buffers if b in lists or b.layout in ("events", "valued")]
+    return found[0] if found else None
 
 
 def _groups(
@@ -139,8 +169,9 @@ def _groups(
 
 def _small(item: Item) -> bool:
     """Whether it may be counted together with its neighbours."""
-    alone = (*PRODUCTS, *LISTS, "transpose")
-    return isinstance(item, Sweep) or (isinstance(item, Call) and item.kind not in alone)
+    if isinstance(item, Call):
+        return not item.kind.startswith((*PRODUCTS, *LISTS, "transpose"))
+    return isinstance(item, Sweep)
 
 
 def _topic(item: Item) -> tuple[str, str]:
@@ -163,10 +194,12 @@ class _Namer:
         self.constants = Names(frozenset({*locals, "KERNELS", "TENSORS", "TENSOR_COUNT", "BLOCK_TILES"}))
         self.names: dict[str, int] = {}
 
-    def of_items(self, entry: str, level: str, panels: int, items: tuple[Item, ...]) -> Kernel:
+    def of_items(
+        self, entry: str, level: str, panels: int, items: tuple[Item, ...], listed: Buffer | None
+    ) -> Kernel:
         layer, word, does = _described(items)
         name = f"{layer}.{word}" if word else layer
-        return self.kernel(entry, name, layer, does, level, panels, items)
+        return replace(self.kernel(entry, name, layer, does, level, panels, items), listed=listed)
 
     def kernel(
         self,

@@ -14,10 +14,11 @@ from typing import Any
 from ..expr import Apply, Expr
 from ..lower import Layout
 from ..program import Buffer, Call, Item, Loop, Program, Statement, Sweep
-from .kernels import LOADS, PRODUCTS, STORES, Kernel, kernels, sums
+from .kernels import LISTS, LOADS, PRODUCTS, STORES, WORDS, Kernel, kernels, sums
 
 QUANTITIES = ("dense", "additions", "multiplications", "functions", "read", "written")
 RUN, SAMPLE, ROW, EVENT = range(4)
+GRADIENTS = ("wide_gradient", "narrow_gradient")
 ADDITIONS = ("add", "sub", "neg")
 
 
@@ -75,9 +76,10 @@ def _record(
         source = sources.get((kernel.entry, kernel.listed), kernel.listed.name)
         record["events"] = {"of": source, "count": kernel.listed.count, "per": per}
     record["rate"], record["padding"] = _rate(kernel, layout)
-    record["work"] = _work(kernel, program, layout, "events").record()
-    if kernel.counted:
-        record["dense_work"] = _work(kernel, program, layout, "dense").record()
+    record["work"] = _work(kernel, program, layout, False).record()
+    if kernel.crossover:
+        record["crossover"] = kernel.crossover
+        record["dense_work"] = _work(kernel, program, layout, True).record()
     return record
 
 
@@ -91,21 +93,18 @@ def _rows(kernel: Kernel, item: Item) -> int:
 
 def _rate(kernel: Kernel, layout: Layout) -> tuple[str, float]:
     """Which of a machine's rates limits the operations, and how much of its vectors is padding."""
-    calls = [i for i in kernel.items if isinstance(i, Call) and i.kind in PRODUCTS]
-    if not calls:
+    if kernel.call is None or not kernel.product:
         return "lists" if kernel.listed else "elementwise", 1.0
-    n_out = calls[0].numbers[1]
-    kind = {
-        "product_dense": "dense",
-        "input_gradient": "dense",
-        "weight_gradient": "gradient",
-        "narrow_gradient": "gradient",
-    }
-    return kind.get(calls[0].kind, "events"), round(layout.stride(n_out) / n_out, 4)
+    kind, n_out = kernel.call.kind, kernel.call.numbers[1]
+    rate = "gradient" if kind.startswith(GRADIENTS) else "events"
+    dense = kind.endswith("_dense") or kind == "input_gradient"
+    return "dense" if dense else rate, round(layout.stride(n_out) / n_out, 4)
 
 
-def _work(kernel: Kernel, program: Program, layout: Layout, choice: str) -> Work:
+def _work(kernel: Kernel, program: Program, layout: Layout, dense: bool) -> Work:
+    """dense: of what a crossover decides on, the dense kernel."""
     work = Work()
+    how = _How(layout, kernel.listed, dense)
     if kernel.entry and not kernel.items:
         _sums(kernel, program, layout, work)
     for item in kernel.items:
@@ -115,7 +114,7 @@ def _work(kernel: Kernel, program: Program, layout: Layout, choice: str) -> Work
             case Sweep():
                 _sweep(item, _rows(kernel, item), layout, work)
             case Call():
-                CALLS.get(item.kind, _copy)(item, _rows(kernel, item), layout, work, choice)
+                CALLS.get(item.kind, _copy)(item, _rows(kernel, item), how, work)
             case Loop():
                 for state, _ in item.states:
                     work.read(ROW, layout.row(state) * layout.real_bytes)
@@ -197,108 +196,114 @@ def _row_bytes(buffer: Buffer, layout: Layout) -> int:
 # ---- calls
 
 
-def _weights(call: Call, layout: Layout) -> int:
+@dataclass(frozen=True)
+class _How:
+    """What a call's cost depends on beside its sizes: the events that it reads or lists, and the choice."""
+
+    layout: Layout
+    listed: Buffer | None
+    dense: bool
+
+    @property
+    def valued(self) -> bool:
+        return self.listed is not None and self.listed.layout == "valued"
+
+    @property
+    def entry_bytes(self) -> int:
+        """Bytes of one event of a list."""
+        return 4 + self.layout.real_bytes * self.valued
+
+    def row_bytes(self, n: int) -> int:
+        return self.layout.stride(n) * self.layout.real_bytes
+
+
+def _product(call: Call, per: int, how: _How, work: Work) -> None:
     n_in, n_out = call.numbers
-    if call.kind == "input_gradient":  # of the layer's own weights
-        n_in, n_out = n_out, n_in
-    return n_in * layout.stride(n_out) * layout.real_bytes
+    transposed = call.kind == "input_gradient"  # of the layer's own weights
+    _terms(call, per, how, work)
+    work.read(RUN, n_out * how.row_bytes(n_in) if transposed else n_in * how.row_bytes(n_out))
+    work.write(per, how.row_bytes(n_out))
 
 
-def _entry_bytes(buffer: Buffer | None, layout: Layout) -> int:
-    """Bytes of one event of a list."""
-    return 4 + layout.real_bytes * (buffer is not None and buffer.layout == "valued")
-
-
-def _product(call: Call, per: int, layout: Layout, work: Work, choice: str) -> None:
+def _gradient(call: Call, per: int, how: _How, work: Work) -> None:
     n_in, n_out = call.numbers
-    listed = call.buffers[0]
+    _terms(call, per, how, work)
+    work.read(per, how.row_bytes(n_out))
+    work.read(RUN, n_in * how.row_bytes(n_out))
+    work.write(RUN, n_in * how.row_bytes(n_out))
+
+
+def _terms(call: Call, per: int, how: _How, work: Work) -> None:
+    """Each event adds a row; only an event with a value multiplies it first."""
+    n_in, n_out = call.numbers
     work.add("dense", per, n_in * n_out)
-    if call.kind in ("product_dense", "input_gradient") or choice == "dense":
+    if how.listed is None or how.dense:
         work.add("additions", per, n_in * n_out)
         work.add("multiplications", per, n_in * n_out)
-        work.read(per, layout.stride(n_in) * layout.real_bytes)
+        work.read(per, how.row_bytes(n_in))
     else:
-        _by_events(listed, n_out, per, layout, work)
-    work.read(RUN, _weights(call, layout))
-    work.write(per, layout.stride(n_out) * layout.real_bytes)
-
-
-def _gradient(call: Call, per: int, layout: Layout, work: Work, choice: str) -> None:
-    n_in, n_out = call.numbers
-    work.add("dense", per, n_in * n_out)
-    _by_events(call.buffers[0], n_out, per, layout, work)
-    work.read(per, layout.stride(n_out) * layout.real_bytes)
-    work.read(RUN, _weights(call, layout))
-    work.write(RUN, _weights(call, layout))
-
-
-def _by_events(listed: Buffer | None, n_out: int, per: int, layout: Layout, work: Work) -> None:
-    """Each event adds a row; only an event with a value multiplies it first."""
-    valued = listed is not None and listed.layout == "valued"
-    work.add("additions", EVENT, n_out)
-    work.add("multiplications", EVENT, n_out * valued)
-    work.read(EVENT, _entry_bytes(listed, layout))
-    work.read(per, 4)
-
-
-def _listing(call: Call, per: int, layout: Layout, work: Work, choice: str) -> None:
-    source, events = call.buffers
-    if call.kind == "transpose_events":
-        work.read(EVENT, _entry_bytes(source, layout))
+        work.add("additions", EVENT, n_out)
+        work.add("multiplications", EVENT, n_out * how.valued)
+        work.read(EVENT, how.entry_bytes)
         work.read(per, 4)
-        work.write(EVENT, _entry_bytes(source, layout))
-        work.write(RUN, 4 * call.numbers[0])
-        return
+
+
+def _listing(call: Call, per: int, how: _How, work: Work) -> None:
+    source = call.buffers[0]
     assert source is not None
-    work.read(per, _row_bytes(source, layout))
-    work.write(EVENT, _entry_bytes(events, layout))
+    work.read(per, _row_bytes(source, how.layout))
+    work.write(EVENT, how.entry_bytes)
     work.write(per, 4)
 
 
-def _transpose(call: Call, per: int, layout: Layout, work: Work, choice: str) -> None:
+def _by_input(call: Call, per: int, how: _How, work: Work) -> None:
+    if not how.dense:
+        work.read(EVENT, how.entry_bytes)
+        work.read(per, 4)
+        work.write(EVENT, how.entry_bytes)
+        work.write(RUN, 4 * call.numbers[0])
+
+
+def _transpose(call: Call, per: int, how: _How, work: Work) -> None:
     n_out, n_in = call.numbers
-    work.read(RUN, n_in * layout.stride(n_out) * layout.real_bytes)
-    work.write(RUN, n_out * layout.stride(n_in) * layout.real_bytes)
+    work.read(RUN, n_in * how.row_bytes(n_out))
+    work.write(RUN, n_out * how.row_bytes(n_in))
 
 
-def _softmax(call: Call, per: int, layout: Layout, work: Work, choice: str) -> None:
+def _softmax(call: Call, per: int, how: _How, work: Work) -> None:
     """Per row: the largest, differences, exponentials and their sum, a logarithm, differences."""
     n = call.numbers[0]
     work.add("additions", per, 3 * n)
     work.add("functions", per, 2 * n + 1)
-    _copy(call, per, layout, work, choice)
+    _copy(call, per, how, work)
 
 
-def _sum_features(call: Call, per: int, layout: Layout, work: Work, choice: str) -> None:
+def _sum_features(call: Call, per: int, how: _How, work: Work) -> None:
     work.add("additions", per, call.numbers[0])
-    _copy(call, per, layout, work, choice)
+    _copy(call, per, how, work)
 
 
-def _copy(call: Call, per: int, layout: Layout, work: Work, choice: str) -> None:
+def _copy(call: Call, per: int, how: _How, work: Work) -> None:
     """The last buffer is written, the others are read."""
     *sources, target = call.buffers
     for source in sources:
         if source is not None:
-            work.read(per, _row_bytes(source, layout))
+            work.read(per, _row_bytes(source, how.layout))
     if target is not None:
-        work.write(per, _row_bytes(target, layout))
+        work.write(per, _row_bytes(target, how.layout))
 
 
-def _user(call: Call, per: int, layout: Layout, work: Work, choice: str) -> None:
+def _user(call: Call, per: int, how: _How, work: Work) -> None:
     """Between an array of the caller and one of the tile; states are fresh, that is, not read."""
-    row = _row_bytes(call.buffers[0], layout) if call.buffers[0] else 0
-    if call.kind in STORES:
-        work.read(per, row)
-        work.write(per, row)
-    else:
-        work.read(per, row * (call.kind != "load_state"))
-        work.write(per, row)
+    row = _row_bytes(call.buffers[0], how.layout) if call.buffers[0] else 0
+    work.read(per, row * (call.kind != "load_state"))
+    work.write(per, row)
 
 
-CALLS: dict[str, Callable[[Call, int, Layout, Work, str], None]] = {
-    **dict.fromkeys(("product_dense", "product_events", "product", "input_gradient"), _product),
-    **dict.fromkeys(("weight_gradient", "narrow_gradient"), _gradient),
-    **dict.fromkeys(("events_from_bits", "events_from_rows", "transpose_events"), _listing),
+CALLS: dict[str, Callable[[Call, int, _How, Work], None]] = {
+    **{k: _gradient if k.startswith(GRADIENTS) else _product for k in WORDS if k.startswith(PRODUCTS)},
+    **dict.fromkeys(LISTS[:2], _listing),
+    **dict.fromkeys(LISTS[2:], _by_input),
     **dict.fromkeys((*LOADS, *STORES), _user),
     "transpose": _transpose,
     "log_softmax": _softmax,

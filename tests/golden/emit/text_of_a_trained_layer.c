@@ -25,7 +25,7 @@ enum {
 /* ---- kernels ---- */
 
 /* y = x w + bias, by events or dense as the density of x says: 4 to 3 features (forward, backward, evaluate, train). */
-static void product_4_3(snncc_events events, int rows, const float *x, const float *w, const float *bias, float *y)
+static void product_4_3(int rows, snncc_events events, const float *x, const float *w, const float *bias, float *y)
 {
     snncc_counted_panel(1, events, rows, 4, 16, 16, x, w, bias, y);
 }
@@ -139,15 +139,15 @@ static void lif_backward(const float *SNNCC_RESTRICT lif_mem, const float *SNNCC
 }
 
 /* d_x = d_y w^T, dense: 3 to 4 features (backward). */
-static void input_gradient_3_4(int rows, const float *d_y, const float *w, float *slice, float *d_x)
+static void input_gradient_3_4(int rows, const float *d_y, const float *whole, float *slice, float *d_x)
 {
-    snncc_input_gradient_panel(1, 0, rows, 3, 4, 16, 16, d_y, w, slice, d_x);
+    snncc_input_gradient_panel(1, 0, rows, 3, 4, 16, 16, d_y, whole, slice, d_x);
 }
 
-/* d_w += x^T d_y, by the events of x: 4 to 3 features (backward, train). */
-static void gradient_4_3(snncc_events x, int rows, const float *d_y, float *d_w)
+/* d_w += x^T d_y, by events or dense as the density of x says: 4 to 3 features (backward, train). */
+static void gradient_4_3(int rows, snncc_events events, const float *x, const float *d_y, float *d_w)
 {
-    snncc_gradient_rows(1, 0, 1, x, rows, 16, d_y, d_w);
+    snncc_counted_gradient_rows(1, events, rows, 4, 16, 16, x, d_y, d_w);
 }
 
 /* loss.3: one number (evaluate, train). */
@@ -374,7 +374,7 @@ static void forward_tile(const layer_model *model, const layer_io *io, const snn
         snncc_tick(crew->profile, FORWARD_X_LOAD);
         snncc_events_from_rows(x_events, steps * rows, 4, 16, x);
         snncc_tick_events(crew->profile, FORWARD_X_EVENTS, x_events, steps * rows);
-        product_4_3(x_events, steps * rows, x, fc_weight, fc_bias, fc_linear);
+        product_4_3(steps * rows, x_events, x, fc_weight, fc_bias, fc_linear);
         snncc_tick_counted(crew->profile, FORWARD_FC_PRODUCT, x_events, steps * rows, 4, SNNCC_CROSSOVER);
         snncc_note(crew->team, snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f, lif_mem_initial));
         lif(lif_mem_initial, fc_linear, lif_mem, lif_spk, lif_mem_last, steps, rows);
@@ -436,21 +436,22 @@ static void backward_tile(const layer_model *model, const layer_io *io, const sn
     float *const d_fc_weight = sums + 0;
     void *const region0 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const x = region0; /* [steps][rows][16] */
-    float *const lif_mem = region0; /* [steps][rows][16] */
-    float *const d_x = region0; /* [steps][rows][16] */
     void *const region1 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const fc_linear = region1; /* [steps][rows][16] */
     float *const d_spk_given = region1; /* [steps][rows][16] */
+    float *const d_x = region1; /* [steps][rows][16] */
     void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 64);
-    float *const d_mem_given = region2; /* [steps][rows][16] */
+    float *const lif_mem = region2; /* [steps][rows][16] */
     void *const region3 = snncc_take(&scratch, (size_t)steps * rows * 64);
-    float *const d_lif_mem = region3; /* [steps][rows][16] */
-    void *const region4 = snncc_take(&scratch, (size_t)steps * rows * 36 + 512);
-    const snncc_events x_events = snncc_events_at(region4, steps * rows, 4, 1);
-    void *const region5 = snncc_take(&scratch, (size_t)rows * 64);
-    float *const lif_mem_initial = region5; /* [rows][16] */
+    float *const d_mem_given = region3; /* [steps][rows][16] */
+    void *const region4 = snncc_take(&scratch, (size_t)steps * rows * 64);
+    float *const d_lif_mem = region4; /* [steps][rows][16] */
+    void *const region5 = snncc_take(&scratch, (size_t)steps * rows * 36 + 512);
+    const snncc_events x_events = snncc_events_at(region5, steps * rows, 4, 1);
     void *const region6 = snncc_take(&scratch, (size_t)rows * 64);
-    float *const d_lif_mem_initial = region6; /* [rows][16] */
+    float *const lif_mem_initial = region6; /* [rows][16] */
+    void *const region7 = snncc_take(&scratch, (size_t)rows * 64);
+    float *const d_lif_mem_initial = region7; /* [rows][16] */
     void *const panel0 = snncc_take(&panels, 32768);
     float *const d_x_slice = panel0; /* [rows][64] */
 
@@ -459,7 +460,7 @@ static void backward_tile(const layer_model *model, const layer_io *io, const sn
         snncc_tick(crew->profile, BACKWARD_X_LOAD);
         snncc_events_from_rows(x_events, steps * rows, 4, 16, x);
         snncc_tick_events(crew->profile, BACKWARD_X_EVENTS, x_events, steps * rows);
-        product_4_3(x_events, steps * rows, x, fc_weight, fc_bias, fc_linear);
+        product_4_3(steps * rows, x_events, x, fc_weight, fc_bias, fc_linear);
         snncc_tick_counted(crew->profile, BACKWARD_FC_PRODUCT, x_events, steps * rows, 4, SNNCC_CROSSOVER);
         snncc_note(crew->team, snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f, lif_mem_initial));
         lif_2(lif_mem_initial, fc_linear, lif_mem, steps, rows);
@@ -472,8 +473,8 @@ static void backward_tile(const layer_model *model, const layer_io *io, const sn
         snncc_tick(crew->profile, BACKWARD_LIF_BACKWARD);
         input_gradient_3_4(steps * rows, d_lif_mem, fc_weight, d_x_slice, d_x);
         snncc_tick(crew->profile, BACKWARD_FC_BACKWARD);
-        gradient_4_3(x_events, steps * rows, d_lif_mem, d_fc_weight);
-        snncc_tick_events(crew->profile, BACKWARD_FC_GRADIENT, x_events, steps * rows);
+        gradient_4_3(steps * rows, x_events, x, d_lif_mem, d_fc_weight);
+        snncc_tick_counted(crew->profile, BACKWARD_FC_GRADIENT, x_events, steps * rows, 4, SNNCC_NARROW_CROSSOVER);
         if (io->grad_x) snncc_store(steps, rows, batch, first, 4, 16, d_x, io->grad_x);
         if (io->grad_lif_mem) snncc_store(1, rows, batch, first, 3, 16, d_lif_mem_initial, io->grad_lif_mem);
         snncc_tick(crew->profile, BACKWARD_X_STORE);
@@ -560,7 +561,7 @@ static void evaluate_tile(const layer_model *model, const layer_io *io, const sn
         snncc_tick(crew->profile, EVALUATE_X_LOAD);
         snncc_events_from_rows(x_events, steps * rows, 4, 16, x);
         snncc_tick_events(crew->profile, EVALUATE_X_EVENTS, x_events, steps * rows);
-        product_4_3(x_events, steps * rows, x, fc_weight, fc_bias, fc_linear);
+        product_4_3(steps * rows, x_events, x, fc_weight, fc_bias, fc_linear);
         snncc_tick_counted(crew->profile, EVALUATE_FC_PRODUCT, x_events, steps * rows, 4, SNNCC_CROSSOVER);
         snncc_note(crew->team, snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f, lif_mem_initial));
         lif_3(lif_mem_initial, fc_linear, lif_mem, lif_mem_last, sum_time, sum_time_2, steps, rows);
@@ -655,32 +656,33 @@ static void train_tile(const layer_model *model, const layer_io *io, const snncc
     float *const d_fc_weight = sums + 0;
     void *const region0 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const x = region0; /* [steps][rows][16] */
-    float *const lif_mem = region0; /* [steps][rows][16] */
-    float *const loss_mul = region0; /* [steps][rows][16] */
-    float *const d_lif_mem = region0; /* [steps][rows][16] */
     void *const region1 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const fc_linear = region1; /* [steps][rows][16] */
     float *const loss_log_softmax = region1; /* [steps][rows][16] */
     void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 64);
-    float *const lif_mem_prev = region2; /* [steps][rows][16] */
-    void *const region3 = snncc_take(&scratch, (size_t)steps * rows * 36 + 512);
-    const snncc_events x_events = snncc_events_at(region3, steps * rows, 4, 1);
-    void *const region4 = snncc_take(&scratch, (size_t)steps * rows * 4);
-    float *const loss_sum_features = region4; /* [steps][rows][1] */
-    void *const region5 = snncc_take(&scratch, (size_t)rows * 64);
-    float *const lif_mem_initial = region5; /* [rows][16] */
-    float *const loss_one_hot = region5; /* [rows][16] */
-    float *const d_loss_log_softmax_sum_features = region5; /* [rows][1] */
+    float *const lif_mem = region2; /* [steps][rows][16] */
+    float *const loss_mul = region2; /* [steps][rows][16] */
+    float *const d_lif_mem = region2; /* [steps][rows][16] */
+    void *const region3 = snncc_take(&scratch, (size_t)steps * rows * 64);
+    float *const lif_mem_prev = region3; /* [steps][rows][16] */
+    void *const region4 = snncc_take(&scratch, (size_t)steps * rows * 36 + 512);
+    const snncc_events x_events = snncc_events_at(region4, steps * rows, 4, 1);
+    void *const region5 = snncc_take(&scratch, (size_t)steps * rows * 4);
+    float *const loss_sum_features = region5; /* [steps][rows][1] */
     void *const region6 = snncc_take(&scratch, (size_t)rows * 64);
-    int32_t *const target_labels = region6; /* [rows][1] */
-    float *const d_loss_log_softmax = region6; /* [rows][16] */
+    float *const lif_mem_initial = region6; /* [rows][16] */
+    float *const loss_one_hot = region6; /* [rows][16] */
+    float *const d_loss_log_softmax_sum_features = region6; /* [rows][1] */
+    void *const region7 = snncc_take(&scratch, (size_t)rows * 64);
+    int32_t *const target_labels = region7; /* [rows][1] */
+    float *const d_loss_log_softmax = region7; /* [rows][16] */
 
     if (crew->part == 0) {
         snncc_note(crew->team, snncc_load(steps, rows, batch, first, 4, 16, io->x, x));
         snncc_tick(crew->profile, TRAIN_X_LOAD);
         snncc_events_from_rows(x_events, steps * rows, 4, 16, x);
         snncc_tick_events(crew->profile, TRAIN_X_EVENTS, x_events, steps * rows);
-        product_4_3(x_events, steps * rows, x, fc_weight, fc_bias, fc_linear);
+        product_4_3(steps * rows, x_events, x, fc_weight, fc_bias, fc_linear);
         snncc_tick_counted(crew->profile, TRAIN_FC_PRODUCT, x_events, steps * rows, 4, SNNCC_CROSSOVER);
         snncc_note(crew->team, snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f, lif_mem_initial));
         lif_4(lif_mem_initial, lif_mem_prev, fc_linear, lif_mem, steps, rows);
@@ -699,8 +701,8 @@ static void train_tile(const layer_model *model, const layer_io *io, const snncc
         lif_backward_2(loss_log_softmax, d_loss_log_softmax_sum_features, d_loss_log_softmax, d_lif_mem,
                        lif_mem_prev, d_fc_bias, steps, rows);
         snncc_tick(crew->profile, TRAIN_LIF_BACKWARD);
-        gradient_4_3(x_events, steps * rows, d_lif_mem, d_fc_weight);
-        snncc_tick_events(crew->profile, TRAIN_FC_GRADIENT, x_events, steps * rows);
+        gradient_4_3(steps * rows, x_events, x, d_lif_mem, d_fc_weight);
+        snncc_tick_counted(crew->profile, TRAIN_FC_GRADIENT, x_events, steps * rows, 4, SNNCC_NARROW_CROSSOVER);
     }
     snncc_meet(crew);
     (void)panels;
@@ -806,6 +808,7 @@ static size_t backward_scratch(size_t steps, size_t tile)
            + snncc_align(seq * 64)
            + snncc_align(seq * 64)
            + snncc_align(seq * 64)
+           + snncc_align(seq * 64)
            + snncc_align(seq * 36 + 512)
            + snncc_align(tile * 64)
            + snncc_align(tile * 64);
@@ -844,6 +847,7 @@ static size_t train_scratch(size_t steps, size_t tile)
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
     return snncc_align(seq * 64)
+           + snncc_align(seq * 64)
            + snncc_align(seq * 64)
            + snncc_align(seq * 64)
            + snncc_align(seq * 36 + 512)
