@@ -7,6 +7,7 @@
 #include "target.h"
 #include "team.h"
 #include "math.h"
+#include "half.h"
 #include "events.h"
 #include "product.h"
 #include "rows.h"
