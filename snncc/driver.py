@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # what a model from the cache does not need is not loaded: 80
     from .program import Program
 
 DTYPES = {"float32": ("f32", 4), "float64": ("f64", 8)}
+CONTEXTS = ("float32", "float16", "bfloat16")  # beside the network's own dtype
 L2_BYTES = 1 << 20  # where the machine does not say
 SLOT_BYTES = 8 << 20  # of gradients; measured between 3 MiB (two slots faster) and 16 MiB (one)
 ROWS = 96  # steps times samples of a tile that a product should have
@@ -46,6 +47,7 @@ class Target:
     name: str = "model"
     unroll: str | int = "none"
     products: str = "auto"
+    context: str | None = None
 
     def __post_init__(self) -> None:
         steps = self.num_steps
@@ -55,6 +57,10 @@ class Target:
             raise located(f"name must be text, got {self.name!r}", user_line())
         if self.dtype not in DTYPES:
             raise located(f"dtype must be 'float32' or 'float64', got {self.dtype!r}", user_line())
+        if self.context not in (None, self.dtype, *CONTEXTS):
+            raise located(
+                f"context must be 'float32', 'float16' or 'bfloat16', got {self.context!r}", user_line()
+            )
         if self.optimizer is not None and self.loss is None:
             raise located("an optimizer needs a loss: give loss= as well", user_line())
         if self.loss is not None and not isinstance(self.loss, Loss):
@@ -73,7 +79,8 @@ class Target:
             )
         from .passes.pipeline import Options
 
-        return Options(DTYPES[self.dtype][0], factor, self.products)
+        context = self.context if self.context not in (None, self.dtype) else ""
+        return Options(DTYPES[self.dtype][0], factor, self.products, context or "")
 
 
 @dataclass(frozen=True)
@@ -119,6 +126,7 @@ def compile(
     seed: int = 0,
     unroll: str | int = "none",
     products: str = "auto",
+    context: str | None = None,
     out: str | os.PathLike[str] | None = None,
 ) -> snncc_runtime.Model:
     """Compile a network to C, build it, and load it.
@@ -127,9 +135,11 @@ def compile(
     name, if the network does not declare them. loss, optimizer: for training. dtype: "float32" or
     "float64". name: prefix of the C functions. seed: of the initial weights. unroll: steps that one turn
     of a time loop does: "none", "full" or a number; never changes a bit of a result. products: "auto",
-    "dense" or "events". out: a folder to write the model to. Raises CompileError, naming the user's line.
+    "dense" or "events". context: how values are kept for the backward half: "float32", "float16" or
+    "bfloat16"; rounds what gradients are computed from, never an output. out: a folder to write the model
+    to. Raises CompileError, naming the user's line.
     """
-    target = Target(num_steps, loss, optimizer, dtype, name, unroll, products)
+    target = Target(num_steps, loss, optimizer, dtype, name, unroll, products, context)
     traced, source = trace(network, inputs, seed), type(network).__name__
     if out is not None:
         make(traced, target, source, out)

@@ -13,9 +13,9 @@ from .calls import PRODUCTS, Place, call_text
 from .kernels import Kernels
 from .records import EntryMemory, EntryRecord, LevelText
 from .render import render
-from .sweeps import dialect
+from .sweeps import ROWS, dialect
 
-TYPES = {"bits": "uint64_t", "labels": "int32_t", "transposed": "void"}
+TYPES = {"bits": "uint64_t", "labels": "int32_t", "transposed": "void", **ROWS}
 
 
 class EntryText:

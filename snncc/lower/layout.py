@@ -8,6 +8,7 @@ from ..names import identifier
 from ..program import Buffer, Size
 
 PANEL_VECTORS = 8  # SNNCC_PANEL_VECTORS of target.h
+ROUNDED = {"float32": 4, "float16": 2, "bfloat16": 2}  # bytes of a value that is kept in another format
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,11 @@ class Layout:
         """Distance between rows of n features, as snncc_stride has it."""
         return 1 if n == 1 else (n + self.lanes - 1) // self.lanes * self.lanes
 
-    def pitch(self, n: int) -> int:
+    def pitch(self, n: int, layout: str = "real") -> int:
         """Distance between rows of n features in scratch: rows a multiple of 1 KiB apart would share a few
         sets of the cache, so those are a cache line longer."""
-        stride = self.stride(n)
-        return stride + self.lanes if stride * self.real_bytes % 1024 == 0 else stride
+        stride, bytes = self.stride(n), ROUNDED.get(layout, self.real_bytes)
+        return stride + 64 // bytes if stride * bytes % 1024 == 0 else stride
 
     @property
     def panel(self) -> int:
@@ -36,14 +37,15 @@ class Layout:
         return PANEL_VECTORS * self.lanes
 
     def row(self, buffer: Buffer) -> int:
-        """Distance between two rows of a buffer of reals."""
+        """Distance between two rows of a buffer of reals, or of what they are rounded to."""
         if buffer.place == "panel":
             return self.panel
-        return self.pitch(buffer.count) if buffer.place in ("tile", "block") else self.stride(buffer.count)
+        scratch = buffer.place in ("tile", "block")
+        return self.pitch(buffer.count, buffer.layout) if scratch else self.stride(buffer.count)
 
-    def panel_size(self, size: Size) -> Size:
-        """Bytes of one panel of a buffer of real rows."""
-        row = self.panel * self.real_bytes
+    def panel_size(self, buffer: Buffer) -> Size:
+        """Bytes of one panel of a buffer of rows."""
+        row, size = self.panel * ROUNDED.get(buffer.layout, self.real_bytes), buffer.size
         return Size(*(row if n else 0 for n in (size.seq, size.row, size.block)))
 
     def parameter_length(self, shape: tuple[int, ...], panels: bool) -> int:
@@ -71,6 +73,7 @@ class Layout:
             "events": 4 + 4 * count,
             "valued": 4 + (4 + real) * count,
             "transposed": (4 + real) * count,
+            **{name: self.pitch(count, name) * bytes for name, bytes in ROUNDED.items()},
         }[layout]
         lists = layout in ("events", "valued", "transposed")
         fixed = (448 + 16 * real + (4 * count if layout == "transposed" else 0)) if lists else 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ..program import Buffer, Call, Item, Loop, Panels, Pointer, Size, Sweep, used
-from .layout import Layout
+from ..program import Buffer, Call, Item, Loop, Panels, Pointer, Sweep, used
+from .layout import ROUNDED, Layout
+
 
 def narrowed(sections: Mapping[str, Sequence[Item]], layout: Layout) -> dict[str, tuple[Item, ...]]:
     """The items with buffers of a single loop over panels as wide as a panel."""
@@ -17,8 +18,9 @@ def narrowed(sections: Mapping[str, Sequence[Item]], layout: Layout) -> dict[str
             users.setdefault(buffer, set()).add(number if isinstance(item, Panels) else -1)
     narrow: dict[Buffer, Buffer] = {}
     for buffer, where in users.items():
-        if len(where) == 1 and -1 not in where and buffer.place in ("tile", "block"):
-            size = layout.panel_size(buffer.size)
+        rows = buffer.place in ("tile", "block") and buffer.layout in ("real", *ROUNDED)
+        if len(where) == 1 and -1 not in where and rows:
+            size = layout.panel_size(buffer)
             narrow[buffer] = replace(buffer, place="panel", size=size)
     return {name: tuple(_replaced(i, narrow) for i in section) for name, section in sections.items()}
 

@@ -15,6 +15,7 @@ from ..graph import Graph, Node
 from ..names import RESERVED, Names, plain_text
 from ..ops.time import REDUCTIONS
 from ..program import Array, Buffer, Pointer, Statement, Sweep
+from .layout import ROUNDED
 
 
 class Memory(Protocol):
@@ -116,10 +117,8 @@ class SweepBuilder:
         elif op in SHIFTS:
             self._carried(node)
         elif op == "previous":
-            self._define(
-                node,
-                Ref(self._element(self.memory.buffer(node.inputs[0]), self.memory.buffer(node.inputs[1]))),
-            )
+            kept, initial = map(self.memory.buffer, node.inputs)
+            self._define(node, Ref(self._element(kept, initial)))
         else:
             self._define(node, self._apply(node))
 
@@ -185,7 +184,8 @@ class SweepBuilder:
                 self._emit(section, "set", f"{array}[i]", expr)
                 self._emit(section, "pack", self._pointer(buffer, written=True).name, Ref(array))
             else:
-                self._emit(section, "set", self._element(buffer, written=True), expr)
+                value = Apply(f"to_{layout}", (expr,)) if layout in ROUNDED else expr
+                self._emit(section, "set", self._element(buffer, written=True), value)
 
     def _emit(self, section: str, kind: str, target: str, value: Expr) -> None:
         self.sections[section].append(Statement(kind, target, value))
@@ -231,8 +231,16 @@ class SweepBuilder:
             return Const(node.op.value)  # type: ignore[attr-defined]
         if node.type.dtype == "scalar":
             return self._scalar(node)
-        self.expressions[name] = Ref(self._element(self.memory.buffer(name)))
-        return self.expressions[name]
+        buffer = self.memory.buffer(name)
+        element: Expr = Ref(self._element(buffer))
+        if buffer.layout in ROUNDED:
+            element = Apply(f"from_{buffer.layout}", (element,))
+            if buffer.time:  # read in the body only: a local there
+                local = self.names.new(self._local(node))
+                self._emit("body", "let", local, element)
+                element = Ref(local)
+        self.expressions[name] = element
+        return element
 
     def _scalar(self, node: Node) -> Expr:
         """A number in double precision, computed once at the top of the kernel."""
@@ -269,4 +277,5 @@ class SweepBuilder:
         pointer = self._pointer(buffer, initial, written)
         if buffer.count > 1:
             return f"{pointer.name}_at[i]"
-        return f"{pointer.name}_at[0]" if written or initial else f"{pointer.name}_at"
+        array = written or initial is not None or buffer.layout == "bits"
+        return f"{pointer.name}_at[0]" if array else f"{pointer.name}_at"

@@ -22,11 +22,13 @@ class Options:
     """Choices of a compilation that the passes look at.
 
     dtype: "f32" or "f64". unroll: steps that one turn of a time loop does. products: see ChooseKernels.
+    context: see InsertContext.
     """
 
     dtype: str = "f32"
     unroll: int = 1
     products: str = "auto"
+    context: str = ""
 
 
 def pipeline(options: Options, gradient: str = "", inputs: bool = False) -> tuple[Pass, ...]:
@@ -38,7 +40,7 @@ def pipeline(options: Options, gradient: str = "", inputs: bool = False) -> tupl
         UnrollTime(options.unroll),
         InsertMemorize(),
         ChooseKernels(options.products),  # before contexts: it says what the backward half reads
-        InsertContext(),  # after the loops are known: what is on one cannot be computed again
+        InsertContext(options.context),  # after the loops are known: what is on one cannot be computed again
         Fuse(),  # last: contexts are stores that a kernel must make
     )
 
