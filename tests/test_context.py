@@ -65,7 +65,7 @@ def test_compiled_networks_agree_with_the_rounded_graph(name: str, tmp_path: Pat
     bench = RoundedBench(case, dtype, tmp_path / "bench", **options)
     found = [f"{e}: {problem}" for e in EXTENTS for check in CHECKS for problem in check(bench, name, e)]
     assert found == []
-    assert f"snncc_to_{options['context']}(" in (bench.folder / "model.c").read_text()
+    assert f"snncc_store_{options['context']}(" in (bench.folder / "model.c").read_text()
 
 
 # The graph
@@ -73,7 +73,7 @@ def test_compiled_networks_agree_with_the_rounded_graph(name: str, tmp_path: Pat
 
 @pytest.mark.parametrize("seed", range(40))
 def test_only_what_gradients_are_made_of_is_rounded(seed: int) -> None:
-    """Forward values are the same to the bit, and so are spikes and comparisons that the backward half reads."""
+    """Forward values are the same to the bit, and so are spikes and comparisons that are read backward."""
     case = random_networks.case(seed)
     for context in FORMATS:
         target = Target(loss=case.loss, dtype="float64")
@@ -94,8 +94,8 @@ def test_only_what_gradients_are_made_of_is_rounded(seed: int) -> None:
 
 @pytest.mark.parametrize("context", FORMATS)
 def test_gradients_are_close_to_the_plain_ones(context: str) -> None:
-    """A kept value changes by up to half a unit in its last place, a gradient (of a smooth surrogate) by a few
-    of those units, relative to the largest one of its parameter."""
+    """A kept value changes by up to half a unit in its last place, a gradient (of a smooth surrogate) by a
+    few of those units, relative to the largest one of its parameter."""
     extent, unit = Extent(9, 13), 2.0 ** -FORMATS[context]
     case = Case(lambda: Stack(64, "subtract", True), loss.cross_entropy("mem"))
     benches = [RoundedBench(case, "float64", Path(), False, context=c) for c in ("float64", context)]

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from ..expr import Apply, Const, Dialect, Expr, Ref, show
 from ..lower import Layout
-from ..lower.layout import ROUNDED
 from ..ops.elementwise import SCALARS
-from ..program import Buffer, Pointer, Statement, Sweep
+from ..program import ROUNDED, Buffer, Pointer, Statement, Sweep
 from .records import BlockRecord, LoopText, StepRecord, SweepRecord, UpdateRecord
 from .render import render
 
@@ -17,7 +16,7 @@ BLOCK = 64  # SNNCC_BLOCK of target.h
 INLINED = 8  # a loop with more copies of its step than this calls it: compile time grows faster than copies
 NAME = "@kernel"  # stands for the function's name until sweeps of the same text are put together
 DIFFERS = {"differs": ("{0} != {1}", 9)}
-CONVERSIONS = {f"{way}_{name}": (f"snncc_{way}_{name}({{0}})", 0) for way in ("to", "from") for name in ROUNDED}
+CONVERSIONS = {f"{way}_{k}": (f"snncc_{way}_{k}({{0}})", 0) for k in ROUNDED for way in ("to", "from")}
 ROWS = {"float32": "float", "float16": "uint16_t", "bfloat16": "uint16_t"}
 TYPES = {"real": "", "bits": "uint64_t", "labels": "int32_t", "panels": "", **ROWS}
 
@@ -198,7 +197,7 @@ class SweepText:
         return [line for p in used for line in (self._read(p) if _is_read(p) else [self._row(p, step)])]
 
     def _read(self, p: Pointer) -> list[str]:
-        """Spike bits, and rounded values of which the first row is of another type: reals made beforehand."""
+        """A packed row is turned into reals before the loop over neurons: that keeps the loop simple."""
         reader = "snncc_unpack" if p.buffer.layout == "bits" else f"snncc_read_{p.buffer.layout}"
         width = "1" if p.buffer.count == 1 else "width"
         declared = f"{self.real} {p.name}_at[{'1' if p.buffer.count == 1 else 'SNNCC_BLOCK'}];"
@@ -253,8 +252,11 @@ class SweepText:
         return f"{s.target} {'+=' if s.kind == 'add' else '='} {value};"
 
     def _packs(self, statements: tuple[Statement, ...]) -> tuple[str, ...]:
+        layouts = {p.name: p.buffer.layout for p in self.sweep.pointers}
+        forms = {"bits": "snncc_pack({0}, valid, {1}_at);"}
+        forms |= {layout: f"snncc_store_{layout}({{0}}, width, {{1}}_at);" for layout in ROUNDED}
         packs = (s for s in statements if s.kind == "pack")
-        return tuple(f"snncc_pack({show(s.value, self.dialect)}, valid, {s.target}_at);" for s in packs)
+        return tuple(forms[layouts[s.target]].format(show(s.value, self.dialect), s.target) for s in packs)
 
     def _starts(self) -> tuple[Statement, ...]:
         return tuple(
@@ -321,9 +323,8 @@ def _mentioned(candidates: list[Parameter], lines: list[str]) -> list[Parameter]
 
 
 def _is_read(p: Pointer) -> bool:
-    """Whether a row has to be turned into reals before the loop over neurons."""
-    layout = p.buffer.layout
-    return not p.written and (layout == "bits" or (layout in ROUNDED and p.initial is not None))
+    """Whether a row is turned into reals before the loop over neurons."""
+    return p.buffer.packed and not p.written
 
 
 def _refs(expr: Expr) -> list[str]:

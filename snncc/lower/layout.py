@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..names import identifier
-from ..program import Buffer, Size
+from ..program import ROUNDED, Buffer, Size
 
 PANEL_VECTORS = 8  # SNNCC_PANEL_VECTORS of target.h
-ROUNDED = {"float32": 4, "float16": 2, "bfloat16": 2}  # bytes of a value that is kept in another format
 
 
 @dataclass(frozen=True)

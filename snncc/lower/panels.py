@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ..program import Buffer, Call, Item, Loop, Panels, Pointer, Sweep, used
-from .layout import ROUNDED, Layout
+from ..program import ROUNDED, Buffer, Call, Item, Loop, Panels, Pointer, Sweep, used
+from .layout import Layout
 
 
 def narrowed(sections: Mapping[str, Sequence[Item]], layout: Layout) -> dict[str, tuple[Item, ...]]:

@@ -14,8 +14,7 @@ from ..expr import Apply, Const, Expr, Ref
 from ..graph import Graph, Node
 from ..names import RESERVED, Names, plain_text
 from ..ops.time import REDUCTIONS
-from ..program import Array, Buffer, Pointer, Statement, Sweep
-from .layout import ROUNDED
+from ..program import ROUNDED, Array, Buffer, Pointer, Statement, Sweep
 
 
 class Memory(Protocol):
@@ -179,7 +178,7 @@ class SweepBuilder:
     def _store(self, node: Node, expr: Expr, section: str) -> None:
         for layout in self.memory.wanted(node):
             buffer = self.memory.buffer(node.name, layout)
-            if layout == "bits":
+            if buffer.packed:
                 array = self._array(node, "", step=True)
                 self._emit(section, "set", f"{array}[i]", expr)
                 self._emit(section, "pack", self._pointer(buffer, written=True).name, Ref(array))
@@ -211,7 +210,7 @@ class SweepBuilder:
             self._local_buffer(name, node) + "_state" if name else self._local(node) + suffix
         )
         self.arrays.append(Array(array, start, step))
-        if node.op.name in SHIFTS:
+        if node.op.name in SHIFTS and not step:
             self.carriers[node.name] = array
         return array
 
@@ -232,15 +231,10 @@ class SweepBuilder:
         if node.type.dtype == "scalar":
             return self._scalar(node)
         buffer = self.memory.buffer(name)
-        element: Expr = Ref(self._element(buffer))
-        if buffer.layout in ROUNDED:
-            element = Apply(f"from_{buffer.layout}", (element,))
-            if buffer.time:  # read in the body only: a local there
-                local = self.names.new(self._local(node))
-                self._emit("body", "let", local, element)
-                element = Ref(local)
-        self.expressions[name] = element
-        return element
+        element = Ref(self._element(buffer))
+        converted = buffer.layout in ROUNDED and not buffer.packed
+        self.expressions[name] = Apply(f"from_{buffer.layout}", (element,)) if converted else element
+        return self.expressions[name]
 
     def _scalar(self, node: Node) -> Expr:
         """A number in double precision, computed once at the top of the kernel."""
@@ -277,5 +271,5 @@ class SweepBuilder:
         pointer = self._pointer(buffer, initial, written)
         if buffer.count > 1:
             return f"{pointer.name}_at[i]"
-        array = written or initial is not None or buffer.layout == "bits"
+        array = written or initial is not None or buffer.packed
         return f"{pointer.name}_at[0]" if array else f"{pointer.name}_at"

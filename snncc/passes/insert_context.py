@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 ONCE_A_TILE = 16  # a value without a time axis costs this much less than one with
 
 
-STEPS = ("spike", "greater", "greater_equal", "floor")  # a little more of an operand may make all the difference
+STEPS = ("spike", "greater", "greater_equal", "floor")  # a small change of an operand may change everything
 REALS = ("real", "f32", "f64")
 BITS = {"": 32, "float32": 32, "float16": 16, "bfloat16": 16, "bits": 1}
 

@@ -25,7 +25,8 @@ SNNCC_INLINE uint16_t snncc_to_narrow(snncc_real x, int mantissa, int bias)
         result = size < rebias + ((snncc_bits)1 << SNNCC_MANTISSA) ? subnormal : result;
     }
     const snncc_bits largest = size < rebias + (infinity << shift) ? result : infinity;
-    const snncc_bits value = size > SNNCC_INFINITY ? infinity | (snncc_bits)1 << (mantissa - 1) : largest;
+    const snncc_bits nan = infinity | (snncc_bits)1 << (mantissa - 1) | (size >> shift & (((snncc_bits)1 << mantissa) - 1));
+    const snncc_bits value = size > SNNCC_INFINITY ? nan : largest;
     return (uint16_t)(value | (bits >> (SNNCC_REAL_BITS - 16) & 0x8000u));
 }
 
@@ -76,20 +77,45 @@ SNNCC_INLINE snncc_real snncc_from_float32(float x)
     return (snncc_real)x;
 }
 
-/* x[i] = row[i] as a real, for i < n. */
-SNNCC_INLINE void snncc_read_float16(const uint16_t *SNNCC_RESTRICT row, int n, snncc_real *SNNCC_RESTRICT x)
+/* Rows of n values: from reals, and back to them. */
+#define SNNCC_ROWS(format, type)                                                                              \
+    SNNCC_INLINE void snncc_store_##format(const snncc_real *SNNCC_RESTRICT x, int n, type *SNNCC_RESTRICT y) \
+    {                                                                                                         \
+        for (int i = 0; i < n; i++) y[i] = snncc_to_##format(x[i]);                                           \
+    }                                                                                                         \
+    SNNCC_INLINE void snncc_read_##format(const type *SNNCC_RESTRICT x, int n, snncc_real *SNNCC_RESTRICT y)  \
+    {                                                                                                         \
+        for (int i = 0; i < n; i++) y[i] = snncc_from_##format(x[i]);                                         \
+    }
+
+SNNCC_ROWS(bfloat16, uint16_t)
+SNNCC_ROWS(float32, float)
+
+#if defined(__AVX512F__) && SNNCC_REAL_BITS == 32 && !defined(SNNCC_PORTABLE)
+
+typedef short snncc_half_vec __attribute__((vector_size(32), aligned(2), may_alias));
+
+/* The same bits from the machine's own instructions. */
+SNNCC_INLINE void snncc_store_float16(const float *SNNCC_RESTRICT x, int n, uint16_t *SNNCC_RESTRICT y)
 {
-    for (int i = 0; i < n; i++) x[i] = snncc_from_float16(row[i]);
+    int i = 0;
+    for (; i + SNNCC_LANES <= n; i += SNNCC_LANES)
+        *(snncc_half_vec *)(y + i) =
+            (snncc_half_vec)__builtin_ia32_vcvtps2ph512_mask(*(const snncc_vec *)(x + i), 0, (snncc_half_vec){0}, -1);
+    for (; i < n; i++) y[i] = snncc_to_float16(x[i]);
 }
 
-SNNCC_INLINE void snncc_read_bfloat16(const uint16_t *SNNCC_RESTRICT row, int n, snncc_real *SNNCC_RESTRICT x)
+SNNCC_INLINE void snncc_read_float16(const uint16_t *SNNCC_RESTRICT x, int n, float *SNNCC_RESTRICT y)
 {
-    for (int i = 0; i < n; i++) x[i] = snncc_from_bfloat16(row[i]);
+    int i = 0;
+    for (; i + SNNCC_LANES <= n; i += SNNCC_LANES)
+        *(snncc_vec *)(y + i) =
+            __builtin_ia32_vcvtph2ps512_mask(*(const snncc_half_vec *)(x + i), (snncc_vec){0}, -1, 4);
+    for (; i < n; i++) y[i] = snncc_from_float16(x[i]);
 }
 
-SNNCC_INLINE void snncc_read_float32(const float *SNNCC_RESTRICT row, int n, snncc_real *SNNCC_RESTRICT x)
-{
-    for (int i = 0; i < n; i++) x[i] = snncc_from_float32(row[i]);
-}
+#else
+SNNCC_ROWS(float16, uint16_t)
+#endif
 
 #endif
