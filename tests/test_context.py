@@ -17,7 +17,7 @@ from snncc.frontend.dsl import trace
 from snncc.graph import Graph
 from snncc.ops.linear import rounded
 from snncc.plan_memory import footprint
-from tests import random_networks, test_end_to_end
+from tests import random_networks, test_emit, test_end_to_end
 from tests.mistakes import Mistake, refused
 from tests.networks import Bench, Case, Extent, Stack
 
@@ -66,6 +66,16 @@ def test_compiled_networks_agree_with_the_rounded_graph(name: str, tmp_path: Pat
     found = [f"{e}: {problem}" for e in EXTENTS for check in CHECKS for problem in check(bench, name, e)]
     assert found == []
     assert f"snncc_store_{options['context']}(" in (bench.folder / "model.c").read_text()
+
+
+def test_compilers_and_sanitizers_find_nothing(tmp_path: Path) -> None:
+    """Rows have room for what is stored in them, alone and in panels."""
+    target = Target(9, STACK.loss, optim.SGD(0.1), context="float16", name="kept")
+    folder = test_emit.written(driver.generate(trace(STACK.network()), target).sources, tmp_path)
+    sanitize = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+    options = (*test_emit.STRICT, *test_emit.EXACT, "-O1", *sanitize)
+    test_emit.cc(*options, "example.c", "model.c", "-o", "example", folder=folder)
+    assert "loss" in test_emit.run("./example", folder=folder)
 
 
 # The graph

@@ -121,6 +121,7 @@ class SweepText:
             self._packs(s.before),
             tuple(self._loops()),
             self._lines(s.after),
+            self._packs(s.after),
         )
 
     # ---- parameters

@@ -179,7 +179,7 @@ class SweepBuilder:
         for layout in self.memory.wanted(node):
             buffer = self.memory.buffer(node.name, layout)
             if buffer.packed:
-                array = self._array(node, "", step=True)
+                array = self._array(node, "", step=section == "body", packed=True)
                 self._emit(section, "set", f"{array}[i]", expr)
                 self._emit(section, "pack", self._pointer(buffer, written=True).name, Ref(array))
             else:
@@ -204,13 +204,15 @@ class SweepBuilder:
         last = re.sub(r"(\.\d+|\.again)+$", "", node.name).rpartition(".")[2]
         return last == node.op.name or node.op.name in ("expand", "detach")
 
-    def _array(self, node: Node, start: str | Expr, name: str = "", step: bool = False) -> str:
-        suffix = "_sum" if node.op.name == "sum_time" else "_lanes" if step else ""
+    def _array(
+        self, node: Node, start: str | Expr, name: str = "", step: bool = False, packed: bool = False
+    ) -> str:
+        suffix = "_lanes" if packed else "_sum" if node.op.name == "sum_time" else ""
         array = self.names.new(
             self._local_buffer(name, node) + "_state" if name else self._local(node) + suffix
         )
         self.arrays.append(Array(array, start, step))
-        if node.op.name in SHIFTS and not step:
+        if node.op.name in SHIFTS and not packed:
             self.carriers[node.name] = array
         return array
 
