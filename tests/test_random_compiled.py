@@ -122,3 +122,10 @@ def test_spikes_of_a_static_value_drive_products() -> None:
     expected = spikes @ weights["second.weight"].T + weights["second.bias"]
     np.testing.assert_allclose(model(x).current, expected, rtol=1e-12)
     assert 0 < spikes.mean() < 1
+
+
+def test_no_buffer_hides_a_function(tmp_path: Path) -> None:
+    """A kernel that two entry points share may be called as a buffer of one of them is."""
+    case = random_networks.case(5077)
+    target = Target(loss=case.loss, num_steps=case.call.steps)
+    driver.write(driver.generate(case.network, target), tmp_path / "model")
