@@ -32,8 +32,6 @@ if TYPE_CHECKING:  # what a model from the cache does not need is not loaded: 80
 DTYPES = {"float32": ("f32", 4), "float64": ("f64", 8)}
 CONTEXTS = ("float32", "float16", "bfloat16")  # beside the network's own dtype
 L2_BYTES = 1 << 20  # where the machine does not say
-SLOT_BYTES = 8 << 20  # of gradients; measured between 3 MiB (two slots faster) and 16 MiB (one)
-ROWS = 96  # steps times samples of a tile that a product should have
 
 
 @dataclass(frozen=True)
@@ -194,6 +192,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .interface import tensors, user_arrays
     from .lower import Layout, lower, lower_update
     from .plan_memory import plan_memory
+    from .plan_tiles import choose_slots, choose_tile
     from .program import Program
 
     options, real_bytes = target.options, DTYPES[target.dtype][1]
@@ -216,8 +215,8 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
         source,
     )
     program = plan_memory(program.verify())
-    tile = _tile(program, int(target.num_steps))
-    return Compiled(target, network, program, emit(program, _version()), tile, _slots(program))
+    tile, slots = choose_tile(program, int(target.num_steps), _cache_bytes()), choose_slots(program)
+    return Compiled(target, network, program, emit(program, _version()), tile, slots)
 
 
 def write(compiled: Compiled, folder: str | os.PathLike[str]) -> None:
@@ -252,22 +251,6 @@ def _headers() -> str:
     parts = [(include / name).read_text() for name in names]
     lines = [line for part in parts for line in part.splitlines() if not line.startswith('#include "')]
     return "/* The runtime of snncc in one file. */\n" + "\n".join(lines) + "\n"
-
-
-def _tile(program: Program, steps: int) -> int:
-    """Samples of a tile: as many as leave a worker's scratch about in its second-level cache, and enough rows
-    for a product to pay for reading its weights."""
-    one = max(sum(r.size.at(steps, 1) for r in (*e.regions, *e.panels)) for e in program.entries)
-    enough = -(-ROWS // steps)
-    return max(1, min(32, max(enough, 2 * _cache_bytes() // max(one, 1))))
-
-
-def _slots(program: Program) -> int | None:
-    """One slot, in which threads share the panels, where gradients are so large that clearing and adding up
-    those of each slot would take longer than the threads wait for each other."""
-    learnable = sum(t.length for t in program.tensors if t.learnable) * program.real_bits // 8
-    trains = any(e.trains for e in program.entries)
-    return 1 if trains and learnable > SLOT_BYTES else None
 
 
 def _cache_bytes() -> int:

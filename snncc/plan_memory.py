@@ -68,7 +68,8 @@ def _kind(size: Size) -> str:
 def _share(lives: list[_Life]) -> tuple[Region, ...]:
     """First fit, large buffers first: a region takes a buffer if all that it holds is dead by then.
 
-    Regions of a block come first, so that what runs before and after the tiles finds them.
+    What does not depend on the rows of a tile comes first, so that what runs before and after the tiles
+    finds it at the same place.
     """
     regions: list[list[_Life]] = []
     for life in sorted(lives, key=_largest):
@@ -84,7 +85,8 @@ def _share(lives: list[_Life]) -> tuple[Region, ...]:
 
 def _largest(life: _Life) -> tuple[object, ...]:
     size = life.buffer.size
-    return (-size.block, -size.seq, -size.row, life.first, life.buffer.name)
+    kind = ("fixed", "block", "seq", "row").index(_kind(size))
+    return (kind, -size.seq, -size.row, -size.block, -size.fixed, life.first, life.buffer.name)
 
 
 def _region(lives: list[_Life]) -> Region:

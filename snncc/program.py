@@ -16,7 +16,7 @@ from .expr import Expr
 
 
 ROUNDED = {"float32": 4, "float16": 2, "bfloat16": 2}  # layouts of values kept in another format: their bytes
-BLOCK_TILES = 8  # tiles of a block: enough rows for a product to pay for reading its weights
+BLOCK_TILES = 16  # tiles of a block: enough rows for a product to pay for reading its weights
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,17 @@
-"""The C headers as a library of one-line wrappers, called with NumPy arrays, for test_headers.py."""
+"""The C headers as a library of one-line wrappers, called with NumPy arrays, for tests of headers."""
 
 from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import cffi
 import numpy as np
+import pytest
 
 INCLUDE = Path(__file__).parents[1] / "runtime" / "snncc_runtime" / "include"
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wno-unused-function"]
@@ -16,11 +19,15 @@ ARITHMETIC = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 VARIANTS = {
     "fast": ["-O3", "-march=native", "-mprefer-vector-width=512"],
     "plain": ["-O0", "-march=native"],
-    "portable": ["-O2", "-DSNNCC_PORTABLE"],
+    "portable": ["-O1", "-DSNNCC_PORTABLE"],
 }
 
 # What is tested, as declared in the headers without the prefix snncc_; the driver exports each as c_<name>.
-TYPES = "typedef struct { int32_t *offsets; int32_t *index; real *value; } snncc_events;"
+TYPES = """
+typedef struct { int32_t *offsets; int32_t *index; real *value; } snncc_events;
+typedef struct { int32_t arrived, turn, status, unused[13]; } snncc_team;
+typedef struct { snncc_team *team; int part, parts, fresh; } snncc_crew;
+"""
 DECLARATIONS = """
 const char *error_text(int32_t code);
 int stride(int n);
@@ -29,6 +36,7 @@ void unpack(const uint64_t *bits, int n, real *x);
 size_t events_bytes(size_t rows, size_t n, int valued);
 snncc_events events_at(void *base, int rows, int n, int valued);
 int32_t events_count(snncc_events events, int rows);
+int gradient_is_dense(int vectors, snncc_events x, int rows, int n_in);
 void events_from_bits(snncc_events events, int rows, int n, const uint64_t *bits);
 void events_from_rows(snncc_events events, int rows, int n, int stride, const real *x);
 void product_dense(int rows, int n_in, int x_stride, int n_out_stride, const real *x, const real *w,
@@ -50,13 +58,47 @@ void max_features(int rows, int n, int stride, const real *x, real *y);
 void one_hot(int rows, int n, int stride, const int32_t *labels, real *y);
 void panels_from_matrix(int n_out, int n_in, const real *matrix, real *panels);
 void matrix_from_panels(int n_out, int n_in, const real *panels, real *matrix);
+void transpose_weights(int n_out, int n_in, const real *panels, real *transposed);
 void transpose_panels(int n_out, int n_in, const real *panels, real *transposed);
 void vector_from_array(int n, int stride, const real *array, real *vector);
 void array_from_vector(int n, int stride, const real *vector, real *array);
-void add_slots(size_t count, int slots, size_t slot_stride, real *sums, size_t begin, size_t end);
+void clear(real *sums, size_t count, const snncc_crew *crew);
+void add_slots(size_t count, int slots, size_t slot_stride, real *sums, const snncc_crew *crew);
+"""
+# Kernels of one panel, exported with each number of vectors as a constant, as generated code calls them.
+PANELS = """
+void dense_panel(int vectors, int rows, int n_in, int x_stride, int y_stride, const real *x, const real *w,
+                 const real *bias, real *y);
+void event_panel(int vectors, int valued, snncc_events x, int rows, int y_stride, const real *w,
+                 const real *bias, real *y);
+void event_blocks(int vectors, int valued, snncc_events x, int rows, int n_in, int y_stride, const real *w,
+                  const real *bias, real *y);
+void counted_panel(int vectors, snncc_events events, int rows, int n_in, int x_stride, int y_stride,
+                   const real *x, const real *w, const real *bias, real *y);
+void gradient_panel(int vectors, int valued, snncc_events by_input, int n_in, int d_stride, const real *d_y,
+                    real *d_w);
+void gradient_blocks(int vectors, int valued, int fresh, snncc_events by_input, int rows, int n_in,
+                     int d_stride, const real *d_y, real *d_w);
+void gradient_dense_panel(int vectors, int fresh, int rows, int n_in, int x_stride, int d_stride,
+                          const real *x, const real *d_y, real *d_w);
+void gradient_rows(int vectors, int first, int valued, snncc_events x, int rows, int d_stride,
+                   const real *d_y, real *d_w);
+void copy_panel(int vectors, int rows, int stride, const real *x, real *copy);
+void input_gradient_panel(int vectors, int first_in, int rows, int n_out, int n_in, int d_stride,
+                          int x_stride, const real *d_y, const real *w, real *scratch, real *d_x);
 """
 UNARY = ["exp", "log", "tanh", "sigmoid", "sqrt", "abs"]
 BINARY = ["min", "max"]
+
+
+def declarations(text: str) -> list[tuple[str, str, str]]:
+    """Result, name and parameters of each declaration."""
+    return re.findall(r"(\w[\w ]* \*?)(\w+)\(([^)]*)\);", text)
+
+
+def arguments(parameters: str) -> str:
+    """The names of the parameters."""
+    return ", ".join(re.findall(r"(\w+)(?:,|$)", parameters))
 
 
 def driver() -> tuple[str, str]:
@@ -67,12 +109,13 @@ def driver() -> tuple[str, str]:
         declared.append(f"{head};")
         text.append(f"{head};\n{head} {{ {body} }}")
 
-    for result, name, parameters in re.findall(r"(\w[\w ]* \*?)(\w+)\(([^)]*)\);", DECLARATIONS):
-        names = ", ".join(re.findall(r"(\w+)(?:,|$)", parameters))
-        export(
-            f"{result}c_{name}({parameters})",
-            f"{'' if result == 'void ' else 'return '}snncc_{name}({names});",
-        )
+    for result, name, parameters in declarations(DECLARATIONS):
+        call = f"snncc_{name}({arguments(parameters)});"
+        export(f"{result}c_{name}({parameters})", call if result == "void " else f"return {call}")
+    for result, name, parameters in declarations(PANELS):
+        call = f"SNNCC_SPECIALISE(snncc_{name}, {arguments(parameters)})"
+        export(f"{result}c_{name}({parameters})", call)
+    export("int c_slice_size(void)", "return SNNCC_SLICE_SIZE;")
     for name in UNARY:
         head = f"void c_{name}(int n, const real *x, real *y)"
         export(head, f"for (int i = 0; i < n; i++) y[i] = snncc_{name}(x[i]);")
@@ -89,7 +132,7 @@ class Headers:
     library: object
     ffi: cffi.FFI
     real: type
-    kept: list[np.ndarray] = field(default_factory=list)
+    kept: list[object] = field(default_factory=list)
 
     @property
     def lanes(self) -> int:
@@ -153,6 +196,13 @@ class Headers:
         value = array(events.value, count, self.real) if events.value else None
         return array(events.offsets, rows + 1, np.int32), array(events.index, count, np.int32), value
 
+    def crew(self, part: int, parts: int) -> object:
+        """One thread's place among `parts` threads, an snncc_crew *; the others never come."""
+        team = self.ffi.new("snncc_team *")
+        crew = self.ffi.new("snncc_crew *", {"team": team, "part": part, "parts": parts})
+        self.kept.extend([team, crew])
+        return crew
+
     def bytes(self, count: int) -> object:
         """Memory aligned to 64 bytes, alive as long as this object."""
         memory = np.full(count + 64, 0xAA, np.uint8)
@@ -177,3 +227,42 @@ def build(folder: Path, name: str, bits: int, flags: list[str], text: str) -> Pa
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return folder / name
+
+
+@pytest.fixture(scope="session")
+def load_headers(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, str], Headers]:
+    """(bits, variant) -> Headers, each compiled once."""
+    folder = tmp_path_factory.mktemp("headers")
+    text, declarations = driver()
+
+    @cache
+    def load(bits: int, variant: str) -> Headers:
+        path = build(folder, f"{variant}{bits}.so", bits, [*VARIANTS[variant], "-shared", "-fPIC"], text)
+        ffi = cffi.FFI()
+        ffi.cdef(f"typedef {'float' if bits == 32 else 'double'} real;\n{declarations}")
+        return Headers(ffi.dlopen(str(path)), ffi, np.float32 if bits == 32 else np.float64)
+
+    return load
+
+
+@pytest.fixture(
+    params=[(bits, variant) for bits in (32, 64) for variant in VARIANTS], ids=lambda p: f"{p[1]}{p[0]}"
+)
+def headers(request: pytest.FixtureRequest, load_headers: Callable[[int, str], Headers]) -> Headers:
+    return load_headers(*request.param)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+def sparse(
+    rng: np.random.Generator, shape: tuple[int, int], density: float, valued: bool, real: type
+) -> np.ndarray:
+    kept = rng.random(shape) < density
+    return (np.where(kept, rng.standard_normal(shape), 0) if valued else kept).astype(real)
+
+
+def bits_of(x: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(x).view(np.uint32 if x.dtype == np.float32 else np.uint64)

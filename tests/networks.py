@@ -145,6 +145,35 @@ class Shared(nn.Module):
         return {"spk": twice.spk, "mem": twice.mem + self.layer(snncc.delay(once.spk))}
 
 
+class Wide(nn.Sequential):
+    """Layers of several panels, the last one narrower and with pads; one input for all steps, or one a step."""
+
+    def __init__(self, static: bool) -> None:
+        super().__init__(
+            fc1=nn.Linear(12, 300),
+            lif1=nn.Leaky(slopes(300), learn_beta=True, reset_delay=False),
+            fc2=nn.Linear(300, 130),
+            lif2=nn.Leaky(0.8, learn_threshold=True, reset="zero"),
+            fc3=nn.Linear(130, CLASSES),
+            lif3=nn.Leaky(0.75, 0.25),
+            input=nn.Input(12, static=static),
+        )
+
+
+class Still(nn.Module):
+    """Two layers without a time axis before one with it: both run once for a block of samples."""
+
+    inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(6, static=True)}
+
+    def __init__(self) -> None:
+        self.fc1, self.fc2 = nn.Linear(6, 140), nn.Linear(140, 133)
+        self.lif, self.out, self.last = nn.Leaky(0.9), nn.Linear(133, CLASSES), nn.Leaky(0.7, 0.5)
+
+    def forward(self, x: Any) -> Any:
+        still = self.fc1(x)
+        return self.last(self.out(self.lif(self.fc2(snncc.where(still > 0.0, still, 0.25 * still))).spk))
+
+
 class Adaptive(nn.Neuron):
     """A user's neuron with two states, a smooth nonlinearity and a choice."""
 

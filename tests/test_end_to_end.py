@@ -28,7 +28,9 @@ from tests.networks import (
     Feedback,
     Results,
     Shared,
+    Still,
     TwoRoads,
+    Wide,
     difference,
     stack_case,
 )
@@ -44,6 +46,10 @@ CASES: dict[str, Case] = {
     "feedback-deep": Case(Deep, LOSSES[1]),
     "shared": Case(Shared, LOSSES[0]),
     "custom": Case(Custom, loss.mse("rate")),
+    "wide": Case(lambda: Wide(static=False), LOSSES[0]),
+    "wide-static": Case(lambda: Wide(static=True), loss.mse("rate")),
+    "wide-feedback": Case(lambda: Feedback(140), LOSSES[0]),
+    "wide-still": Case(Still, LOSSES[0]),
 }
 STACKS = [f"stack-{reset}-{'later' if delay else 'now'}" for reset, delay in RESETS]
 SHIFT = {"float32": 0, "float64": 3}    # each precision meets a reset with another size
@@ -195,16 +201,22 @@ def check_tiles_do_not_matter(bench: Bench, name: str, extent: Extent) -> Proble
 
 
 def check_threads_do_not_matter(bench: Bench, name: str, extent: Extent) -> Problems:
-    found = []
-    for threads in (1, 2):
-        model = bench.load(threads=threads, slots=3, tile=2)
-        backward = {" ".join(key): array for key, array in gradients(model, bench, extent).items()}
-        if bench.loss is not None:
-            value = model.train_step(bench.inputs(extent), bench.targets(extent), num_steps=extent.steps)
-            trained = {f"train {key}": array for key, array in model.gradients().items()}
-            backward |= {"loss": np.array(value), **trained}
-        found.append(backward)
-    yield from unequal(*found)
+    """Fewer threads than slots, and so many that those of a slot share its panels."""
+    for slots, tile, counts in ((3, 2, (1, 2, 7)), (1, 5, (1, 3, 4))):
+        found = [everything(bench.load(threads=n, slots=slots, tile=tile), bench, extent) for n in counts]
+        for other in found[1:]:
+            yield from (f"{slots} slots: {problem}" for problem in unequal(other, found[0]))
+
+
+def everything(model: Model, bench: Bench, extent: Extent) -> dict[str, Array]:
+    """Outputs, and the gradients of both entry points that have some."""
+    inputs, steps = bench.inputs(extent), extent.steps
+    found = outputs(model, inputs, steps)
+    found |= {" ".join(key): array for key, array in gradients(model, bench, extent).items()}
+    if bench.loss is not None:
+        found["loss"] = np.array(model.train_step(inputs, bench.targets(extent), num_steps=steps))
+        found |= {f"train {key}": array for key, array in model.gradients().items()}
+    return found
 
 
 CHECKS = (

@@ -11,45 +11,18 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-import cffi
 import numpy as np
 import pytest
 
-from tests.headers import VARIANTS, Headers, build, driver
+from tests.headers import VARIANTS, bits_of, build, sparse
+from tests.headers import headers as headers
+from tests.headers import load_headers as load_headers
+from tests.headers import rng as rng
 
 EXACT_MAIN = Path(__file__).with_name("headers_exact.c")
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler `cc`")
-
-
-@pytest.fixture(scope="session")
-def load_headers(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, str], Headers]:
-    """(bits, variant) -> Headers, each compiled once."""
-    folder = tmp_path_factory.mktemp("headers")
-    text, declarations = driver()
-
-    @cache
-    def load(bits: int, variant: str) -> Headers:
-        path = build(folder, f"{variant}{bits}.so", bits, [*VARIANTS[variant], "-shared", "-fPIC"], text)
-        ffi = cffi.FFI()
-        ffi.cdef(f"typedef {'float' if bits == 32 else 'double'} real;\n{declarations}")
-        return Headers(ffi.dlopen(str(path)), ffi, np.float32 if bits == 32 else np.float64)
-
-    return load
-
-
-@pytest.fixture(
-    params=[(bits, variant) for bits in (32, 64) for variant in VARIANTS], ids=lambda p: f"{p[1]}{p[0]}"
-)
-def headers(request: pytest.FixtureRequest, load_headers: Callable[[int, str], Headers]) -> Headers:
-    return load_headers(*request.param)
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(7)
 
 
 SHAPES = [
@@ -63,17 +36,6 @@ SHAPES = [
     (13, 70, 250),
 ]
 DENSITIES = [0.0, 0.1, 1.0]
-
-
-def sparse(
-    rng: np.random.Generator, shape: tuple[int, int], density: float, valued: bool, real: type
-) -> np.ndarray:
-    kept = rng.random(shape) < density
-    return (np.where(kept, rng.standard_normal(shape), 0) if valued else kept).astype(real)
-
-
-def bits_of(x: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(x).view(np.uint32 if x.dtype == np.float32 else np.uint64)
 
 
 def ulps(y: np.ndarray, exact: np.ndarray) -> float:
@@ -308,11 +270,13 @@ def test_layouts(headers, rng, n_out, n_in):
         padded[first : first + headers.panel].T.ravel() for first in range(0, len(padded), headers.panel)
     ]
     np.testing.assert_array_equal(panels, np.concatenate(parts))
-    back, transposed = np.zeros_like(matrix), np.full(headers.stride(n_in) * n_out, np.nan, headers.real)
+    back = np.zeros_like(matrix)
     headers.call("matrix_from_panels", n_out, n_in, panels, back)
     np.testing.assert_array_equal(back, matrix)
-    headers.call("transpose_panels", n_out, n_in, panels, transposed)
-    np.testing.assert_array_equal(transposed, headers.panels(matrix.T))
+    for name in ("transpose_panels", "transpose_weights"):
+        transposed = np.full(headers.stride(n_in) * n_out, np.nan, headers.real)
+        headers.call(name, n_out, n_in, panels, transposed)
+        np.testing.assert_array_equal(transposed, headers.panels(matrix.T))
 
 
 def test_vectors_and_slots(headers, rng):
@@ -324,9 +288,11 @@ def test_vectors_and_slots(headers, rng):
     sums = rng.standard_normal((3, 50)).astype(headers.real)
     expected = sums[0, :40] + sums[1, :40] + sums[2, :40]
     rest = sums[0, 40:].copy()
-    headers.call("add_slots", 40, 3, 50, sums, 0, 17)
-    headers.call("add_slots", 40, 3, 50, sums, 17, 99)
+    for part in range(2):
+        headers.call("add_slots", 40, 3, 50, sums, headers.crew(part, 2))
     np.testing.assert_array_equal(sums[0], [*expected, *rest])
+    headers.call("clear", sums, 40, headers.crew(0, 1))
+    np.testing.assert_array_equal(sums[0], [*[0] * 40, *rest])
 
 
 @pytest.mark.parametrize(("bits", "flag"), [(32, "-march=native"), (64, "-DSNNCC_PORTABLE")])

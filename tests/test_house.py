@@ -25,6 +25,7 @@ FLOORS = (
     ("nn", "loss", "optim", "reference", "passes"),
     ("frontend", "program"),
     ("lower", "plan_memory"),
+    ("plan_tiles",),
     ("backend", "interface"),
     ("build",),
     ("cache",),

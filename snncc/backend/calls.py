@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..errors import InternalError
 from ..program import Call
+from .products import FORMS
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,6 @@ class Place:
     def rows(self, call: Call) -> str:
         """How many rows a kernel of whole rows runs over."""
         return "steps * rows" if call.time and not self.in_loop else "rows"
-
-
-PRODUCTS = ("product_dense", "product_events", "product", "weight_gradient", "narrow_gradient")
 
 
 def _guarded(text: str) -> str:
@@ -77,22 +75,21 @@ def _rows_first(function: str) -> Callable[[Call, Place], str]:
 
 
 def product(call: Call, place: Place) -> str:
-    """The operand comes first, as its event list where there is one; then the rows."""
-    first, *rest = place.names
-    listed = call.kind != "product_dense"
-    arguments = [first, place.rows(call), *rest] if listed else [place.rows(call), first, *rest]
-    return f"{place.function}({', '.join([*arguments, *['panel'] * place.panels])});"
-
-
-def weight_gradient(call: Call, place: Place) -> str:
-    """The events themselves are not read, only their lists by input."""
-    _, *rest = place.names
-    return f"{place.function}({', '.join([place.rows(call), *rest, *['panel'] * place.panels])});"
+    """A wide gradient may start its sum: that of the first tile does."""
+    fresh = ["crew->fresh"] * call.kind.startswith("wide")
+    return f"{place.function}({', '.join([*fresh, place.rows(call), *place.names, *['panel'] * place.panels])});"
 
 
 def transpose_events(call: Call, place: Place) -> str:
     events, lists = place.names
     return f"snncc_transpose_events({events}, {place.rows(call)}, {call.numbers[0]}, {lists});"
+
+
+def transpose_counted(call: Call, place: Place) -> str:
+    """Lists by input, unless the gradient will be dense."""
+    n_in, vectors = call.numbers[0], "SNNCC_PANEL_VECTORS"
+    dense = f"snncc_gradient_is_dense({vectors}, {place.names[0]}, {place.rows(call)}, {n_in})"
+    return f"if (!{dense}) {transpose_events(call, place)}"
 
 
 def events_from_bits(call: Call, place: Place) -> str:
@@ -136,9 +133,9 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "load_labels": load_labels,
     "store": store,
     "store_loss": store_loss,
-    **dict.fromkeys(PRODUCTS, product),
-    "weight_gradient": weight_gradient,
+    **dict.fromkeys(FORMS, product),
     "transpose_events": transpose_events,
+    "transpose_counted": transpose_counted,
     "events_from_bits": events_from_bits,
     "events_from_rows": events_from_rows,
     "transpose": transpose,

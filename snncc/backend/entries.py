@@ -9,13 +9,14 @@ from ..expr import Dialect
 from ..lower import Layout
 from ..plan_memory import SCRATCH, sum_reals
 from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Size, Sweep, used
-from .calls import PRODUCTS, Place, call_text
+from .calls import Place, call_text
 from .kernels import Kernels
+from .products import FORMS
 from .records import EntryMemory, EntryRecord, LevelText
 from .render import render
 from .sweeps import ROWS, dialect
 
-TYPES = {"bits": "uint64_t", "labels": "int32_t", "transposed": "void", **ROWS}
+TYPES = {"bits": "uint64_t", "labels": "int32_t", "transposed": "void", "transposed_valued": "void", **ROWS}
 
 
 class EntryText:
@@ -43,6 +44,7 @@ class EntryText:
             e.trains,
             e.required,
             str(reals) if reals else "",
+            tuple(self._clear(reals)),
             e.blocks,
             tuple(prepare),
             _unused(("model", "steps", "batch"), prepare),
@@ -67,6 +69,22 @@ class EntryText:
             "\n           + ".join(scratch) or "0",
             "\n           + ".join(panels) or "0",
         )
+
+    def _clear(self, reals: int) -> list[str]:
+        """Sums that start at zero: all but the weight gradients that the first tile starts itself."""
+        items = [item for loop in self.entry.items for item in (loop.items if isinstance(loop, Panels) else (loop,))]
+        started = [c.buffers[-1] for c in items if isinstance(c, Call) and c.kind.startswith("wide_gradient")]
+        lines, at = [], 0
+        for begin, length in [*sorted(self._sum_range(b) for b in started if b), (reals, 0)]:
+            if begin > at:
+                lines.append(f"snncc_clear(sums{f' + {at}' if at else ''}, {begin - at}, &crew);")
+            at = begin + length
+        return lines
+
+    def _sum_range(self, buffer: Buffer) -> tuple[int, int]:
+        """Where a sum lies: first real and length."""
+        begin = self.offsets[buffer.label] if buffer.place == "gradient" else self._sum_offset(buffer)
+        return begin, self.layout.parameter_length(buffer.features, True)
 
     # ---- the functions of a block
 
@@ -138,7 +156,7 @@ class EntryText:
     def _row_length(self, buffer: Buffer) -> int:
         if buffer.layout == "bits":
             return (buffer.count + 63) // 64
-        if buffer.layout in ("labels", "transposed"):
+        if buffer.layout in ("labels", "transposed", "transposed_valued"):
             return 1 if buffer.layout == "labels" else buffer.count
         return self.layout.row(buffer)
 
@@ -184,7 +202,7 @@ class EntryText:
             ]
         if isinstance(item, Call):
             names = [self._argument(b, in_loop) for b in item.buffers]
-            function = self.kernels.product(item, self.entry.name) if item.kind in PRODUCTS else ""
+            function = self.kernels.product(item, self.entry.name) if item.kind in FORMS else ""
             return [call_text(item, Place(names, self.dialect.literal, in_loop, function, panels))]
         return self._panels(item, in_loop) if isinstance(item, Panels) else self._loop(item)
 

@@ -96,6 +96,7 @@ class EntryRecord:
     trains: bool
     required: tuple[str, ...]
     sum_reals: str
+    clear: tuple[str, ...]
     blocks: bool
     prepare: tuple[str, ...]
     prepare_unused: tuple[str, ...]

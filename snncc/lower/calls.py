@@ -50,6 +50,8 @@ class Calls:
                     user_field("state", op.label),
                     value=value,
                 )
+            case "linear" if self.by_transposing(node):
+                return self._input_gradient(node, time)
             case "linear":
                 return self._product(node, time)
             case "transpose":
@@ -68,6 +70,25 @@ class Calls:
                 labels = buffer(inputs[0], "labels")
                 return Call("one_hot", (labels, buffer(node.name)), (n, pitch(node)), time)
         raise InternalError(f"%{node.name}: no kernel for {op.name}")
+
+    def by_transposing(self, node: Node) -> bool:
+        """Whether a product with transposed weights transposes what it needs of them itself, which pays
+        where a panel of them serves many rows: not for one step of a loop."""
+        weight = self.graph[node.inputs[1]] if node.op.name == "linear" else node
+        many = node.name not in self.buffers.stepped and node.type.size > 1
+        return weight.op.name == "transpose" and self.graph[weight.inputs[0]].op.name == "parameter" and many
+
+    def copied(self, node: Node) -> bool:
+        """Whether transposed weights are needed as a whole."""
+        return not all(r.op.name == "linear" and self.by_transposing(r) for r in self.buffers.readers[node.name])
+
+    def _input_gradient(self, node: Node, time: bool) -> Call:
+        d_y, weight = self.graph[node.inputs[0]], self.graph[self.graph[node.inputs[1]].inputs[0]]
+        buffers, layout = self.buffers, self.buffers.layout
+        name, size = buffers.names.new(f"{node.name}.slice"), layout.slice_size
+        slice = Buffer(name, "panel", (layout.panel,), layout="slice", size=size)
+        operands = (buffers.buffer(d_y.name), buffers.buffer(weight.name, "panels"), slice, buffers.buffer(node.name))
+        return Call("input_gradient", operands, (d_y.type.size, node.type.size), time)
 
     def _list_layout(self, name: str) -> str:
         return "events" if is_spike(self.graph, name) else "valued"
@@ -102,21 +123,28 @@ class Calls:
 
     def _weight_gradient(self, node: Node) -> tuple[Call, ...]:
         """A narrow gradient goes row by row; a wide one by input, from lists that are made first."""
-        d_y, x = (self.graph[i] for i in node.inputs)
+        kernel: str = node.op.kernel  # type: ignore[attr-defined]
+        d_y, x = (self.graph[i] for i in node.inputs[:2])
         buffer, layout = self.buffers.buffer, self.buffers.layout
-        events, numbers, time = buffer(x.name, self._list_layout(x.name)), (x.type.size, d_y.type.size), x.type.time
-        gradient = buffer(node.name)
-        if layout.stride(d_y.type.size) <= NARROW * layout.lanes:
-            return (Call("narrow_gradient", (events, buffer(d_y.name), gradient), numbers, time),)
-        lists = self._by_input(node, x)
+        numbers, time = (x.type.size, d_y.type.size), x.type.time
+        lists = {"dense": (), "events": (1,), "counted": (2,)}[kernel]
+        events = tuple(buffer(node.inputs[k], self._list_layout(node.inputs[k])) for k in lists)
+        rows = () if kernel == "events" else (buffer(x.name),)
+        last = (buffer(d_y.name), buffer(node.name))
+        narrow = layout.stride(d_y.type.size) <= NARROW * layout.lanes
+        if narrow or kernel == "dense":
+            return (Call(f"{'narrow' if narrow else 'wide'}_gradient_{kernel}", (*events, *rows, *last), numbers, time),)
+        by_input = self._by_input(node, x, events[0].layout == "valued")
+        counted = events if kernel == "counted" else ()
         return (
-            Call("transpose_events", (events, lists), numbers[:1], time),
-            Call("weight_gradient", (events, lists, buffer(d_y.name), gradient), numbers, time),
+            Call(f"transpose_{kernel}", (*events, by_input), numbers, time),
+            Call(f"wide_gradient_{kernel}", (*counted, *rows, by_input, *last), numbers, time),
         )
 
-    def _by_input(self, node: Node, x: Node) -> Buffer:
+    def _by_input(self, node: Node, x: Node, valued: bool) -> Buffer:
         """Scratch for the events by input."""
         place = "block" if node.name in self.buffers.blocks else "tile"
-        size = self.buffers.layout.size("transposed", x.type.size, x.type.time, place)
+        layout = "transposed_valued" if valued else "transposed"
+        size = self.buffers.layout.size(layout, x.type.size, x.type.time, place)
         name = self.buffers.names.new(f"{node.name}.by_input")
-        return Buffer(name, place, x.type.features, x.type.time, True, "transposed", size)
+        return Buffer(name, place, x.type.features, x.type.time, True, layout, size)

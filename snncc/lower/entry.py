@@ -64,6 +64,8 @@ class _EntryBuilder:
             node = self.graph[name]
             if node.op.name in SKIPPED or node.type.dtype in ("scalar", "number"):
                 continue
+            if node.op.name == "transpose" and not self.calls.copied(node):
+                continue
             loop = self.buffers.stepped.get(name, 0)
             key = f"loop {loop}" if loop and not inside else f"kernel {node.kernel}" if node.kernel else name
             nodes.setdefault(key, []).append(node)
@@ -110,7 +112,7 @@ class _EntryBuilder:
         if not units[0].axis:
             return self._items(units[0], inside)
         made = [item for unit in units for item in self._items(unit, inside)]
-        first = [i for i in made if isinstance(i, Call) and i.kind == "transpose_events"]
+        first = [i for i in made if isinstance(i, Call) and i.kind.startswith("transpose_")]
         return [*first, Panels(units[0].axis, tuple(i for i in made if i not in first))]  # type: ignore[misc]
 
     def _items(self, unit: Unit, inside: bool) -> list[Item]:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from ..names import identifier
 from ..program import ROUNDED, Buffer, Size
 
-PANEL_VECTORS = 8  # SNNCC_PANEL_VECTORS of target.h
+PANEL_VECTORS = 4  # SNNCC_PANEL_VECTORS of target.h
+LISTS = ("events", "valued", "transposed", "transposed_valued")
+SLICE = 128  # SNNCC_SLICE of gradient.h
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,11 @@ class Layout:
         row, size = self.panel * ROUNDED.get(buffer.layout, self.real_bytes), buffer.size
         return Size(*(row if n else 0 for n in (size.seq, size.row, size.block)))
 
+    @property
+    def slice_size(self) -> Size:
+        """Bytes of the transposed weights that snncc_input_gradient_panel holds at a time."""
+        return Size(fixed=SLICE * self.panel * self.real_bytes)
+
     def parameter_length(self, shape: tuple[int, ...], panels: bool) -> int:
         """Reals that a parameter takes, padded so that the next one starts on a cache line."""
         count = 1
@@ -71,11 +78,12 @@ class Layout:
             "labels": 4,
             "events": 4 + 4 * count,
             "valued": 4 + (4 + real) * count,
-            "transposed": (4 + real) * count,
+            "transposed": 4 * count,
+            "transposed_valued": (4 + real) * count,
             **{name: self.pitch(count, name) * bytes for name, bytes in ROUNDED.items()},
         }[layout]
-        lists = layout in ("events", "valued", "transposed")
-        fixed = (448 + 16 * real + (4 * count if layout == "transposed" else 0)) if lists else 0
+        lists = layout in LISTS
+        fixed = (448 + 16 * real + (4 * count if layout.startswith("transposed") else 0)) if lists else 0
         if not rows:
             return Size(fixed=row + fixed)
         axis = "seq" if time else {"tile": "row", "block": "block"}[rows]

@@ -70,16 +70,24 @@ class Transpose(Op):
 
 @dataclass(frozen=True)
 class WeightGradient(Op):
-    """weight_gradient(d_y, x): sum over steps and samples of the outer products d_y x."""
+    """weight_gradient(d_y, x): sum over steps and samples of the outer products d_y x.
 
+    kernel: "" until `choose_kernels`; then "dense", "events" (x is an event list) or "counted" (x and its
+    event list; the density decides at run time).
+    """
+
+    kernel: str = ""
     name = "weight_gradient"
 
+    def attributes(self) -> str:
+        return f"<{self.kernel}>" if self.kernel else ""
+
     def infer(self, *types: Type) -> Type:
-        d_y, x = types
+        d_y, x = types[:2]
         return Type(d_y.features + x.features, False, False, d_y.dtype)
 
     def evaluate(self, *arrays: Any) -> Any:
-        d_y, x = (a.reshape(-1, a.shape[-1]) for a in arrays)
+        d_y, x = (a.reshape(-1, a.shape[-1]) for a in arrays[:2])
         return (d_y.T @ x)[None, None]
 
     def vjp(self, grad: Any, out: Any, *inputs: Any) -> tuple[Any, ...]:

@@ -6,9 +6,10 @@ after:   %spk.events = events(%spk)
 
 Spikes are 0 or 1: the rows of the weights of those that fired are added ("events"). Inputs may be
 sparse: their nonzeros are counted while they are listed, and the density decides at run time
-("counted"). Everything else, cotangents above all, takes the dense product ("dense"). A weight
-gradient reads the list of its operand in any case. All kernels add in the same order, so the choice
-never changes a bit.
+("counted"). Everything else, cotangents above all, takes the dense product ("dense"). Weight gradients
+are driven by spikes as well, or by the density of what else they read. Spikes are not counted: dense
+kernels win above a density of about 0.6 only. All kernels add in the same order, so the choice never
+changes a bit.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import located, user_line
 from ..graph import Graph, Node, Stage
-from ..ops.linear import Events, Linear
+from ..ops.linear import Events
 from .base import Pass
 
 CHOICES = ("auto", "dense", "events")
@@ -25,7 +26,7 @@ CHOICES = ("auto", "dense", "events")
 
 @dataclass(frozen=True)
 class ChooseKernels(Pass):
-    """products: "auto", or one kernel for every forward product: "dense" or "events" (for tests)."""
+    """products: "auto", or one kernel wherever there is a choice: "dense" or "events" (for tests)."""
 
     products: str = "auto"
 
@@ -38,21 +39,19 @@ class ChooseKernels(Pass):
         nodes: dict[str, Node] = {}
         for node in graph:
             kernel = self._kernel(graph, node)
-            source = node.inputs[-1] if node.op.name == "weight_gradient" else (node.inputs or ("",))[0]
-            if kernel in ("events", "counted") or node.op.name == "weight_gradient":
-                listed = _list(nodes, graph[source])
-                if node.op.name == "weight_gradient":
-                    node = replace(node, inputs=(node.inputs[0], listed))
-                elif kernel == "events":
-                    node = replace(node, inputs=(listed, *node.inputs[1:]))
-                else:
-                    node = replace(node, inputs=(*node.inputs, listed))
+            if kernel in ("events", "counted"):
+                place = 1 if node.op.name == "weight_gradient" else 0  # of the operand that may be listed
+                listed, inputs = _list(nodes, graph[node.inputs[place]]), list(node.inputs)
+                inputs[place:] = [listed, *inputs[place + 1 :]] if kernel == "events" else [*inputs[place:], listed]
+                node = replace(node, inputs=tuple(inputs))
             if kernel:
-                node = replace(node, op=Linear(kernel))
+                node = replace(node, op=replace(node.op, kernel=kernel))  # type: ignore[call-arg]
             nodes[node.name] = node
         return Graph(nodes, graph.outputs)
 
     def _kernel(self, graph: Graph, node: Node) -> str:
+        if node.op.name == "weight_gradient":
+            return self._gradient(graph, node)
         if node.op.name != "linear":
             return ""
         looped = node.stage is not None and node.stage.kind in ("scan", "reverse")
@@ -63,6 +62,12 @@ class ChooseKernels(Pass):
         if is_spike(graph, node.inputs[0]):
             return "events"
         return "counted" if origin(graph, node.inputs[0]).op.name == "input" else "dense"
+
+    def _gradient(self, graph: Graph, node: Node) -> str:
+        """A single output has no dense kernel: its weights are no vectors."""
+        if node.type.features[0] == 1 or is_spike(graph, node.inputs[1]):
+            return "events"
+        return {"auto": "counted"}.get(self.products, self.products)
 
 
 def origin(graph: Graph, name: str) -> Node:

@@ -6,7 +6,7 @@
 #include "snncc.h"
 #include "model.h"
 
-enum { BLOCK_TILES = 8 }; /* of a block: samples whose layers without a time axis run at once */
+enum { BLOCK_TILES = 16 }; /* of a block: samples whose layers without a time axis run at once */
 
 /* ---- kernels ---- */
 

@@ -6,7 +6,7 @@
 #include "snncc.h"
 #include "model.h"
 
-enum { BLOCK_TILES = 8 }; /* of a block: samples whose layers without a time axis run at once */
+enum { BLOCK_TILES = 16 }; /* of a block: samples whose layers without a time axis run at once */
 
 /* ---- kernels ---- */
 
@@ -124,10 +124,10 @@ static void lif_backward(const float *SNNCC_RESTRICT lif_mem, const float *SNNCC
     }
 }
 
-/* y = x w + bias, dense: 3 to 4 features (backward). */
-static void dense_3_4(int rows, const float *x, const float *w, const float *bias, float *y)
+/* d_x = d_y w^T, dense: 3 to 4 features (backward). */
+static void input_gradient_3_4(int rows, const float *d_y, const float *w, float *slice, float *d_x)
 {
-    snncc_dense_panel(1, rows, 3, 16, 16, x, w, bias, y);
+    snncc_input_gradient_panel(1, 0, rows, 3, 4, 16, 16, d_y, w, slice, d_x);
 }
 
 /* d_w += x^T d_y, by the events of x: 4 to 3 features (backward, train). */
@@ -405,16 +405,6 @@ int32_t layer_forward(layer_model *model, const layer_io *io, int32_t steps, int
 
 /* ---- backward ---- */
 
-/* backward: once a call, before the tiles. */
-static void backward_prepare(const layer_model *model, int steps, int batch)
-{
-    const float *const fc_weight = model->parameters + 0;
-    float *const d_fc_linear_transpose = (float *)(void *)(model->shared + 0);
-    snncc_transpose_panels(3, 4, fc_weight, d_fc_linear_transpose);
-    (void)steps;
-    (void)batch;
-}
-
 /* backward: the samples first .. first + rows of the batch, through all layers. */
 static void backward_tile(const layer_model *model, const layer_io *io, const snncc_crew *crew, float *sums,
                           char *scratch, char *panels, int steps, int batch, int first, int rows)
@@ -422,7 +412,6 @@ static void backward_tile(const layer_model *model, const layer_io *io, const sn
     const float *const fc_weight = model->parameters + 0;
     const float *const fc_bias = model->parameters + 64;
     float *const d_fc_bias = sums + 64;
-    float *const d_fc_linear_transpose = (float *)(void *)(model->shared + 0);
     float *const d_fc_weight = sums + 0;
     void *const region0 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const x = region0; /* [steps][rows][16] */
@@ -441,6 +430,8 @@ static void backward_tile(const layer_model *model, const layer_io *io, const sn
     float *const lif_mem_initial = region5; /* [rows][16] */
     void *const region6 = snncc_take(&scratch, (size_t)rows * 64);
     float *const d_lif_mem_initial = region6; /* [rows][16] */
+    void *const panel0 = snncc_take(&panels, 65536);
+    float *const d_x_slice = panel0; /* [rows][128] */
 
     if (crew->part == 0) {
         snncc_note(crew->team, snncc_load(steps, rows, batch, first, 4, 16, io->x, x));
@@ -452,13 +443,12 @@ static void backward_tile(const layer_model *model, const layer_io *io, const sn
         snncc_note(crew->team, snncc_load_optional(steps, rows, batch, first, 3, 16, io->d_mem, d_mem_given));
         lif_backward(lif_mem, d_spk_given, d_mem_given, d_lif_mem, lif_mem, lif_mem_initial, d_lif_mem_initial,
                      d_fc_bias, steps, rows);
-        dense_3_4(steps * rows, d_lif_mem, d_fc_linear_transpose, NULL, d_x);
+        input_gradient_3_4(steps * rows, d_lif_mem, fc_weight, d_x_slice, d_x);
         gradient_4_3(x_events, steps * rows, d_lif_mem, d_fc_weight);
         if (io->grad_x) snncc_store(steps, rows, batch, first, 4, 16, d_x, io->grad_x);
         if (io->grad_lif_mem) snncc_store(1, rows, batch, first, 3, 16, d_lif_mem_initial, io->grad_lif_mem);
     }
     snncc_meet(crew);
-    (void)panels;
 }
 
 /* backward: what thread `worker` of `workers` does: its part of its slots, then its part of the sums. */
@@ -491,7 +481,6 @@ int32_t layer_backward(layer_model *model, const layer_io *io, int32_t steps, in
     if (steps < 1 || steps > model->config.steps || batch < 1) return SNNCC_SIZE;
     if (!model->config.training) return SNNCC_MODE;
     if (!io->x) return SNNCC_NULL;
-    backward_prepare(model, steps, batch);
     const int slots = model->config.slots < batch ? model->config.slots : batch;
     memset(model->teams, 0, ((size_t)slots + 1) * sizeof(snncc_team));
     SNNCC_PARALLEL(model->config.threads)
@@ -757,7 +746,7 @@ static size_t backward_panels(size_t steps, size_t tile)
 {
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
-    return 0;
+    return snncc_align(65536);
 }
 
 static size_t evaluate_scratch(size_t steps, size_t tile)
@@ -822,7 +811,7 @@ static layout lay_out(const layer_config *config)
     panels = larger(panels, forward_panels(steps, tile));
     if (config->training) {
         sum_reals = larger(sum_reals, 0);
-        shared = larger(shared, 192);
+        shared = larger(shared, 0);
         scratch = larger(scratch, backward_scratch(steps, tile));
         panels = larger(panels, backward_panels(steps, tile));
     }

@@ -8,9 +8,17 @@
 #include "layout.h"
 #include "product.h"
 
-/* Density from which the dense weight gradient is faster than the event-driven one. */
+/* Panels at most this wide, in vectors, take the gradient row by row. */
+#define SNNCC_NARROW 2
+
+/* Density from which the dense weight gradient is faster than the event-driven one, and the same for narrow panels.
+ * Measured on Zen 4 for 128 and 1000 outputs, with the lists by input: 0.57 to 0.69; for 10 outputs 0.33 to
+ * 0.36 in float, 0.36 to 0.51 in double. */
 #ifndef SNNCC_GRADIENT_CROSSOVER
-#define SNNCC_GRADIENT_CROSSOVER 0.8
+#define SNNCC_GRADIENT_CROSSOVER 0.6
+#endif
+#ifndef SNNCC_NARROW_CROSSOVER
+#define SNNCC_NARROW_CROSSOVER 0.4
 #endif
 
 /* Bytes for snncc_transpose_events of `rows` rows of n features. */
@@ -60,17 +68,22 @@ SNNCC_INLINE void snncc_gradient_dense_panel(int vectors, int fresh, int rows, i
     snncc_dense(vectors, !fresh, n_in, rows, 1, x_stride, d_stride, vectors * SNNCC_LANES, x, d_y, NULL, d_w);
 }
 
-/* The same by whichever is faster at the density of x. */
-SNNCC_INLINE void snncc_gradient_counted_panel(int vectors, int fresh, snncc_events by_input, int rows, int n_in,
-                                               int x_stride, int d_stride, const snncc_real *x, const snncc_real *d_y,
-                                               snncc_real *d_w)
+/* Whether the dense gradient is the faster one for these events. To be asked before lists by input are made. */
+SNNCC_INLINE int snncc_gradient_is_dense(int vectors, snncc_events x, int rows, int n_in)
 {
-    if (snncc_events_count(by_input, n_in) >= SNNCC_GRADIENT_CROSSOVER * rows * n_in)
+    const double crossover = vectors <= SNNCC_NARROW ? SNNCC_NARROW_CROSSOVER : SNNCC_GRADIENT_CROSSOVER;
+    return snncc_events_count(x, rows) >= crossover * rows * n_in;
+}
+
+/* The same by whichever is faster at the density of x; by_input may be unset where that is the dense one. */
+SNNCC_INLINE void snncc_counted_gradient(int vectors, int fresh, snncc_events x_events, snncc_events by_input, int rows,
+                                         int n_in, int x_stride, int d_stride, const snncc_real *x,
+                                         const snncc_real *d_y, snncc_real *d_w)
+{
+    if (snncc_gradient_is_dense(vectors, x_events, rows, n_in))
         snncc_gradient_dense_panel(vectors, fresh, rows, n_in, x_stride, d_stride, x, d_y, d_w);
-    else if (by_input.value)
-        snncc_gradient_blocks(vectors, 1, fresh, by_input, rows, n_in, d_stride, d_y, d_w);
     else
-        snncc_gradient_blocks(vectors, 0, fresh, by_input, rows, n_in, d_stride, d_y, d_w);
+        snncc_gradient_blocks(vectors, 1, fresh, by_input, rows, n_in, d_stride, d_y, d_w);
 }
 
 /* A panel of rows that are `stride` apart, contiguous: copy[rows][vectors]. */
@@ -105,15 +118,23 @@ SNNCC_INLINE void snncc_gradient_rows(int vectors, int first, int valued, snncc_
     }
 }
 
+/* The same by whichever is faster at the density of x, [rows][x_stride]. */
+SNNCC_INLINE void snncc_counted_gradient_rows(int vectors, snncc_events x_events, int rows, int n_in, int x_stride,
+                                              int d_stride, const snncc_real *x, const snncc_real *d_y,
+                                              snncc_real *d_w)
+{
+    if (snncc_gradient_is_dense(vectors, x_events, rows, n_in))
+        snncc_gradient_dense_panel(vectors, 0, rows, n_in, x_stride, d_stride, x, d_y, d_w);
+    else
+        snncc_gradient_rows(vectors, 0, 1, x_events, rows, d_stride, d_y, d_w);
+}
+
 SNNCC_INLINE void snncc_gradient_single(snncc_events x, int rows, const snncc_real *d_y, snncc_real *d_w)
 {
     for (int row = 0; row < rows; row++)
         for (int32_t e = x.offsets[row]; e < x.offsets[row + 1]; e++)
             d_w[x.index[e]] += x.value ? x.value[e] * d_y[row] : d_y[row];
 }
-
-/* Panels at most this wide, in vectors, take the gradient row by row. */
-#define SNNCC_NARROW 2
 
 /* d_w += x^T d_y: adds the weight gradient to d_w, rows in ascending order. d_y: [rows][d_stride]; d_w: panels like the
  * weights; scratch: snncc_transposed_bytes(rows, n_in, valued), aligned to 64 bytes. */
@@ -209,16 +230,18 @@ SNNCC_FUNCTION void snncc_transpose_weights(int n_out, int n_in, const snncc_rea
     }
 }
 
-/* Outputs whose weights are transposed at a time, for one panel of inputs: 64 KiB of scratch at SNNCC_PANEL_VECTORS 8,
+/* Outputs whose weights are transposed at a time, for one panel of inputs: 32 KiB of scratch,
  * which stays in the second-level cache beside the rows. */
 #define SNNCC_SLICE 128
 
 /* Numbers of scratch for snncc_input_gradient_panel. */
 #define SNNCC_SLICE_SIZE (SNNCC_SLICE * SNNCC_PANEL)
 
-/* d_x = d_y w^T for the `vectors` vectors of inputs from first_in on, without a transposed copy of the weights: w is the
- * whole matrix in panels, d_y: [rows][d_stride] of n_out outputs, d_x points at the panel. Outputs are added in
- * ascending order, as a product with the transposed weights does. scratch: SNNCC_SLICE_SIZE numbers. */
+/* d_x = d_y w^T for the `vectors` vectors of inputs from first_in on, without a transposed copy of the weights: w is
+ * the whole matrix in panels, d_y: [rows][d_stride] of n_out outputs, d_x points at the panel. Outputs are added in
+ * ascending order, as a product with the transposed weights does. scratch: SNNCC_SLICE_SIZE numbers. Up to a fifth
+ * slower than that product, for 100 rows; snncc_transpose_weights costs more than that once a tile, but not once a
+ * call. */
 SNNCC_INLINE void snncc_input_gradient_panel(int vectors, int first_in, int rows, int n_out, int n_in, int d_stride,
                                              int x_stride, const snncc_real *d_y, const snncc_real *w,
                                              snncc_real *scratch, snncc_real *d_x)

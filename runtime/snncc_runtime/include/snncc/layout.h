@@ -64,12 +64,11 @@ SNNCC_FUNCTION void snncc_array_from_vector(int n, int stride, const snncc_real 
     memcpy(array, vector, (size_t)n * sizeof *array);
 }
 
-/* This thread's part of sums[0 .. count] = 0; returns when all parts are done. */
+/* This thread's part of sums[0 .. count] = 0. */
 SNNCC_FUNCTION void snncc_clear(snncc_real *sums, size_t count, const snncc_crew *crew)
 {
     const size_t begin = snncc_share(count, crew->part, crew->parts);
     memset(sums + begin, 0, (snncc_share(count, crew->part + 1, crew->parts) - begin) * sizeof *sums);
-    snncc_meet(crew);
 }
 
 /* This thread's part of sums[k] += the other slots' sums, in order of the slots, for k < count; slot s is at

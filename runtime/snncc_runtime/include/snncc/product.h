@@ -2,7 +2,7 @@
  * order, one multiplication and one addition each, so that the dense and the event-driven product give the same bits
  * (for finite weights): an input of 0 would add 0, which changes nothing once a sum is not -0.
  *
- * Panels are the outer loop: a panel (128 float outputs, n_in inputs) stays in the L2 cache while all rows pass, and
+ * Panels are the outer loop: a panel (64 float outputs, n_in inputs) stays in the L2 cache while all rows pass, and
  * the sums of a row stay in registers. Call with constant sizes: everything is inlined and specialised. */
 #ifndef SNNCC_PRODUCT_H
 #define SNNCC_PRODUCT_H
@@ -10,9 +10,10 @@
 #include "target.h"
 #include "events.h"
 
-/* Density from which the dense product is faster than the event-driven one. */
+/* Density from which the dense product is faster than the event-driven one. Measured on Zen 4 for 10, 128 and 1000
+ * outputs and 100 rows: 0.66 to 0.72 in float, 0.57 to 0.66 in double. */
 #ifndef SNNCC_CROSSOVER
-#define SNNCC_CROSSOVER 0.45
+#define SNNCC_CROSSOVER 0.65
 #endif
 
 /* Kernels take panels of 1 to 8 vectors, whatever the width of the panels of whole matrices. */
@@ -112,7 +113,7 @@ SNNCC_INLINE void snncc_gather_part(int vectors, int valued, int add, snncc_even
  * share few sets of the cache. */
 SNNCC_INLINE int snncc_gather_block(int vectors, int64_t entries, int lists, int n, int table_stride)
 {
-    const int room = 49152 / (64 * vectors), blocks = (n / room * 2 + 1) / 2;
+    const int room = 49152 / (64 * vectors), blocks = (n + room / 2) / room;
     const size_t bytes = (size_t)table_stride * sizeof(snncc_real);
     const int spread = table_stride == vectors * SNNCC_LANES || bytes % 1024 != 0;
     if (vectors < 3 || blocks < 2 || !spread || entries < (int64_t)2 * n || entries * room < (int64_t)6 * lists * n)
@@ -136,9 +137,12 @@ SNNCC_INLINE void snncc_gather(int vectors, int valued, int add, snncc_events li
         const int lot = count - first < LISTS ? count - first : LISTS;
         int32_t next[LISTS];
         memcpy(next, lists.offsets + first, (size_t)lot * sizeof *next);
-        for (int from = 0; from < n; from += block)
-            snncc_gather_part(vectors, valued, add || from > 0, lists, first, lot,
-                              from < n - block ? from + block : INT32_MAX, next, table_stride, out_stride, table, start, out);
+        int from = 0;
+        do {
+            const int32_t limit = from < n - block ? from + block : INT32_MAX;
+            snncc_gather_part(vectors, valued, add || from > 0, lists, first, lot, limit, next, table_stride,
+                              out_stride, table, start, out);
+        } while ((from += block) < n);
     }
 }
 
@@ -164,15 +168,14 @@ SNNCC_INLINE void snncc_dense_block(int block, int vectors, int add, int terms, 
         for (int k = 0; k < vectors; k++) ((snncc_vec *)(y + (size_t)b * y_stride))[k] = sum[b * vectors + k];
 }
 
-/* Rows from `row` on, as long as `block` of them are left; returns the next row. */
-SNNCC_INLINE int snncc_dense_rows(int block, int vectors, int add, int row, int rows, int terms, int x_row, int x_term,
-                                  int w_stride, int y_stride, const snncc_real *x, const snncc_real *w,
-                                  const snncc_real *start, snncc_real *y)
+/* Rows from `row` up to `end` in blocks, which divide them evenly. */
+SNNCC_INLINE void snncc_dense_rows(int block, int vectors, int add, int row, int end, int terms, int x_row, int x_term,
+                                   int w_stride, int y_stride, const snncc_real *x, const snncc_real *w,
+                                   const snncc_real *start, snncc_real *y)
 {
-    for (; row + block <= rows; row += block)
+    for (; row < end; row += block)
         snncc_dense_block(block, vectors, add, terms, x_row, x_term, w_stride, y_stride, x + (size_t)row * x_row, w,
                           start, y + (size_t)row * y_stride);
-    return row;
 }
 
 /* In blocks of rows, so that a weight is loaded once for all of them; what is left over goes in blocks of half the
@@ -182,9 +185,10 @@ SNNCC_INLINE void snncc_dense(int vectors, int add, int rows, int terms, int x_r
                               snncc_real *y)
 {
     const int block = vectors < 3 ? 8 : SNNCC_DENSE_SUMS / vectors, half = (block + 1) / 2;
-    int row = snncc_dense_rows(block, vectors, add, 0, rows, terms, x_row, x_term, w_stride, y_stride, x, w, start, y);
-    row = snncc_dense_rows(half, vectors, add, row, rows, terms, x_row, x_term, w_stride, y_stride, x, w, start, y);
-    snncc_dense_rows(1, vectors, add, row, rows, terms, x_row, x_term, w_stride, y_stride, x, w, start, y);
+    const int whole = rows - rows % block, halves = rows - rows % block % half;
+    snncc_dense_rows(block, vectors, add, 0, whole, terms, x_row, x_term, w_stride, y_stride, x, w, start, y);
+    snncc_dense_rows(half, vectors, add, whole, halves, terms, x_row, x_term, w_stride, y_stride, x, w, start, y);
+    snncc_dense_rows(1, vectors, add, halves, rows, terms, x_row, x_term, w_stride, y_stride, x, w, start, y);
 }
 
 /* All rows times one panel: y[row][] = x[row][] w + bias, for `vectors` vectors of outputs. w, bias (or NULL) and y

@@ -7,15 +7,16 @@
 
 #ifdef _OPENMP
 #include <omp.h>
-#if defined(__unix__) || defined(__APPLE__)
-#include <sched.h>
-#define SNNCC_YIELD() sched_yield()
-#else
-#define SNNCC_YIELD() (void)0
-#endif
 #define SNNCC_PARALLEL(threads) SNNCC_PRAGMA(omp parallel num_threads(threads))
 #define SNNCC_WORKER omp_get_thread_num()
 #define SNNCC_WORKERS omp_get_num_threads()
+#ifdef __linux__
+#include <linux/futex.h>
+#include <sys/syscall.h>
+long syscall(long number, ...); /* as in unistd.h, which has it only beyond standard C */
+#elif defined(__unix__) || defined(__APPLE__)
+#include <sched.h>
+#endif
 #else
 #define SNNCC_PARALLEL(threads)
 #define SNNCC_WORKER 0
@@ -24,17 +25,18 @@
 
 /* What the threads of a slot share: one cache line. */
 typedef struct {
-    int32_t arrived, turn, status, unused[13];
+    int32_t arrived, turn, asleep, status, unused[12];
 } snncc_team;
 
-/* One thread's place in its team. */
+/* One thread's place in its team. fresh: nothing was added to the slot's weight gradients so far. */
 typedef struct {
     snncc_team *team;
-    int part, parts;
+    int part, parts, fresh;
 } snncc_crew;
 
-/* Turns of a waiting loop, some tens of microseconds, before a thread leaves the processor to others. */
-#define SNNCC_SPINS 2000
+/* Turns of a waiting loop, about 25 microseconds, before a thread sleeps: what others of its crew do alone mostly takes
+ * less, and on busy cores whoever spins for longer keeps the one that it waits for from running. */
+#define SNNCC_SPINS 1000
 
 SNNCC_INLINE void snncc_pause(void)
 {
@@ -43,6 +45,42 @@ SNNCC_INLINE void snncc_pause(void)
 #endif
 }
 
+#ifdef _OPENMP
+/* Sleeps until *turn is no longer `old`; may return before. */
+SNNCC_INLINE void snncc_sleep(int32_t *turn, int32_t old)
+{
+#ifdef __linux__
+    syscall(SYS_futex, turn, FUTEX_WAIT_PRIVATE, old, NULL, NULL, 0);
+#else
+    (void)turn, (void)old;
+#if defined(__unix__) || defined(__APPLE__)
+    sched_yield();
+#endif
+#endif
+}
+
+SNNCC_INLINE void snncc_wake(int32_t *turn)
+{
+#ifdef __linux__
+    syscall(SYS_futex, turn, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+#else
+    (void)turn;
+#endif
+}
+
+/* Nobody is lost: who sleeps counts itself before it looks at the turn, who wakes looks at the count after. */
+SNNCC_FUNCTION void snncc_await(snncc_team *team, int32_t old)
+{
+    for (int spins = 0; spins < SNNCC_SPINS; spins++) {
+        if (__atomic_load_n(&team->turn, __ATOMIC_ACQUIRE) != old) return;
+        snncc_pause();
+    }
+    __atomic_add_fetch(&team->asleep, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&team->turn, __ATOMIC_SEQ_CST) == old) snncc_sleep(&team->turn, old);
+    __atomic_sub_fetch(&team->asleep, 1, __ATOMIC_SEQ_CST);
+}
+#endif
+
 /* All threads of the crew have come here. What they wrote before is visible to the others after. */
 SNNCC_FUNCTION void snncc_meet(const snncc_crew *crew)
 {
@@ -50,17 +88,13 @@ SNNCC_FUNCTION void snncc_meet(const snncc_crew *crew)
     snncc_team *const team = crew->team;
     if (crew->parts == 1) return;
     const int32_t turn = __atomic_load_n(&team->turn, __ATOMIC_ACQUIRE);
-    if (__atomic_add_fetch(&team->arrived, 1, __ATOMIC_ACQ_REL) == crew->parts) {
-        __atomic_store_n(&team->arrived, 0, __ATOMIC_RELAXED);
-        __atomic_store_n(&team->turn, turn + 1, __ATOMIC_RELEASE);
+    if (__atomic_add_fetch(&team->arrived, 1, __ATOMIC_ACQ_REL) < crew->parts) {
+        snncc_await(team, turn);
         return;
     }
-    for (int spins = 0; __atomic_load_n(&team->turn, __ATOMIC_ACQUIRE) == turn; spins++) {
-        if (spins < SNNCC_SPINS)
-            snncc_pause();
-        else
-            SNNCC_YIELD();
-    }
+    __atomic_store_n(&team->arrived, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&team->turn, turn + 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&team->asleep, __ATOMIC_SEQ_CST)) snncc_wake(&team->turn);
 #else
     (void)crew;
 #endif

@@ -1,0 +1,70 @@
+"""JAX by hand: one product a layer for all steps, lax.scan for the neurons, a training step in one jit.
+
+scan: one step an iteration. unroll5: five. unroll: the loop over time fully unrolled.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..task import Calls, Given, LeftOut
+from . import on_jax
+
+LONG = 200
+
+
+@jax.custom_vjp
+def spike(mem: Any) -> Any:
+    return (mem > 1).astype(mem.dtype)
+
+
+spike.defvjp(lambda mem: (spike(mem), mem), lambda mem, d: (d / (1 + (math.pi * (mem - 1)) ** 2),))
+
+
+def network(given: Given, unroll: int, layers: Any, x: Any) -> Any:
+    """What the loss reads, [T, B, n]."""
+    beta, steps = given.task.beta, given.task.num_steps
+
+    def neurons(current: Any, static: bool, by_membrane: bool) -> Any:
+        def step(mem: Any, now: Any) -> Any:
+            mem = beta * mem + (current if static else now) - jax.lax.stop_gradient(spike(mem))
+            return mem, mem if by_membrane else spike(mem)
+
+        start = jnp.zeros_like(current if static else current[0])
+        return jax.lax.scan(step, start, None if static else current, length=steps, unroll=unroll)[1]
+
+    for i, (weight, bias) in enumerate(layers):
+        last = i == len(layers) - 1
+        x = neurons(x @ weight.T + bias, given.task.static and i == 0, last and given.by_membrane)
+    return x
+
+
+def build(given: Given, variant: str) -> Calls:
+    steps = given.task.num_steps
+    unroll = {"scan": 1, "unroll5": 5, "unroll": steps}[variant]
+    if unroll > LONG:
+        raise LeftOut(f"{steps} unrolled steps do not compile in reasonable time")
+    x, y = on_jax.start(given)
+    forward = functools.partial(network, given, unroll)
+
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def update(layers: Any, state: Any, rate: Any, x: Any, y: Any) -> Any:
+        both = jax.value_and_grad(lambda layers: on_jax.loss_of(given, forward(layers, x), y))
+        loss, d_layers = both(layers)
+        return *on_jax.updated(layers, d_layers, state, rate), loss
+
+    summed = jax.jit(lambda layers, x: forward(layers, x).sum())
+    layers = [tuple(jnp.asarray(a) for a in layer) for layer in given.layers]
+    now = [layers, on_jax.ADAM.init(layers)]
+
+    def train(rate: float) -> float:
+        *now[:], loss = update(*now, rate, x, y)
+        jax.block_until_ready(now)
+        return float(loss)
+
+    return Calls(train, lambda: float(summed(now[0], x)))

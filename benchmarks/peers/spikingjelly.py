@@ -1,0 +1,54 @@
+"""SpikingJelly in its multi-step mode, on its torch path: its other backends need a GPU.
+
+tau = 20 with decay_input=False is beta = 0.95; v_reset=None is the subtracting reset, detached. It resets
+before the leak, snnTorch after it: the work is the same, the numbers are not. A static input goes through the
+first layer once and is repeated over time, as its own examples do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spikingjelly.activation_based import functional, layer, neuron, surrogate
+from torch import nn
+
+from ..task import Calls, Given
+from . import on_torch
+
+
+class Net(nn.Module):
+    """Returns what the loss reads of the last layer, [T, B, n]."""
+
+    def __init__(self, given: Given) -> None:
+        super().__init__()
+        self.num_steps, self.static = given.task.num_steps, given.task.static
+        self.by_membrane = given.by_membrane
+        sizes = [(w.shape[1], w.shape[0]) for w, _ in given.layers]
+        self.fc = nn.ModuleList(layer.Linear(*size, step_mode="m") for size in sizes)
+        if self.static:
+            self.fc[0] = nn.Linear(*sizes[0])
+        last = len(sizes) - 1
+        self.lif = nn.ModuleList(
+            neuron.LIFNode(
+                tau=1 / (1 - given.task.beta), decay_input=False, v_threshold=1.0, v_reset=None,
+                surrogate_function=surrogate.ATan(alpha=2.0), detach_reset=True, step_mode="m",
+                store_v_seq=self.by_membrane and i == last,
+            )
+            for i in range(len(sizes))
+        )    # fmt: skip
+        on_torch.load(self.fc, given)
+
+    def forward(self, x: Any) -> Any:
+        functional.reset_net(self)
+        for i, (fc, lif) in enumerate(zip(self.fc, self.lif, strict=True)):
+            x = fc(x)
+            if i == 0 and self.static:
+                x = x.unsqueeze(0).repeat(self.num_steps, 1, 1)
+            x = lif(x)
+        return self.lif[-1].v_seq if self.by_membrane else x
+
+
+def build(given: Given, variant: str) -> Calls:
+    x, y = on_torch.start(given)
+    net = Net(given)
+    return on_torch.calls(net.parameters(), lambda: net(x), lambda: on_torch.loss_of(given, net(x), y))

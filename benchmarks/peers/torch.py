@@ -1,0 +1,138 @@
+"""Plain PyTorch by somebody who knows what costs: one product a layer for all steps, loops over time with a
+hand-written backward half that keeps only the membrane, fused Adam.
+
+eager: loops in Python. scans: each loop under torch.compile, unrolled (in chunks of CHUNK over LONG steps).
+whole: network and loss in one compiled graph.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from ..task import Calls, Given, LeftOut
+from . import on_torch
+
+LONG, CHUNK = 200, 50
+
+
+def forward_steps(current: Any, mem: Any, beta: float, steps: int, static: bool) -> tuple[Any, Any]:
+    """Spikes and membranes [T, ...] from the membrane before."""
+    spk_rec, mem_rec = [], []
+    for step in range(steps):
+        mem = beta * mem + (current if static else current[step]) - (mem > 1).to(mem.dtype)
+        spk_rec.append((mem > 1).to(mem.dtype))
+        mem_rec.append(mem)
+    return torch.stack(spk_rec), torch.stack(mem_rec)
+
+
+def backward_steps(d_out: Any, mem: Any, d_mem: Any, beta: float, static: bool) -> tuple[Any, Any]:
+    """d_current, summed over time if static, and d_mem before the first step.
+
+    d_out is that of the spikes, or of the membranes if `mem` is None.
+    """
+    found: list[Any] = [None] * len(d_out)
+    for step in reversed(range(len(d_out))):
+        slope = 1 if mem is None else 1 / (1 + (math.pi * (mem[step] - 1)) ** 2)
+        d_mem = beta * d_mem + d_out[step] * slope
+        found[step] = d_mem
+    return (sum(found) if static else torch.stack(found)), d_mem
+
+
+class Scan:
+    """The two loops of a layer of neurons, as they are or compiled, whole or in chunks of steps."""
+
+    def __init__(self, given: Given, compiled: bool) -> None:
+        self.beta, self.steps = given.task.beta, given.task.num_steps
+        self.chunk = CHUNK if self.steps > LONG else self.steps
+        self._forward, self._backward = forward_steps, backward_steps
+        if compiled:
+            self._forward = torch.compile(forward_steps, dynamic=False)
+            self._backward = torch.compile(backward_steps, dynamic=False)
+
+    def forward(self, current: Any, static: bool) -> tuple[Any, Any]:
+        """Spikes and membranes, [T, B, n]."""
+        mem = torch.zeros_like(current if static else current[0])
+        if self.chunk == self.steps:
+            return self._forward(current, mem, self.beta, self.steps, static)
+        spk_rec, mem_rec = torch.empty_like(current), torch.empty_like(current)
+        for a in range(0, self.steps, self.chunk):
+            b = a + self.chunk
+            spk_rec[a:b], mem_rec[a:b] = self._forward(current[a:b], mem, self.beta, self.chunk, False)
+            mem = mem_rec[b - 1]
+        return spk_rec, mem_rec
+
+    def backward(self, d_out: Any, mem: Any, static: bool) -> Any:
+        """d_current."""
+        d_mem = torch.zeros_like(d_out[0])
+        if self.chunk == self.steps:
+            return self._backward(d_out, mem, d_mem, self.beta, static)[0]
+        found = torch.empty_like(d_out)
+        for a in reversed(range(0, self.steps, self.chunk)):
+            part = slice(a, a + self.chunk)
+            found[part], d_mem = self._backward(
+                d_out[part], None if mem is None else mem[part], d_mem, self.beta, False
+            )
+        return found
+
+
+def neurons(scan: Scan) -> tuple[Any, Any]:
+    """Functions from currents to spikes, and from currents to membranes, with their gradients."""
+
+    class Spikes(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, current: Any, static: bool) -> Any:
+            spk, mem = scan.forward(current, static)
+            ctx.save_for_backward(mem)
+            ctx.static = static
+            return spk
+
+        @staticmethod
+        def backward(ctx: Any, d_spk: Any) -> Any:
+            return scan.backward(d_spk, ctx.saved_tensors[0], ctx.static), None
+
+    class Membranes(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, current: Any, static: bool) -> Any:
+            ctx.static = static
+            return scan.forward(current, static)[1]
+
+        @staticmethod
+        def backward(ctx: Any, d_mem: Any) -> Any:
+            return scan.backward(d_mem, None, ctx.static), None
+
+    return Spikes.apply, Membranes.apply
+
+
+def build(given: Given, variant: str) -> Calls:
+    if variant == "whole" and given.task.num_steps > LONG:
+        raise LeftOut(f"{given.task.num_steps} steps in one graph do not compile in reasonable time")
+    x, y = on_torch.start(given)
+    scan = Scan(given, variant == "scans")
+    spikes, membranes = neurons(scan)
+    layers = [tuple(torch.from_numpy(a).requires_grad_() for a in layer) for layer in given.layers]
+    fixed = [tuple(a.detach() for a in layer) for layer in layers]    # the same memory, without gradients
+    last = len(layers) - 1
+
+    def network(layers: Any, x: Any, spikes: Any, membranes: Any) -> Any:
+        for i, (weight, bias) in enumerate(layers):
+            neuron = membranes if i == last and given.by_membrane else spikes
+            x = neuron(F.linear(x, weight, bias), given.task.static and i == 0)
+        return x
+
+    def loss(layers: Any, x: Any, y: Any) -> Any:
+        return on_torch.loss_of(given, network(layers, x, spikes, membranes), y)
+
+    def forward(layers: Any, x: Any) -> Any:
+        return network(layers, x, lambda c, s: scan.forward(c, s)[0], lambda c, s: scan.forward(c, s)[1])
+
+    if variant == "whole":
+        loss = torch.compile(loss, dynamic=False, fullgraph=True)
+        # One sample is so little work that starting a kernel from Python counts.
+        options = {"cpp_wrapper": True} if given.task.batch == 1 else None
+        forward = torch.compile(forward, dynamic=False, fullgraph=True, options=options)
+    parameters = [a for layer in layers for a in layer]
+    return on_torch.calls(parameters, lambda: forward(fixed, x), lambda: loss(layers, x, y), fused=True)

@@ -1,0 +1,172 @@
+"""The networks that snncc is measured on, and the numbers that make each a task: steps, batch, loss, seeds.
+
+    snncc compile models/workloads.py:w5 -o build/w5 --num-steps 16 --loss mse:rate --optimizer adam --lr 5e-4
+    python benchmarks/run.py --only W5
+
+W1 and W2 are the network of snnTorch's tutorial 5, on images and on spikes; W5 is deep, W6 is W2 for one
+sample at a time, W7 is one layer over a long sequence. W3 and W4 wait for layers that snncc does not have.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import snncc
+from snncc import loss, nn, optim
+
+w1 = nn.Sequential(
+    fc1=nn.Linear(784, 1000),
+    lif1=nn.Leaky(beta=0.95),
+    fc2=nn.Linear(1000, 10),
+    lif2=nn.Leaky(beta=0.95),
+    input=nn.Input(784, static=True),
+)
+w2 = nn.Sequential(
+    fc1=nn.Linear(784, 1000),
+    lif1=nn.Leaky(beta=0.95),
+    fc2=nn.Linear(1000, 10),
+    lif2=nn.Leaky(beta=0.95),
+)
+w5 = nn.Sequential(
+    fc1=nn.Linear(1024, 1024),
+    lif1=nn.Leaky(beta=0.95),
+    fc2=nn.Linear(1024, 1024),
+    lif2=nn.Leaky(beta=0.95),
+    fc3=nn.Linear(1024, 1024),
+    lif3=nn.Leaky(beta=0.95),
+    fc4=nn.Linear(1024, 1024),
+    lif4=nn.Leaky(beta=0.95),
+)
+w6 = w2
+w7 = nn.Sequential(
+    fc1=nn.Linear(512, 512),
+    lif1=nn.Leaky(beta=0.95),
+)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A network and one batch for it; equal on every machine, since all of it is seeded.
+
+    density: share of the inputs that are not zero. gains: a number a Linear layer; its weights start uniform
+    in +-gain / sqrt(inputs). modes: what is measured, "train" and "infer".
+    """
+
+    name: str
+    title: str
+    attribute: str    # the network's name in this file
+    num_steps: int
+    batch: int
+    density: float
+    loss: loss.Loss
+    gains: tuple[float, ...]
+    modes: tuple[str, ...] = ("train", "infer")
+
+    @property
+    def network(self) -> nn.Sequential:
+        network: nn.Sequential = globals()[self.attribute]
+        return network
+
+    @property
+    def static(self) -> bool:
+        """Whether the input is the same at every step."""
+        return self.network.inputs["x"].static
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Numbers of inputs and of the neurons of each layer."""
+        layers = [layer for _, layer in self._products()]
+        return (layers[0].in_features, *(layer.out_features for layer in layers))
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Initial weights and biases by name, float32."""
+        rng = np.random.default_rng(1234)
+        found = {}
+        for (name, layer), gain in zip(self._products(), self.gains, strict=True):
+            bound = gain / np.sqrt(layer.in_features)
+            shape = (layer.out_features, layer.in_features)
+            found[f"{name}.weight"] = rng.uniform(-bound, bound, shape).astype(np.float32)
+            found[f"{name}.bias"] = rng.uniform(-bound, bound, layer.out_features).astype(np.float32)
+        return found
+
+    def samples(self) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs, spikes [T, B, n] or static values [B, n], and targets, classes [B] or rates [B, n]."""
+        rng = np.random.default_rng(4321)
+        n_in, n_out = self.sizes[0], self.sizes[-1]
+        if self.static:
+            shape: tuple[int, ...] = (self.batch, n_in)
+            x: Any = (rng.random(shape) < self.density) * rng.random(shape)
+        else:
+            x = rng.random((self.num_steps, self.batch, n_in)) < self.density
+        if self.loss.target_is_label():
+            y: Any = rng.integers(0, n_out, self.batch)
+        else:
+            y = ((rng.random((self.batch, n_out)) < 0.2) * 0.5).astype(np.float32)
+        return x.astype(np.float32), y
+
+    def compile(self, out: Path | None = None) -> snncc.Model:
+        """The trainable model with its initial weights; `out`: a folder for it, with other weights."""
+        model = snncc.compile(
+            self.network,
+            num_steps=self.num_steps,
+            loss=self.loss,
+            optimizer=optim.Adam(5e-4),
+            out=out,
+        )
+        model.params.update(self.parameters())
+        return model
+
+    def rates(self) -> dict[str, float]:
+        """Spikes a neuron and step of each spiking layer, at the initial weights."""
+        given, (x, _) = self.parameters(), self.samples()
+        found = {}
+        for name, layer in self.network.layers.items():
+            if isinstance(layer, nn.Linear):
+                x = x @ given[f"{name}.weight"].T + given[f"{name}.bias"]
+            else:
+                steps = itertools.repeat(x, self.num_steps) if x.ndim == 2 else iter(x)
+                x = np.stack(list(_spikes(layer, steps)))
+                found[name] = float(x.mean())
+        return found
+
+    def _products(self) -> list[tuple[str, nn.Linear]]:
+        return [(name, m) for name, m in self.network.layers.items() if isinstance(m, nn.Linear)]
+
+
+def _spikes(neuron: Any, currents: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """A neuron's own equation, step after step."""
+    mem = np.float32(0)
+    for current in currents:
+        spk, mem = neuron.step(current, mem)
+        yield np.asarray(spk, np.float32)
+
+
+_BY_MEMBRANE, _BY_RATE = loss.cross_entropy("mem"), loss.mse("rate")
+_SPIKES = "784-1000-10 on spikes at 10 %"
+_DEEP = "1024 inputs, four layers of 1024, on spikes at 10 %"
+_DENSE = "layers fire at 25 %"
+
+# Gains at which layers fire at about 5 %, and for "dense" at 25 %, as hidden layers do when they have learnt.
+WORKLOADS = {
+    w.name: w
+    for w in (
+        Workload("W1", "784-1000-10 on images", "w1", 25, 128, 0.19, _BY_MEMBRANE, (1.0, 1.0)),
+        Workload("W2", _SPIKES, "w2", 25, 128, 0.1, _BY_MEMBRANE, (2.0, 2.0)),
+        Workload("W2-dense", f"{_SPIKES}; {_DENSE}", "w2", 25, 128, 0.1, _BY_MEMBRANE, (8.6, 4.7)),
+        Workload("W5", _DEEP, "w5", 16, 64, 0.1, _BY_RATE, (2.0, 3.0, 3.0, 3.0)),
+        Workload("W5-dense", f"{_DEEP}; {_DENSE}", "w5", 16, 64, 0.1, _BY_RATE, (8.9, 3.3, 3.3, 3.4)),
+        Workload("W6", _SPIKES, "w6", 25, 1, 0.1, _BY_MEMBRANE, (2.0, 2.0), ("infer",)),
+        Workload("W7", "512-512 on spikes at 10 %", "w7", 1000, 32, 0.1, _BY_RATE, (2.0,), ("train",)),
+    )
+}
+# What a table of all workloads has to say of the others.
+WAITING = {
+    "W3": "convolutions 12C5-P2-64C5-P2-10 on images: needs convolution",
+    "W4": "700-256-20 with recurrent spikes, 100 steps: needs recurrence",
+}

@@ -1,0 +1,52 @@
+"""How a batch is cut up: samples of a tile, and slots whose gradients are summed apart.
+
+Both change the last bits of gradients, so they are chosen once, when a network is compiled, and by what
+does not depend on how many threads will run it.
+"""
+
+from __future__ import annotations
+
+from .lower.layout import LISTS, Layout
+from .program import Call, Entry, Panels, Program, Region
+
+MOST_SAMPLES = 64  # of a tile, for networks of few steps: slots should have several tiles
+MOST_ROWS = 384  # of a slot whose threads share it; more gain little and take memory
+SLOT_BYTES = 8 << 20  # of gradients; measured between 3 MiB (two slots are faster) and 16 MiB (one is)
+
+
+def choose_slots(program: Program) -> int | None:
+    """1 where gradients are large: clearing and adding up those of each slot would take longer than the
+    threads of one slot wait for each other. None: as many as the machine has processors."""
+    learnable = sum(t.length for t in program.tensors if t.learnable) * program.real_bits // 8
+    trains = any(e.trains for e in program.entries)
+    return 1 if trains and learnable > SLOT_BYTES else None
+
+
+def choose_tile(program: Program, steps: int, cache: int) -> int:
+    """Samples of a tile, for a second-level cache of so many bytes.
+
+    Where tiles multiply by large matrices: while a panel of a layer is at work, its weights and what it
+    computes for the rows (samples times steps) should stay in that cache. More rows would be read from
+    further away, fewer would read the weights more often. Where each slot has one thread, half of the
+    cache is left to what is kept for the backward half. Elsewhere: all that a tile holds should stay.
+    """
+    rows = min(_rows(program, entry, cache) for entry in program.entries)
+    return max(1, min(MOST_SAMPLES, rows // steps))
+
+
+def _rows(program: Program, entry: Entry, cache: int) -> int:
+    layout = Layout(program.real_bits // 8)
+    loops = [item for item in entry.tile if isinstance(item, Panels)]
+    calls = [call for loop in loops for call in loop.items if isinstance(call, Call)]
+    inputs = max((call.numbers[0] for call in calls if call.kind != "input_gradient"), default=0)
+    if inputs == 0:
+        return cache // max(1, sum(map(_row, (*entry.regions, *entry.panels))))
+    weights = inputs * layout.panel * layout.real_bytes
+    shared = 1 if choose_slots(program) == 1 else 2
+    fitting = max(0, cache - weights) // max(1, sum(map(_row, entry.panels)))
+    return min(fitting, MOST_ROWS) // shared
+
+
+def _row(region: Region) -> int:
+    """Bytes of a row that are touched; lists have room for any density and are seldom a quarter full."""
+    return max(b.size.seq // (4 if b.layout in LISTS else 1) for b in region.buffers)
