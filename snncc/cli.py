@@ -116,7 +116,8 @@ def compile_command(source: str, out: Path, **options: Any) -> None:
 @click.option(
     "--num-steps", type=int, metavar="T", help="Where no input has a time axis; default: as compiled."
 )
-def run_command(folder: Path, arrays: Path, out: Path, num_steps: int | None) -> None:
+@click.option("--profile", is_flag=True, help="Also show where the time goes, kernel by kernel.")
+def run_command(folder: Path, arrays: Path, out: Path, num_steps: int | None, profile: bool) -> None:
     """Run a model on arrays in a file.
 
     IN.NPZ holds the inputs under their names, [T, B, *features], or [B, *features] for an input that
@@ -126,7 +127,7 @@ def run_command(folder: Path, arrays: Path, out: Path, num_steps: int | None) ->
     """
     from .commands.run import run_model
 
-    click.echo(run_model(folder, arrays, out, num_steps))
+    click.echo(run_model(folder, arrays, out, num_steps, profile))
 
 
 @snncc.command("train")
@@ -159,19 +160,37 @@ def train_command(folder: Path, samples: Path, out: Path | None, **options: Any)
 @snncc.command("inspect")
 @click.argument("source", metavar="SOURCE|FOLDER")
 @click.option("--after", metavar="PASS", help="The graph after a pass; 'trace' is before any.")
-@click.option("--entry", metavar="NAME", help="Whose graph: forward (default), backward, train or evaluate.")
+@click.option("--entry", metavar="NAME", help="Of which: forward (default), backward, train or evaluate.")
 @click.option("--memory", is_flag=True, help="The memory plan, and the peak in bytes.")
 @click.option("--program", is_flag=True, help="The lowered program.")
 @click.option("--c", "c", is_flag=True, help="The generated C.")
+@click.option("--cost", is_flag=True, help="Operations, bytes and time of each kernel, before it runs.")
+@click.option("--batch", type=click.IntRange(1), default=128, show_default=True, help="Samples, for --cost.")
+@click.option(
+    "--density",
+    multiple=True,
+    metavar="[LAYER=]X",
+    help="Share of inputs and neurons that are not 0, for --cost; 0.1 if not given.",
+)
 @network_options
 def inspect_command(
-    source: str, after: str | None, entry: str | None, memory: bool, program: bool, c: bool, **options: Any
+    source: str,
+    after: str | None,
+    entry: str | None,
+    memory: bool,
+    program: bool,
+    c: bool,
+    cost: bool,
+    batch: int,
+    density: tuple[str, ...],
+    **options: Any,
 ) -> None:
     """Show a network or a model: a summary, or any stage of its compilation."""
     from .commands.inspect import View, inspect_source
     from .commands.options import Choices
 
-    text = inspect_source(source, View(after, entry, memory, program, c), Choices(**options))
+    view = View(after, entry, memory, program, c, cost, batch, density)
+    text = inspect_source(source, view, Choices(**options))
     click.echo(text.rstrip("\n"))
 
 

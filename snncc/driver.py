@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -267,6 +268,12 @@ def _headers() -> str:
     return "/* The runtime of snncc in one file. */\n" + "\n".join(lines) + "\n"
 
 
+def _crossovers() -> dict[str, float]:
+    """Densities from which dense kernels take over, as the headers have them: product, gradient."""
+    found = re.findall(r"^#define SNNCC_(?:(\w+)_)?CROSSOVER ([0-9.]+)$", _headers(), re.MULTILINE)
+    return {kind.lower() or "product": float(value) for kind, value in found}
+
+
 def _cache_bytes() -> int:
     """Size of a core's second-level cache."""
     try:
@@ -277,6 +284,8 @@ def _cache_bytes() -> int:
 
 def _manifest(compiled: Compiled) -> dict[str, Any]:
     from .backend.c import tensor_roles
+    from .cost import records
+    from .program import BLOCK_TILES
 
     program, target = compiled.program, compiled.target
     by_name = {t.name: t for t in program.tensors}
@@ -321,6 +330,9 @@ def _manifest(compiled: Compiled) -> dict[str, Any]:
         "tensors": tensors,
         "optimizer": {"name": type(optimizer).__name__, **vars(optimizer)} if optimizer else None,
         "loss": str(target.loss) if target.loss else None,
+        "kernels": records(program),
+        "crossover": _crossovers(),
+        "block_tiles": BLOCK_TILES,
         "memory": {"tile": compiled.tile}
         | ({"slots": compiled.slots} if compiled.slots else {})
         | ({"checkpoint_every": program.segment} if program.segment else {}),

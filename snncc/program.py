@@ -128,6 +128,7 @@ class Sweep:
     before: tuple[Statement, ...]
     body: tuple[Statement, ...]
     after: tuple[Statement, ...]
+    layer: str = ""  # whose equations these are, in the user's words; with ".backward" for the backward half
 
     @property
     def buffers(self) -> tuple[Buffer, ...]:
@@ -179,6 +180,7 @@ class Call:
     time: bool = False
     field: str = ""  # the user's array, for loads and stores
     value: float = 0.0  # of a state that the caller does not give
+    layer: str = ""  # as of a sweep
 
     def __str__(self) -> str:
         names = [b.name if b else "-" for b in self.buffers]

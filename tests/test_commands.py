@@ -217,7 +217,7 @@ def test_inspect_prints_memory_program_and_c(run: Terminal, source: str) -> None
         (["--after", "polish"], "forward has no pass 'polish'; its passes are trace, infer-types, "),
         (["--after", "differentiate"], "forward has no pass 'differentiate'"),
         (["--after", "fuse", "--entry", "train"], "--entry must be.*backward, got 'train'; give --loss"),
-        (["--entry", "backward"], "--entry chooses the graph that --after shows"),
+        (["--entry", "backward"], "--entry chooses what --after and --cost show"),
     ],
 )
 def test_inspect_says_what_there_is(run: Terminal, source: str, options: list[str], message: str) -> None:

@@ -95,7 +95,7 @@ def test_no_optimiser_warns_and_nothing_global_is_left(name: str, dtype: str, tm
     assert {kind for kind, _ in symbols} <= set("UTtrR"), "no global that can be written"
     exported = {name for kind, name in symbols if kind == "T"}
     entries = ("forward", "step", "backward", "train", "evaluate", "update")
-    others = ("arena_bytes", "init", "set", "get", "error", "abi")
+    others = ("arena_bytes", "init", "set", "get", "profile", "clock", "error", "abi")
     assert exported == {f"{name}_{function}" for function in (*entries, *others)}
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from .errors import ModelError
 from .model import Model, load
+from .profile import Profile
 from .training import History
 from .values import Gradients, Output
 
-__all__ = ["Gradients", "History", "Model", "ModelError", "Output", "get_include", "load"]
+__all__ = ["Gradients", "History", "Model", "ModelError", "Output", "Profile", "get_include", "load"]
 __version__ = "0.1.0"
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import RLock
 from typing import Any
@@ -15,6 +16,7 @@ from .errors import ModelError
 from .manifest import IO_ROLES, Manifest, Port, Tensor
 from .values import Arrays
 
+COUNTS = 4  # of a kernel
 TRAINING_ENTRIES = frozenset({"backward", "train"})
 CARRIED_ROLES = ("parameter", "gradient", "optimizer")
 
@@ -93,6 +95,34 @@ class Instance:
         self.require("update")
         with self.lock:
             self._check("update", self._library.function("update")(self._model, learning_rate))
+
+    @contextmanager
+    def counting(self, kernels: int) -> Iterator[np.ndarray]:
+        """Within: what the library counts, [threads, kernels, 4]: ticks, calls, events, dense calls."""
+        counts = np.zeros((self.config.threads, kernels, COUNTS), np.int64)
+        count = self._library.function("profile")
+        with self.lock:
+            self._check("profile", count(self._model, self._library.pointer(counts)))
+            try:
+                yield counts
+            finally:
+                count(self._model, self._library.ffi.NULL)
+
+    def ticks(self) -> int:
+        """The clock of profiles; always 0 where the library has none."""
+        return int(self._library.function("clock")())
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Afterwards parameters and the optimiser's state are what they were before."""
+        with self.lock:
+            roles = ("parameter", "optimizer") if self.config.training else ("parameter",)
+            kept = [(tensor, self.get(tensor)) for tensor in self.manifest.tensors if tensor.role in roles]
+            try:
+                yield
+            finally:
+                for tensor, values in kept:
+                    self.set(tensor, values)
 
     def get(self, tensor: Tensor) -> np.ndarray:
         """A copy of a tensor in its canonical shape."""

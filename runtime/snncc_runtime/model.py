@@ -18,7 +18,9 @@ from .errors import ModelError
 from .files import MANIFEST, WEIGHTS, locked, replace_folder
 from .instance import Config, Instance
 from .manifest import Manifest, check_cpu, path_of, read_files, read_manifest
+from .measure import measure
 from .params import Parameters, read_weights
+from .profile import Profile
 from .safetensors import read_safetensors, to_bytes, write_safetensors
 from .training import Callback, History, Plan, Rate, Trainer
 from .values import Arrays, Gradients, Output
@@ -196,6 +198,25 @@ class Model:
     ) -> np.ndarray:
         """Classes, int64 [N]: the largest sum over time of output `by` (`spk`, else the first)."""
         return self._trainer(num_steps).predict(x, by, _positive("batch_size", batch_size))
+
+    def profile(
+        self,
+        x: Any = None,
+        y: Any = None,
+        *,
+        state: Mapping[str, Any] | None = None,
+        num_steps: int | None = None,
+        repeats: int = 10,
+    ) -> Profile:
+        """Where the time goes: time, events, operations and bytes of each kernel, as a table and as rows.
+
+        With targets `y` of a training step (its learning rate is 0: nothing changes), otherwise of a call.
+        Times are medians of `repeats` calls. `print` it, or read `.rows`.
+        """
+        given = {"input": x, "state": state} if y is None else {"input": x, "target": y}
+        if y is not None and state is not None:
+            raise ModelError("profile: training starts from fresh states; give state or y, not both")
+        return measure(self._instance, given, _steps(num_steps), _positive("repeats", repeats))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes the whole model with its present weights, or nothing. Replaces only an older model."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import textwrap
 from dataclasses import dataclass
 
+from ..cost import Kernel, kernels
 from ..names import Names, plain_text
 from ..program import BLOCK_TILES, Program, UserArray
 from .entries import EntryText
@@ -40,17 +43,20 @@ def emit(program: Program, version: str) -> Sources:
     """model.h, model.c, example.c and Makefile of a program."""
     prefix, real = program.name, "float" if program.real_bits == 32 else "double"
     title = plain_text(f"The network {program.name}" + (f" of {program.source}" if program.source else ""))
-    declarations = render("c/declarations.h.j2", _declarations(program, prefix, real))
+    counted = kernels(program)
+    declarations = render("c/declarations.h.j2", _declarations(program, prefix, real, len(counted)))
     digest = hashlib.sha256(declarations.encode()).hexdigest()
     header = HeaderRecord(title, version, prefix, f"{prefix.upper()}_MODEL_H", declarations)
-    kernels = Kernels(program)
-    texts = [EntryText(program, e, kernels) for e in program.entries]
-    module = render("c/module.c.j2", _module(program, prefix, real, digest, texts))
+    functions = Kernels(program)
+    texts = [EntryText(program, e, functions, counted) for e in program.entries]
+    module = render("c/module.c.j2", _module(program, prefix, real, digest, texts, counted))
     entries = [text.text() for text in texts]
     update = [update_text(program.update, program.real_bits)] if program.update else []
-    functions = ["/* ---- kernels ---- */\n", *kernels.texts(), *update]
-    lengths, texts_of_kernels = (BLOCK_TILES, program.segment), tuple(functions + entries)
-    model = ModelRecord(title, version, program.real_bits, "model.h", *lengths, texts_of_kernels, module)
+    parts = ("/* ---- kernels ---- */\n", *functions.texts(), *update, *entries)
+    numbers = (BLOCK_TILES, program.segment)
+    model = ModelRecord(
+        title, version, program.real_bits, "model.h", *numbers, parts, _constants(counted), module
+    )
     files = {
         "model.h": render("c/model.h.j2", header),
         "model.c": fold_long_lines(render("c/model.c.j2", model)),
@@ -60,10 +66,19 @@ def emit(program: Program, version: str) -> Sources:
     return Sources(files, declarations, digest)
 
 
-def _declarations(program: Program, prefix: str, real: str) -> DeclarationsRecord:
+def _constants(counted: tuple[Kernel, ...]) -> tuple[str, ...]:
+    """Members of the enum of kernels, those of an entry point on lines of their own."""
+    groups = itertools.groupby(counted, lambda kernel: kernel.entry)
+    lines = [", ".join(kernel.constant for kernel in group) + "," for _, group in groups]
+    return tuple(line for long in lines for line in textwrap.wrap(long, 112))
+
+
+def _declarations(program: Program, prefix: str, real: str, count: int) -> DeclarationsRecord:
     members = tuple(_member(a) for a in program.arrays)
     powers, prototypes = max(1, len(program.powers)), tuple(_prototypes(program, prefix))
-    return DeclarationsRecord(prefix, real, _tensor_names(program, prefix), members, powers, prototypes)
+    kernels = f"{prefix.upper()}_KERNELS = {count}"
+    names = _tensor_names(program, prefix)
+    return DeclarationsRecord(prefix, real, names, members, powers, kernels, prototypes)
 
 
 def _tensor_names(program: Program, prefix: str) -> tuple[str, ...]:
@@ -118,6 +133,15 @@ def _prototypes(program: Program, prefix: str) -> list[Prototype]:
         found.append(
             Prototype(f"int32_t {prefix}_update({model}, double learning_rate)", "One step of the optimiser.")
         )
+    found.append(
+        Prototype(
+            f"int32_t {prefix}_profile({model}, int64_t *counts)",
+            f"Calls from now on add to counts, [threads][{prefix.upper()}_KERNELS][4]; with NULL no more.",
+        )
+    )
+    found.append(
+        Prototype(f"int64_t {prefix}_clock(void)", "Ticks of the clock of profiles; 0: there is none.")
+    )
     found.append(Prototype(f"const char *{prefix}_error(int32_t code)", "What a return code means."))
     found.append(
         Prototype(
@@ -139,7 +163,9 @@ def tensor_roles(program: Program) -> list[tuple[str, str, int]]:
     return found
 
 
-def _module(program: Program, prefix: str, real: str, digest: str, texts: list[EntryText]) -> ModuleRecord:
+def _module(
+    program: Program, prefix: str, real: str, digest: str, texts: list[EntryText], counted: tuple[Kernel, ...]
+) -> ModuleRecord:
     by_name = {t.name: t for t in program.tensors}
     lines = []
     for role, name, moment in tensor_roles(program):
@@ -164,6 +190,7 @@ def _module(program: Program, prefix: str, real: str, digest: str, texts: list[E
         len(lines),
         tuple(lines),
         _update_call(program),
+        counted[-1].constant if program.update else "",
         tuple(f"model->powers[{k}] *= {v!r};" for k, (_, v) in enumerate(program.powers)),
         ABI_VERSION,
         digest,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 
+from ..cost import Kernel
 from ..errors import InternalError
 from ..expr import Dialect
 from ..lower import Layout
@@ -23,8 +24,13 @@ TYPES = {"bits": "uint64_t", "labels": "int32_t", "transposed": "void", "transpo
 class EntryText:
     """The C text of one entry point."""
 
-    def __init__(self, program: Program, entry: Entry, kernels: Kernels) -> None:
+    def __init__(
+        self, program: Program, entry: Entry, kernels: Kernels, counted: tuple[Kernel, ...]
+    ) -> None:
         self.program, self.entry, self.kernels = program, entry, kernels
+        mine = [k for k in counted if k.entry == entry.name]
+        self.ticks = {k.items[-1]: k for k in mine if k.items}
+        self.sums = {k.level: k.constant for k in mine if not k.items}
         self.real = "float" if program.real_bits == 32 else "double"
         self.layout = Layout(program.real_bits // 8)
         self.dialect: Dialect = dialect(program.real_bits)
@@ -56,6 +62,8 @@ class EntryText:
             self._block_call("after", e.after),
             tuple(finish),
             _unused(("sums", "io", "steps", "batch"), finish),
+            self.sums.get("slot", ""),
+            self.sums.get("other slot", ""),
         )
 
     def memory(self) -> EntryMemory:
@@ -223,12 +231,36 @@ class EntryText:
 
     def _once(self, items: tuple[Item, ...]) -> list[str]:
         """What runs once a call: pointers, then kernels."""
-        return [self._pointer(b) for b in _unique(items)] + self._items(items) if items else []
+        if not items:
+            return []
+        profile = "snncc_profile profile = snncc_profile_start(model->profile, KERNELS, 0);"
+        crew = "const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, 0, &profile};"
+        return [profile, crew, *(self._pointer(b) for b in _unique(items)), *self._items(items)]
 
     def _items(self, items: tuple[Item, ...], in_loop: bool = False, panels: bool = False) -> list[str]:
         return [line for item in items for line in self._item(item, in_loop, panels)]
 
     def _item(self, item: Item, in_loop: bool, panels: bool = False) -> list[str]:
+        if isinstance(item, Loop):
+            return self._loop(item)
+        return [*self._statements(item, in_loop, panels), *self._tick(item, in_loop)]
+
+    def _tick(self, item: Item, in_loop: bool) -> list[str]:
+        """What the profile counts after an item: time, and the events that were read or listed."""
+        kernel = self.ticks.get(item)
+        if kernel is None:
+            return []
+        head, listed = f"crew->profile, {kernel.constant}", kernel.listed
+        if listed is None:
+            return [f"snncc_tick({head});"]
+        assert isinstance(item, Call)
+        rows = Place([], self.dialect.literal, in_loop, steps=self.steps).rows(item)
+        if kernel.crossover:
+            macro = f"SNNCC_{kernel.crossover.upper()}_CROSSOVER".replace("_PRODUCT", "")
+            return [f"snncc_tick_counted({head}, {listed.name}, {rows}, {listed.count}, {macro});"]
+        return [f"snncc_tick_events({head}, {listed.name}, {rows});"]
+
+    def _statements(self, item: Sweep | Call | Panels, in_loop: bool, panels: bool) -> list[str]:
         if isinstance(item, Sweep):
             given = {b.name: self._argument(b, in_loop) for b in item.buffers if b is not None}
             return [
@@ -240,9 +272,7 @@ class EntryText:
             start = "start" if self.program.segment else ""
             place = Place(names, self.dialect.literal, in_loop, function, panels, self.steps, start)
             return [call_text(item, place)]
-        if isinstance(item, Segments):
-            raise InternalError("segments of time do not nest")
-        return self._panels(item, in_loop) if isinstance(item, Panels) else self._loop(item)
+        return self._panels(item, in_loop)
 
     def _panels(self, loop: Panels, in_loop: bool) -> list[str]:
         count = -(-self.layout.stride(loop.size) // self.layout.panel)
@@ -272,6 +302,7 @@ class EntryText:
             length = self._row_length(state)
             bytes = f"(size_t)rows * {length} * sizeof *{state.name}"
             body.append(f"memcpy({state.name}, {self._argument(value, True)}, {bytes});")
+        body += self._tick(loop, True)
         return [*unroll, head, *("    " + line for line in body), "}"]
 
 

@@ -104,6 +104,8 @@ class EntryRecord:
     after: tuple[str, ...]
     finish: tuple[str, ...]
     finish_unused: tuple[str, ...]
+    clear_kernel: str  # what the profile calls setting sums to zero and adding those of the slots
+    add_kernel: str
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class DeclarationsRecord:
     tensors: tuple[str, ...]
     members: tuple[str, ...]
     powers: int
+    kernels: str
     prototypes: tuple[Prototype, ...]
 
 
@@ -140,6 +143,7 @@ class ModelRecord:
     block_tiles: int
     segment: int
     kernels: tuple[str, ...]
+    counted: tuple[str, ...]
     module: str
 
 
@@ -166,6 +170,7 @@ class ModuleRecord:
     tensor_count: int
     tensors: tuple[str, ...]
     update: str
+    update_kernel: str
     powers: tuple[str, ...]
     abi_version: int
     digest: str

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from snncc_runtime import Model, load
 from snncc_runtime.cpu import default_slots, default_threads
+from snncc_runtime.kernels import Load
 
-from ..driver import Compiled, Stages, Target, entry_stages, generate
+from ..driver import Compiled, Stages, Target, entry_stages, generate, text_of
 from ..errors import CompileError
 from ..frontend.dsl import Network, trace
 from ..graph import Graph, Type
 from ..nn.module import Module
 from ..passes.infer_types import InferTypes
 from ..plan_memory import describe
+from .cost import parse_densities, predict
 from .options import Choices
 from .source import Source, load_source
 
@@ -34,23 +36,28 @@ class View:
     memory: bool = False
     program: bool = False
     c: bool = False
+    cost: bool = False
+    batch: int = 128
+    density: tuple[str, ...] = ()
 
 
 def inspect_source(text: str, view: View, choices: Choices) -> str:
     """The view of a network or of a model folder. Raises CompileError or ModelError."""
     if Path(text).is_dir():
         return _inspect_folder(Path(text), view)
-    if view.entry is not None and view.after is None:
-        raise CompileError("--entry chooses the graph that --after shows: give --after as well")
+    if view.entry is not None and view.after is None and not view.cost:
+        raise CompileError("--entry chooses what --after and --cost show: give one of them as well")
     target, source = choices.target(), load_source(text)
     network = trace(source.network, None, choices.seed)
     if view.after is not None:
         stages = _entry(entry_stages(network, target), view.entry or "forward")
         return graph_after(view.after, stages, target)
-    if not (view.memory or view.program or view.c):
+    if not (view.memory or view.program or view.c or view.cost):
         return summary(source, network, target)
     compiled = generate(network, target, source.label)
     parts = []
+    if view.cost:
+        parts.append(_cost(text_of(compiled).manifest, view))
     if view.memory:
         parts.append(_memory(compiled))
     if view.program:
@@ -71,6 +78,14 @@ def graph_after(name: str, stages: Stages, target: Target) -> str:
         if step.title() == name:
             return str(graph)
     raise AssertionError(name)
+
+
+def _cost(manifest: Mapping[str, Any], view: View) -> str:
+    """Operations, bytes and time by kernel, for the configuration that the model would be loaded with."""
+    memory, assumed = manifest["memory"], parse_densities(view.density)
+    slots, threads = memory.get("slots") or default_slots(), default_threads()
+    load = Load(view.batch, manifest["num_steps"], memory["tile"], slots, manifest["block_tiles"])
+    return f"{predict(manifest, view.entry or 'forward', load, assumed, threads)}\n"
 
 
 def _memory(compiled: Compiled) -> str:
@@ -139,6 +154,8 @@ def _inspect_folder(folder: Path, view: View) -> str:
     model = load(folder)
     if view.c:
         return (folder / "model.c").read_text()
+    if view.cost:
+        return _cost(model.manifest, view)
     if view.after or view.memory or view.program:
         raise CompileError(f"{folder}: --after, --memory and --program need the network: give file.py:name")
     return _folder_summary(folder, model)

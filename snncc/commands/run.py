@@ -10,8 +10,8 @@ from snncc_runtime import Model, ModelError, load
 from .npz import read_npz, write_npz
 
 
-def run_model(folder: Path, given: Path, out: Path, num_steps: int | None) -> str:
-    """Runs the model and says what was written. Raises ModelError."""
+def run_model(folder: Path, given: Path, out: Path, num_steps: int | None, profile: bool = False) -> str:
+    """Runs the model and says what was written, and where the time went. Raises ModelError."""
     model = load(folder)
     arrays = read_npz(given)
     _check_names(model, arrays, given)
@@ -25,6 +25,8 @@ def run_model(folder: Path, given: Path, out: Path, num_steps: int | None) -> st
         found[f"{name}_next"] = array
     write_npz(out, found)
     lines = [f"  {name:<16} {array.dtype} {list(array.shape)}" for name, array in found.items()]
+    if profile:
+        lines += ["", str(model.profile(inputs, state=state, num_steps=num_steps))]
     return "\n".join([f"{out}:", *lines])
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..graph import Graph, Node
 from ..names import identifier
+from ..passes.fuse import layer_of
 from ..program import Call, Entry, Item, Loop, Panels
 from .buffers import ALIASES, SHIFTS, STORED, Buffers
 from .calls import Calls
@@ -128,14 +129,26 @@ class _EntryBuilder:
         if nodes[0].name in self.buffers.stepped and not inside:
             return self._loop(nodes)
         if nodes[0].kernel:
-            return [SweepBuilder(self.graph, self.buffers, nodes, bool(unit.axis)).build()]
-        return list(self.calls.calls(nodes[0]))
+            sweep = SweepBuilder(self.graph, self.buffers, nodes, bool(unit.axis)).build()
+            return [replace(sweep, layer=layer_of(self.graph, [n.name for n in nodes]))]
+        return [replace(c, layer=self._layer(nodes[0])) for c in self.calls.calls(nodes[0])]
+
+    def _layer(self, node: Node) -> str:
+        """Whose a call is: a product belongs to the layer of its weights, an input to itself."""
+        op: Any = node.op
+        if op.name in ("input", "state"):
+            return str(op.label if op.name == "input" else op.label.rpartition(".")[0] or op.label)
+        name = node.inputs[1] if op.name == "linear" else node.name
+        layer = layer_of(self.graph, [name]).removesuffix(".backward")
+        if layer == "network":
+            layer = name.removeprefix("d_").partition(".")[0]
+        return f"{layer}.backward" if node.half == "backward" else layer
 
     def _loop(self, nodes: list[Node]) -> list[Item]:
         """A loop over time around products: states start, items run a step each, states move on."""
         units = self.units((n.name for n in nodes), inside=True)
         shifts = [n for n in nodes if n.op.name in SHIFTS]
-        start = [] if self.segmented else [self.buffers.started(n) for n in shifts]
+        start = [replace(self.buffers.started(n), layer=self._layer(n)) for n in shifts if not self.segmented]
         items = [i for group in groups(units) for i in self._group([units[k] for k in group], inside=True)]
         moves = tuple((self.buffers.state(n), self.buffers.buffer(n.inputs[0])) for n in shifts)
         stage = shifts[0].stage
@@ -148,7 +161,8 @@ class _EntryBuilder:
             if o.role in STORED:
                 node = self.graph[self.buffers.source(o.value)]
                 numbers, field = (node.type.size, self.buffers.pitch(node)), user_field(o.role, o.name)
-                yield node.name, Call("store", (self.buffers.buffer(o.value),), numbers, node.type.time, field)
+                source, time = (self.buffers.buffer(o.value),), node.type.time
+                yield node.name, Call("store", source, numbers, time, field, layer=o.name)
 
     def _copies(self) -> list[Item]:
         """Where one value is the gradient of several parameters (added biases), the others get a copy."""
@@ -158,9 +172,10 @@ class _EntryBuilder:
                 source = self.buffers.buffer(o.value)
                 target = replace(source, name=self.buffers.names.new(f"d_{o.name}"), label=o.name)
                 length = self.buffers.layout.parameter_length(source.features, source.layout == "panels")
-                copies.append(Call("copy_gradient", (source, target), (length,)))
+                copies.append(Call("copy_gradient", (source, target), (length,), layer=o.name))
         return copies
 
     def _losses(self) -> list[Item]:
         losses = [o for o in self.graph.outputs if o.role == "loss"]
-        return [Call("store_loss", (self.buffers.buffer(o.value),), field="loss") for o in losses]
+        values = [(self.buffers.buffer(o.value),) for o in losses]
+        return [Call("store_loss", value, field="loss", layer="loss") for value in values]

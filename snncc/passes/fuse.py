@@ -136,16 +136,17 @@ def _name(graph: Graph, groups: list[list[str]]) -> dict[str, str]:
     taken: set[str] = set()
     kernels: dict[str, str] = {}
     for group in groups:
-        name, count = _label(graph, group), 1
+        name, count = layer_of(graph, group), 1
         while name in taken:
             count += 1
-            name = f"{_label(graph, group)}.{count}"
+            name = f"{layer_of(graph, group)}.{count}"
         taken.add(name)
         kernels |= dict.fromkeys(group, name)
     return kernels
 
 
-def _label(graph: Graph, group: list[str]) -> str:
+def layer_of(graph: Graph, group: list[str]) -> str:
+    """The layer that most of these nodes belong to, with `.backward` behind if that is their half."""
     layers = {
         _scope(n.name) for n in graph if n.half == "forward" and n.op.name not in ("events", "context")
     } - {""}

@@ -8,6 +8,16 @@
 
 enum { BLOCK_TILES = 16 }; /* of a block: samples whose layers without a time axis run at once */
 
+/* What snncc_tick counts, in order of execution. */
+enum {
+    WAITING,
+    FORWARD_LIF_BETA, FORWARD_X_LOAD, FORWARD_LIF_LOAD, FORWARD_LIF, FORWARD_SPK_STORE,
+    BACKWARD_LIF_BETA, BACKWARD_LIF_BETA_BACKWARD, BACKWARD_CLEAR, BACKWARD_X_LOAD, BACKWARD_LIF_LOAD,
+    BACKWARD_SPK_LOAD, BACKWARD_LIF, BACKWARD_LIF_BACKWARD, BACKWARD_X_STORE, BACKWARD_ADD,
+    BACKWARD_LIF_BETA_BACKWARD_2,
+    KERNELS
+};
+
 /* ---- kernels ---- */
 
 /* lif.beta: one number (forward). */
@@ -242,9 +252,12 @@ static void lif_backward(const double *SNNCC_RESTRICT lif_mem, const double *SNN
 /* forward: once a call, before the tiles. */
 static void forward_prepare(const neuron_model *model, int steps, int batch)
 {
+    snncc_profile profile = snncc_profile_start(model->profile, KERNELS, 0);
+    const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, 0, &profile};
     const double *const lif_beta = model->parameters + 0;
     double *const lif_beta_clamped = (double *)(void *)(model->shared + 0);
     lif_beta_2(lif_beta, lif_beta_clamped);
+    snncc_tick(crew->profile, FORWARD_LIF_BETA);
     (void)steps;
     (void)batch;
 }
@@ -267,17 +280,21 @@ static void forward_tile(const neuron_model *model, const neuron_io *io, const s
 
     if (crew->part == 0) {
         snncc_note(crew->team, snncc_load(steps, rows, batch, first, 70, 72, io->x, x));
+        snncc_tick(crew->profile, FORWARD_X_LOAD);
         snncc_note(crew->team, snncc_load_state(rows, batch, first, 70, 72, io->lif_mem, NULL, 0.0, lif_mem_initial));
+        snncc_tick(crew->profile, FORWARD_LIF_LOAD);
     }
     snncc_meet(crew);
     for (int panel = 2 * crew->part / crew->parts; panel < 2 * (crew->part + 1) / crew->parts; panel++) {
         lif(lif_mem_initial, lif_beta_clamped, x, lif_mem, lif_spk, lif_mem_last, steps, rows, panel);
+        snncc_tick(crew->profile, FORWARD_LIF);
     }
     snncc_meet(crew);
     if (crew->part == 0) {
         if (io->spk) snncc_store(steps, rows, batch, first, 70, 72, lif_spk, io->spk);
         if (io->mem) snncc_store(steps, rows, batch, first, 70, 72, lif_mem, io->mem);
         if (io->lif_mem_next) snncc_store(1, rows, batch, first, 70, 72, lif_mem_last, io->lif_mem_next);
+        snncc_tick(crew->profile, FORWARD_SPK_STORE);
     }
     snncc_meet(crew);
     (void)sums;
@@ -290,15 +307,17 @@ static void forward_work(const neuron_model *model, const neuron_io *io, int ste
 {
     const int parts = snncc_crew_size(workers, slots), tile = model->config.tile;
     snncc_team *const teams = model->teams;
+    snncc_profile profile = snncc_profile_start(model->profile, KERNELS, worker);
     for (int slot = worker / parts; slot < slots; slot += workers / parts) {
-        const snncc_crew crew = {teams + slot, worker % parts, parts};
+        snncc_crew crew = {teams + slot, worker % parts, parts, 1, &profile};
         double *const sums = model->sums + slot * model->sums_stride;
         char *const scratch = model->scratch + slot * model->scratch_stride;
         char *const panels = model->panels + worker * model->panels_stride;
+        const int begin = (int)snncc_share((size_t)batch, slot, slots);
         const int end = (int)snncc_share((size_t)batch, slot + 1, slots);
-        for (int first = (int)snncc_share((size_t)batch, slot,
-             slots); first < end && !crew.team->status; first += tile) {
+        for (int first = begin; first < end && !crew.team->status; first += tile) {
             const int rows = end - first < tile ? end - first : tile;
+            crew.fresh = first == begin;
             forward_tile(model, io, &crew, sums, scratch, panels, steps, batch, first, rows);
         }
     }
@@ -323,14 +342,18 @@ int32_t neuron_forward(neuron_model *model, const neuron_io *io, int32_t steps, 
 /* backward: once a call, before the tiles. */
 static void backward_prepare(const neuron_model *model, int steps, int batch)
 {
+    snncc_profile profile = snncc_profile_start(model->profile, KERNELS, 0);
+    const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, 0, &profile};
     const double *const lif_beta = model->parameters + 0;
     double *const lif_beta_maximum = (double *)(void *)(model->shared + 0);
     double *const lif_beta_clamped = (double *)(void *)(model->shared + 64);
     double *const d_lif_beta_clamped_greater = (double *)(void *)(model->shared + 128);
     double *const d_lif_beta_maximum_greater = (double *)(void *)(model->shared + 192);
     lif_beta_2_2(lif_beta, lif_beta_maximum, lif_beta_clamped);
+    snncc_tick(crew->profile, BACKWARD_LIF_BETA);
     lif_beta_backward(lif_beta_maximum, d_lif_beta_clamped_greater);
     lif_beta_backward_3(lif_beta, d_lif_beta_maximum_greater);
+    snncc_tick(crew->profile, BACKWARD_LIF_BETA_BACKWARD);
     (void)steps;
     (void)batch;
 }
@@ -358,20 +381,26 @@ static void backward_tile(const neuron_model *model, const neuron_io *io, const 
 
     if (crew->part == 0) {
         snncc_note(crew->team, snncc_load(steps, rows, batch, first, 70, 72, io->x, x));
+        snncc_tick(crew->profile, BACKWARD_X_LOAD);
         snncc_note(crew->team, snncc_load_state(rows, batch, first, 70, 72, io->lif_mem, NULL, 0.0, lif_mem_initial));
+        snncc_tick(crew->profile, BACKWARD_LIF_LOAD);
         snncc_note(crew->team, snncc_load_optional(steps, rows, batch, first, 70, 72, io->d_spk, d_spk_given));
         snncc_note(crew->team, snncc_load_optional(steps, rows, batch, first, 70, 72, io->d_mem, d_mem_given));
+        snncc_tick(crew->profile, BACKWARD_SPK_LOAD);
     }
     snncc_meet(crew);
     for (int panel = 2 * crew->part / crew->parts; panel < 2 * (crew->part + 1) / crew->parts; panel++) {
         lif_2(lif_mem_initial, lif_beta_clamped, x, lif_mem, steps, rows, panel);
+        snncc_tick(crew->profile, BACKWARD_LIF);
         lif_backward(lif_mem, d_spk_given, d_mem_given, d_lif_mem, lif_mem, lif_mem_initial, lif_beta_clamped,
                      d_lif_mul_sum_batch, d_lif_mem_initial, steps, rows, panel);
+        snncc_tick(crew->profile, BACKWARD_LIF_BACKWARD);
     }
     snncc_meet(crew);
     if (crew->part == 0) {
         if (io->grad_x) snncc_store(steps, rows, batch, first, 70, 72, d_lif_mem, io->grad_x);
         if (io->grad_lif_mem) snncc_store(1, rows, batch, first, 70, 72, d_lif_mem_initial, io->grad_lif_mem);
+        snncc_tick(crew->profile, BACKWARD_X_STORE);
     }
     snncc_meet(crew);
 }
@@ -382,28 +411,35 @@ static void backward_work(const neuron_model *model, const neuron_io *io, int st
 {
     const int parts = snncc_crew_size(workers, slots), tile = model->config.tile;
     snncc_team *const teams = model->teams;
+    snncc_profile profile = snncc_profile_start(model->profile, KERNELS, worker);
     for (int slot = worker / parts; slot < slots; slot += workers / parts) {
-        const snncc_crew crew = {teams + slot, worker % parts, parts};
+        snncc_crew crew = {teams + slot, worker % parts, parts, 1, &profile};
         double *const sums = model->sums + slot * model->sums_stride;
         char *const scratch = model->scratch + slot * model->scratch_stride;
         char *const panels = model->panels + worker * model->panels_stride;
+        const int begin = (int)snncc_share((size_t)batch, slot, slots);
         const int end = (int)snncc_share((size_t)batch, slot + 1, slots);
         snncc_clear(sums, 80, &crew);
-        for (int first = (int)snncc_share((size_t)batch, slot,
-             slots); first < end && !crew.team->status; first += tile) {
+        snncc_tick(&profile, BACKWARD_CLEAR);
+        snncc_meet(&crew);
+        for (int first = begin; first < end && !crew.team->status; first += tile) {
             const int rows = end - first < tile ? end - first : tile;
+            crew.fresh = first == begin;
             backward_tile(model, io, &crew, sums, scratch, panels, steps, batch, first, rows);
         }
     }
-    const snncc_crew all = {teams + slots, worker, workers};
+    const snncc_crew all = {teams + slots, worker, workers, 0, &profile};
     snncc_meet(&all);
     snncc_add_slots(80, slots, model->sums_stride, model->sums, &all);
+    snncc_tick(&profile, BACKWARD_ADD);
 }
 
 /* backward: once a call, when the sums of all tiles are known. */
 static void backward_finish(neuron_model *model, const neuron_io *io, int steps, int batch)
 {
     double *const sums = model->sums;
+    snncc_profile profile = snncc_profile_start(model->profile, KERNELS, 0);
+    const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, 0, &profile};
     double *const d_lif_mul_sum_batch = sums + 8;
     double *const d_lif_beta_clamped = (double *)(void *)(model->shared + 256);
     double *const d_lif_beta_clamped_greater = (double *)(void *)(model->shared + 128);
@@ -411,6 +447,7 @@ static void backward_finish(neuron_model *model, const neuron_io *io, int steps,
     double *const d_lif_beta = sums + 0;
     snncc_sum_features(1, 70, 72, d_lif_mul_sum_batch, d_lif_beta_clamped);
     lif_beta_backward_2(d_lif_beta_clamped_greater, d_lif_beta_clamped, d_lif_beta_maximum_greater, d_lif_beta);
+    snncc_tick(crew->profile, BACKWARD_LIF_BETA_BACKWARD_2);
     (void)io;
     (void)steps;
     (void)batch;
@@ -545,6 +582,7 @@ int32_t neuron_init(neuron_model *model, const neuron_config *config, void *aren
     model->sums_stride = l.sums_stride;
     model->scratch_stride = l.scratch_stride;
     model->panels_stride = l.panels_stride;
+    model->profile = NULL;
     memset(arena, 0, l.shared);
     for (size_t k = 0; k < sizeof model->powers / sizeof *model->powers; k++) model->powers[k] = 1.0;
     return SNNCC_OK;
@@ -617,6 +655,18 @@ int32_t neuron_step(neuron_model *model, const neuron_io *io, int32_t batch)
     return neuron_forward(model, io, 1, batch);
 }
 
+int32_t neuron_profile(neuron_model *model, int64_t *counts)
+{
+    if (!model) return SNNCC_NULL;
+    model->profile = counts;
+    return SNNCC_OK;
+}
+
+int64_t neuron_clock(void)
+{
+    return SNNCC_NOW();
+}
+
 const char *neuron_error(int32_t code)
 {
     return snncc_error_text(code);
@@ -630,6 +680,6 @@ void neuron_abi(neuron_abi_record *record)
     record->config_bytes = (int32_t)sizeof(neuron_config);
     record->io_bytes = (int32_t)sizeof(neuron_io);
     record->model_bytes = (int32_t)sizeof(neuron_model);
-    memcpy(record->digest, "b82a74561575645de7a5ac221d662b26713f4fa20b1243960f2d9ccff2b63b3a", 64);
+    memcpy(record->digest, "0a6893948f50d7bdc6204de6fe997d0efee64ad2eca543fb254036e8db0124d8", 64);
 }
 

@@ -8,10 +8,24 @@
 
 enum { BLOCK_TILES = 16 }; /* of a block: samples whose layers without a time axis run at once */
 
+/* What snncc_tick counts, in order of execution. */
+enum {
+    WAITING,
+    FORWARD_X_LOAD, FORWARD_X_EVENTS, FORWARD_FC_PRODUCT, FORWARD_LIF, FORWARD_SPK_STORE,
+    BACKWARD_CLEAR, BACKWARD_X_LOAD, BACKWARD_X_EVENTS, BACKWARD_FC_PRODUCT, BACKWARD_LIF, BACKWARD_SPK_LOAD,
+    BACKWARD_LIF_BACKWARD, BACKWARD_FC_BACKWARD, BACKWARD_FC_GRADIENT, BACKWARD_X_STORE, BACKWARD_ADD,
+    EVALUATE_CLEAR, EVALUATE_X_LOAD, EVALUATE_X_EVENTS, EVALUATE_FC_PRODUCT, EVALUATE_LIF, EVALUATE_TARGET_LOAD,
+    EVALUATE_LOSS, EVALUATE_LIF_MEM_STORE, EVALUATE_ADD, EVALUATE_LOSS_2, EVALUATE_LOSS_STORE,
+    TRAIN_CLEAR, TRAIN_X_LOAD, TRAIN_X_EVENTS, TRAIN_FC_PRODUCT, TRAIN_LIF, TRAIN_TARGET_LOAD, TRAIN_LOSS,
+    TRAIN_LOSS_BACKWARD, TRAIN_LIF_BACKWARD, TRAIN_FC_GRADIENT, TRAIN_ADD, TRAIN_LOSS_2, TRAIN_LOSS_STORE,
+    UPDATE,
+    KERNELS
+};
+
 /* ---- kernels ---- */
 
 /* y = x w + bias, by events or dense as the density of x says: 4 to 3 features (forward, backward, evaluate, train). */
-static void product_4_3(snncc_events events, int rows, const float *x, const float *w, const float *bias, float *y)
+static void product_4_3(int rows, snncc_events events, const float *x, const float *w, const float *bias, float *y)
 {
     snncc_counted_panel(1, events, rows, 4, 16, 16, x, w, bias, y);
 }
@@ -125,15 +139,15 @@ static void lif_backward(const float *SNNCC_RESTRICT lif_mem, const float *SNNCC
 }
 
 /* d_x = d_y w^T, dense: 3 to 4 features (backward). */
-static void input_gradient_3_4(int rows, const float *d_y, const float *w, float *slice, float *d_x)
+static void input_gradient_3_4(int rows, const float *d_y, const float *whole, float *slice, float *d_x)
 {
-    snncc_input_gradient_panel(1, 0, rows, 3, 4, 16, 16, d_y, w, slice, d_x);
+    snncc_input_gradient_panel(1, 0, rows, 3, 4, 16, 16, d_y, whole, slice, d_x);
 }
 
-/* d_w += x^T d_y, by the events of x: 4 to 3 features (backward, train). */
-static void gradient_4_3(snncc_events x, int rows, const float *d_y, float *d_w)
+/* d_w += x^T d_y, by events or dense as the density of x says: 4 to 3 features (backward, train). */
+static void gradient_4_3(int rows, snncc_events events, const float *x, const float *d_y, float *d_w)
 {
-    snncc_gradient_rows(1, 0, 1, x, rows, 16, d_y, d_w);
+    snncc_counted_gradient_rows(1, events, rows, 4, 16, 16, x, d_y, d_w);
 }
 
 /* loss.3: one number (evaluate, train). */
@@ -357,13 +371,18 @@ static void forward_tile(const layer_model *model, const layer_io *io, const snn
 
     if (crew->part == 0) {
         snncc_note(crew->team, snncc_load(steps, rows, batch, first, 4, 16, io->x, x));
+        snncc_tick(crew->profile, FORWARD_X_LOAD);
         snncc_events_from_rows(x_events, steps * rows, 4, 16, x);
-        product_4_3(x_events, steps * rows, x, fc_weight, fc_bias, fc_linear);
+        snncc_tick_events(crew->profile, FORWARD_X_EVENTS, x_events, steps * rows);
+        product_4_3(steps * rows, x_events, x, fc_weight, fc_bias, fc_linear);
+        snncc_tick_counted(crew->profile, FORWARD_FC_PRODUCT, x_events, steps * rows, 4, SNNCC_CROSSOVER);
         snncc_note(crew->team, snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f, lif_mem_initial));
         lif(lif_mem_initial, fc_linear, lif_mem, lif_spk, lif_mem_last, steps, rows);
+        snncc_tick(crew->profile, FORWARD_LIF);
         if (io->spk) snncc_store(steps, rows, batch, first, 3, 16, lif_spk, io->spk);
         if (io->mem) snncc_store(steps, rows, batch, first, 3, 16, lif_mem, io->mem);
         if (io->lif_mem_next) snncc_store(1, rows, batch, first, 3, 16, lif_mem_last, io->lif_mem_next);
+        snncc_tick(crew->profile, FORWARD_SPK_STORE);
     }
     snncc_meet(crew);
     (void)sums;
@@ -376,15 +395,17 @@ static void forward_work(const layer_model *model, const layer_io *io, int steps
 {
     const int parts = snncc_crew_size(workers, slots), tile = model->config.tile;
     snncc_team *const teams = model->teams;
+    snncc_profile profile = snncc_profile_start(model->profile, KERNELS, worker);
     for (int slot = worker / parts; slot < slots; slot += workers / parts) {
-        const snncc_crew crew = {teams + slot, worker % parts, parts};
+        snncc_crew crew = {teams + slot, worker % parts, parts, 1, &profile};
         float *const sums = model->sums + slot * model->sums_stride;
         char *const scratch = model->scratch + slot * model->scratch_stride;
         char *const panels = model->panels + worker * model->panels_stride;
+        const int begin = (int)snncc_share((size_t)batch, slot, slots);
         const int end = (int)snncc_share((size_t)batch, slot + 1, slots);
-        for (int first = (int)snncc_share((size_t)batch, slot,
-             slots); first < end && !crew.team->status; first += tile) {
+        for (int first = begin; first < end && !crew.team->status; first += tile) {
             const int rows = end - first < tile ? end - first : tile;
+            crew.fresh = first == begin;
             forward_tile(model, io, &crew, sums, scratch, panels, steps, batch, first, rows);
         }
     }
@@ -415,38 +436,48 @@ static void backward_tile(const layer_model *model, const layer_io *io, const sn
     float *const d_fc_weight = sums + 0;
     void *const region0 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const x = region0; /* [steps][rows][16] */
-    float *const lif_mem = region0; /* [steps][rows][16] */
-    float *const d_x = region0; /* [steps][rows][16] */
     void *const region1 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const fc_linear = region1; /* [steps][rows][16] */
     float *const d_spk_given = region1; /* [steps][rows][16] */
+    float *const d_x = region1; /* [steps][rows][16] */
     void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 64);
-    float *const d_mem_given = region2; /* [steps][rows][16] */
+    float *const lif_mem = region2; /* [steps][rows][16] */
     void *const region3 = snncc_take(&scratch, (size_t)steps * rows * 64);
-    float *const d_lif_mem = region3; /* [steps][rows][16] */
-    void *const region4 = snncc_take(&scratch, (size_t)steps * rows * 36 + 512);
-    const snncc_events x_events = snncc_events_at(region4, steps * rows, 4, 1);
-    void *const region5 = snncc_take(&scratch, (size_t)rows * 64);
-    float *const lif_mem_initial = region5; /* [rows][16] */
+    float *const d_mem_given = region3; /* [steps][rows][16] */
+    void *const region4 = snncc_take(&scratch, (size_t)steps * rows * 64);
+    float *const d_lif_mem = region4; /* [steps][rows][16] */
+    void *const region5 = snncc_take(&scratch, (size_t)steps * rows * 36 + 512);
+    const snncc_events x_events = snncc_events_at(region5, steps * rows, 4, 1);
     void *const region6 = snncc_take(&scratch, (size_t)rows * 64);
-    float *const d_lif_mem_initial = region6; /* [rows][16] */
-    void *const panel0 = snncc_take(&panels, 65536);
-    float *const d_x_slice = panel0; /* [rows][128] */
+    float *const lif_mem_initial = region6; /* [rows][16] */
+    void *const region7 = snncc_take(&scratch, (size_t)rows * 64);
+    float *const d_lif_mem_initial = region7; /* [rows][16] */
+    void *const panel0 = snncc_take(&panels, 32768);
+    float *const d_x_slice = panel0; /* [rows][64] */
 
     if (crew->part == 0) {
         snncc_note(crew->team, snncc_load(steps, rows, batch, first, 4, 16, io->x, x));
+        snncc_tick(crew->profile, BACKWARD_X_LOAD);
         snncc_events_from_rows(x_events, steps * rows, 4, 16, x);
-        product_4_3(x_events, steps * rows, x, fc_weight, fc_bias, fc_linear);
+        snncc_tick_events(crew->profile, BACKWARD_X_EVENTS, x_events, steps * rows);
+        product_4_3(steps * rows, x_events, x, fc_weight, fc_bias, fc_linear);
+        snncc_tick_counted(crew->profile, BACKWARD_FC_PRODUCT, x_events, steps * rows, 4, SNNCC_CROSSOVER);
         snncc_note(crew->team, snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f, lif_mem_initial));
         lif_2(lif_mem_initial, fc_linear, lif_mem, steps, rows);
+        snncc_tick(crew->profile, BACKWARD_LIF);
         snncc_note(crew->team, snncc_load_optional(steps, rows, batch, first, 3, 16, io->d_spk, d_spk_given));
         snncc_note(crew->team, snncc_load_optional(steps, rows, batch, first, 3, 16, io->d_mem, d_mem_given));
+        snncc_tick(crew->profile, BACKWARD_SPK_LOAD);
         lif_backward(lif_mem, d_spk_given, d_mem_given, d_lif_mem, lif_mem, lif_mem_initial, d_lif_mem_initial,
                      d_fc_bias, steps, rows);
+        snncc_tick(crew->profile, BACKWARD_LIF_BACKWARD);
         input_gradient_3_4(steps * rows, d_lif_mem, fc_weight, d_x_slice, d_x);
-        gradient_4_3(x_events, steps * rows, d_lif_mem, d_fc_weight);
+        snncc_tick(crew->profile, BACKWARD_FC_BACKWARD);
+        gradient_4_3(steps * rows, x_events, x, d_lif_mem, d_fc_weight);
+        snncc_tick_counted(crew->profile, BACKWARD_FC_GRADIENT, x_events, steps * rows, 4, SNNCC_NARROW_CROSSOVER);
         if (io->grad_x) snncc_store(steps, rows, batch, first, 4, 16, d_x, io->grad_x);
         if (io->grad_lif_mem) snncc_store(1, rows, batch, first, 3, 16, d_lif_mem_initial, io->grad_lif_mem);
+        snncc_tick(crew->profile, BACKWARD_X_STORE);
     }
     snncc_meet(crew);
 }
@@ -457,22 +488,27 @@ static void backward_work(const layer_model *model, const layer_io *io, int step
 {
     const int parts = snncc_crew_size(workers, slots), tile = model->config.tile;
     snncc_team *const teams = model->teams;
+    snncc_profile profile = snncc_profile_start(model->profile, KERNELS, worker);
     for (int slot = worker / parts; slot < slots; slot += workers / parts) {
-        const snncc_crew crew = {teams + slot, worker % parts, parts};
+        snncc_crew crew = {teams + slot, worker % parts, parts, 1, &profile};
         float *const sums = model->sums + slot * model->sums_stride;
         char *const scratch = model->scratch + slot * model->scratch_stride;
         char *const panels = model->panels + worker * model->panels_stride;
+        const int begin = (int)snncc_share((size_t)batch, slot, slots);
         const int end = (int)snncc_share((size_t)batch, slot + 1, slots);
         snncc_clear(sums, 80, &crew);
-        for (int first = (int)snncc_share((size_t)batch, slot,
-             slots); first < end && !crew.team->status; first += tile) {
+        snncc_tick(&profile, BACKWARD_CLEAR);
+        snncc_meet(&crew);
+        for (int first = begin; first < end && !crew.team->status; first += tile) {
             const int rows = end - first < tile ? end - first : tile;
+            crew.fresh = first == begin;
             backward_tile(model, io, &crew, sums, scratch, panels, steps, batch, first, rows);
         }
     }
-    const snncc_crew all = {teams + slots, worker, workers};
+    const snncc_crew all = {teams + slots, worker, workers, 0, &profile};
     snncc_meet(&all);
     snncc_add_slots(80, slots, model->sums_stride, model->sums, &all);
+    snncc_tick(&profile, BACKWARD_ADD);
 }
 
 int32_t layer_backward(layer_model *model, const layer_io *io, int32_t steps, int32_t batch)
@@ -522,19 +558,26 @@ static void evaluate_tile(const layer_model *model, const layer_io *io, const sn
 
     if (crew->part == 0) {
         snncc_note(crew->team, snncc_load(steps, rows, batch, first, 4, 16, io->x, x));
+        snncc_tick(crew->profile, EVALUATE_X_LOAD);
         snncc_events_from_rows(x_events, steps * rows, 4, 16, x);
-        product_4_3(x_events, steps * rows, x, fc_weight, fc_bias, fc_linear);
+        snncc_tick_events(crew->profile, EVALUATE_X_EVENTS, x_events, steps * rows);
+        product_4_3(steps * rows, x_events, x, fc_weight, fc_bias, fc_linear);
+        snncc_tick_counted(crew->profile, EVALUATE_FC_PRODUCT, x_events, steps * rows, 4, SNNCC_CROSSOVER);
         snncc_note(crew->team, snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f, lif_mem_initial));
         lif_3(lif_mem_initial, fc_linear, lif_mem, lif_mem_last, sum_time, sum_time_2, steps, rows);
+        snncc_tick(crew->profile, EVALUATE_LIF);
         snncc_note(crew->team, snncc_load_labels(rows, first, 3, io->target, target_labels));
+        snncc_tick(crew->profile, EVALUATE_TARGET_LOAD);
         snncc_one_hot(rows, 3, 16, target_labels, loss_one_hot);
         snncc_log_softmax(steps * rows, 3, 16, lif_mem, loss_log_softmax);
         loss(loss_one_hot, loss_log_softmax, loss_mul, steps, rows);
         snncc_sum_features(steps * rows, 3, 16, loss_mul, loss_sum_features);
         loss_2(loss_sum_features, loss_sum_batch, steps, rows);
+        snncc_tick(crew->profile, EVALUATE_LOSS);
         if (io->lif_mem_next) snncc_store(1, rows, batch, first, 3, 16, lif_mem_last, io->lif_mem_next);
         if (io->sum_spk) snncc_store(1, rows, batch, first, 3, 16, sum_time, io->sum_spk);
         if (io->sum_mem) snncc_store(1, rows, batch, first, 3, 16, sum_time_2, io->sum_mem);
+        snncc_tick(crew->profile, EVALUATE_LIF_MEM_STORE);
     }
     snncc_meet(crew);
     (void)panels;
@@ -546,32 +589,41 @@ static void evaluate_work(const layer_model *model, const layer_io *io, int step
 {
     const int parts = snncc_crew_size(workers, slots), tile = model->config.tile;
     snncc_team *const teams = model->teams;
+    snncc_profile profile = snncc_profile_start(model->profile, KERNELS, worker);
     for (int slot = worker / parts; slot < slots; slot += workers / parts) {
-        const snncc_crew crew = {teams + slot, worker % parts, parts};
+        snncc_crew crew = {teams + slot, worker % parts, parts, 1, &profile};
         float *const sums = model->sums + slot * model->sums_stride;
         char *const scratch = model->scratch + slot * model->scratch_stride;
         char *const panels = model->panels + worker * model->panels_stride;
+        const int begin = (int)snncc_share((size_t)batch, slot, slots);
         const int end = (int)snncc_share((size_t)batch, slot + 1, slots);
         snncc_clear(sums, 16, &crew);
-        for (int first = (int)snncc_share((size_t)batch, slot,
-             slots); first < end && !crew.team->status; first += tile) {
+        snncc_tick(&profile, EVALUATE_CLEAR);
+        snncc_meet(&crew);
+        for (int first = begin; first < end && !crew.team->status; first += tile) {
             const int rows = end - first < tile ? end - first : tile;
+            crew.fresh = first == begin;
             evaluate_tile(model, io, &crew, sums, scratch, panels, steps, batch, first, rows);
         }
     }
-    const snncc_crew all = {teams + slots, worker, workers};
+    const snncc_crew all = {teams + slots, worker, workers, 0, &profile};
     snncc_meet(&all);
     snncc_add_slots(16, slots, model->sums_stride, model->sums, &all);
+    snncc_tick(&profile, EVALUATE_ADD);
 }
 
 /* evaluate: once a call, when the sums of all tiles are known. */
 static void evaluate_finish(layer_model *model, const layer_io *io, int steps, int batch)
 {
     float *const sums = model->sums;
+    snncc_profile profile = snncc_profile_start(model->profile, KERNELS, 0);
+    const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, 0, &profile};
     float *const loss_sum_batch = sums + 0;
     float *const loss_div = (float *)(void *)(model->shared + 0);
     loss_3(loss_sum_batch, loss_div, (double)batch);
+    snncc_tick(crew->profile, EVALUATE_LOSS_2);
     if (io->loss) *io->loss = (double)loss_div[0];
+    snncc_tick(crew->profile, EVALUATE_LOSS_STORE);
     (void)steps;
 }
 
@@ -604,43 +656,53 @@ static void train_tile(const layer_model *model, const layer_io *io, const snncc
     float *const d_fc_weight = sums + 0;
     void *const region0 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const x = region0; /* [steps][rows][16] */
-    float *const lif_mem = region0; /* [steps][rows][16] */
-    float *const loss_mul = region0; /* [steps][rows][16] */
-    float *const d_lif_mem = region0; /* [steps][rows][16] */
     void *const region1 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const fc_linear = region1; /* [steps][rows][16] */
     float *const loss_log_softmax = region1; /* [steps][rows][16] */
     void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 64);
-    float *const lif_mem_prev = region2; /* [steps][rows][16] */
-    void *const region3 = snncc_take(&scratch, (size_t)steps * rows * 36 + 512);
-    const snncc_events x_events = snncc_events_at(region3, steps * rows, 4, 1);
-    void *const region4 = snncc_take(&scratch, (size_t)steps * rows * 4);
-    float *const loss_sum_features = region4; /* [steps][rows][1] */
-    void *const region5 = snncc_take(&scratch, (size_t)rows * 64);
-    float *const lif_mem_initial = region5; /* [rows][16] */
-    float *const loss_one_hot = region5; /* [rows][16] */
-    float *const d_loss_log_softmax_sum_features = region5; /* [rows][1] */
+    float *const lif_mem = region2; /* [steps][rows][16] */
+    float *const loss_mul = region2; /* [steps][rows][16] */
+    float *const d_lif_mem = region2; /* [steps][rows][16] */
+    void *const region3 = snncc_take(&scratch, (size_t)steps * rows * 64);
+    float *const lif_mem_prev = region3; /* [steps][rows][16] */
+    void *const region4 = snncc_take(&scratch, (size_t)steps * rows * 36 + 512);
+    const snncc_events x_events = snncc_events_at(region4, steps * rows, 4, 1);
+    void *const region5 = snncc_take(&scratch, (size_t)steps * rows * 4);
+    float *const loss_sum_features = region5; /* [steps][rows][1] */
     void *const region6 = snncc_take(&scratch, (size_t)rows * 64);
-    int32_t *const target_labels = region6; /* [rows][1] */
-    float *const d_loss_log_softmax = region6; /* [rows][16] */
+    float *const lif_mem_initial = region6; /* [rows][16] */
+    float *const loss_one_hot = region6; /* [rows][16] */
+    float *const d_loss_log_softmax_sum_features = region6; /* [rows][1] */
+    void *const region7 = snncc_take(&scratch, (size_t)rows * 64);
+    int32_t *const target_labels = region7; /* [rows][1] */
+    float *const d_loss_log_softmax = region7; /* [rows][16] */
 
     if (crew->part == 0) {
         snncc_note(crew->team, snncc_load(steps, rows, batch, first, 4, 16, io->x, x));
+        snncc_tick(crew->profile, TRAIN_X_LOAD);
         snncc_events_from_rows(x_events, steps * rows, 4, 16, x);
-        product_4_3(x_events, steps * rows, x, fc_weight, fc_bias, fc_linear);
+        snncc_tick_events(crew->profile, TRAIN_X_EVENTS, x_events, steps * rows);
+        product_4_3(steps * rows, x_events, x, fc_weight, fc_bias, fc_linear);
+        snncc_tick_counted(crew->profile, TRAIN_FC_PRODUCT, x_events, steps * rows, 4, SNNCC_CROSSOVER);
         snncc_note(crew->team, snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f, lif_mem_initial));
         lif_4(lif_mem_initial, lif_mem_prev, fc_linear, lif_mem, steps, rows);
+        snncc_tick(crew->profile, TRAIN_LIF);
         snncc_note(crew->team, snncc_load_labels(rows, first, 3, io->target, target_labels));
+        snncc_tick(crew->profile, TRAIN_TARGET_LOAD);
         snncc_one_hot(rows, 3, 16, target_labels, loss_one_hot);
         snncc_log_softmax(steps * rows, 3, 16, lif_mem, loss_log_softmax);
         loss(loss_one_hot, loss_log_softmax, loss_mul, steps, rows);
         snncc_sum_features(steps * rows, 3, 16, loss_mul, loss_sum_features);
         loss_2(loss_sum_features, loss_sum_batch, steps, rows);
+        snncc_tick(crew->profile, TRAIN_LOSS);
         loss_backward(loss_one_hot, d_loss_log_softmax, (double)batch, rows);
         snncc_sum_features(rows, 3, 16, d_loss_log_softmax, d_loss_log_softmax_sum_features);
+        snncc_tick(crew->profile, TRAIN_LOSS_BACKWARD);
         lif_backward_2(loss_log_softmax, d_loss_log_softmax_sum_features, d_loss_log_softmax, d_lif_mem,
                        lif_mem_prev, d_fc_bias, steps, rows);
-        gradient_4_3(x_events, steps * rows, d_lif_mem, d_fc_weight);
+        snncc_tick(crew->profile, TRAIN_LIF_BACKWARD);
+        gradient_4_3(steps * rows, x_events, x, d_lif_mem, d_fc_weight);
+        snncc_tick_counted(crew->profile, TRAIN_FC_GRADIENT, x_events, steps * rows, 4, SNNCC_NARROW_CROSSOVER);
     }
     snncc_meet(crew);
     (void)panels;
@@ -652,32 +714,41 @@ static void train_work(const layer_model *model, const layer_io *io, int steps, 
 {
     const int parts = snncc_crew_size(workers, slots), tile = model->config.tile;
     snncc_team *const teams = model->teams;
+    snncc_profile profile = snncc_profile_start(model->profile, KERNELS, worker);
     for (int slot = worker / parts; slot < slots; slot += workers / parts) {
-        const snncc_crew crew = {teams + slot, worker % parts, parts};
+        snncc_crew crew = {teams + slot, worker % parts, parts, 1, &profile};
         float *const sums = model->sums + slot * model->sums_stride;
         char *const scratch = model->scratch + slot * model->scratch_stride;
         char *const panels = model->panels + worker * model->panels_stride;
+        const int begin = (int)snncc_share((size_t)batch, slot, slots);
         const int end = (int)snncc_share((size_t)batch, slot + 1, slots);
         snncc_clear(sums, 96, &crew);
-        for (int first = (int)snncc_share((size_t)batch, slot,
-             slots); first < end && !crew.team->status; first += tile) {
+        snncc_tick(&profile, TRAIN_CLEAR);
+        snncc_meet(&crew);
+        for (int first = begin; first < end && !crew.team->status; first += tile) {
             const int rows = end - first < tile ? end - first : tile;
+            crew.fresh = first == begin;
             train_tile(model, io, &crew, sums, scratch, panels, steps, batch, first, rows);
         }
     }
-    const snncc_crew all = {teams + slots, worker, workers};
+    const snncc_crew all = {teams + slots, worker, workers, 0, &profile};
     snncc_meet(&all);
     snncc_add_slots(96, slots, model->sums_stride, model->sums, &all);
+    snncc_tick(&profile, TRAIN_ADD);
 }
 
 /* train: once a call, when the sums of all tiles are known. */
 static void train_finish(layer_model *model, const layer_io *io, int steps, int batch)
 {
     float *const sums = model->sums;
+    snncc_profile profile = snncc_profile_start(model->profile, KERNELS, 0);
+    const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, 0, &profile};
     float *const loss_sum_batch = sums + 80;
     float *const loss_div = (float *)(void *)(model->shared + 0);
     loss_3(loss_sum_batch, loss_div, (double)batch);
+    snncc_tick(crew->profile, TRAIN_LOSS_2);
     if (io->loss) *io->loss = (double)loss_div[0];
+    snncc_tick(crew->profile, TRAIN_LOSS_STORE);
     (void)steps;
 }
 
@@ -737,6 +808,7 @@ static size_t backward_scratch(size_t steps, size_t tile)
            + snncc_align(seq * 64)
            + snncc_align(seq * 64)
            + snncc_align(seq * 64)
+           + snncc_align(seq * 64)
            + snncc_align(seq * 36 + 512)
            + snncc_align(tile * 64)
            + snncc_align(tile * 64);
@@ -746,7 +818,7 @@ static size_t backward_panels(size_t steps, size_t tile)
 {
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
-    return snncc_align(65536);
+    return snncc_align(32768);
 }
 
 static size_t evaluate_scratch(size_t steps, size_t tile)
@@ -775,6 +847,7 @@ static size_t train_scratch(size_t steps, size_t tile)
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
     return snncc_align(seq * 64)
+           + snncc_align(seq * 64)
            + snncc_align(seq * 64)
            + snncc_align(seq * 64)
            + snncc_align(seq * 36 + 512)
@@ -862,6 +935,7 @@ int32_t layer_init(layer_model *model, const layer_config *config, void *arena, 
     model->sums_stride = l.sums_stride;
     model->scratch_stride = l.scratch_stride;
     model->panels_stride = l.panels_stride;
+    model->profile = NULL;
     memset(arena, 0, l.shared);
     for (size_t k = 0; k < sizeof model->powers / sizeof *model->powers; k++) model->powers[k] = 1.0;
     return SNNCC_OK;
@@ -947,9 +1021,23 @@ int32_t layer_update(layer_model *model, double learning_rate)
         const int worker = SNNCC_WORKER, workers = SNNCC_WORKERS;
         const size_t begin = snncc_share(LEARNABLE, worker, workers), end = snncc_share(LEARNABLE, worker + 1,
                                          workers);
+        snncc_profile profile = snncc_profile_start(model->profile, KERNELS, worker);
         update_parameters(begin, end, model->moments, model->sums, model->parameters, learning_rate);
+        snncc_tick(&profile, UPDATE);
     }
     return SNNCC_OK;
+}
+
+int32_t layer_profile(layer_model *model, int64_t *counts)
+{
+    if (!model) return SNNCC_NULL;
+    model->profile = counts;
+    return SNNCC_OK;
+}
+
+int64_t layer_clock(void)
+{
+    return SNNCC_NOW();
 }
 
 const char *layer_error(int32_t code)
@@ -965,6 +1053,6 @@ void layer_abi(layer_abi_record *record)
     record->config_bytes = (int32_t)sizeof(layer_config);
     record->io_bytes = (int32_t)sizeof(layer_io);
     record->model_bytes = (int32_t)sizeof(layer_model);
-    memcpy(record->digest, "5c800e5e0c2c8fe8039e5ad3670101268b10d12d0d18d36a987036e3f758b4df", 64);
+    memcpy(record->digest, "86349528362fce1c46946d49b18d30c4d81e9a4e788e3e4918add5b1a018108d", 64);
 }
 

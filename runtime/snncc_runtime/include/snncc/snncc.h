@@ -5,9 +5,10 @@
 #define SNNCC_H
 
 #include "target.h"
+#include "events.h"
+#include "profile.h"
 #include "team.h"
 #include "math.h"
-#include "events.h"
 #include "product.h"
 #include "rows.h"
 #include "layout.h"

@@ -4,6 +4,7 @@
 #define SNNCC_TEAM_H
 
 #include "target.h"
+#include "profile.h"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -28,10 +29,11 @@ typedef struct {
     int32_t arrived, turn, asleep, status, unused[12];
 } snncc_team;
 
-/* One thread's place in its team. fresh: nothing was added to the slot's weight gradients so far. */
+/* One thread's place in its team, and what it counts. fresh: nothing was added to the slot's weight gradients so far. */
 typedef struct {
     snncc_team *team;
     int part, parts, fresh;
+    snncc_profile *profile;
 } snncc_crew;
 
 /* Turns of a waiting loop, about 25 microseconds, before a thread sleeps: what others of its crew do alone mostly takes
@@ -90,6 +92,7 @@ SNNCC_FUNCTION void snncc_meet(const snncc_crew *crew)
     const int32_t turn = __atomic_load_n(&team->turn, __ATOMIC_ACQUIRE);
     if (__atomic_add_fetch(&team->arrived, 1, __ATOMIC_ACQ_REL) < crew->parts) {
         snncc_await(team, turn);
+        snncc_tick(crew->profile, SNNCC_WAITING);
         return;
     }
     __atomic_store_n(&team->arrived, 0, __ATOMIC_RELAXED);

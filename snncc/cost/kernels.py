@@ -1,0 +1,237 @@
+"""The kernels of a program, in order of execution, each with a name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from ..lower import Layout
+from ..names import Names
+from ..plan_memory import sum_reals
+from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Sweep, flat
+
+PRODUCTS = ("product", "input_gradient", "wide_gradient", "narrow_gradient")  # kinds begin with these
+LISTS = ("events_from_bits", "events_from_rows", "transpose_events", "transpose_counted")
+LOADS = ("load", "load_state", "load_labels")
+STORES = ("store", "store_loss")
+WAITING = "waiting"
+SECTIONS = {"prepare": "once", "before": "block", "tile": "tile", "after": "block", "finish": "once"}
+
+WORDS = {
+    "product_dense": ("product", "product, dense"),
+    "product_events": ("product", "product by events"),
+    "product": ("product", "product, events or dense"),
+    "input_gradient": ("backward", "input gradient, dense"),
+    **{
+        f"{width}_gradient_{kernel}": ("gradient", f"weight gradient{how}")
+        for width in ("wide", "narrow")
+        for kernel, how in (("events", " by events"), ("counted", ", events or dense"), ("dense", ", dense"))
+    },
+    "events_from_bits": ("events", "spikes listed"),
+    "events_from_rows": ("events", "nonzeros listed"),
+    "transpose_events": ("by_input", "events listed by input"),
+    "transpose_counted": ("by_input", "events listed by input, or dense"),
+    "transpose": ("transpose", "weights transposed"),
+    **dict.fromkeys(LOADS, ("load", "copied in")),
+    **dict.fromkeys(STORES, ("store", "copied out")),
+}
+# Kinds whose density decides when they run, and on which of the headers' crossovers.
+CROSSOVERS = {
+    "product": "product",
+    "transpose_counted": "gradient",
+    "wide_gradient_counted": "gradient",
+    "narrow_gradient_counted": "narrow",
+}
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Items of an entry point that the profile counts together, the last of them with a tick behind.
+
+    level: how often they run: "once" a call, for each "slot", each "other slot" than the first, each
+    "block", each "tile", each "step" of a tile. panels: calls that make one run. constant: its name in C.
+    listed: the events that it reads or lists.
+    """
+
+    name: str
+    constant: str
+    entry: str
+    layer: str
+    does: str
+    level: str
+    panels: int = 1
+    items: tuple[Item, ...] = ()
+    listed: Buffer | None = None
+
+    @property
+    def call(self) -> Call | None:
+        """The call that it is, if it is one alone."""
+        return self.items[0] if len(self.items) == 1 and isinstance(self.items[0], Call) else None
+
+    @property
+    def crossover(self) -> str:
+        """Which crossover decides on the kernel when it runs, or "" where it is certain."""
+        return CROSSOVERS.get(self.call.kind, "") if self.call else ""
+
+    @property
+    def product(self) -> bool:
+        return self.call is not None and self.call.kind.startswith(PRODUCTS)
+
+
+def kernels(program: Program) -> tuple[Kernel, ...]:
+    """All kernels; the first is the time that threads wait for each other, the last the optimiser."""
+    namer = _Namer(program)
+    found = [namer.kernel("", WAITING, "", "threads wait for each other", "once")]
+    for entry in program.entries:
+        found += _of_entry(entry, namer, Layout(program.real_bits // 8), sums(program, entry))
+    if program.update:
+        found.append(namer.kernel("update", "update", "", "optimiser", "once", items=(program.update,)))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Reals of a slot's sums: all that are added to those of other slots, and those that start at zero.
+
+    The first tile starts the others itself: wide weight gradients.
+    """
+
+    added: int
+    cleared: int
+
+
+def sums(program: Program, entry: Entry) -> Sums:
+    """The sums of an entry point."""
+    layout = Layout(program.real_bits // 8)
+    learnable = sum(t.length for t in program.tensors if t.learnable)
+    added = sum_reals(entry, layout.real_bytes) + (learnable if entry.trains else 0)
+    started = [
+        i.buffers[-1] for i in _inner(entry) if isinstance(i, Call) and i.kind.startswith("wide_gradient")
+    ]
+    return Sums(added, added - sum(layout.parameter_length(b.features, True) for b in started if b))
+
+
+def _of_entry(entry: Entry, namer: _Namer, layout: Layout, sums: Sums) -> Iterator[Kernel]:
+    lists = dict(_lists(entry))
+    for section, level in SECTIONS.items():
+        if section == "finish" and sums.added:
+            yield namer.kernel(entry.name, "add", "", "sums of all slots added", "other slot")
+        if section == "before" and sums.cleared:
+            yield namer.kernel(entry.name, "clear", "", "sums set to zero", "slot")
+        once = tuple(dict.fromkeys(flat(getattr(entry, section))))  # segments run some kernels again
+        for place, panels, group in _groups(once, level, layout):
+            yield namer.of_items(entry.name, place, panels, group, _listed(group, lists))
+
+
+def _inner(entry: Entry) -> Iterator[Item]:
+    """All items, those of panels one by one."""
+    for item in flat(entry.items):
+        yield from item.items if isinstance(item, Panels) else (item,)
+
+
+def _lists(entry: Entry) -> Iterator[tuple[Buffer, Buffer]]:
+    """Lists by input, and the events that they are made of."""
+    for item in _inner(entry):
+        if isinstance(item, Call) and item.kind in ("transpose_events", "transpose_counted"):
+            events, by_input = item.buffers
+            if events is not None and by_input is not None:
+                yield by_input, events
+
+
+def _listed(items: tuple[Item, ...], lists: dict[Buffer, Buffer]) -> Buffer | None:
+    """The events that a kernel reads or lists."""
+    buffers = [b for i in items if isinstance(i, Call) for b in i.buffers if b is not None]
+    found = [lists.get(b, b) for b in buffers if b in lists or b.layout in ("events", "valued")]
+    return found[0] if found else None
+
+
+def _groups(
+    items: tuple[Item, ...], level: str, layout: Layout
+) -> Iterator[tuple[str, int, tuple[Item, ...]]]:
+    """Level, panels and items of each kernel."""
+    group: list[Item] = []
+    for item in items:
+        if group and not (_small(item) and _small(group[-1]) and _topic(item) == _topic(group[-1])):
+            yield level, 1, tuple(group)
+            group = []
+        match item:
+            case Loop():
+                yield from _groups(item.items, "step", layout)
+                if item.states:
+                    yield "step", 1, (item,)
+            case Panels():
+                count = -(-layout.stride(item.size) // layout.panel)
+                yield from ((place, count, inner) for place, _, inner in _groups(item.items, level, layout))
+            case _:
+                group.append(item)
+    if group:
+        yield level, 1, tuple(group)
+
+
+def _small(item: Item) -> bool:
+    """Whether it may be counted together with its neighbours."""
+    if isinstance(item, Call):
+        return not item.kind.startswith((*PRODUCTS, *LISTS, "transpose"))
+    return isinstance(item, Sweep)
+
+
+def _topic(item: Item) -> tuple[str, str]:
+    """What neighbours must have in common: both go to or come from the caller, or are of one layer."""
+    match item:
+        case Call("load" | "load_labels"):
+            return "load", ""
+        case Call("store" | "store_loss"):
+            return "store", ""
+        case Call() | Sweep():
+            return "layer", item.layer
+    return "", ""
+
+
+class _Namer:
+    """Gives each kernel a name within its entry point, and a constant of the C file."""
+
+    def __init__(self, program: Program) -> None:
+        locals = {b.name for e in program.entries for b in e.buffers}
+        self.constants = Names(frozenset({*locals, "KERNELS", "TENSORS", "TENSOR_COUNT", "BLOCK_TILES"}))
+        self.names: dict[str, int] = {}
+
+    def of_items(
+        self, entry: str, level: str, panels: int, items: tuple[Item, ...], listed: Buffer | None
+    ) -> Kernel:
+        layer, word, does = _described(items)
+        name = f"{layer}.{word}" if word else layer
+        return replace(self.kernel(entry, name, layer, does, level, panels, items), listed=listed)
+
+    def kernel(
+        self,
+        entry: str,
+        name: str,
+        layer: str,
+        does: str,
+        level: str,
+        panels: int = 1,
+        items: tuple[Item, ...] = (),
+    ) -> Kernel:
+        key = f"{entry}.{name}"
+        count = self.names[key] = self.names.get(key, 0) + 1
+        name = f"{name}.{count}" if count > 1 else name
+        constant = self.constants.new((name if name == entry else f"{entry}.{name}").upper())
+        return Kernel(name, constant, entry, layer, does, level, panels, items)
+
+
+def _described(items: tuple[Item, ...]) -> tuple[str, str, str]:
+    """Layer, the last part of the name, and what is done."""
+    first = items[0]
+    if isinstance(first, Loop):
+        return "loop", "states", "states of the next step"
+    assert not isinstance(first, Panels)
+    layer, backward = first.layer.removesuffix(".backward"), first.layer.endswith(".backward")
+    sweeps = [i for i in items if isinstance(i, Sweep)]
+    if isinstance(first, Call) and first.kind in WORDS and not sweeps:
+        word, does = WORDS[first.kind]
+        if first.kind == "product_dense" and backward:
+            word, does = "backward", "input gradient, dense"
+        return layer, word, does
+    time = any(s.time for s in sweeps)
+    does = " in time" * time if backward else ", each step" * time
+    return layer, "backward" * backward, f"elementwise{', backward' * backward}{does}"

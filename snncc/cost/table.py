@@ -1,0 +1,312 @@
+"""Operations and bytes of each kernel, as coefficients of what is known before or counted during a run.
+
+A quantity is coefficients of four numbers: runs of the kernel, samples, rows (samples times steps) and
+events. Bytes are what passes between a kernel and its buffers, each array once a run: what a core's caches
+have to deliver, not what a gather of weight rows reads again and again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..expr import Apply, Expr
+from ..lower import Layout
+from ..program import Buffer, Call, Item, Loop, Program, Statement, Sweep
+from .kernels import LISTS, LOADS, PRODUCTS, STORES, WORDS, Kernel, kernels, sums
+
+QUANTITIES = ("dense", "additions", "multiplications", "functions", "read", "written")
+RUN, SAMPLE, ROW, EVENT = range(4)
+GRADIENTS = ("wide_gradient", "narrow_gradient")
+ADDITIONS = ("add", "sub", "neg")
+
+
+@dataclass
+class Work:
+    """Quantities of a kernel; `dense` are the multiply-adds that a plain dense product would take."""
+
+    quantities: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, quantity: str, per: int, amount: float) -> None:
+        self.quantities.setdefault(quantity, [0, 0, 0, 0])[per] += amount
+
+    def read(self, per: int, amount: float) -> None:
+        self.add("read", per, amount)
+
+    def write(self, per: int, amount: float) -> None:
+        self.add("written", per, amount)
+
+    def record(self) -> dict[str, list[float]]:
+        return {q: self.quantities[q] for q in QUANTITIES if any(self.quantities.get(q, ()))}
+
+
+def records(program: Program) -> list[dict[str, Any]]:
+    """A record for each kernel, for the manifest."""
+    layout = Layout(program.real_bits // 8)
+    found = kernels(program)
+    sources = _sources(found)
+    return [_record(kernel, program, layout, sources) for kernel in found]
+
+
+def _sources(found: tuple[Kernel, ...]) -> dict[tuple[str, Buffer], str]:
+    """By entry point and list: the layer or input whose events are listed."""
+    result: dict[tuple[str, Buffer], str] = {}
+    for kernel in found:
+        for item in kernel.items:
+            if isinstance(item, Call) and item.kind.startswith("events_from"):
+                assert kernel.listed is not None
+                result[kernel.entry, kernel.listed] = item.layer
+    return result
+
+
+def _record(
+    kernel: Kernel, program: Program, layout: Layout, sources: dict[tuple[str, Buffer], str]
+) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "name": kernel.name,
+        "entry": kernel.entry,
+        "layer": kernel.layer,
+        "does": kernel.does,
+        "level": kernel.level,
+        "panels": kernel.panels,
+    }
+    if kernel.listed is not None:
+        per = _rows(kernel, kernel.items[-1])
+        source = sources.get((kernel.entry, kernel.listed), kernel.listed.name)
+        record["events"] = {"of": source, "count": kernel.listed.count, "per": per}
+    record["rate"], record["padding"] = _rate(kernel, layout)
+    record["work"] = _work(kernel, program, layout, False).record()
+    if kernel.crossover:
+        record["crossover"] = kernel.crossover
+        record["dense_work"] = _work(kernel, program, layout, True).record()
+    return record
+
+
+def _rows(kernel: Kernel, item: Item) -> int:
+    """What a kernel of whole rows runs over: samples of each step, samples, or nothing of the kind."""
+    if kernel.level in ("once", "slot", "other slot"):
+        return RUN
+    timed = kernel.level == "step" or (isinstance(item, Call) and item.time)
+    return ROW if timed else SAMPLE
+
+
+def _rate(kernel: Kernel, layout: Layout) -> tuple[str, float]:
+    """Which of a machine's rates limits the operations, and how much of its vectors is padding."""
+    if kernel.call is None or not kernel.product:
+        return "lists" if kernel.listed else "elementwise", 1.0
+    kind, n_out = kernel.call.kind, kernel.call.numbers[1]
+    rate = "gradient" if kind.startswith(GRADIENTS) else "events"
+    dense = kind.endswith("_dense") or kind == "input_gradient"
+    return "dense" if dense else rate, round(layout.stride(n_out) / n_out, 4)
+
+
+def _work(kernel: Kernel, program: Program, layout: Layout, dense: bool) -> Work:
+    """dense: of what a crossover decides on, the dense kernel."""
+    work = Work()
+    how = _How(layout, kernel.listed, dense)
+    if kernel.entry and not kernel.items:
+        _sums(kernel, program, layout, work)
+    for item in kernel.items:
+        match item:
+            case Sweep() if kernel.entry == "update":
+                _update(item, program, layout, work)
+            case Sweep():
+                _sweep(item, _rows(kernel, item), layout, work)
+            case Call():
+                CALLS.get(item.kind, _copy)(item, _rows(kernel, item), how, work)
+            case Loop():
+                for state, _ in item.states:
+                    work.read(ROW, layout.row(state) * layout.real_bytes)
+                    work.write(ROW, layout.row(state) * layout.real_bytes)
+    return work
+
+
+# ---- sums and the optimiser
+
+
+def _learnable(program: Program) -> int:
+    return sum(t.length for t in program.tensors if t.learnable)
+
+
+def _sums(kernel: Kernel, program: Program, layout: Layout, work: Work) -> None:
+    found = sums(program, next(e for e in program.entries if e.name == kernel.entry))
+    if kernel.level == "slot":
+        work.write(RUN, found.cleared * layout.real_bytes)
+    else:
+        work.add("additions", RUN, found.added)
+        work.read(RUN, 2 * found.added * layout.real_bytes)
+        work.write(RUN, found.added * layout.real_bytes)
+
+
+def _update(sweep: Sweep, program: Program, layout: Layout, work: Work) -> None:
+    count = _learnable(program)
+    for pointer in sweep.pointers:
+        work.read(RUN, count * layout.real_bytes)
+        work.write(RUN, count * layout.real_bytes * pointer.written)
+    _statements((*sweep.before, *sweep.body, *sweep.after), RUN, count, work)
+
+
+# ---- sweeps
+
+
+def _sweep(sweep: Sweep, per: int, layout: Layout, work: Work) -> None:
+    """per: SAMPLE, or ROW in a loop over time around the sweep, or RUN for what has no samples."""
+    once = per if sweep.batch else RUN
+    each = ROW if sweep.time and sweep.batch and per == SAMPLE else once
+    _statements((*sweep.before, *sweep.after), once, sweep.size, work)
+    _statements(sweep.body, each, sweep.size, work)
+    statements = (*sweep.before, *sweep.body, *sweep.after)
+    targets = {s.target.partition("_at[")[0] for s in statements if s.kind == "add"}
+    for pointer in sweep.pointers:
+        buffer = pointer.buffer
+        basis = each if buffer.time else once if buffer.batch else RUN
+        amount = _row_bytes(buffer, layout)
+        if pointer.written:
+            work.write(basis, amount)
+        if not pointer.written or pointer.name in targets:
+            work.read(basis, amount)
+
+
+def _statements(statements: tuple[Statement, ...], per: int, size: int, work: Work) -> None:
+    for statement in statements:
+        if statement.kind == "add":
+            work.add("additions", per, size)
+        for function in _functions(statement.value):
+            quantity = "multiplications" if function == "mul" else "functions"
+            work.add("additions" if function in ADDITIONS else quantity, per, size)
+
+
+def _functions(expr: Expr) -> Iterator[str]:
+    if isinstance(expr, Apply):
+        yield expr.function
+        for operand in expr.operands:
+            yield from _functions(operand)
+
+
+def _row_bytes(buffer: Buffer, layout: Layout) -> int:
+    """Bytes of one row of a buffer."""
+    if buffer.layout == "bits":
+        return 8 * ((buffer.count + 63) // 64)
+    if buffer.layout == "labels":
+        return 4
+    return layout.stride(buffer.count) * layout.real_bytes
+
+
+# ---- calls
+
+
+@dataclass(frozen=True)
+class _How:
+    """What a call's cost depends on beside its sizes: the events that it reads or lists, and the choice."""
+
+    layout: Layout
+    listed: Buffer | None
+    dense: bool
+
+    @property
+    def valued(self) -> bool:
+        return self.listed is not None and self.listed.layout == "valued"
+
+    @property
+    def entry_bytes(self) -> int:
+        """Bytes of one event of a list."""
+        return 4 + self.layout.real_bytes * self.valued
+
+    def row_bytes(self, n: int) -> int:
+        return self.layout.stride(n) * self.layout.real_bytes
+
+
+def _product(call: Call, per: int, how: _How, work: Work) -> None:
+    n_in, n_out = call.numbers
+    transposed = call.kind == "input_gradient"  # of the layer's own weights
+    _terms(call, per, how, work)
+    work.read(RUN, n_out * how.row_bytes(n_in) if transposed else n_in * how.row_bytes(n_out))
+    work.write(per, how.row_bytes(n_out))
+
+
+def _gradient(call: Call, per: int, how: _How, work: Work) -> None:
+    n_in, n_out = call.numbers
+    _terms(call, per, how, work)
+    work.read(per, how.row_bytes(n_out))
+    work.read(RUN, n_in * how.row_bytes(n_out))
+    work.write(RUN, n_in * how.row_bytes(n_out))
+
+
+def _terms(call: Call, per: int, how: _How, work: Work) -> None:
+    """Each event adds a row; only an event with a value multiplies it first."""
+    n_in, n_out = call.numbers
+    work.add("dense", per, n_in * n_out)
+    if how.listed is None or how.dense:
+        work.add("additions", per, n_in * n_out)
+        work.add("multiplications", per, n_in * n_out)
+        work.read(per, how.row_bytes(n_in))
+    else:
+        work.add("additions", EVENT, n_out)
+        work.add("multiplications", EVENT, n_out * how.valued)
+        work.read(EVENT, how.entry_bytes)
+        work.read(per, 4)
+
+
+def _listing(call: Call, per: int, how: _How, work: Work) -> None:
+    source = call.buffers[0]
+    assert source is not None
+    work.read(per, _row_bytes(source, how.layout))
+    work.write(EVENT, how.entry_bytes)
+    work.write(per, 4)
+
+
+def _by_input(call: Call, per: int, how: _How, work: Work) -> None:
+    if not how.dense:
+        work.read(EVENT, how.entry_bytes)
+        work.read(per, 4)
+        work.write(EVENT, how.entry_bytes)
+        work.write(RUN, 4 * call.numbers[0])
+
+
+def _transpose(call: Call, per: int, how: _How, work: Work) -> None:
+    n_out, n_in = call.numbers
+    work.read(RUN, n_in * how.row_bytes(n_out))
+    work.write(RUN, n_out * how.row_bytes(n_in))
+
+
+def _softmax(call: Call, per: int, how: _How, work: Work) -> None:
+    """Per row: the largest, differences, exponentials and their sum, a logarithm, differences."""
+    n = call.numbers[0]
+    work.add("additions", per, 3 * n)
+    work.add("functions", per, 2 * n + 1)
+    _copy(call, per, how, work)
+
+
+def _sum_features(call: Call, per: int, how: _How, work: Work) -> None:
+    work.add("additions", per, call.numbers[0])
+    _copy(call, per, how, work)
+
+
+def _copy(call: Call, per: int, how: _How, work: Work) -> None:
+    """The last buffer is written, the others are read."""
+    *sources, target = call.buffers
+    for source in sources:
+        if source is not None:
+            work.read(per, _row_bytes(source, how.layout))
+    if target is not None:
+        work.write(per, _row_bytes(target, how.layout))
+
+
+def _user(call: Call, per: int, how: _How, work: Work) -> None:
+    """Between an array of the caller and one of the tile; states are fresh, that is, not read."""
+    row = _row_bytes(call.buffers[0], how.layout) if call.buffers[0] else 0
+    work.read(per, row * (call.kind != "load_state"))
+    work.write(per, row)
+
+
+CALLS: dict[str, Callable[[Call, int, _How, Work], None]] = {
+    **{k: _gradient if k.startswith(GRADIENTS) else _product for k in WORDS if k.startswith(PRODUCTS)},
+    **dict.fromkeys(LISTS[:2], _listing),
+    **dict.fromkeys(LISTS[2:], _by_input),
+    **dict.fromkeys((*LOADS, *STORES), _user),
+    "transpose": _transpose,
+    "log_softmax": _softmax,
+    "sum_features": _sum_features,
+    "sum_features_once": _sum_features,
+}  # all others copy
