@@ -72,7 +72,8 @@ class Buffer:
         return self.layout == "bits" or (self.time and self.layout in ROUNDED)
 
     def __str__(self) -> str:
-        axes = ["T"] * self.time + ["tile"] * self.batch + [str(n) for n in self.features]
+        steps = "segments" if self.layout == "marks" else "T"
+        axes = [steps] * self.time + ["tile"] * self.batch + [str(n) for n in self.features]
         return f"{self.name}: {self.layout}[{', '.join(axes)}] in {self.place}"
 
 
