@@ -68,6 +68,7 @@ NETWORK_OPTIONS = (
     ("--seed", int, 0, "S", "Of the initial weights."),
     ("--unroll", str, "none", "K", "Steps that a turn of a time loop does: none, full or a number."),
     ("--products", str, "auto", "KIND", "auto, dense or events."),
+    ("--checkpoint-every", int, None, "K", "Hold the values of only K steps at a time; same bits."),
 )
 
 

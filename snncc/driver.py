@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # what a model from the cache does not need is not loaded: 80
 
 DTYPES = {"float32": ("f32", 4), "float64": ("f64", 8)}
 L2_BYTES = 1 << 20  # where the machine does not say
+MOST_STEPS = 2**31 - 1  # of a call
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Target:
     name: str = "model"
     unroll: str | int = "none"
     products: str = "auto"
+    checkpoint_every: int | None = None
 
     def __post_init__(self) -> None:
         steps = self.num_steps
@@ -52,6 +54,12 @@ class Target:
             raise located(f"num_steps must be a positive integer, got {steps!r}", user_line())
         if not isinstance(self.name, str) or not self.name.strip():
             raise located(f"name must be text, got {self.name!r}", user_line())
+        every = self.checkpoint_every
+        whole = isinstance(every, (int, np.integer)) and not isinstance(every, bool)
+        if every is not None and (not whole or every < 1):
+            raise located(
+                f"checkpoint_every must be None or a positive number of steps, got {every!r}", user_line()
+            )
         if self.dtype not in DTYPES:
             raise located(f"dtype must be 'float32' or 'float64', got {self.dtype!r}", user_line())
         if self.optimizer is not None and self.loss is None:
@@ -72,7 +80,12 @@ class Target:
             )
         from .passes.pipeline import Options
 
-        return Options(DTYPES[self.dtype][0], factor, self.products)
+        return Options(DTYPES[self.dtype][0], factor, self.products, self.segment)
+
+    @property
+    def segment(self) -> int:
+        """Steps of a segment of time; 0 for all in one."""
+        return min(int(self.checkpoint_every or 0), MOST_STEPS)
 
 
 @dataclass(frozen=True)
@@ -118,6 +131,7 @@ def compile(
     seed: int = 0,
     unroll: str | int = "none",
     products: str = "auto",
+    checkpoint_every: int | None = None,
     out: str | os.PathLike[str] | None = None,
 ) -> snncc_runtime.Model:
     """Compile a network to C, build it, and load it.
@@ -126,9 +140,11 @@ def compile(
     name, if the network does not declare them. loss, optimizer: for training. dtype: "float32" or
     "float64". name: prefix of the C functions. seed: of the initial weights. unroll: steps that one turn
     of a time loop does: "none", "full" or a number; never changes a bit of a result. products: "auto",
-    "dense" or "events". out: a folder to write the model to. Raises CompileError, naming the user's line.
+    "dense" or "events". checkpoint_every: hold the values of so many steps at a time, None for all; training
+    then runs the forward half of such a segment of time again before its backward half, with the same bits.
+    out: a folder to write the model to. Raises CompileError, naming the user's line.
     """
-    target = Target(num_steps, loss, optimizer, dtype, name, unroll, products)
+    target = Target(num_steps, loss, optimizer, dtype, name, unroll, products, checkpoint_every)
     traced, source = trace(network, inputs, seed), type(network).__name__
     if out is not None:
         make(traced, target, source, out)
@@ -182,16 +198,21 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .backend.c import emit
     from .interface import tensors, user_arrays
     from .lower import Layout, lower, lower_update
+    from .passes.fuse import Fuse
+    from .passes.split_time import SplitTime
     from .plan_memory import plan_memory
     from .plan_tiles import choose_slots, choose_tile
     from .program import Program
 
     options, real_bytes = target.options, DTYPES[target.dtype][1]
-    entries, final = [], {}
+    entries, whole = [], []
+    final: dict[str, Graph] = {}
     for stages in entry_stages(network, target):
-        for _, graph in stages.run(options):
+        for step, graph in stages.run(options):
+            if isinstance(step, SplitTime):  # as it would be without
+                whole.append(lower(Fuse().run(final[stages.name]), stages.name, real_bytes))
             final[stages.name] = graph
-        entries.append(lower(final[stages.name], stages.name, real_bytes))
+        entries.append(lower(final[stages.name], stages.name, real_bytes, target.segment))
     optimizer = target.optimizer
     program = Program(
         prefix(target.name),
@@ -204,9 +225,12 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
         tuple((name, getattr(optimizer, name)) for name in optimizer.powers) if optimizer else (),
         int(target.num_steps),
         source,
+        target.segment,
     )
     program = plan_memory(program.verify())
-    tile, slots = choose_tile(program, int(target.num_steps), _cache_bytes()), choose_slots(program)
+    # The tile decides in which order samples are added: checkpoint_every must not change it.
+    plain = plan_memory(replace(program, entries=tuple(whole), segment=0)) if whole else program
+    tile, slots = choose_tile(plain, int(target.num_steps), _cache_bytes()), choose_slots(program)
     return Compiled(target, network, program, emit(program, _version()), tile, slots)
 
 
@@ -309,5 +333,7 @@ def _manifest(compiled: Compiled) -> dict[str, Any]:
         "kernels": records(program),
         "crossover": _crossovers(),
         "block_tiles": BLOCK_TILES,
-        "memory": {"tile": compiled.tile} | ({"slots": compiled.slots} if compiled.slots else {}),
+        "memory": {"tile": compiled.tile}
+        | ({"slots": compiled.slots} if compiled.slots else {})
+        | ({"checkpoint_every": program.segment} if program.segment else {}),
     }

@@ -79,17 +79,20 @@ class Op:
 class Stage:
     """When a node runs: `once`, `tile` (once a tile), `parallel`, `scan` or `reverse`, or `finish`.
 
-    loop numbers the scan; unroll is how many steps one turn of its loop does.
+    loop numbers the scan; unroll is how many steps one turn of its loop does. part: of a tile whose
+    steps run in segments; see `split_time`.
     """
 
     kind: str
     loop: int = 0
     unroll: int = 1
+    part: str = ""
 
     def __str__(self) -> str:
+        part = f", {self.part}" if self.part else ""
         if self.kind not in ("scan", "reverse"):
-            return self.kind
-        return f"{self.kind} {self.loop}" + (f" unroll={self.unroll}" if self.unroll > 1 else "")
+            return self.kind + part
+        return f"{self.kind} {self.loop}" + (f" unroll={self.unroll}" if self.unroll > 1 else "") + part
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .program import Buffer, Entry, Panels, Program, Region, Size, used
+from .program import Buffer, Entry, Item, Panels, Program, Region, Segments, Size, used
 
 SCRATCH = ("tile", "block", "panel")
 TEAM = 64  # bytes that the threads of a slot share
@@ -32,37 +32,67 @@ def _plan(entry: Entry) -> Entry:
     )
 
 
+At = tuple[int, int]  # item, and for a panel's buffer the item within the loop
+
+
 @dataclass(frozen=True)
 class _Life:
     buffer: Buffer
-    first: tuple[int, int]  # item, and for a panel's buffer the item within the loop
-    last: tuple[int, int]
+    spans: tuple[tuple[At, At], ...]  # first and last use; of a panel's buffer in each loop over panels
+
+    @property
+    def first(self) -> At:
+        return self.spans[0][0]
+
+    def meets(self, other: _Life) -> bool:
+        """Whether both are needed at once."""
+        return any(a <= d and c <= b for a, b in self.spans for c, d in other.spans)
 
 
 def _lifetimes(entry: Entry) -> list[_Life]:
     """From the item that first touches a buffer to the last one.
 
     A loop over time or panels is one item. The tiles of a block are a loop, too: what a block holds for
-    all of them lives through all of it.
+    all of them lives through all of it. So does what has no time axis in a loop over segments of time;
+    the rest is made anew in each segment.
     """
-    lives: dict[Buffer, _Life] = {}
-    items = (*entry.before, *entry.tile, *entry.after)
-    tiles = range(len(entry.before), len(entry.before) + len(entry.tile))
-    for index, item in enumerate(items):
+    uses: dict[Buffer, list[tuple[At, At]]] = {}
+    before, tile, after = (_unrolled(items) for items in (entry.before, entry.tile, entry.after))
+    tiles = range(len(before), len(before) + len(tile))
+    for index, (item, around) in enumerate((*before, *tile, *after)):
         for number, step in enumerate(item.items if isinstance(item, Panels) else (item,)):
             for buffer in used(step):
-                at = (index, number if buffer.place == "panel" else 0)
-                first, last = at, at
-                if buffer.place == "block" and index in tiles:
+                first, last = (index, 0), (index, 0)
+                if buffer.place == "panel":
+                    first, last = (index, number), (index, number)
+                elif buffer.place == "block" and index in tiles:
                     first, last = (tiles.start, 0), (tiles.stop, 0)
+                elif around and (not buffer.time or buffer.layout == "marks"):
+                    first, last = (tiles.start + around.start, 0), (tiles.start + around.stop - 1, 0)
                 if buffer.place in SCRATCH:
-                    known = lives.get(buffer)
-                    lives[buffer] = _Life(buffer, min(first, known.first) if known else first, last)
-    return list(lives.values())
+                    uses.setdefault(buffer, []).append((first, last))
+    return [_Life(buffer, _spans(buffer, of)) for buffer, of in uses.items()]
+
+
+def _unrolled(items: tuple[Item, ...]) -> list[tuple[Item, range | None]]:
+    """Items with those of loops over segments written out, and the places in the list of their loop."""
+    found: list[tuple[Item, range | None]] = []
+    for item in items:
+        inner = (*item.again, *item.items) if isinstance(item, Segments) else (item,)
+        around = range(len(found), len(found) + len(inner)) if isinstance(item, Segments) else None
+        found += [(i, around) for i in inner]
+    return found
+
+
+def _spans(buffer: Buffer, uses: list[tuple[At, At]]) -> tuple[tuple[At, At], ...]:
+    """From first to last use; a panel is needed only within one loop over panels."""
+    loops = sorted({first[0] for first, _ in uses}) if buffer.place == "panel" else [None]
+    within = ([u for u in uses if loop in (None, u[0][0])] for loop in loops)
+    return tuple((min(f for f, _ in some), max(t for _, t in some)) for some in within)
 
 
 def _kind(size: Size) -> str:
-    return next((k for k in ("seq", "row", "block") if getattr(size, k)), "fixed")
+    return next((k for k in ("seq", "row", "block", "mark") if getattr(size, k)), "fixed")
 
 
 def _share(lives: list[_Life]) -> tuple[Region, ...]:
@@ -74,7 +104,7 @@ def _share(lives: list[_Life]) -> tuple[Region, ...]:
     regions: list[list[_Life]] = []
     for life in sorted(lives, key=_largest):
         for region in regions:
-            free = all(life.last < other.first or other.last < life.first for other in region)
+            free = not any(life.meets(other) for other in region)
             if free and _kind(region[0].buffer.size) == _kind(life.buffer.size):
                 region.append(life)
                 break
@@ -85,13 +115,14 @@ def _share(lives: list[_Life]) -> tuple[Region, ...]:
 
 def _largest(life: _Life) -> tuple[object, ...]:
     size = life.buffer.size
-    kind = ("fixed", "block", "seq", "row").index(_kind(size))
-    return (kind, -size.seq, -size.row, -size.block, -size.fixed, life.first, life.buffer.name)
+    kind = ("fixed", "block", "seq", "row", "mark").index(_kind(size))
+    rows = (-size.seq, -size.row, -size.mark, -size.block, -size.fixed)
+    return (kind, *rows, life.first, life.buffer.name)
 
 
 def _region(lives: list[_Life]) -> Region:
     sizes = [v.buffer.size for v in lives]
-    size = Size(*(max(getattr(s, f) for s in sizes) for f in ("seq", "row", "block", "fixed")))
+    size = Size(*(max(getattr(s, f) for s in sizes) for f in ("seq", "row", "block", "fixed", "mark")))
     return Region(size, tuple(v.buffer for v in sorted(lives, key=lambda v: v.first)))
 
 
@@ -115,7 +146,7 @@ def footprint(
     program: Program, steps: int, tile: int, slots: int, threads: int, training: bool
 ) -> Footprint:
     """What the arena of the compiled model holds, in bytes: the same sums as its `arena_bytes`."""
-    real = program.real_bits // 8
+    real, extent = program.real_bits // 8, (steps, tile, program.segment)
     lengths = [t.length for t in program.tensors]
     learnable = sum(t.length for t in program.tensors if t.learnable)
     entries = [e for e in program.entries if training or not e.trains]
@@ -126,13 +157,13 @@ def footprint(
         learnable * len(program.moments) * real if training else 0,
         slots * (gradients + sums) * real,
         max((sum(r.size.at(steps, tile) for r in e.shared) for e in entries), default=0),
-        slots * max((_bytes(e.regions, steps, tile) for e in entries), default=0) + (slots + 1) * TEAM,
-        threads * max((_bytes(e.panels, steps, tile) for e in entries), default=0),
+        slots * max((_bytes(e.regions, *extent) for e in entries), default=0) + (slots + 1) * TEAM,
+        threads * max((_bytes(e.panels, *extent) for e in entries), default=0),
     )
 
 
-def _bytes(regions: tuple[Region, ...], steps: int, tile: int) -> int:
-    return sum(r.size.at(steps, tile) for r in regions)
+def _bytes(regions: tuple[Region, ...], steps: int, tile: int, segment: int) -> int:
+    return sum(r.size.at(steps, tile, segment) for r in regions)
 
 
 def sum_reals(entry: Entry, real_bytes: int) -> int:
@@ -142,18 +173,19 @@ def sum_reals(entry: Entry, real_bytes: int) -> int:
 
 def describe(program: Program, steps: int, tile: int, slots: int, threads: int) -> str:
     """The plan as text: regions with their buffers, and the peak."""
-    lines = []
+    lines, segment = [], program.segment
+    held = f", {segment} of them at a time" if segment else ""
     for entry in program.entries:
-        scratch, panels = (_bytes(r, steps, tile) for r in (entry.regions, entry.panels))
+        scratch, panels = (_bytes(r, steps, tile, segment) for r in (entry.regions, entry.panels))
         lines.append(
             f"{entry.name}: {scratch:,} bytes of scratch a slot, {panels:,} a thread, for {tile} samples of "
-            f"{steps} steps"
+            f"{steps} steps{held}"
         )
         of = (("", entry.regions), (", a panel of each", entry.panels), (", once", entry.shared))
         for note, regions in of:
             for region in regions:
                 held = ", then ".join(map(str, region.buffers))
-                lines.append(f"  {region.size.at(steps, tile):>12,}  {held}{note}")
+                lines.append(f"  {region.size.at(steps, tile, segment):>12,}  {held}{note}")
     for training in (False, True) if any(e.trains for e in program.entries) else (False,):
         peak = footprint(program, steps, tile, slots, threads, training)
         lines.append(

@@ -8,7 +8,7 @@ many samples at once; all else runs in tiles, which fit a core's cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from .errors import InternalError
@@ -20,16 +20,21 @@ BLOCK_TILES = 16  # tiles of a block: enough rows for a product to pay for readi
 
 @dataclass(frozen=True)
 class Size:
-    """Bytes that depend on the call: seq * steps * tile + row * tile + block * samples of a block + fixed."""
+    """Bytes that depend on the call: (seq * steps held + row + mark * segments of time) * tile
+    + block * samples of a block + fixed."""
 
     seq: int = 0
     row: int = 0
     block: int = 0
     fixed: int = 0
+    mark: int = 0
 
-    def at(self, steps: int, tile: int) -> int:
-        """Bytes for so many steps and samples a tile, up to a whole cache line."""
-        rows = tile * (self.seq * steps + self.row + self.block * BLOCK_TILES)
+    def at(self, steps: int, tile: int, segment: int = 0) -> int:
+        """Bytes for so many steps, of which `segment` are held (0: all), and samples a tile, up to a whole
+        cache line."""
+        held = min(steps, segment) if segment else steps
+        marks = -(-steps // segment) if segment else 1
+        rows = tile * (self.seq * held + self.row + self.block * BLOCK_TILES + self.mark * marks)
         return (rows + self.fixed + 63) // 64 * 64
 
 
@@ -215,7 +220,29 @@ class Panels:
         return f"panels of {self.size}:\n" + "\n".join("    " + line for line in body.splitlines())
 
 
-Item = Sweep | Call | Loop | Panels
+@dataclass(frozen=True)
+class Segments:
+    """A loop over segments of time around kernels that run for all steps of one.
+
+    reverse: from the last segment to the first. again: what runs before `items` in every segment but the
+    last, whose values are still there from the loop before.
+    """
+
+    items: tuple[Item, ...]
+    reverse: bool = False
+    again: tuple[Item, ...] = ()
+
+    def __str__(self) -> str:
+        head = f"segments of time{' in reverse' if self.reverse else ''}:"
+        lines = [head]
+        for title, items in (("all but the last:", self.again), ("each:", self.items)):
+            body = "\n".join(map(str, items)).splitlines()
+            lines += [f"    {title}"] * bool(self.again)
+            lines += ["    " + "    " * bool(self.again) + line for line in body]
+        return "\n".join(lines)
+
+
+Item = Sweep | Call | Loop | Panels | Segments
 
 
 @dataclass(frozen=True)
@@ -310,6 +337,7 @@ class Program:
     powers: tuple[tuple[str, float], ...] = ()
     num_steps: int = 1  # when the caller does not say
     source: str = ""  # what was compiled, for the header's comment
+    segment: int = 0  # steps whose values a tile holds at a time; 0: all
 
     def verify(self) -> Program:
         """Every buffer is written before it is read, and names are unique within an entry."""
@@ -322,6 +350,15 @@ class Program:
 
     def __str__(self) -> str:
         return "\n\n".join(str(e) for e in self.entries) + "\n"
+
+
+def flat(items: Iterable[Item]) -> Iterator[Item]:
+    """Items with those of loops over segments written out."""
+    for item in items:
+        if isinstance(item, Segments):
+            yield from flat((*item.again, *item.items))
+        else:
+            yield item
 
 
 def used(item: Item) -> Iterator[Buffer]:
@@ -338,4 +375,7 @@ def used(item: Item) -> Iterator[Buffer]:
                 yield from pair
         case Panels():
             for inner in item.items:
+                yield from used(inner)
+        case Segments():
+            for inner in (*item.again, *item.items):
                 yield from used(inner)

@@ -75,8 +75,8 @@ void event_blocks(int vectors, int valued, snncc_events x, int rows, int n_in, i
                   const real *bias, real *y);
 void counted_panel(int vectors, snncc_events events, int rows, int n_in, int x_stride, int y_stride,
                    const real *x, const real *w, const real *bias, real *y);
-void gradient_panel(int vectors, int valued, snncc_events by_input, int n_in, int d_stride, const real *d_y,
-                    real *d_w);
+void gradient_panel(int vectors, int valued, snncc_events by_input, int rows, int n_in, int d_stride,
+                    const real *d_y, real *d_w);
 void gradient_blocks(int vectors, int valued, int fresh, snncc_events by_input, int rows, int n_in,
                      int d_stride, const real *d_y, real *d_w);
 void gradient_dense_panel(int vectors, int fresh, int rows, int n_in, int x_stride, int d_stride,

@@ -39,11 +39,11 @@ TRAINED = {name: name != "bank" for name in NETWORKS}    # a bank has no output 
 
 
 @cache
-def emitted(name: str, dtype: str, train: str) -> Sources:
-    """The text of a network; train: "none", "loss" or "update"."""
+def emitted(name: str, dtype: str, train: str, every: int | None = None) -> Sources:
+    """The text of a network; train: "none", "loss" or "update"; every: see checkpoint_every."""
     wanted = LOSSES[list(NETWORKS).index(name)] if train != "none" and TRAINED[name] else None
     optimizer = optim.AdamW(1e-3) if train == "update" and wanted else None
-    target = Target(9, wanted, optimizer, dtype, name.replace("-", "_"))
+    target = Target(9, wanted, optimizer, dtype, name.replace("-", "_"), checkpoint_every=every)
     return generate(trace(NETWORKS[name]()), target).sources
 
 
@@ -78,8 +78,9 @@ def cc(*arguments: str, folder: Path) -> str:
 def test_no_compiler_warns(name: str, tmp_path: Path) -> None:
     for dtype in ("float32", "float64"):
         for train in ("none", "loss", "update"):
-            folder = written(emitted(name, dtype, train), tmp_path / f"{dtype}-{train}")
-            cc(*STRICT, "-fopenmp", "-fsyntax-only", "model.c", "example.c", folder=folder)
+            for every in (None, 4):
+                folder = written(emitted(name, dtype, train, every), tmp_path / f"{dtype}-{train}-{every}")
+                cc(*STRICT, "-fopenmp", "-fsyntax-only", "model.c", "example.c", folder=folder)
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("stack", "float32"), ("deep", "float64")])
@@ -119,10 +120,18 @@ def test_the_c_compiler_checks_the_declarations(name: str, dtype: str, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("name", "dtype"), [("stack", "float32"), ("deep", "float64"), ("two-roads", "float32")]
+    ("name", "dtype", "every"),
+    [
+        ("stack", "float32", None),
+        ("deep", "float64", None),
+        ("two-roads", "float32", None),
+        ("stack", "float64", 4),
+        ("deep", "float32", 1),
+        ("two-roads", "float32", 2),
+    ],
 )
-def test_sanitizers_find_nothing(name: str, dtype: str, tmp_path: Path) -> None:
-    folder = written(emitted(name, dtype, "update"), tmp_path)
+def test_sanitizers_find_nothing(name: str, dtype: str, every: int | None, tmp_path: Path) -> None:
+    folder = written(emitted(name, dtype, "update", every), tmp_path)
     sanitize = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
     cc("-std=c11", *EXACT, "-O1", *sanitize, "example.c", "model.c", "-o", "example", folder=folder)
     said = run("./example", folder=folder).splitlines()

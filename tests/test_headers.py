@@ -185,12 +185,12 @@ def test_products_add_in_ascending_order(headers, rng, rows, n_in, n_out, densit
 @pytest.mark.parametrize("valued", [False, True])
 @pytest.mark.parametrize("density", DENSITIES)
 @pytest.mark.parametrize(("rows", "n_in", "n_out"), SHAPES)
-def test_weight_gradient_adds_in_ascending_order(headers, rng, rows, n_in, n_out, density, valued):
+def test_weight_gradient_adds_in_descending_order(headers, rng, rows, n_in, n_out, density, valued):
     x = sparse(rng, (rows, n_in), density, valued, headers.real)
     d_y = rng.standard_normal((rows, n_out)).astype(headers.real)
     expected = rng.standard_normal((n_out, n_in)).astype(headers.real)
     d_w = headers.panels(expected)
-    for row in range(rows):
+    for row in reversed(range(rows)):
         expected += d_y[row][:, None] * x[row]
     scratch = headers.bytes(headers.library.c_transposed_bytes(rows, n_in, valued))
     tile = headers.tile(d_y)
@@ -205,7 +205,7 @@ def test_transposed_events(headers, rng):
     scratch = headers.bytes(headers.library.c_transposed_bytes(9, 70, True))
     headers.call("transpose_events", headers.events(x, True), 9, 70, scratch)
     found = headers.lists(headers.library.c_events_at(scratch, 70, 9, True), 70)
-    expected = headers.lists(headers.events(x.T, True), 70)
+    expected = headers.lists(headers.events(np.ascontiguousarray(x[::-1].T), True), 70)
     for by_input, transposed in zip(found, expected, strict=True):
         np.testing.assert_array_equal(by_input, transposed)
 

@@ -112,7 +112,7 @@ def test_weight_gradients(headers, rng, vectors, rows, n_in, valued, density):
     np.testing.assert_array_equal(copy, d_y.values)
     for fresh in (False, True):
         expected = np.zeros_like(before) if fresh else before.copy()
-        for row in range(rows):
+        for row in reversed(range(rows)):
             expected += x[row][:, None] * copy[row]
         found = [np.full_like(before, np.nan) if fresh else before.copy() for _ in range(5)]
         for d_w, stride, d in ((found[0], d_y.stride, d_y.start), (found[1], width, copy)):
@@ -120,7 +120,7 @@ def test_weight_gradients(headers, rng, vectors, rows, n_in, valued, density):
         dense = (rows, n_in, tile.shape[1], d_y.stride, tile, d_y.start)
         headers.call("gradient_dense_panel", vectors, fresh, *dense, found[2])
         if not fresh:
-            headers.call("gradient_panel", vectors, valued, by_input, n_in, width, copy, found[3])
+            headers.call("gradient_panel", vectors, valued, by_input, rows, n_in, width, copy, found[3])
             headers.call("gradient_rows", vectors, 0, valued, events, rows, d_y.stride, d_y.start, found[4])
         for d_w in found[: 3 if fresh else 5]:
             np.testing.assert_array_equal(bits_of(d_w), bits_of(expected))

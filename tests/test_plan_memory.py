@@ -132,6 +132,10 @@ NETWORKS = {
         nn.Sequential(nn.Linear(7, 33), nn.Leaky(0.9, learn_beta=True), nn.Linear(33, 3), nn.Leaky(0.8)),
         Target(loss=loss.cross_entropy("mem"), optimizer=optim.Adam(1e-3)),
     ),
+    "trains in segments": (
+        nn.Sequential(nn.Linear(7, 33), nn.Leaky(0.9, learn_beta=True), nn.Linear(33, 3), nn.Leaky(0.8)),
+        Target(loss=loss.cross_entropy("mem"), optimizer=optim.Adam(1e-3), checkpoint_every=4),
+    ),
     "runs": (random_networks.module(np.random.default_rng(17)), Target(dtype="float64")),
 }
 

@@ -53,8 +53,9 @@ def emit(program: Program, version: str) -> Sources:
     entries = [text.text() for text in texts]
     update = [update_text(program.update, program.real_bits)] if program.update else []
     parts = ("/* ---- kernels ---- */\n", *functions.texts(), *update, *entries)
+    lengths = BLOCK_TILES, program.segment
     model = ModelRecord(
-        title, version, program.real_bits, "model.h", BLOCK_TILES, parts, _constants(counted), module
+        title, version, program.real_bits, "model.h", *lengths, parts, _constants(counted), module
     )
     files = {
         "model.h": render("c/model.h.j2", header),
@@ -193,6 +194,7 @@ def _module(
         tuple(f"model->powers[{k}] *= {v!r};" for k, (_, v) in enumerate(program.powers)),
         ABI_VERSION,
         digest,
+        bool(program.segment),
     )
 
 

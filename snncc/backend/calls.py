@@ -19,10 +19,17 @@ class Place:
     in_loop: bool = False
     function: str = ""
     panels: bool = False  # whether in a loop over panels
+    steps: str = "steps"
+    start: str = ""  # first step of a segment of time
 
     def rows(self, call: Call) -> str:
         """How many rows a kernel of whole rows runs over."""
-        return "steps * rows" if call.time and not self.in_loop else "rows"
+        return f"{self.steps} * rows" if call.time and not self.in_loop else "rows"
+
+    def user(self, call: Call) -> str:
+        """The caller's array, from the first step on that a kernel of all steps runs over."""
+        skipped = f" + (size_t){self.start} * batch * {call.numbers[0]}" if self.start and call.time else ""
+        return f"io->{call.field}{skipped}"
 
 
 def _guarded(text: str) -> str:
@@ -32,9 +39,12 @@ def _guarded(text: str) -> str:
 def load(call: Call, place: Place) -> str:
     n, stride = call.numbers
     (tile,) = place.names
-    steps = "steps" if call.time else "1"
-    kind = "snncc_load_optional" if call.field.startswith("d_") else "snncc_load"
-    return _guarded(f"{kind}({steps}, rows, batch, first, {n}, {stride}, io->{call.field}, {tile})")
+    steps, user = place.steps if call.time else "1", place.user(call)
+    optional = call.field.startswith("d_")
+    if optional and "+" in user:
+        user = f"io->{call.field} ? {user} : NULL"
+    kind = "snncc_load_optional" if optional else "snncc_load"
+    return _guarded(f"{kind}({steps}, rows, batch, first, {n}, {stride}, {user}, {tile})")
 
 
 def load_state(call: Call, place: Place) -> str:
@@ -54,9 +64,9 @@ def load_labels(call: Call, place: Place) -> str:
 def store(call: Call, place: Place) -> str:
     n, stride = call.numbers
     (tile,) = place.names
-    steps = "steps" if call.time else "1"
-    user = f"io->{call.field}"
-    return f"if ({user}) snncc_store({steps}, rows, batch, first, {n}, {stride}, {tile}, {user});"
+    steps = place.steps if call.time else "1"
+    user = f"{tile}, {place.user(call)}"
+    return f"if (io->{call.field}) snncc_store({steps}, rows, batch, first, {n}, {stride}, {user});"
 
 
 def store_loss(call: Call, place: Place) -> str:
@@ -75,8 +85,9 @@ def _rows_first(function: str) -> Callable[[Call, Place], str]:
 
 
 def product(call: Call, place: Place) -> str:
-    """A wide gradient may start its sum: that of the first tile does."""
-    fresh = ["crew->fresh"] * call.kind.startswith("wide")
+    """A wide gradient may start its sum: that of the first tile does, in the segment that comes first."""
+    start = "crew->fresh && segment == segments - 1" if place.start and call.time else "crew->fresh"
+    fresh = [start] * call.kind.startswith("wide")
     return f"{place.function}({', '.join([*fresh, place.rows(call), *place.names, *['panel'] * place.panels])});"
 
 
@@ -127,6 +138,19 @@ def zero_rows(call: Call, place: Place) -> str:
     return f"memset({target}, 0, (size_t)rows * {call.numbers[0]} * sizeof *{target});"
 
 
+def keep_rows(call: Call, place: Place) -> str:
+    """A state at the start of a segment of time."""
+    state, marks = place.names
+    n = call.numbers[0]
+    return f"memcpy({marks} + (size_t)segment * rows * {n}, {state}, (size_t)rows * {n} * sizeof *{state});"
+
+
+def restore_rows(call: Call, place: Place) -> str:
+    state, marks = place.names
+    n = call.numbers[0]
+    return f"memcpy({state}, {marks} + (size_t)segment * rows * {n}, (size_t)rows * {n} * sizeof *{state});"
+
+
 CALLS: dict[str, Callable[[Call, Place], str]] = {
     "load": load,
     "load_state": load_state,
@@ -146,6 +170,8 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "copy_rows": copy_rows,
     "copy_gradient": copy_gradient,
     "zero_rows": zero_rows,
+    "keep_rows": keep_rows,
+    "restore_rows": restore_rows,
 }
 
 

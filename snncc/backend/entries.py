@@ -6,10 +6,11 @@ import itertools
 import re
 
 from ..cost import Kernel
+from ..errors import InternalError
 from ..expr import Dialect
 from ..lower import Layout
 from ..plan_memory import SCRATCH, sum_reals
-from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Size, Sweep, used
+from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Segments, Size, Sweep, flat, used
 from .calls import Place, call_text
 from .kernels import Kernels
 from .products import FORMS
@@ -28,13 +29,18 @@ class EntryText:
     ) -> None:
         self.program, self.entry, self.kernels = program, entry, kernels
         mine = [k for k in counted if k.entry == entry.name]
-        self.ticks = {k.items[-1]: k for k in mine if k.items}
+        self.ticks: dict[Item, list[Kernel]] = {}  # in order; equal items may stand in several places
+        for kernel in mine:
+            if kernel.items:
+                self.ticks.setdefault(kernel.items[-1], []).append(kernel)
         self.sums = {k.level: k.constant for k in mine if not k.items}
         self.real = "float" if program.real_bits == 32 else "double"
         self.layout = Layout(program.real_bits // 8)
         self.dialect: Dialect = dialect(program.real_bits)
         self.offsets = {t.name: t.offset for t in program.tensors}
         self.learnable = sum(t.length for t in program.tensors if t.learnable)
+        self.steps = "span" if program.segment else "steps"  # that a kernel runs over
+        self.held = "most" if program.segment else "steps"  # that a buffer has room for
 
     def text(self) -> str:
         return f"/* ---- {self.entry.name} ---- */\n\n{render('c/entry.c.j2', self.record())}"
@@ -66,7 +72,7 @@ class EntryText:
     def memory(self) -> EntryMemory:
         e = self.entry
         scratch, panels = (
-            [f"snncc_align({_bytes(r.size, 'seq', 'tile', 'block')})" for r in regions]
+            [f"snncc_align({_bytes(r.size, 'seq', 'tile', 'block', 'mark')})" for r in regions]
             for regions in (e.regions, e.panels)
         )
         return EntryMemory(
@@ -80,7 +86,8 @@ class EntryText:
 
     def _clear(self, reals: int) -> list[str]:
         """Sums that start at zero: all but the weight gradients that the first tile starts itself."""
-        items = [item for loop in self.entry.items for item in (loop.items if isinstance(loop, Panels) else (loop,))]
+        loops = flat(self.entry.items)
+        items = [item for loop in loops for item in (loop.items if isinstance(loop, Panels) else (loop,))]
         started = [c.buffers[-1] for c in items if isinstance(c, Call) and c.kind.startswith("wide_gradient")]
         lines, at = [], 0
         for begin, length in [*sorted(self._sum_range(b) for b in started if b), (reals, 0)]:
@@ -111,7 +118,7 @@ class EntryText:
         arguments = ("model", "io", "crew", "sums", "scratch", "panels", "steps", "batch", "first", "rows", "from")
         result = []
         for level, items, text, parameters in levels:
-            lines = [*self._declarations(items, level), "", *self._shared_out(items)]
+            lines = self._lengths([*self._declarations(items, level), "", *self._shared_out(items)])
             unused = _unused(tuple(a for a in arguments if a != "from" or "from" in parameters), lines)
             result.append(LevelText(level, f"{name}: {text}", parameters, tuple(lines), unused))
         return result
@@ -123,21 +130,50 @@ class EntryText:
     def _shared_out(self, items: tuple[Item, ...]) -> list[str]:
         """The items; loops over panels by all threads of the crew, what is between them by the first one."""
         lines: list[str] = []
-        for panels, run in itertools.groupby(items, lambda item: isinstance(item, Panels)):
+        for panels, run in itertools.groupby(items, lambda item: isinstance(item, (Panels, Segments))):
             if panels:
                 for item in run:
-                    lines += [*self._item(item, False), "snncc_meet(crew);"]
+                    if isinstance(item, Segments):
+                        lines += self._segments(item)
+                    else:
+                        lines += [*self._item(item, False), "snncc_meet(crew);"]
             else:
                 body = [line for item in run for line in self._item(item, False)]
                 lines += ["if (crew->part == 0) {", *("    " + line for line in body), "}", "snncc_meet(crew);"]
         return lines
+
+    def _segments(self, loop: Segments) -> list[str]:
+        """A loop over segments of time, by all threads of the crew."""
+        order = "segment = 0; segment < segments; segment++"
+        if loop.reverse:
+            order = "segment = segments - 1; segment >= 0; segment--"
+        body = [
+            "const int start = segment * SEGMENT, left = steps - start;",
+            "const int span = left < SEGMENT ? left : SEGMENT;",
+        ]
+        if loop.again:
+            again = self._shared_out(loop.again)
+            body += ["if (segment < segments - 1) {", *("    " + line for line in again), "}"]
+        body += self._shared_out(loop.items)
+        return [f"for (int {order}) {{", *("    " + line for line in body), "}"]
+
+    def _lengths(self, lines: list[str]) -> list[str]:
+        """The lines after the lengths in time that they mention."""
+        lengths = {"most": "steps < SEGMENT ? steps : SEGMENT", "segments": "(steps - 1) / SEGMENT + 1"}
+        missing = _unused(tuple(lengths), lines) if self.program.segment else tuple(lengths)
+        return [*(f"const int {n} = {text};" for n, text in lengths.items() if n not in missing), *lines]
 
     # ---- buffers
 
     def _declarations(self, items: tuple[Item, ...], level: str) -> list[str]:
         """Pointers to all buffers that a level touches."""
         touched = set(_unique(items))
-        rows = ("(size_t)steps * rows", "(size_t)rows", "(size_t)model->config.tile * BLOCK_TILES")
+        rows = (
+            f"(size_t){self.held} * rows",
+            "(size_t)rows",
+            "(size_t)model->config.tile * BLOCK_TILES",
+            "(size_t)segments * rows",
+        )
         lines = [self._pointer(b) for b in _unique(items) if b.place not in SCRATCH]
         for regions, at, prefix in ((self.entry.regions, "scratch", "region"), (self.entry.panels, "panels", "panel")):
             last = max((k for k, r in enumerate(regions) if touched & set(r.buffers)), default=-1)
@@ -150,12 +186,13 @@ class EntryText:
 
     def _in_region(self, buffer: Buffer, piece: str, level: str) -> str:
         if buffer.layout in ("events", "valued"):
-            rows = "steps * rows" if buffer.time else "rows"
+            rows = f"{self.held} * rows" if buffer.time else "rows"
             valued = int(buffer.layout == "valued")
             place = f"{piece}, {rows}, {buffer.count}, {valued}"
             return f"const snncc_events {buffer.name} = snncc_events_at({place});"
         type, length = TYPES.get(buffer.layout, self.real), self._row_length(buffer)
-        axes = "".join(f"[{a}]" for a in (["steps"] * buffer.time + ["rows"] + [str(length)]))
+        steps = "segments" if buffer.layout == "marks" else self.held
+        axes = "".join(f"[{a}]" for a in ([steps] * buffer.time + ["rows"] + [str(length)]))
         if buffer.place == "block" and level == "tile":
             start = f"({type} *){piece} + (size_t)(first - from) * {length}"
             return f"{type} *const {buffer.name} = {start}; /* {axes} */"
@@ -213,29 +250,33 @@ class EntryText:
 
     def _tick(self, item: Item, in_loop: bool) -> list[str]:
         """What the profile counts after an item: time, and the events that were read or listed."""
-        kernel = self.ticks.get(item)
-        if kernel is None:
+        if not self.ticks.get(item):
             return []
+        kernel = self.ticks[item].pop(0)
         head, listed = f"crew->profile, {kernel.constant}", kernel.listed
         if listed is None:
             return [f"snncc_tick({head});"]
         assert isinstance(item, Call)
-        rows = Place([], self.dialect.literal, in_loop).rows(item)
+        rows = Place([], self.dialect.literal, in_loop, steps=self.steps).rows(item)
         if kernel.crossover:
             macro = f"SNNCC_{kernel.crossover.upper()}_CROSSOVER".replace("_PRODUCT", "")
             return [f"snncc_tick_counted({head}, {listed.name}, {rows}, {listed.count}, {macro});"]
         return [f"snncc_tick_events({head}, {listed.name}, {rows});"]
 
-    def _statements(self, item: Sweep | Call | Panels, in_loop: bool, panels: bool) -> list[str]:
+    def _statements(self, item: Sweep | Call | Panels | Segments, in_loop: bool, panels: bool) -> list[str]:
         if isinstance(item, Sweep):
             given = {b.name: self._argument(b, in_loop) for b in item.buffers if b is not None}
             return [
-                self.kernels.sweep(item, self.entry.name).call(given, "1" if in_loop else "steps", "rows")
+                self.kernels.sweep(item, self.entry.name).call(given, "1" if in_loop else self.steps, "rows")
             ]
         if isinstance(item, Call):
             names = [self._argument(b, in_loop) for b in item.buffers]
             function = self.kernels.product(item, self.entry.name) if item.kind in FORMS else ""
-            return [call_text(item, Place(names, self.dialect.literal, in_loop, function, panels))]
+            start = "start" if self.program.segment else ""
+            place = Place(names, self.dialect.literal, in_loop, function, panels, self.steps, start)
+            return [call_text(item, place)]
+        if isinstance(item, Segments):
+            raise InternalError("segments of time do not nest")
         return self._panels(item, in_loop)
 
     def _panels(self, loop: Panels, in_loop: bool) -> list[str]:
@@ -257,7 +298,9 @@ class EntryText:
     def _loop(self, loop: Loop) -> list[str]:
         unroll = [f"SNNCC_PRAGMA(GCC unroll {loop.unroll})"] if loop.unroll > 1 else []
         head = (
-            "for (int t = steps - 1; t >= 0; t--) {" if loop.reverse else "for (int t = 0; t < steps; t++) {"
+            f"for (int t = {self.steps} - 1; t >= 0; t--) {{"
+            if loop.reverse
+            else f"for (int t = 0; t < {self.steps}; t++) {{"
         )
         body = self._items(loop.items, in_loop=True)
         for state, value in loop.states:
@@ -268,9 +311,10 @@ class EntryText:
         return [*unroll, head, *("    " + line for line in body), "}"]
 
 
-def _bytes(size: Size, seq: str, row: str, block: str) -> str:
+def _bytes(size: Size, seq: str, row: str, block: str, mark: str) -> str:
     """A size as a C expression."""
-    terms = [f"{text} * {n}" for text, n in ((seq, size.seq), (row, size.row), (block, size.block)) if n]
+    lengths = ((seq, size.seq), (row, size.row), (block, size.block), (mark, size.mark))
+    terms = [f"{text} * {n}" for text, n in lengths if n]
     return " + ".join([*terms, *[str(size.fixed)] * bool(size.fixed or not terms)])
 
 

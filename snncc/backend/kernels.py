@@ -17,9 +17,9 @@ class Kernels:
     def __init__(self, program: Program) -> None:
         self.real_bits = program.real_bits
         self.layout = Layout(program.real_bits // 8)
-        self.names = Names(
-            RESERVED | {"TENSORS", "lay_out", "layout", "tensor", "tensor_data", "larger", program.name}
-        )
+        own = {"TENSORS", "lay_out", "layout", "tensor", "tensor_data", "larger", program.name}
+        variables = {b.name for entry in program.entries for b in entry.buffers}
+        self.names = Names(RESERVED | own | variables)
         self.known: dict[str, str] = {}  # text with a placeholder: name
         self.users: dict[str, list[str]] = {}  # name: entry points
         self.wishes: dict[str, str] = {}

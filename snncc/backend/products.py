@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..lower import Layout
-from ..lower.layout import PANEL_VECTORS
 from ..program import Buffer, Call
 
 
@@ -129,7 +128,7 @@ class ProductText:
         lines, lanes = self._start(), self.layout.lanes
         if not self.panels:
             return [*lines, self.form.kernel.format(**self._sizes(self.last // lanes))]
-        whole = self.form.kernel.format(**self._sizes(PANEL_VECTORS))
+        whole = self.form.kernel.format(**self._sizes(self.layout.panel // lanes))
         if not self.last:
             return [*lines, whole]
         rest = self.form.kernel.format(**self._sizes(self.last // lanes))

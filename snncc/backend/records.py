@@ -141,6 +141,7 @@ class ModelRecord:
     real_bits: int
     header: str
     block_tiles: int
+    segment: int
     kernels: tuple[str, ...]
     counted: tuple[str, ...]
     module: str
@@ -173,6 +174,7 @@ class ModuleRecord:
     powers: tuple[str, ...]
     abi_version: int
     digest: str
+    segmented: bool
 
 
 @dataclass(frozen=True)

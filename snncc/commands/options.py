@@ -33,6 +33,7 @@ class Choices:
     seed: int = 0
     unroll: str = "none"
     products: str = "auto"
+    checkpoint_every: int | None = None
 
     def target(self) -> Target:
         """Raises CompileError for what does not make sense."""
@@ -50,6 +51,7 @@ class Choices:
             self.name,
             parse_unroll(self.unroll),
             self.products,
+            self.checkpoint_every,
         )
 
 

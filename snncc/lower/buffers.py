@@ -6,7 +6,7 @@ from typing import Any
 
 from ..graph import Graph, Node
 from ..names import Names
-from ..program import Buffer
+from ..program import Buffer, Call, Size
 from .layout import Layout
 
 ALIASES = ("context", "reshape")  # the same memory under another name
@@ -17,8 +17,8 @@ SHIFTS = ("memorize", "carry")
 class Buffers:
     """The buffers of one entry point; made when a kernel first asks for them."""
 
-    def __init__(self, graph: Graph, layout: Layout) -> None:
-        self.graph, self.layout = graph, layout
+    def __init__(self, graph: Graph, layout: Layout, segmented: bool = False) -> None:
+        self.graph, self.layout, self.segmented = graph, layout, segmented
         self.names = Names()
         self.made: dict[tuple[str, str], Buffer] = {}  # (value, layout)
         self.readers = self._readers()
@@ -31,7 +31,8 @@ class Buffers:
         self.matrices = {op.label for op in parameters if op.panels}
         self.stepped = self._stepped()
         self.blocks: set[str] = set()  # values without a time axis that are made or read before or after tiles
-        self.states: dict[str, Buffer] = {}  # memorize or carry in a stepped loop: its rows
+        self.states: dict[str, Buffer] = {}  # memorize or carry that lives in memory: its rows
+        self.kept: dict[str, Buffer] = {}  # memorize: its rows at the start of each segment of time
 
     def source(self, name: str) -> str:
         """The value whose memory this is."""
@@ -119,12 +120,40 @@ class Buffers:
         return ["bits"] * bits + ["real"] * dense
 
     def state(self, node: Node) -> Buffer:
-        """Rows that a stepped loop carries from step to step."""
+        """Rows that a stepped loop carries from step to step, or any loop from segment to segment."""
         if node.name not in self.states:
             size = self.layout.size("real", node.type.size, False, "tile")
             name = self.names.new(node.op.buffer + ".state")  # type: ignore[attr-defined]
             self.states[node.name] = Buffer(name, "tile", node.type.features, False, True, "real", size)
         return self.states[node.name]
+
+    def started(self, node: Node) -> Call:
+        """The call that sets a state to what it is before the first step, or a sum over time to zero."""
+        pitch = (self.pitch(node),)
+        if node.op.name == "memorize":
+            return Call("copy_rows", (self.buffer(node.inputs[1]), self.state(node)), pitch)
+        target = self.state(node) if node.op.name == "carry" else self.buffer(node.name)
+        return Call("zero_rows", (target,), pitch)
+
+    def marks(self, node: Node) -> Buffer:
+        """The rows of a state at the start of each segment of time."""
+        if node.name not in self.kept:
+            size = Size(mark=self.layout.pitch(node.type.size) * self.layout.real_bytes)
+            name = self.names.new(node.op.buffer + ".marks")  # type: ignore[attr-defined]
+            self.kept[node.name] = Buffer(name, "tile", node.type.features, True, True, "marks", size)
+        return self.kept[node.name]
+
+    def before(self, node: Node) -> Buffer:
+        """What a `previous` reads at the first step: the initial rows, or those at the start of a segment."""
+        if not self.segmented:
+            return self.buffer(node.inputs[1])
+        return self.state(self.carrier(node))
+
+    def carrier(self, node: Node) -> Node:
+        """The memorize whose kept sequence a `previous` reads."""
+        sources = [self.source(i) for i in node.inputs]
+        memories = (n for n in self.graph if n.op.name == "memorize")
+        return next(n for n in memories if [self.source(i) for i in n.inputs] == sources)
 
     def length(self, node: Node) -> int:
         """Elements that a sweep over a value runs through: of panels also those between the rows."""

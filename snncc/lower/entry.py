@@ -15,39 +15,47 @@ from .calls import Calls
 from .layout import Layout, user_field
 from .panels import narrowed
 from .schedule import SECTIONS, Unit, groups, sections
+from .segments import Segmented
 from .sweep import SweepBuilder
 
 SKIPPED = (*ALIASES, "parameter", "constant", "steps", "samples")  # nothing runs for these
 
 
-def lower(graph: Graph, name: str, real_bytes: int) -> Entry:
-    """The entry point `name` that computes the graph's outputs, in a dtype of so many bytes."""
-    return _EntryBuilder(graph, name, Layout(real_bytes)).build()
+def lower(graph: Graph, name: str, real_bytes: int, segment: int = 0) -> Entry:
+    """The entry point `name` that computes the graph's outputs, in a dtype of so many bytes; the values of
+    `segment` steps are held at a time (0: of all)."""
+    return _EntryBuilder(graph, name, Layout(real_bytes), bool(segment)).build()
 
 
 class _EntryBuilder:
-    def __init__(self, graph: Graph, name: str, layout: Layout) -> None:
-        self.graph, self.name = graph, name
-        self.buffers = Buffers(graph, layout)
+    def __init__(self, graph: Graph, name: str, layout: Layout, segmented: bool) -> None:
+        self.graph, self.name, self.segmented = graph, name, segmented
+        self.buffers = Buffers(graph, layout, segmented)
         self.calls = Calls(graph, self.buffers)
 
     def build(self) -> Entry:
-        units = self._units(self.graph.order)
+        units = self.units(self.graph.order)
         where = sections(units)
         self.buffers.blocks = self._blocks(units, where)
         items: dict[str, list[Item]] = {name: [] for name in SECTIONS}
+        late = {n.name for key, unit in units.items() if where[key] == "after" for n in unit.nodes}
+        stores = list(self._stores())
         for name in SECTIONS:
             of_section = {key: unit for key, unit in units.items() if where[key] == name}
-            for group in groups(of_section):
-                items[name] += self._group([of_section[key] for key in group])
-        late = {n.name for key, unit in units.items() if where[key] == "after" for n in unit.nodes}
-        for value, store in self._stores():
-            items["after" if value in late else "tile"].append(store)
+            of_name = [(v, s) for v, s in stores if name == ("after" if v in late else "tile")]
+            if name == "tile" and self.segmented:
+                items[name] += Segmented(self).items(of_section, of_name)
+            else:
+                items[name] += [*self.ordered(of_section), *(store for _, store in of_name)]
         items["finish"] += [*self._copies(), *self._losses()]
         given: list[Any] = [n.op for n in self.graph if n.op.name == "input"]
         required = [op.label for op in given if op.role in ("input", "target")]
         narrow = narrowed(items, self.buffers.layout)
         return Entry(self.name, *(narrow[name] for name in SECTIONS), tuple(map(identifier, required)))
+
+    def ordered(self, units: Mapping[str, Unit]) -> list[Item]:
+        """The items of units, each after what it needs."""
+        return [item for group in groups(units) for item in self._group([units[key] for key in group])]
 
     def _blocks(self, units: Mapping[str, Unit], where: Mapping[str, str]) -> set[str]:
         """Values that a block holds for all its samples: what is made or read before or after its tiles."""
@@ -58,7 +66,7 @@ class _EntryBuilder:
                 found |= {self.buffers.source(i) for n in unit.nodes for i in n.inputs}
         return found
 
-    def _units(self, names: Iterable[str], inside: bool = False) -> dict[str, Unit]:
+    def units(self, names: Iterable[str], inside: bool = False) -> dict[str, Unit]:
         """What runs as one item: a loop over time, the nodes of a kernel, or a node alone."""
         nodes: dict[str, list[Node]] = {}
         for name in names:
@@ -138,22 +146,10 @@ class _EntryBuilder:
 
     def _loop(self, nodes: list[Node]) -> list[Item]:
         """A loop over time around products: states start, items run a step each, states move on."""
-        units = self._units((n.name for n in nodes), inside=True)
+        units = self.units((n.name for n in nodes), inside=True)
         shifts = [n for n in nodes if n.op.name in SHIFTS]
-        start: list[Item] = []
-        for node in shifts:
-            if node.op.name == "memorize":
-                start.append(
-                    Call(
-                        "copy_rows",
-                        (self.buffers.buffer(node.inputs[1]), self.buffers.state(node)),
-                        (self.buffers.pitch(node),),
-                        layer=self._layer(node),
-                    )
-                )
-            else:
-                zero = Call("zero_rows", (self.buffers.state(node),), (self.buffers.pitch(node),))
-                start.append(replace(zero, layer=self._layer(node)))
+        begun = [] if self.segmented else shifts
+        start: list[Item] = [replace(self.buffers.started(n), layer=self._layer(n)) for n in begun]
         items = [i for group in groups(units) for i in self._group([units[k] for k in group], inside=True)]
         moves = tuple((self.buffers.state(n), self.buffers.buffer(n.inputs[0])) for n in shifts)
         stage = shifts[0].stage

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..names import identifier
 from ..program import Buffer, Size
 
-PANEL_VECTORS = 4  # SNNCC_PANEL_VECTORS of target.h
+PANEL = 64  # SNNCC_PANEL of target.h: what a sweep takes at a time, at least
 LISTS = ("events", "valued", "transposed", "transposed_valued")
 SLICE = 128  # SNNCC_SLICE of gradient.h
 
@@ -35,7 +35,7 @@ class Layout:
     @property
     def panel(self) -> int:
         """Features of a panel: SNNCC_PANEL of target.h."""
-        return PANEL_VECTORS * self.lanes
+        return PANEL
 
     def row(self, buffer: Buffer) -> int:
         """Distance between two rows of a buffer of reals."""

@@ -5,22 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ..program import Buffer, Call, Item, Loop, Panels, Pointer, Size, Sweep, used
+from ..program import Buffer, Call, Item, Loop, Panels, Pointer, Segments, Sweep, flat, used
 from .layout import Layout
 
+
 def narrowed(sections: Mapping[str, Sequence[Item]], layout: Layout) -> dict[str, tuple[Item, ...]]:
-    """The items with buffers of a single loop over panels as wide as a panel."""
-    users: dict[Buffer, set[int]] = {}
-    items = [item for section in sections.values() for item in section]
-    for number, item in enumerate(items):
-        for buffer in used(item):
-            users.setdefault(buffer, set()).add(number if isinstance(item, Panels) else -1)
+    """The items with buffers as wide as a panel where every loop over panels that reads one has made it."""
+    loops: dict[Buffer, list[bool]] = {}  # whether each loop over panels makes it; False for other items
+    for item in flat(item for section in sections.values() for item in section):
+        made = _made(item)
+        for buffer in dict.fromkeys(used(item)):
+            loops.setdefault(buffer, []).append(buffer in made)
     narrow: dict[Buffer, Buffer] = {}
-    for buffer, where in users.items():
-        if len(where) == 1 and -1 not in where and buffer.place in ("tile", "block"):
+    for buffer, made_there in loops.items():
+        if all(made_there) and buffer.place in ("tile", "block"):
             size = layout.panel_size(buffer.size)
             narrow[buffer] = replace(buffer, place="panel", size=size)
     return {name: tuple(_replaced(i, narrow) for i in section) for name, section in sections.items()}
+
+
+def _made(item: Item) -> set[Buffer]:
+    """What a loop over panels writes."""
+    made: set[Buffer] = set()
+    for inner in item.items if isinstance(item, Panels) else ():
+        if isinstance(inner, Call):
+            made |= {b for b in inner.buffers[-1:] if b is not None}
+        else:
+            made |= {p.buffer for p in inner.pointers if p.written}
+    return made
 
 
 def _replaced(item: Item, narrow: Mapping[Buffer, Buffer]) -> Item:
@@ -31,6 +43,9 @@ def _replaced(item: Item, narrow: Mapping[Buffer, Buffer]) -> Item:
             return replace(item, buffers=tuple(b and narrow.get(b, b) for b in item.buffers))
         case Sweep():
             return replace(item, pointers=tuple(_pointer(p, narrow) for p in item.pointers))
+        case Segments():
+            again, items = (tuple(_replaced(i, narrow) for i in part) for part in (item.again, item.items))
+            return replace(item, again=again, items=items)
         case Loop():
             return item
 

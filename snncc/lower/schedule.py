@@ -30,6 +30,12 @@ class Unit:
     timeless: bool
 
     @property
+    def part(self) -> str:
+        """The part of a tile in which it runs, where steps run in segments; see `split_time`."""
+        stage = self.nodes[0].stage
+        return stage.part if stage else ""
+
+    @property
     def op(self) -> str:
         return self.nodes[0].op.name
 

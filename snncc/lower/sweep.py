@@ -22,9 +22,11 @@ class Memory(Protocol):
 
     names: Names
     stepped: dict[str, int]
+    segmented: bool
 
     def buffer(self, name: str, layout: str = "real") -> Buffer: ...
     def state(self, node: Node) -> Buffer: ...
+    def before(self, node: Node) -> Buffer: ...
     def wanted(self, node: Node) -> list[str]: ...
     def length(self, node: Node) -> int: ...
 
@@ -118,7 +120,7 @@ class SweepBuilder:
         elif op == "previous":
             self._define(
                 node,
-                Ref(self._element(self.memory.buffer(node.inputs[0]), self.memory.buffer(node.inputs[1]))),
+                Ref(self._element(self.memory.buffer(node.inputs[0]), self.memory.before(node))),
             )
         else:
             self._define(node, self._apply(node))
@@ -132,7 +134,10 @@ class SweepBuilder:
 
     def _reduction(self, node: Node) -> None:
         """A sum over time is added up in a local array; first and last keep what came last."""
-        array = self._array(node, "zero" if node.op.name == "sum_time" else "")
+        start: str | Expr = "zero" if node.op.name == "sum_time" else ""
+        if start and self.memory.segmented:  # the sum goes on from where the last segment left it
+            start = Ref(self._element(self.memory.buffer(node.name), written=True))
+        array = self._array(node, start)
         kind = "add" if node.op.name == "sum_time" else "set"
         self._emit("body", kind, f"{array}[i]", self.value(node.inputs[0]))
         self.expressions[node.name] = Ref(f"{array}[i]")
@@ -141,13 +146,18 @@ class SweepBuilder:
     def _carried(self, node: Node) -> None:
         """A state in registers: its element at the start of a step is the value of the step before."""
         start: str | Expr = "zero"
-        if node.op.name == "memorize":
+        if self.memory.segmented:
+            start = Ref(self._element(self.memory.state(node), written=True))
+        elif node.op.name == "memorize":
             start = Ref(self._element(self.memory.buffer(node.inputs[1])))
         array = self._array(node, start, name=node.op.buffer)  # type: ignore[attr-defined]
         local = self.names.new(self._local(node))
         self._emit("body", "let", local, Ref(f"{array}[i]"))
         self.expressions[node.name] = Ref(local)
         self._store(node, Ref(local), "body")
+        if self.memory.segmented:
+            target = self._element(self.memory.state(node), written=True)
+            self._emit("after", "set", target, Ref(f"{array}[i]"))
 
     def _update(self, node: Node) -> Statement:
         return Statement("set", f"{self.carriers[node.name]}[i]", self.value(node.inputs[0]))

@@ -61,6 +61,7 @@ class _InPlace:
     def __init__(self, graph: Graph) -> None:
         self.names = Names()
         self.stepped: dict[str, int] = {}
+        self.segmented = False
         self.results = {o.value: o.name for o in graph.outputs}
 
     def buffer(self, name: str, layout: str = "real") -> Buffer:
@@ -75,3 +76,5 @@ class _InPlace:
 
     def state(self, node: Node) -> Buffer:
         raise InternalError(f"%{node.name}: an update has no states")
+
+    before = state

@@ -37,7 +37,7 @@ def sweepable(node: Node) -> bool:
     return fits and node.type.dtype not in INLINE
 
 
-Key = tuple[str, str, int, int]
+Key = tuple[str, str, str, int, int]
 
 
 class _Levels:
@@ -69,10 +69,11 @@ class _Levels:
             self.unit[node.name] = unit
 
     def key(self, node: Node) -> Key:
-        """What the nodes of one kernel have in common: half, place, loop, number of features."""
+        """What the nodes of one kernel have in common: half, place, part, loop, number of features."""
         kind = node.stage.kind if node.stage else ""
         place = kind if kind in ("once", "finish") else "tile"
-        return node.half, place, self.stepped.get(node.name, 0), node.type.size
+        part = node.stage.part if node.stage else ""
+        return node.half, place, part, self.stepped.get(node.name, 0), node.type.size
 
     def _after(self, node: Node, source: str) -> int:
         """The earliest level at which `node` can read `source`."""

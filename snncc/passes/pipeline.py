@@ -14,6 +14,7 @@ from .infer_types import InferTypes
 from .insert_context import InsertContext
 from .insert_memorize import InsertMemorize
 from .simplify import Simplify
+from .split_time import SplitTime
 from .unroll_time import UnrollTime
 
 
@@ -22,11 +23,13 @@ class Options:
     """Choices of a compilation that the passes look at.
 
     dtype: "f32" or "f64". unroll: steps that one turn of a time loop does. products: see ChooseKernels.
+    checkpoint_every: steps of a segment of time, 0 for all in one.
     """
 
     dtype: str = "f32"
     unroll: int = 1
     products: str = "auto"
+    checkpoint_every: int = 0
 
 
 def pipeline(options: Options, gradient: str = "", inputs: bool = False) -> tuple[Pass, ...]:
@@ -39,6 +42,7 @@ def pipeline(options: Options, gradient: str = "", inputs: bool = False) -> tupl
         InsertMemorize(),
         ChooseKernels(options.products),  # before contexts: it says what the backward half reads
         InsertContext(),  # after the loops are known: what is on one cannot be computed again
+        *((SplitTime(),) if options.checkpoint_every else ()),  # kernels lie within one part
         Fuse(),  # last: contexts are stores that a kernel must make
     )
 

@@ -155,7 +155,7 @@ SNNCC_INLINE void lif_2_block(const double *SNNCC_RESTRICT lif_mem_initial,
     for (int t = 0; t < steps; t++) {
         const double lif_beta_clamped_at = lif_beta_clamped[0];
         const double *const x_at = x + ((size_t)t * rows + b) * 72 + n0;
-        double *const lif_mem_at = lif_mem + ((size_t)t * rows + b) * 32 + n0 % SNNCC_PANEL;
+        double *const lif_mem_at = lif_mem + ((size_t)t * rows + b) * 64 + n0 % SNNCC_PANEL;
         SNNCC_EACH_LANE
         for (int i = 0; i < width; i++) {
             const double mem_prev = mem_state[i];
@@ -200,11 +200,11 @@ SNNCC_INLINE void lif_backward_block(const double *SNNCC_RESTRICT lif_mem, const
         d_mem_initial[i] = 0.0;
     }
     for (int t = steps - 1; t >= 0; t--) {
-        const double *const lif_mem_at = lif_mem + ((size_t)t * rows + b) * 32 + n0 % SNNCC_PANEL;
+        const double *const lif_mem_at = lif_mem + ((size_t)t * rows + b) * 64 + n0 % SNNCC_PANEL;
         const double *const d_spk_given_at = d_spk_given + ((size_t)t * rows + b) * 72 + n0;
         const double *const d_mem_given_at = d_mem_given + ((size_t)t * rows + b) * 72 + n0;
         double *const d_lif_mem_at = d_lif_mem + ((size_t)t * rows + b) * 72 + n0;
-        const double *const lif_mem_prev_at = t > 0 ? lif_mem_prev + ((size_t)(t - 1) * rows + b) * 32 + n0 % SNNCC_PANEL : lif_mem_prev_initial + (size_t)b * 72 + n0;
+        const double *const lif_mem_prev_at = t > 0 ? lif_mem_prev + ((size_t)(t - 1) * rows + b) * 64 + n0 % SNNCC_PANEL : lif_mem_prev_initial + (size_t)b * 72 + n0;
         const double lif_beta_clamped_at = lif_beta_clamped[0];
         SNNCC_EACH_LANE
         for (int i = 0; i < width; i++) {
@@ -285,7 +285,7 @@ static void forward_tile(const neuron_model *model, const neuron_io *io, const s
         snncc_tick(crew->profile, FORWARD_LIF_LOAD);
     }
     snncc_meet(crew);
-    for (int panel = 3 * crew->part / crew->parts; panel < 3 * (crew->part + 1) / crew->parts; panel++) {
+    for (int panel = 2 * crew->part / crew->parts; panel < 2 * (crew->part + 1) / crew->parts; panel++) {
         lif(lif_mem_initial, lif_beta_clamped, x, lif_mem, lif_spk, lif_mem_last, steps, rows, panel);
         snncc_tick(crew->profile, FORWARD_LIF);
     }
@@ -376,8 +376,8 @@ static void backward_tile(const neuron_model *model, const neuron_io *io, const 
     double *const lif_mem_initial = region4; /* [rows][72] */
     void *const region5 = snncc_take(&scratch, (size_t)rows * 576);
     double *const d_lif_mem_initial = region5; /* [rows][72] */
-    void *const panel0 = snncc_take(&panels, (size_t)steps * rows * 256);
-    double *const lif_mem = panel0; /* [steps][rows][32] */
+    void *const panel0 = snncc_take(&panels, (size_t)steps * rows * 512);
+    double *const lif_mem = panel0; /* [steps][rows][64] */
 
     if (crew->part == 0) {
         snncc_note(crew->team, snncc_load(steps, rows, batch, first, 70, 72, io->x, x));
@@ -389,7 +389,7 @@ static void backward_tile(const neuron_model *model, const neuron_io *io, const 
         snncc_tick(crew->profile, BACKWARD_SPK_LOAD);
     }
     snncc_meet(crew);
-    for (int panel = 3 * crew->part / crew->parts; panel < 3 * (crew->part + 1) / crew->parts; panel++) {
+    for (int panel = 2 * crew->part / crew->parts; panel < 2 * (crew->part + 1) / crew->parts; panel++) {
         lif_2(lif_mem_initial, lif_beta_clamped, x, lif_mem, steps, rows, panel);
         snncc_tick(crew->profile, BACKWARD_LIF);
         lif_backward(lif_mem, d_spk_given, d_mem_given, d_lif_mem, lif_mem, lif_mem_initial, lif_beta_clamped,
@@ -517,7 +517,7 @@ static size_t backward_panels(size_t steps, size_t tile)
 {
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
-    return snncc_align(seq * 256);
+    return snncc_align(seq * 512);
 }
 
 static size_t larger(size_t a, size_t b)

@@ -1,5 +1,6 @@
-/* Gradients of products. Weight gradients add rows in ascending order, one multiplication and one addition each, so
- * that the dense and the event-driven kernel give the same bits; gradients of inputs add outputs in ascending order. */
+/* Gradients of products. Weight gradients add rows in descending order, as all that is summed over time backward, so
+ * that segments of time can be added one after the other, with one multiplication and one addition each: the dense and
+ * the event-driven kernel give the same bits; gradients of inputs add outputs in ascending order. */
 #ifndef SNNCC_GRADIENT_H
 #define SNNCC_GRADIENT_H
 
@@ -27,8 +28,8 @@ SNNCC_INLINE size_t snncc_transposed_bytes(size_t rows, size_t n, int valued)
     return snncc_events_bytes(n, rows, valued);
 }
 
-/* The events by input: for each of the n_in inputs the rows, ascending, in which it is not 0. A counting sort into
- * snncc_events_at(transposed, n_in, rows, x.value != NULL). */
+/* The events by input: for each of the n_in inputs the rows in which it is not 0, from the last one down. Rows are
+ * counted from the last one, which is 0. A counting sort into snncc_events_at(transposed, n_in, rows, x.value != NULL). */
 SNNCC_FUNCTION void snncc_transpose_events(snncc_events x, int rows, int n_in, void *transposed)
 {
     const snncc_events by_input = snncc_events_at(transposed, n_in, rows, x.value != NULL);
@@ -37,20 +38,21 @@ SNNCC_FUNCTION void snncc_transpose_events(snncc_events x, int rows, int n_in, v
     memset(by_input.offsets, 0, ((size_t)n_in + 2) * sizeof(int32_t));
     for (int32_t e = 0; e < x.offsets[rows]; e++) next[x.index[e] + 1]++;
     for (int i = 0; i < n_in; i++) next[i + 1] += next[i];
-    for (int row = 0; row < rows; row++)
+    for (int row = rows - 1; row >= 0; row--)
         for (int32_t e = x.offsets[row]; e < x.offsets[row + 1]; e++) {
             const int32_t place = next[x.index[e]]++;
-            by_input.index[place] = row;
+            by_input.index[place] = rows - 1 - row;
             if (x.value) by_input.value[place] = x.value[e];
         }
 }
 
 /* d_w += x^T d_y for one panel, input by input: the sums of an input stay in registers while its rows pass. by_input:
  * snncc_transpose_events of the events of x. d_y and d_w point at the panel, d_w: [n_in][vectors]. */
-SNNCC_INLINE void snncc_gradient_panel(int vectors, int valued, snncc_events by_input, int n_in, int d_stride,
-                                       const snncc_real *d_y, snncc_real *d_w)
+SNNCC_INLINE void snncc_gradient_panel(int vectors, int valued, snncc_events by_input, int rows, int n_in,
+                                       int d_stride, const snncc_real *d_y, snncc_real *d_w)
 {
-    snncc_gather(vectors, valued, 1, by_input, n_in, 1, d_stride, vectors * SNNCC_LANES, d_y, NULL, d_w);
+    const snncc_real *const end = d_y + (ptrdiff_t)(rows - 1) * d_stride;
+    snncc_gather(vectors, valued, 1, by_input, n_in, 1, -d_stride, vectors * SNNCC_LANES, end, NULL, d_w);
 }
 
 /* The same in blocks of rows whose d_y stay in the first-level cache: they should be contiguous, see snncc_copy_panel,
@@ -58,14 +60,17 @@ SNNCC_INLINE void snncc_gradient_panel(int vectors, int valued, snncc_events by_
 SNNCC_INLINE void snncc_gradient_blocks(int vectors, int valued, int fresh, snncc_events by_input, int rows, int n_in,
                                         int d_stride, const snncc_real *d_y, snncc_real *d_w)
 {
-    snncc_gather(vectors, valued, !fresh, by_input, n_in, rows, d_stride, vectors * SNNCC_LANES, d_y, NULL, d_w);
+    const snncc_real *const end = d_y + (ptrdiff_t)(rows - 1) * d_stride;
+    snncc_gather(vectors, valued, !fresh, by_input, n_in, rows, -d_stride, vectors * SNNCC_LANES, end, NULL, d_w);
 }
 
 /* The same from x itself, [rows][x_stride]; the same bits, as long as d_w holds no -0. */
 SNNCC_INLINE void snncc_gradient_dense_panel(int vectors, int fresh, int rows, int n_in, int x_stride, int d_stride,
                                              const snncc_real *x, const snncc_real *d_y, snncc_real *d_w)
 {
-    snncc_dense(vectors, !fresh, n_in, rows, 1, x_stride, d_stride, vectors * SNNCC_LANES, x, d_y, NULL, d_w);
+    const snncc_real *const x_end = x + (ptrdiff_t)(rows - 1) * x_stride;
+    const snncc_real *const d_end = d_y + (ptrdiff_t)(rows - 1) * d_stride;
+    snncc_dense(vectors, !fresh, n_in, rows, 1, -x_stride, -d_stride, vectors * SNNCC_LANES, x_end, d_end, NULL, d_w);
 }
 
 /* Whether the dense gradient is the faster one for these events. To be asked before lists by input are made. */
@@ -94,10 +99,10 @@ SNNCC_INLINE void snncc_copy_panel(int vectors, int rows, int stride, const snnc
             ((snncc_vec *)copy)[(size_t)row * vectors + k] = ((const snncc_vec *)(x + (size_t)row * stride))[k];
 }
 
-SNNCC_INLINE void snncc_gradient_panel_at(int vectors, int first, int valued, snncc_events by_input, int n_in,
-                                          int d_stride, const snncc_real *d_y, snncc_real *d_w)
+SNNCC_INLINE void snncc_gradient_panel_at(int vectors, int first, int valued, snncc_events by_input, int rows,
+                                          int n_in, int d_stride, const snncc_real *d_y, snncc_real *d_w)
 {
-    snncc_gradient_panel(vectors, valued, by_input, n_in, d_stride, d_y + first, d_w + (size_t)first * n_in);
+    snncc_gradient_panel(vectors, valued, by_input, rows, n_in, d_stride, d_y + first, d_w + (size_t)first * n_in);
 }
 
 /* The gradient of one narrow panel, row by row: its few weights stay in the cache, and no lists by input are needed.
@@ -105,7 +110,7 @@ SNNCC_INLINE void snncc_gradient_panel_at(int vectors, int first, int valued, sn
 SNNCC_INLINE void snncc_gradient_rows(int vectors, int first, int valued, snncc_events x, int rows, int d_stride,
                                       const snncc_real *d_y, snncc_real *d_w)
 {
-    for (int row = 0; row < rows; row++) {
+    for (int row = rows - 1; row >= 0; row--) {
         snncc_vec d[SNNCC_MOST_VECTORS];
         for (int k = 0; k < vectors; k++) d[k] = ((const snncc_vec *)(d_y + (size_t)row * d_stride + first))[k];
         for (int32_t e = x.offsets[row]; e < x.offsets[row + 1]; e++) {
@@ -131,12 +136,12 @@ SNNCC_INLINE void snncc_counted_gradient_rows(int vectors, snncc_events x_events
 
 SNNCC_INLINE void snncc_gradient_single(snncc_events x, int rows, const snncc_real *d_y, snncc_real *d_w)
 {
-    for (int row = 0; row < rows; row++)
+    for (int row = rows - 1; row >= 0; row--)
         for (int32_t e = x.offsets[row]; e < x.offsets[row + 1]; e++)
             d_w[x.index[e]] += x.value ? x.value[e] * d_y[row] : d_y[row];
 }
 
-/* d_w += x^T d_y: adds the weight gradient to d_w, rows in ascending order. d_y: [rows][d_stride]; d_w: panels like the
+/* d_w += x^T d_y: adds the weight gradient to d_w, rows in descending order. d_y: [rows][d_stride]; d_w: panels like the
  * weights; scratch: snncc_transposed_bytes(rows, n_in, valued), aligned to 64 bytes. */
 SNNCC_INLINE void snncc_weight_gradient(snncc_events x, int rows, int n_in, int d_stride, const snncc_real *d_y,
                                         void *scratch, snncc_real *d_w)
@@ -155,9 +160,9 @@ SNNCC_INLINE void snncc_weight_gradient(snncc_events x, int rows, int n_in, int 
     const snncc_events by_input = snncc_events_at(scratch, n_in, rows, x.value != NULL);
     snncc_transpose_events(x, rows, n_in, scratch);
     if (x.value)
-        SNNCC_EACH_PANEL(snncc_gradient_panel_at, d_stride, 1, by_input, n_in, d_stride, d_y, d_w);
+        SNNCC_EACH_PANEL(snncc_gradient_panel_at, d_stride, 1, by_input, rows, n_in, d_stride, d_y, d_w);
     else
-        SNNCC_EACH_PANEL(snncc_gradient_panel_at, d_stride, 0, by_input, n_in, d_stride, d_y, d_w);
+        SNNCC_EACH_PANEL(snncc_gradient_panel_at, d_stride, 0, by_input, rows, n_in, d_stride, d_y, d_w);
 }
 
 /* A square of SNNCC_LANES x SNNCC_LANES numbers, transposed in registers: each round interleaves the upper half of the

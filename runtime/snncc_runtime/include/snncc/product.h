@@ -57,7 +57,7 @@ SNNCC_INLINE void snncc_start(int vectors, int add, const snncc_real *start, snn
 SNNCC_INLINE void snncc_add_entry(int vectors, int valued, snncc_events lists, int32_t entry, int table_stride,
                                   const snncc_real *table, snncc_vec *sum)
 {
-    const snncc_vec *const row = (const snncc_vec *)(table + (size_t)lists.index[entry] * table_stride);
+    const snncc_vec *const row = (const snncc_vec *)(table + (ptrdiff_t)lists.index[entry] * table_stride);
     if (valued)
         for (int k = 0; k < vectors; k++) sum[k] += lists.value[entry] * row[k];
     else
@@ -114,8 +114,8 @@ SNNCC_INLINE void snncc_gather_part(int vectors, int valued, int add, snncc_even
 SNNCC_INLINE int snncc_gather_block(int vectors, int64_t entries, int lists, int n, int table_stride)
 {
     const int room = 49152 / (64 * vectors), blocks = (n + room / 2) / room;
-    const size_t bytes = (size_t)table_stride * sizeof(snncc_real);
-    const int spread = table_stride == vectors * SNNCC_LANES || bytes % 1024 != 0;
+    const int apart = table_stride < 0 ? -table_stride : table_stride; /* negative: from the last row up */
+    const int spread = apart == vectors * SNNCC_LANES || (size_t)apart * sizeof(snncc_real) % 1024 != 0;
     if (vectors < 3 || blocks < 2 || !spread || entries < (int64_t)2 * n || entries * room < (int64_t)6 * lists * n)
         return n;
     return (n + blocks - 1) / blocks;
@@ -159,8 +159,8 @@ SNNCC_INLINE void snncc_dense_block(int block, int vectors, int add, int terms, 
     for (int b = 0; b < block; b++)
         snncc_start(vectors, add, add ? y + (size_t)b * y_stride : start, sum + b * vectors);
     for (int t = 0; t < terms; t++) {
-        const snncc_vec *const weight = (const snncc_vec *)(w + (size_t)t * w_stride);
-        const snncc_real *const factor = x + (size_t)t * x_term;
+        const snncc_vec *const weight = (const snncc_vec *)(w + (ptrdiff_t)t * w_stride);
+        const snncc_real *const factor = x + (ptrdiff_t)t * x_term;
         for (int b = 0; b < block; b++)
             for (int k = 0; k < vectors; k++) sum[b * vectors + k] += factor[(size_t)b * x_row] * weight[k];
     }

@@ -19,7 +19,7 @@ typedef double snncc_real;
 #endif
 
 /* A sum over many inputs keeps at most this many vectors of outputs in registers (AVX-512 has 32). */
-#define SNNCC_PANEL_VECTORS 4
+#define SNNCC_PANEL_VECTORS (SNNCC_BLOCK / SNNCC_LANES)
 #define SNNCC_PANEL (SNNCC_PANEL_VECTORS * SNNCC_LANES)
 
 /* Neurons that a generated sweep handles at a time: one word of spike bits. */
