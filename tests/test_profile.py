@@ -120,6 +120,25 @@ def test_loops_over_time_count_their_steps(tmp_path: Path) -> None:
     assert any("states" in row.does for row in stepped)
 
 
+def test_segments_of_time_are_told_apart(tmp_path: Path) -> None:
+    options = {"loss": TARGET.loss, "num_steps": STEPS, "checkpoint_every": 4}
+    snncc.compile(Watched(), out=tmp_path / "segments", **options)
+    model = snncc.load(tmp_path / "segments", threads=1, slots=2, tile=2)
+    x, y = samples()
+    profile = model.profile(x, y, repeats=1)
+    kernels = {k.name: k for k in parse_kernels(model.manifest) if k.entry == "train"}
+    assert profile.load.segments == 2
+    for row in profile.rows:
+        kernel = kernels[row.kernel]
+        if kernel.level not in ("once", "slot", "other slot"):
+            assert row.calls == profile.load.runs(kernel.level) * kernel.panels, row.kernel
+    again = {name for name, kernel in kernels.items() if kernel.level == "segment again"}
+    assert {"x.load", "x.events", "fc1.product"} <= {name.removesuffix(".2") for name in again}
+    listed = [row for row in profile.rows if row.kernel.startswith("x.events")]
+    assert sorted(row.events for row in listed) == [np.count_nonzero(x[:4]), np.count_nonzero(x)]
+    assert sorted(row.density for row in listed) == sorted([np.mean(x[:4] != 0), np.mean(x != 0)])
+
+
 def test_a_profile_of_training_changes_nothing(folder: Path) -> None:
     plain, profiled = (snncc.load(folder, slots=2) for _ in range(2))
     x, y = samples()

@@ -17,7 +17,8 @@ PER_RUN, PER_SAMPLE, PER_ROW = range(3)
 class Load:
     """The size of a call: how many samples and steps, and how the model cuts them up.
 
-    tile: samples. slots: most parts of the batch. block: tiles of a block.
+    tile: samples. slots: most parts of the batch. block: tiles of a block. segment: steps that are held at a
+    time, 0 for all.
     """
 
     batch: int
@@ -25,6 +26,7 @@ class Load:
     tile: int
     slots: int
     block: int
+    segment: int = 0
 
     @property
     def shares(self) -> list[int]:
@@ -33,16 +35,33 @@ class Load:
         ends = [self.batch * (slot + 1) // slots for slot in range(slots)]
         return [end - start for start, end in zip([0, *ends], ends, strict=False)]
 
+    @property
+    def segments(self) -> int:
+        return -(-self.steps // self.segment) if self.segment else 1
+
     def runs(self, level: str) -> int:
         """How often kernels of a level run in one call."""
         tiles = sum(-(-share // self.tile) for share in self.shares)
         blocks = sum(-(-share // (self.tile * self.block)) for share in self.shares)
-        counts = {"once": 1, "slot": len(self.shares), "other slot": len(self.shares) - 1}
-        return {**counts, "block": blocks, "tile": tiles, "step": tiles * self.steps}[level]
+        counts = {
+            "once": 1,
+            "slot": len(self.shares),
+            "other slot": len(self.shares) - 1,
+            "block": blocks,
+            "tile": tiles,
+            "step": tiles * self.steps,
+            "segment": tiles * self.segments,
+            "segment again": tiles * (self.segments - 1),
+            "step again": tiles * (self.segments - 1) * self.segment,
+        }
+        return counts[level]
 
     def axes(self, level: str) -> tuple[int, int, int]:
-        """Runs, samples and rows (samples of each step)."""
-        return self.runs(level), self.batch, self.batch * self.steps
+        """Runs, samples (once more in each segment) and rows (samples of each step)."""
+        segments = {"segment": self.segments, "segment again": self.segments - 1}.get(level, 1)
+        again = level.endswith("again")
+        steps = (self.segments - 1) * self.segment if again else self.steps
+        return self.runs(level), self.batch * segments, self.batch * steps
 
 
 @dataclass(frozen=True)
@@ -115,6 +134,13 @@ class Kernel:
 
 def _sum(work: Mapping[str, Sequence[float]], numbers: Sequence[float]) -> Work:
     return Work(**{name: sum(c * n for c, n in zip(of, numbers, strict=True)) for name, of in work.items()})
+
+
+def load_of(manifest: Mapping[str, Any], batch: int, steps: int, tile: int, slots: int) -> Load:
+    """The size of a call of the model."""
+    return Load(
+        batch, steps, tile, slots, manifest["block_tiles"], manifest["memory"].get("checkpoint_every", 0)
+    )
 
 
 def parse_kernels(manifest: Mapping[str, Any]) -> tuple[Kernel, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from .arrays import Extent
 from .errors import ModelError
 from .instance import Instance
-from .kernels import Kernel, Load, parse_kernels
+from .kernels import Kernel, load_of, parse_kernels
 from .manifest import Manifest
 from .profile import Counts, Profile, measured_row
 
@@ -39,8 +39,8 @@ def measure(instance: Instance, given: Mapping[str, Any], num_steps: int | None,
     seconds, found = float(np.median([timed for timed, _ in calls])), calls[-1][1]
     found[:, 0] = np.median([of[:, 0] for _, of in calls], axis=0)
     assert extent.batch is not None and extent.steps is not None
-    config, block = instance.config, manifest.raw["block_tiles"]
-    load = Load(extent.batch, extent.steps, config.tile, config.slots, block)
+    config = instance.config
+    load = load_of(manifest.raw, extent.batch, extent.steps, config.tile, config.slots)
     rows = [
         (kernel.entry, measured_row(kernel, load, Counts(*map(int, of)), tick))
         for kernel, of in zip(kernels, found, strict=True)

@@ -53,9 +53,9 @@ def emit(program: Program, version: str) -> Sources:
     entries = [text.text() for text in texts]
     update = [update_text(program.update, program.real_bits)] if program.update else []
     parts = ("/* ---- kernels ---- */\n", *functions.texts(), *update, *entries)
-    numbers = (BLOCK_TILES, program.segment)
+    lengths = BLOCK_TILES, program.segment
     model = ModelRecord(
-        title, version, program.real_bits, "model.h", *numbers, parts, _constants(counted), module
+        title, version, program.real_bits, "model.h", *lengths, parts, _constants(counted), module
     )
     files = {
         "model.h": render("c/model.h.j2", header),

@@ -29,7 +29,10 @@ class EntryText:
     ) -> None:
         self.program, self.entry, self.kernels = program, entry, kernels
         mine = [k for k in counted if k.entry == entry.name]
-        self.ticks = {k.items[-1]: k for k in mine if k.items}
+        self.ticks: dict[Item, list[Kernel]] = {}  # in order; equal items may stand in several places
+        for kernel in mine:
+            if kernel.items:
+                self.ticks.setdefault(kernel.items[-1], []).append(kernel)
         self.sums = {k.level: k.constant for k in mine if not k.items}
         self.real = "float" if program.real_bits == 32 else "double"
         self.layout = Layout(program.real_bits // 8)
@@ -247,9 +250,9 @@ class EntryText:
 
     def _tick(self, item: Item, in_loop: bool) -> list[str]:
         """What the profile counts after an item: time, and the events that were read or listed."""
-        kernel = self.ticks.get(item)
-        if kernel is None:
+        if not self.ticks.get(item):
             return []
+        kernel = self.ticks[item].pop(0)
         head, listed = f"crew->profile, {kernel.constant}", kernel.listed
         if listed is None:
             return [f"snncc_tick({head});"]
@@ -260,7 +263,7 @@ class EntryText:
             return [f"snncc_tick_counted({head}, {listed.name}, {rows}, {listed.count}, {macro});"]
         return [f"snncc_tick_events({head}, {listed.name}, {rows});"]
 
-    def _statements(self, item: Sweep | Call | Panels, in_loop: bool, panels: bool) -> list[str]:
+    def _statements(self, item: Sweep | Call | Panels | Segments, in_loop: bool, panels: bool) -> list[str]:
         if isinstance(item, Sweep):
             given = {b.name: self._argument(b, in_loop) for b in item.buffers if b is not None}
             return [
@@ -272,6 +275,8 @@ class EntryText:
             start = "start" if self.program.segment else ""
             place = Place(names, self.dialect.literal, in_loop, function, panels, self.steps, start)
             return [call_text(item, place)]
+        if isinstance(item, Segments):
+            raise InternalError("segments of time do not nest")
         return self._panels(item, in_loop)
 
     def _panels(self, loop: Panels, in_loop: bool) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from snncc_runtime import Model, load
 from snncc_runtime.cpu import default_slots, default_threads
-from snncc_runtime.kernels import Load
+from snncc_runtime.kernels import load_of
 
 from ..driver import Compiled, Stages, Target, entry_stages, generate, text_of
 from ..errors import CompileError
@@ -84,7 +84,7 @@ def _cost(manifest: Mapping[str, Any], view: View) -> str:
     """Operations, bytes and time by kernel, for the configuration that the model would be loaded with."""
     memory, assumed = manifest["memory"], parse_densities(view.density)
     slots, threads = memory.get("slots") or default_slots(), default_threads()
-    load = Load(view.batch, manifest["num_steps"], memory["tile"], slots, manifest["block_tiles"])
+    load = load_of(manifest, view.batch, manifest["num_steps"], memory["tile"], slots)
     return f"{predict(manifest, view.entry or 'forward', load, assumed, threads)}\n"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ..lower import Layout
 from ..names import Names
 from ..plan_memory import sum_reals
-from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Sweep, flat
+from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Segments, Sweep, flat
 
 PRODUCTS = ("product", "input_gradient", "wide_gradient", "narrow_gradient")  # kinds begin with these
 LISTS = ("events_from_bits", "events_from_rows", "transpose_events", "transpose_counted")
@@ -49,7 +49,9 @@ class Kernel:
     """Items of an entry point that the profile counts together, the last of them with a tick behind.
 
     level: how often they run: "once" a call, for each "slot", each "other slot" than the first, each
-    "block", each "tile", each "step" of a tile. panels: calls that make one run. constant: its name in C.
+    "block", each "tile", each "step" of a tile, each "segment" of a tile's steps; "segment again" and
+    "step again" are those that the backward half runs once more. panels: calls that make one run.
+    constant: its name in C.
     listed: the events that it reads or lists.
     """
 
@@ -156,9 +158,13 @@ def _groups(
             group = []
         match item:
             case Loop():
-                yield from _groups(item.items, "step", layout)
+                step = "step again" if level.endswith("again") else "step"
+                yield from _groups(item.items, step, layout)
                 if item.states:
-                    yield "step", 1, (item,)
+                    yield step, 1, (item,)
+            case Segments():
+                yield from _groups(item.again, "segment again", layout)
+                yield from _groups(item.items, "segment", layout)
             case Panels():
                 count = -(-layout.stride(item.size) // layout.panel)
                 yield from ((place, count, inner) for place, _, inner in _groups(item.items, level, layout))
@@ -192,14 +198,16 @@ class _Namer:
 
     def __init__(self, program: Program) -> None:
         locals = {b.name for e in program.entries for b in e.buffers}
-        self.constants = Names(frozenset({*locals, "KERNELS", "TENSORS", "TENSOR_COUNT", "BLOCK_TILES"}))
+        self.constants = Names(
+            frozenset({*locals, "KERNELS", "TENSORS", "TENSOR_COUNT", "BLOCK_TILES", "SEGMENT"})
+        )
         self.names: dict[str, int] = {}
 
     def of_items(
         self, entry: str, level: str, panels: int, items: tuple[Item, ...], listed: Buffer | None
     ) -> Kernel:
         layer, word, does = _described(items)
-        name = f"{layer}.{word}" if word else layer
+        name = ".".join(filter(None, (layer, word))) or "states"
         return replace(self.kernel(entry, name, layer, does, level, panels, items), listed=listed)
 
     def kernel(
@@ -224,7 +232,7 @@ def _described(items: tuple[Item, ...]) -> tuple[str, str, str]:
     first = items[0]
     if isinstance(first, Loop):
         return "loop", "states", "states of the next step"
-    assert not isinstance(first, Panels)
+    assert isinstance(first, (Call, Sweep))
     layer, backward = first.layer.removesuffix(".backward"), first.layer.endswith(".backward")
     sweeps = [i for i in items if isinstance(i, Sweep)]
     if isinstance(first, Call) and first.kind in WORDS and not sweeps:

@@ -87,7 +87,7 @@ def _rows(kernel: Kernel, item: Item) -> int:
     """What a kernel of whole rows runs over: samples of each step, samples, or nothing of the kind."""
     if kernel.level in ("once", "slot", "other slot"):
         return RUN
-    timed = kernel.level == "step" or (isinstance(item, Call) and item.time)
+    timed = kernel.level.startswith("step") or (isinstance(item, Call) and item.time)
     return ROW if timed else SAMPLE
 
 
