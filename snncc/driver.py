@@ -187,9 +187,7 @@ def make(network: Network, target: Target, source: str, folder: str | os.PathLik
 def text_of(compiled: Compiled) -> cache.Generated:
     """What `write` needs of a network beside its parameters."""
     sources = compiled.sources
-    return cache.Generated(
-        compiled.program.name, sources.files, sources.declarations, _manifest(compiled)
-    )
+    return cache.Generated(compiled.program.name, sources.files, sources.declarations, _manifest(compiled))
 
 
 def entry_stages(network: Network, target: Target) -> tuple[Stages, ...]:

@@ -142,9 +142,7 @@ class Footprint:
         return self.parameters + self.moments + self.gradients + self.shared + self.scratch + self.panels
 
 
-def footprint(
-    program: Program, steps: int, tile: int, slots: int, threads: int, training: bool
-) -> Footprint:
+def footprint(program: Program, steps: int, tile: int, slots: int, threads: int, training: bool) -> Footprint:
     """What the arena of the compiled model holds, in bytes: the same sums as its `arena_bytes`."""
     real, extent = program.real_bits // 8, (steps, tile, program.segment)
     lengths = [t.length for t in program.tensors]

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from .errors import InternalError
 from .expr import Expr
 
-
 ROUNDED = {"float32": 4, "float16": 2, "bfloat16": 2}  # layouts of values kept in another format: their bytes
 BLOCK_TILES = 16  # tiles of a block: enough rows for a product to pay for reading its weights
 

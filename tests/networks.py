@@ -146,7 +146,7 @@ class Shared(nn.Module):
 
 
 class Wide(nn.Sequential):
-    """Layers of several panels, the last one narrower and with pads; one input for all steps, or one a step."""
+    """Layers of several panels, the last narrower and with pads; one input for all steps, or one a step."""
 
     def __init__(self, static: bool) -> None:
         super().__init__(
@@ -171,7 +171,8 @@ class Still(nn.Module):
 
     def forward(self, x: Any) -> Any:
         still = self.fc1(x)
-        return self.last(self.out(self.lif(self.fc2(snncc.where(still > 0.0, still, 0.25 * still))).spk))
+        bent = snncc.where(still > 0.0, still, 0.25 * still)
+        return self.last(self.out(self.lif(self.fc2(bent)).spk))
 
 
 class Adaptive(nn.Neuron):

@@ -24,9 +24,7 @@ TYPES = {"bits": "uint64_t", "labels": "int32_t", "transposed": "void", "transpo
 class EntryText:
     """The C text of one entry point."""
 
-    def __init__(
-        self, program: Program, entry: Entry, kernels: Kernels, counted: tuple[Kernel, ...]
-    ) -> None:
+    def __init__(self, program: Program, entry: Entry, kernels: Kernels, counted: tuple[Kernel, ...]) -> None:
         self.program, self.entry, self.kernels = program, entry, kernels
         mine = [k for k in counted if k.entry == entry.name]
         self.ticks: dict[Item, list[Kernel]] = {}  # in order; equal items may stand in several places
@@ -108,14 +106,28 @@ class EntryText:
         e, name = self.entry, self.entry.name
         samples = "int first, int rows, int from" if e.blocks else "int first, int rows"
         tile = "the samples first .. first + rows of the batch, through all layers"
-        levels = [("tile", e.tile, f"{tile}." if not e.blocks else f"{tile}; its block begins at `from`.", samples)]
+        levels = [
+            ("tile", e.tile, f"{tile}." if not e.blocks else f"{tile}; its block begins at `from`.", samples)
+        ]
         if e.before:
             text = "for all samples of a block, what the steps share: nothing here has a time axis."
             levels.insert(0, ("before", e.before, text, "int first, int rows"))
         if e.after:
             text = "for all samples of a block, gradients of what has no time axis."
             levels.append(("after", e.after, text, "int first, int rows"))
-        arguments = ("model", "io", "crew", "sums", "scratch", "panels", "steps", "batch", "first", "rows", "from")
+        arguments = (
+            "model",
+            "io",
+            "crew",
+            "sums",
+            "scratch",
+            "panels",
+            "steps",
+            "batch",
+            "first",
+            "rows",
+            "from",
+        )
         result = []
         for level, items, text, parameters in levels:
             lines = self._lengths([*self._declarations(items, level), "", *self._shared_out(items)])
@@ -139,7 +151,12 @@ class EntryText:
                         lines += [*self._item(item, False), "snncc_meet(crew);"]
             else:
                 body = [line for item in run for line in self._item(item, False)]
-                lines += ["if (crew->part == 0) {", *("    " + line for line in body), "}", "snncc_meet(crew);"]
+                lines += [
+                    "if (crew->part == 0) {",
+                    *("    " + line for line in body),
+                    "}",
+                    "snncc_meet(crew);",
+                ]
         return lines
 
     def _segments(self, loop: Segments) -> list[str]:
@@ -175,7 +192,10 @@ class EntryText:
             "(size_t)segments * rows",
         )
         lines = [self._pointer(b) for b in _unique(items) if b.place not in SCRATCH]
-        for regions, at, prefix in ((self.entry.regions, "scratch", "region"), (self.entry.panels, "panels", "panel")):
+        for regions, at, prefix in (
+            (self.entry.regions, "scratch", "region"),
+            (self.entry.panels, "panels", "panel"),
+        ):
             last = max((k for k, r in enumerate(regions) if touched & set(r.buffers)), default=-1)
             for number, region in enumerate(regions[: last + 1]):
                 piece, mine = f"{prefix}{number}", [b for b in region.buffers if b in touched]

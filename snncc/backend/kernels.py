@@ -35,7 +35,9 @@ class Kernels:
         product, (n_in, n_out) = ProductText(call, self.layout), call.numbers
         record = ProductRecord(NAME, "@comment", ", ".join(product.parameters), tuple(product.lines))
         text, form = render("c/product.c.j2", record), product.form
-        return self._name(text, f"{form.name}_{n_in}_{n_out}", f"{form.title}: {n_in} to {n_out} features", entry)
+        return self._name(
+            text, f"{form.name}_{n_in}_{n_out}", f"{form.title}: {n_in} to {n_out} features", entry
+        )
 
     def _name(self, text: str, wish: str, comment: str, entry: str) -> str:
         if text not in self.known:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..lower import Layout
-from ..program import Buffer, Call
+from ..program import Call
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,9 @@ class ProductText:
         """Pointers to the panel at hand."""
         lines = []
         if "lists" in self.buffers:
-            lines.append(f"const snncc_events by_input = snncc_events_at(lists, {self.n_in}, rows, {self._valued()});")
+            lines.append(
+                f"const snncc_events by_input = snncc_events_at(lists, {self.n_in}, rows, {self._valued()});"
+            )
         if not self.panels:
             return lines
         lines.append("const int n0 = panel * SNNCC_PANEL;")
@@ -159,11 +161,14 @@ class ProductText:
         return int(lists.layout in ("valued", "transposed_valued"))
 
     def _sizes(self, vectors: int) -> dict[str, object]:
-        rows = {name: self.layout.row(b) for name, b in self.buffers.items() if _is_rows(b)}
+        rows = {
+            n: self.layout.row(b) for n, b in self.buffers.items() if b is not None and b.layout == "real"
+        }
         listed = "events" in self.buffers or "lists" in self.buffers
-        numbers = {"v": vectors, "n_in": self.n_in, "n_out": self.n_out, "valued": self._valued() if listed else 0}
+        numbers = {
+            "v": vectors,
+            "n_in": self.n_in,
+            "n_out": self.n_out,
+            "valued": self._valued() if listed else 0,
+        }
         return {**numbers, **rows, "n0": "n0" if self.panels else "0"}
-
-
-def _is_rows(buffer: Buffer | None) -> bool:
-    return buffer is not None and buffer.layout == "real"

@@ -175,7 +175,7 @@ class SweepText:
         return calls
 
     def _panel_calls(self, whole: int) -> list[str]:
-        """The blocks of one panel; only the last panel may end with a block that is narrower or holds pads."""
+        """The blocks of one panel; the last panel may end with a block that is narrower or holds pads."""
         calls = [
             "const int begin = panel * SNNCC_PANEL, end = begin + SNNCC_PANEL;",
             f"for (int n0 = begin; n0 < end && n0 < {whole}; n0 += SNNCC_BLOCK)",

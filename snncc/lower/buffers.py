@@ -31,7 +31,9 @@ class Buffers:
         parameters: list[Any] = [n.op for n in graph if n.op.name == "parameter"]
         self.matrices = {op.label for op in parameters if op.panels}
         self.stepped = self._stepped()
-        self.blocks: set[str] = set()  # values without a time axis that are made or read before or after tiles
+        self.blocks: set[str] = (
+            set()
+        )  # values without a time axis that are made or read before or after tiles
         self.states: dict[str, Buffer] = {}  # memorize or carry that lives in memory: its rows
         self.marked: dict[str, Buffer] = {}  # memorize: its rows at the start of each segment of time
 

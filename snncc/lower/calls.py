@@ -80,14 +80,21 @@ class Calls:
 
     def copied(self, node: Node) -> bool:
         """Whether transposed weights are needed as a whole."""
-        return not all(r.op.name == "linear" and self.by_transposing(r) for r in self.buffers.readers[node.name])
+        return not all(
+            r.op.name == "linear" and self.by_transposing(r) for r in self.buffers.readers[node.name]
+        )
 
     def _input_gradient(self, node: Node, time: bool) -> Call:
         d_y, weight = self.graph[node.inputs[0]], self.graph[self.graph[node.inputs[1]].inputs[0]]
         buffers, layout = self.buffers, self.buffers.layout
         name, size = buffers.names.new(f"{node.name}.slice"), layout.slice_size
         slice = Buffer(name, "panel", (layout.panel,), layout="slice", size=size)
-        operands = (buffers.buffer(d_y.name), buffers.buffer(weight.name, "panels"), slice, buffers.buffer(node.name))
+        operands = (
+            buffers.buffer(d_y.name),
+            buffers.buffer(weight.name, "panels"),
+            slice,
+            buffers.buffer(node.name),
+        )
         return Call("input_gradient", operands, (d_y.type.size, node.type.size), time)
 
     def _list_layout(self, name: str) -> str:
@@ -119,7 +126,9 @@ class Calls:
         if op.kernel == "events":
             return Call("product_events", (*listed, weight, bias, y), numbers, time)
         dense = (self.buffers.buffer(x.name), weight, bias, y)
-        return Call("product" if op.kernel == "counted" else "product_dense", (*listed, *dense), numbers, time)
+        return Call(
+            "product" if op.kernel == "counted" else "product_dense", (*listed, *dense), numbers, time
+        )
 
     def _weight_gradient(self, node: Node) -> tuple[Call, ...]:
         """A narrow gradient goes row by row; a wide one by input, from lists that are made first."""
@@ -133,7 +142,14 @@ class Calls:
         last = (buffer(d_y.name), buffer(node.name))
         narrow = layout.stride(d_y.type.size) <= NARROW * layout.lanes
         if narrow or kernel == "dense":
-            return (Call(f"{'narrow' if narrow else 'wide'}_gradient_{kernel}", (*events, *rows, *last), numbers, time),)
+            return (
+                Call(
+                    f"{'narrow' if narrow else 'wide'}_gradient_{kernel}",
+                    (*events, *rows, *last),
+                    numbers,
+                    time,
+                ),
+            )
         by_input = self._by_input(node, x, events[0].layout == "valued")
         counted = events if kernel == "counted" else ()
         return (

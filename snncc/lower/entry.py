@@ -51,7 +51,8 @@ class _EntryBuilder:
         given: list[Any] = [n.op for n in self.graph if n.op.name == "input"]
         required = [op.label for op in given if op.role in ("input", "target")]
         narrow = narrowed(items, self.buffers.layout)
-        return Entry(self.name, *(narrow[name] for name in SECTIONS), tuple(map(identifier, required)))
+        prepare, before, tile, after, finish = (narrow[name] for name in SECTIONS)
+        return Entry(self.name, prepare, before, tile, after, finish, tuple(map(identifier, required)))
 
     def ordered(self, units: Mapping[str, Unit]) -> list[Item]:
         """The items of units, each after what it needs."""

@@ -62,9 +62,7 @@ class Layout:
         length = shape[1] * self.stride(shape[0]) if panels else self.stride(count)
         return (length + self.lanes - 1) // self.lanes * self.lanes
 
-    def size(
-        self, layout: str, count: int, time: bool, rows: str, shape: tuple[int, ...] = ()
-    ) -> Size:
+    def size(self, layout: str, count: int, time: bool, rows: str, shape: tuple[int, ...] = ()) -> Size:
         """Bytes of a buffer of the samples of a "tile" or "block", or of none ("").
 
         Lists are sized for any density, as snncc_events_bytes has it.

@@ -83,6 +83,7 @@ class SweepBuilder:
         sweeps = [n.stage.unroll for n in self.nodes if n.stage and n.stage.kind in ("scan", "reverse")]
         first = self.nodes[0]
         size = max(map(self.memory.length, self.nodes))
+        before, body, after = (tuple(self.sections[s]) for s in ("before", "body", "after"))
         return Sweep(
             self.memory.names.new(first.kernel),
             self._comment(first, size),
@@ -95,7 +96,9 @@ class SweepBuilder:
             tuple(self.pointers.values()),
             tuple(self.scalars.values()),
             tuple(self.arrays),
-            *(tuple(self.sections[s]) for s in ("before", "body", "after")),
+            before,
+            body,
+            after,
         )
 
     def _comment(self, first: Node, size: int) -> tuple[str, ...]:

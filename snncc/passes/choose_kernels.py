@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import located, user_line
 from ..graph import Graph, Node, Stage
-from ..ops.linear import Events
+from ..ops.linear import Events, Linear, WeightGradient
 from .base import Pass
 
 CHOICES = ("auto", "dense", "events")
@@ -42,10 +42,13 @@ class ChooseKernels(Pass):
             if kernel in ("events", "counted"):
                 place = 1 if node.op.name == "weight_gradient" else 0  # of the operand that may be listed
                 listed, inputs = _list(nodes, graph[node.inputs[place]]), list(node.inputs)
-                inputs[place:] = [listed, *inputs[place + 1 :]] if kernel == "events" else [*inputs[place:], listed]
+                inputs[place:] = (
+                    [listed, *inputs[place + 1 :]] if kernel == "events" else [*inputs[place:], listed]
+                )
                 node = replace(node, inputs=tuple(inputs))
             if kernel:
-                node = replace(node, op=replace(node.op, kernel=kernel))  # type: ignore[call-arg]
+                op = Linear(kernel) if node.op.name == "linear" else WeightGradient(kernel)
+                node = replace(node, op=op)
             nodes[node.name] = node
         return Graph(nodes, graph.outputs)
 
