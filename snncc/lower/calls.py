@@ -75,7 +75,8 @@ class Calls:
         """Whether a product with transposed weights transposes what it needs of them itself, which pays
         where a panel of them serves many rows: not for one step of a loop."""
         weight = self.graph[node.inputs[1]] if node.op.name == "linear" else node
-        many = node.name not in self.buffers.stepped and node.type.size > 1
+        dense = node.op.name != "linear" or node.op.kernel == "dense"  # type: ignore[attr-defined]
+        many = dense and node.name not in self.buffers.stepped and node.type.size > 1
         return weight.op.name == "transpose" and self.graph[weight.inputs[0]].op.name == "parameter" and many
 
     def copied(self, node: Node) -> bool:

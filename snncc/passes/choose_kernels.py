@@ -6,7 +6,8 @@ after:   %spk.events = events(%spk)
 
 Spikes are 0 or 1: the rows of the weights of those that fired are added ("events"). Inputs may be
 sparse: their nonzeros are counted while they are listed, and the density decides at run time
-("counted"). Everything else, cotangents above all, takes the dense product ("dense"). Weight gradients
+("counted"). So are those of cotangents behind a surrogate with compact support, which is exactly zero
+beyond. Everything else, other cotangents above all, takes the dense product ("dense"). Weight gradients
 are driven by spikes as well, or by the density of what else they read. Spikes are not counted: dense
 kernels win above a density of about 0.6 only. All kernels add in the same order, so the choice never
 changes a bit.
@@ -20,6 +21,7 @@ from ..errors import located, user_line
 from ..graph import Graph, Node, Stage
 from ..ops.linear import Events, Linear, WeightGradient
 from .base import Pass
+from .zeros import with_zeros
 
 CHOICES = ("auto", "dense", "events")
 
@@ -37,8 +39,9 @@ class ChooseKernels(Pass):
 
     def run(self, graph: Graph) -> Graph:
         nodes: dict[str, Node] = {}
+        zeros = with_zeros(graph)
         for node in graph:
-            kernel = self._kernel(graph, node)
+            kernel = self._kernel(graph, node, zeros)
             if kernel in ("events", "counted"):
                 place = 1 if node.op.name == "weight_gradient" else 0  # of the operand that may be listed
                 listed, inputs = _list(nodes, graph[node.inputs[place]]), list(node.inputs)
@@ -52,14 +55,17 @@ class ChooseKernels(Pass):
             nodes[node.name] = node
         return Graph(nodes, graph.outputs)
 
-    def _kernel(self, graph: Graph, node: Node) -> str:
+    def _kernel(self, graph: Graph, node: Node, zeros: set[str]) -> str:
         if node.op.name == "weight_gradient":
             return self._gradient(graph, node)
         if node.op.name != "linear":
             return ""
         looped = node.stage is not None and node.stage.kind in ("scan", "reverse")
-        if node.half == "backward" or looped:  # a list of all steps cannot be had before the loop is done
+        if looped:  # a list of all steps cannot be had before the loop is done
             return "dense"
+        if node.half == "backward":
+            sparse = node.inputs[0] in zeros and self.products != "dense"
+            return {"auto": "counted"}.get(self.products, self.products) if sparse else "dense"
         if self.products != "auto":
             return self.products
         if is_spike(graph, node.inputs[0]):
