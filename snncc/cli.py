@@ -69,6 +69,7 @@ NETWORK_OPTIONS = (
     ("--unroll", str, "none", "K", "Steps that a turn of a time loop does: none, full or a number."),
     ("--products", str, "auto", "KIND", "auto, dense or events."),
     ("--checkpoint-every", int, None, "K", "Hold the values of only K steps at a time; same bits."),
+    ("--context", str, None, "TYPE", "What is kept for the backward half: float32, float16 or bfloat16."),
 )
 
 

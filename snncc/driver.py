@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # what a model from the cache does not need is not loaded: 80
     from .program import Program
 
 DTYPES = {"float32": ("f32", 4), "float64": ("f64", 8)}
+CONTEXTS = ("float32", "float16", "bfloat16")  # beside the network's own dtype
 L2_BYTES = 1 << 20  # where the machine does not say
 MOST_STEPS = 2**31 - 1  # of a call
 
@@ -47,6 +48,7 @@ class Target:
     unroll: str | int = "none"
     products: str = "auto"
     checkpoint_every: int | None = None
+    context: str | None = None
 
     def __post_init__(self) -> None:
         steps = self.num_steps
@@ -62,6 +64,10 @@ class Target:
             )
         if self.dtype not in DTYPES:
             raise located(f"dtype must be 'float32' or 'float64', got {self.dtype!r}", user_line())
+        if self.context not in (None, self.dtype, *CONTEXTS):
+            raise located(
+                f"context must be 'float32', 'float16' or 'bfloat16', got {self.context!r}", user_line()
+            )
         if self.optimizer is not None and self.loss is None:
             raise located("an optimizer needs a loss: give loss= as well", user_line())
         if self.loss is not None and not isinstance(self.loss, Loss):
@@ -80,7 +86,8 @@ class Target:
             )
         from .passes.pipeline import Options
 
-        return Options(DTYPES[self.dtype][0], factor, self.products, self.segment)
+        context = self.context if self.context not in (None, self.dtype) else ""
+        return Options(DTYPES[self.dtype][0], factor, self.products, self.segment, context or "")
 
     @property
     def segment(self) -> int:
@@ -132,6 +139,7 @@ def compile(
     unroll: str | int = "none",
     products: str = "auto",
     checkpoint_every: int | None = None,
+    context: str | None = None,
     out: str | os.PathLike[str] | None = None,
 ) -> snncc_runtime.Model:
     """Compile a network to C, build it, and load it.
@@ -142,9 +150,11 @@ def compile(
     of a time loop does: "none", "full" or a number; never changes a bit of a result. products: "auto",
     "dense" or "events". checkpoint_every: hold the values of so many steps at a time, None for all; training
     then runs the forward half of such a segment of time again before its backward half, with the same bits.
-    out: a folder to write the model to. Raises CompileError, naming the user's line.
+    context: how values are kept for the backward half: "float32", "float16" or "bfloat16"; rounds what
+    gradients are computed from, never an output. out: a folder to write the model to. Raises CompileError,
+    naming the user's line.
     """
-    target = Target(num_steps, loss, optimizer, dtype, name, unroll, products, checkpoint_every)
+    target = Target(num_steps, loss, optimizer, dtype, name, unroll, products, checkpoint_every, context)
     traced, source = trace(network, inputs, seed), type(network).__name__
     if out is not None:
         make(traced, target, source, out)

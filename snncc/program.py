@@ -15,6 +15,7 @@ from .errors import InternalError
 from .expr import Expr
 
 
+ROUNDED = {"float32": 4, "float16": 2, "bfloat16": 2}  # layouts of values kept in another format: their bytes
 BLOCK_TILES = 16  # tiles of a block: enough rows for a product to pay for reading its weights
 
 
@@ -44,8 +45,8 @@ class Buffer:
 
     place: "tile" or "block" (scratch of a slot), "panel" (scratch of a thread: one panel of its
     features at a time), "sum" or "gradient" (a slot's sum over its tiles), "shared" (made once a call),
-    "parameter". layout: "real" rows, spike "bits", "events", "valued" events, "labels", weight "panels",
-    or "transposed" lists (scratch of a weight gradient).
+    "parameter". layout: "real" rows, rows rounded to "float32", "float16" or "bfloat16", spike "bits",
+    "events", "valued" events, "labels", weight "panels", or "transposed" lists (scratch of a gradient).
     """
 
     name: str
@@ -65,8 +66,14 @@ class Buffer:
             result *= n
         return result
 
+    @property
+    def packed(self) -> bool:
+        """Whether sweeps read and write its rows by way of an array of reals."""
+        return self.layout == "bits" or (self.time and self.layout in ROUNDED)
+
     def __str__(self) -> str:
-        axes = ["T"] * self.time + ["tile"] * self.batch + [str(n) for n in self.features]
+        steps = "segments" if self.layout == "marks" else "T"
+        axes = [steps] * self.time + ["tile"] * self.batch + [str(n) for n in self.features]
         return f"{self.name}: {self.layout}[{', '.join(axes)}] in {self.place}"
 
 
@@ -88,7 +95,7 @@ class Statement:
     """One line of a sweep's body.
 
     kind: "let" (a new local), "set" (into a local array or an array element), "add" (+=), "pack" (a
-    local array of spikes into bits; value is the array's name).
+    local array into a row of another layout; value is the array's name).
     """
 
     kind: str

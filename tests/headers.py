@@ -140,7 +140,7 @@ class Headers:
 
     @property
     def panel(self) -> int:
-        return 8 * self.lanes
+        return 64
 
     def stride(self, n: int) -> int:
         return 1 if n == 1 else -(-n // self.lanes) * self.lanes

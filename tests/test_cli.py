@@ -71,7 +71,7 @@ print(code, sorted(heavy & set(sys.modules)))
 def test_options_reach_the_model(run: Terminal, source: str, tmp_path: Path) -> None:
     answer = run(
         "compile", f"{source}:static", "-o", tmp_path / "m", "--dtype", "float64", "--name", "small",
-        "--seed", 3, "--num-steps", 4, "--unroll", 2, "--products", "dense",
+        "--seed", 3, "--num-steps", 4, "--unroll", 2, "--products", "dense", "--context", "bfloat16",
         "--loss", "mse:rate,on=0.9,off=0.1", "--optimizer", "sgd,momentum=0.5", "--lr", 0.25,
     )    # fmt: skip
     assert answer.code == 0, answer.err
@@ -80,6 +80,7 @@ def test_options_reach_the_model(run: Terminal, source: str, tmp_path: Path) -> 
     assert (manifest["dtype"], manifest["prefix"], manifest["num_steps"]) == ("float64", "small", 4)
     assert manifest["optimizer"]["learning_rate"] == 0.25
     assert manifest["optimizer"]["momentum"] == 0.5
+    assert "snncc_store_bfloat16(" in (tmp_path / "m" / "model.c").read_text()
     assert manifest["loss"] == "mse(rate, on=0.9, off=0.1)"
     network = nn.Sequential(nn.Linear(4, 3), nn.Leaky(0.9))
     np.testing.assert_array_equal(made.params["0.weight"], trace(network, seed=3).parameters["0.weight"])
@@ -106,6 +107,7 @@ def test_options_reach_the_model(run: Terminal, source: str, tmp_path: Path) -> 
         (["--unroll", "some"], "unroll must be 'none', 'full' or a positive number of steps, got 'some'"),
         (["--unroll", "0"], "unroll must be"),
         (["--products", "magic"], "products must be one of auto, dense, events, got 'magic'"),
+        (["--context", "half"], "context must be 'float32', 'float16' or 'bfloat16', got 'half'"),
         (["--name", ""], "name must be text, got ''"),
         (["--frobnicate"], "No such option"),
     ],

@@ -244,6 +244,12 @@ def test_check_compares_layer_by_layer(run: Terminal, source: str, dtype: str) -
     assert "ABOVE" not in answer.out
 
 
+def test_check_knows_what_is_rounded(run: Terminal, source: str) -> None:
+    answer = run("check", f"{source}:net", "--context", "bfloat16", *TRAINED)
+    assert answer.code == 0, answer.out
+    assert "ABOVE" not in answer.out
+
+
 def test_check_finds_a_difference(run: Terminal, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     reference = checking.Subject.reference
 

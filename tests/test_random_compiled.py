@@ -100,3 +100,32 @@ def test_delays_of_one_value_keep_their_own_initial_values() -> None:
     model.params["lif.beta"] = np.array(0.8)
     gradient = model.backward(x, y=np.ones((3, 1, 2))).params["lif.beta"]
     np.testing.assert_allclose(gradient, slope, rtol=1e-7)
+
+
+def test_spikes_of_a_static_value_drive_products() -> None:
+    """They have no time axis, so they are packed once a tile and not once a step."""
+
+    class Still(nn.Module):
+        inputs = {"x": nn.Input(5, static=True)}  # noqa: RUF012 - how networks are declared
+
+        def __init__(self) -> None:
+            self.first, self.second, self.lif = nn.Linear(5, 70), nn.Linear(70, 3), nn.Leaky(0.9)
+
+        def forward(self, x: Any) -> Any:
+            spikes = snncc.spike(self.first(x) - 0.1, nn.surrogate.ATan())
+            return {"current": self.second(spikes), "mem": self.lif(self.second(spikes)).mem}
+
+    x = np.random.default_rng(0).normal(size=(6, 5))
+    model = snncc.compile(Still(), num_steps=2, dtype="float64")
+    weights = {name: np.asarray(array) for name, array in model.params.items()}
+    spikes = x @ weights["first.weight"].T + weights["first.bias"] > 0.1
+    expected = spikes @ weights["second.weight"].T + weights["second.bias"]
+    np.testing.assert_allclose(model(x).current, expected, rtol=1e-12)
+    assert 0 < spikes.mean() < 1
+
+
+def test_no_buffer_hides_a_function(tmp_path: Path) -> None:
+    """A kernel that two entry points share may be called as a buffer of one of them is."""
+    case = random_networks.case(5077)
+    target = Target(loss=case.loss, num_steps=case.call.steps)
+    driver.write(driver.generate(case.network, target), tmp_path / "model")

@@ -16,9 +16,9 @@ from .kernels import Kernels
 from .products import FORMS
 from .records import EntryMemory, EntryRecord, LevelText
 from .render import render
-from .sweeps import dialect
+from .sweeps import ROWS, dialect
 
-TYPES = {"bits": "uint64_t", "labels": "int32_t", "transposed": "void", "transposed_valued": "void"}
+TYPES = {"bits": "uint64_t", "labels": "int32_t", "transposed": "void", "transposed_valued": "void", **ROWS}
 
 
 class EntryText:

@@ -17,9 +17,9 @@ class Kernels:
     def __init__(self, program: Program) -> None:
         self.real_bits = program.real_bits
         self.layout = Layout(program.real_bits // 8)
-        own = {"TENSORS", "lay_out", "layout", "tensor", "tensor_data", "larger", program.name}
-        variables = {b.name for entry in program.entries for b in entry.buffers}
-        self.names = Names(RESERVED | own | variables)
+        module = {"TENSORS", "lay_out", "layout", "tensor", "tensor_data", "larger", program.name}
+        # An entry's buffers are locals, which would hide a function of that name from another entry.
+        self.names = Names(RESERVED | module | {b.name for e in program.entries for b in e.buffers})
         self.known: dict[str, str] = {}  # text with a placeholder: name
         self.users: dict[str, list[str]] = {}  # name: entry points
         self.wishes: dict[str, str] = {}

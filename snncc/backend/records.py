@@ -38,6 +38,7 @@ class BlockRecord:
     packs: tuple[str, ...]
     loops: tuple[LoopText, ...]
     after: tuple[str, ...]
+    packs_after: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..expr import Apply, Const, Dialect, Expr, Ref, show
 from ..lower import Layout
 from ..ops.elementwise import SCALARS
-from ..program import Buffer, Pointer, Statement, Sweep
+from ..program import ROUNDED, Buffer, Pointer, Statement, Sweep
 from .records import BlockRecord, LoopText, StepRecord, SweepRecord, UpdateRecord
 from .render import render
 
@@ -16,13 +16,15 @@ BLOCK = 64  # SNNCC_BLOCK of target.h
 INLINED = 8  # a loop with more copies of its step than this calls it: compile time grows faster than copies
 NAME = "@kernel"  # stands for the function's name until sweeps of the same text are put together
 DIFFERS = {"differs": ("{0} != {1}", 9)}
-TYPES = {"real": "", "bits": "uint64_t", "labels": "int32_t", "panels": ""}
+CONVERSIONS = {f"{way}_{k}": (f"snncc_{way}_{k}({{0}})", 0) for k in ROUNDED for way in ("to", "from")}
+ROWS = {"float32": "float", "float16": "uint16_t", "bfloat16": "uint16_t"}
+TYPES = {"real": "", "bits": "uint64_t", "labels": "int32_t", "panels": "", **ROWS}
 
 
 def dialect(real_bits: int) -> Dialect:
     """Expressions in the network's dtype."""
     forms = {name: (s.c, s.precedence) for name, s in SCALARS.items()}
-    return Dialect(forms | DIFFERS, "f" if real_bits == 32 else "", real_bits == 32)
+    return Dialect(forms | DIFFERS | CONVERSIONS, "f" if real_bits == 32 else "", real_bits == 32)
 
 
 def double_dialect() -> Dialect:
@@ -119,6 +121,7 @@ class SweepText:
             self._packs(s.before),
             tuple(self._loops()),
             self._lines(s.after),
+            self._packs(s.after),
         )
 
     # ---- parameters
@@ -130,9 +133,8 @@ class SweepText:
             const = "" if p.written else "const "
             result.append(Parameter(p.name, f"{const}{type} *SNNCC_RESTRICT {p.name}"))
             if p.initial:
-                result.append(
-                    Parameter(f"{p.name}_initial", f"const {type} *SNNCC_RESTRICT {p.name}_initial")
-                )
+                declaration = f"const {self.real} *SNNCC_RESTRICT {p.name}_initial"
+                result.append(Parameter(f"{p.name}_initial", declaration))
         return result
 
     def _outer(self) -> list[Parameter]:
@@ -192,7 +194,24 @@ class SweepText:
 
     def _rows(self, statements: tuple[Statement, ...], step: bool) -> list[str]:
         """Pointers to the row and neurons at hand, for what the statements touch."""
-        return [self._row(p, step) for p in self.sweep.pointers if _uses(statements, f"{p.name}_at", p.name)]
+        used = [p for p in self.sweep.pointers if _uses(statements, f"{p.name}_at", p.name)]
+        return [line for p in used for line in (self._read(p) if _is_read(p) else [self._row(p, step)])]
+
+    def _read(self, p: Pointer) -> list[str]:
+        """A packed row is turned into reals before the loop over neurons: that keeps the loop simple."""
+        reader = "snncc_unpack" if p.buffer.layout == "bits" else f"snncc_read_{p.buffer.layout}"
+        width = "1" if p.buffer.count == 1 else "width"
+        declared = f"{self.real} {p.name}_at[{'1' if p.buffer.count == 1 else 'SNNCC_BLOCK'}];"
+        if not p.initial:
+            return [declared, f"{reader}({p.name}{self._offset(p.buffer, 't')}, {width}, {p.name}_at);"]
+        before, first = self._offset(p.buffer, "(t - 1)"), self._offset(p.initial, "")
+        return [
+            declared,
+            "if (t > 0)",
+            f"    {reader}({p.name}{before}, {width}, {p.name}_at);",
+            "else",
+            f"    memcpy({p.name}_at, {p.name}_initial{first}, {width} * sizeof *{p.name}_at);",
+        ]
 
     def _row(self, p: Pointer, step: bool) -> str:
         type, const = TYPES[p.buffer.layout] or self.real, "" if p.written else "const "
@@ -234,8 +253,11 @@ class SweepText:
         return f"{s.target} {'+=' if s.kind == 'add' else '='} {value};"
 
     def _packs(self, statements: tuple[Statement, ...]) -> tuple[str, ...]:
+        layouts = {p.name: p.buffer.layout for p in self.sweep.pointers}
+        forms = {"bits": "snncc_pack({0}, valid, {1}_at);"}
+        forms |= {layout: f"snncc_store_{layout}({{0}}, width, {{1}}_at);" for layout in ROUNDED}
         packs = (s for s in statements if s.kind == "pack")
-        return tuple(f"snncc_pack({show(s.value, self.dialect)}, valid, {s.target}_at);" for s in packs)
+        return tuple(forms[layouts[s.target]].format(show(s.value, self.dialect), s.target) for s in packs)
 
     def _starts(self) -> tuple[Statement, ...]:
         return tuple(
@@ -299,6 +321,11 @@ def _mentioned(candidates: list[Parameter], lines: list[str]) -> list[Parameter]
     """The parameters whose names stand in the text."""
     words = {w for line in lines for w in re.findall(r"\w+", line)}
     return [c for c in candidates if c.name in words]
+
+
+def _is_read(p: Pointer) -> bool:
+    """Whether a row is turned into reals before the loop over neurons."""
+    return p.buffer.packed and not p.written
 
 
 def _refs(expr: Expr) -> list[str]:

@@ -49,6 +49,12 @@ class Subject:
         """Each entry point after the passes that say what it means, before those that make it fast."""
         return {s.name: _meaning(s, self.target) for s in entry_stages(self.network, self.target)}
 
+    @cached_property
+    def rounding(self) -> dict[str, Graph]:
+        """Each entry point with its contexts, where what they round is part of the meaning."""
+        stages = entry_stages(self.network, self.target)
+        return {s.name: [graph for _, graph in s.run(self.target.options)][-1] for s in stages}
+
     def draw(self, batch: int, seed: int) -> Draw:
         """Seeded numbers that make neurons fire."""
         random = np.random.default_rng([seed, batch])
@@ -67,7 +73,8 @@ class Subject:
         states = draw.of("state") if entry != "train" else {}
         parameters, steps = self.network.parameters, int(self.target.num_steps)
         call = Call(given, parameters, states, steps, draw.batch, np.dtype(self.target.dtype))
-        return evaluate(self.graphs[entry], call)
+        graphs = self.rounding if self.target.options.context else self.graphs
+        return evaluate(graphs[entry], call)
 
     def _ports(self) -> Iterator[tuple[str, str, Type]]:
         graph = self.graphs.get("train") or self.graphs["forward"]

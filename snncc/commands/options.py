@@ -34,6 +34,7 @@ class Choices:
     unroll: str = "none"
     products: str = "auto"
     checkpoint_every: int | None = None
+    context: str | None = None
 
     def target(self) -> Target:
         """Raises CompileError for what does not make sense."""
@@ -52,6 +53,7 @@ class Choices:
             parse_unroll(self.unroll),
             self.products,
             self.checkpoint_every,
+            self.context,
         )
 
 

@@ -21,6 +21,7 @@ class Buffers:
         self.graph, self.layout, self.segmented = graph, layout, segmented
         self.names = Names()
         self.made: dict[tuple[str, str], Buffer] = {}  # (value, layout)
+        self.kept = self._kept()
         self.readers = self._readers()
         self.gradients: dict[str, str] = {}  # value: the parameter whose gradient it is
         for o in graph.outputs:
@@ -32,7 +33,7 @@ class Buffers:
         self.stepped = self._stepped()
         self.blocks: set[str] = set()  # values without a time axis that are made or read before or after tiles
         self.states: dict[str, Buffer] = {}  # memorize or carry that lives in memory: its rows
-        self.kept: dict[str, Buffer] = {}  # memorize: its rows at the start of each segment of time
+        self.marked: dict[str, Buffer] = {}  # memorize: its rows at the start of each segment of time
 
     def source(self, name: str) -> str:
         """The value whose memory this is."""
@@ -40,11 +41,23 @@ class Buffers:
             name = self.graph[name].inputs[0]
         return name
 
+    def _kept(self) -> dict[str, tuple[str, str]]:
+        """Contexts of another format, and what is made of them: the value behind, and its layout."""
+        kept: dict[str, tuple[str, str]] = {}
+        for name in self.graph.order:
+            node, op = self.graph[name], self.graph[name].op
+            if op.name == "context" and op.format:  # type: ignore[attr-defined]
+                kept[name] = (self.source(name), op.format)  # type: ignore[attr-defined]
+            elif op.name in ALIASES and node.inputs[0] in kept:
+                kept[name] = kept[node.inputs[0]]
+        return kept
+
     def _readers(self) -> dict[str, list[Node]]:
+        """Who reads a value itself, and not a copy that is kept in another format."""
         readers: dict[str, list[Node]] = {n.name: [] for n in self.graph}
         for node in self.graph:
             if node.op.name not in ALIASES:
-                for i in dict.fromkeys(map(self.source, node.inputs)):
+                for i in dict.fromkeys(self.source(i) for i in node.inputs if i not in self.kept):
                     readers[i].append(node)
         return readers
 
@@ -59,7 +72,7 @@ class Buffers:
 
     def buffer(self, name: str, layout: str = "real") -> Buffer:
         """The buffer of a value, made when it is first asked for."""
-        name = self.source(name)
+        name, layout = self.kept.get(name, (self.source(name), layout))
         layout = self._own_layout(self.graph[name]) or layout
         if (name, layout) not in self.made:
             self.made[name, layout] = self._new_buffer(self.graph[name], layout)
@@ -78,8 +91,8 @@ class Buffers:
         if op.name == "parameter":
             return Buffer(self.names.new(node.name), "parameter", op.features, layout=layout, label=op.label)
         type, place, label = node.type, self._place(node), self.gradients.get(node.name, "")
-        time = type.time and not self._stays_in_loop(node)
-        suffix = {"bits": ".bits", "labels": ".labels"}.get(layout, "")
+        time = type.time and (layout in self._copies(node.name) or not self._stays_in_loop(node))
+        suffix = "" if layout in ("real", "events", "valued", "panels") else f".{layout}"
         rows = place if place in ("tile", "block") else ""
         size = self.layout.size(layout, type.size, time, rows, type.features)
         return Buffer(
@@ -110,6 +123,7 @@ class Buffers:
         outside = [r for r in self.readers[node.name] if r.kernel != node.kernel or not r.kernel]
         bits = node.op.name == "spike" and any(r.op.name == "events" for r in outside)
         real = [r for r in outside if not (bits and r.op.name == "events")]
+        copies = self._copies(node.name)
         moved = any(
             r.op.name in ("memorize", "carry") and r.name in self.stepped for r in self.readers[node.name]
         )
@@ -117,7 +131,11 @@ class Buffers:
             self.source(o.value) == node.name and o.role == "loss" for o in self.graph.outputs
         )
         dense = bool(real) or node.name in self.stored or moved or late
-        return ["bits"] * bits + ["real"] * dense
+        return list(dict.fromkeys(["bits"] * bits + copies + ["real"] * dense))
+
+    def _copies(self, name: str) -> list[str]:
+        """The formats in which a value is kept for the backward half, if not as it is."""
+        return list(dict.fromkeys(format for value, format in self.kept.values() if value == name))
 
     def state(self, node: Node) -> Buffer:
         """Rows that a stepped loop carries from step to step, or any loop from segment to segment."""
@@ -137,11 +155,11 @@ class Buffers:
 
     def marks(self, node: Node) -> Buffer:
         """The rows of a state at the start of each segment of time."""
-        if node.name not in self.kept:
+        if node.name not in self.marked:
             size = Size(mark=self.layout.pitch(node.type.size) * self.layout.real_bytes)
             name = self.names.new(node.op.buffer + ".marks")  # type: ignore[attr-defined]
-            self.kept[node.name] = Buffer(name, "tile", node.type.features, True, True, "marks", size)
-        return self.kept[node.name]
+            self.marked[node.name] = Buffer(name, "tile", node.type.features, True, True, "marks", size)
+        return self.marked[node.name]
 
     def before(self, node: Node) -> Buffer:
         """What a `previous` reads at the first step: the initial rows, or those at the start of a segment."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..names import identifier
-from ..program import Buffer, Size
+from ..program import ROUNDED, Buffer, Size
 
-PANEL = 64  # SNNCC_PANEL of target.h: what a sweep takes at a time, at least
+PANEL = 64  # SNNCC_PANEL of target.h: a word of spike bits, in either dtype
 LISTS = ("events", "valued", "transposed", "transposed_valued")
 SLICE = 128  # SNNCC_SLICE of gradient.h
 
@@ -26,11 +26,11 @@ class Layout:
         """Distance between rows of n features, as snncc_stride has it."""
         return 1 if n == 1 else (n + self.lanes - 1) // self.lanes * self.lanes
 
-    def pitch(self, n: int) -> int:
+    def pitch(self, n: int, layout: str = "real") -> int:
         """Distance between rows of n features in scratch: rows a multiple of 1 KiB apart would share a few
         sets of the cache, so those are a cache line longer."""
-        stride = self.stride(n)
-        return stride + self.lanes if stride * self.real_bytes % 1024 == 0 else stride
+        stride, bytes = self.stride(n), ROUNDED.get(layout, self.real_bytes)
+        return stride + 64 // bytes if stride * bytes % 1024 == 0 else stride
 
     @property
     def panel(self) -> int:
@@ -38,14 +38,15 @@ class Layout:
         return PANEL
 
     def row(self, buffer: Buffer) -> int:
-        """Distance between two rows of a buffer of reals."""
+        """Distance between two rows of a buffer of reals, or of what they are rounded to."""
         if buffer.place == "panel":
             return self.panel
-        return self.pitch(buffer.count) if buffer.place in ("tile", "block") else self.stride(buffer.count)
+        scratch = buffer.place in ("tile", "block")
+        return self.pitch(buffer.count, buffer.layout) if scratch else self.stride(buffer.count)
 
-    def panel_size(self, size: Size) -> Size:
-        """Bytes of one panel of a buffer of real rows."""
-        row = self.panel * self.real_bytes
+    def panel_size(self, buffer: Buffer) -> Size:
+        """Bytes of one panel of a buffer of rows."""
+        row, size = self.panel * ROUNDED.get(buffer.layout, self.real_bytes), buffer.size
         return Size(*(row if n else 0 for n in (size.seq, size.row, size.block)))
 
     @property
@@ -79,6 +80,7 @@ class Layout:
             "valued": 4 + (4 + real) * count,
             "transposed": 4 * count,
             "transposed_valued": (4 + real) * count,
+            **{name: self.pitch(count, name) * bytes for name, bytes in ROUNDED.items()},
         }[layout]
         lists = layout in LISTS
         fixed = (448 + 16 * real + (4 * count if layout.startswith("transposed") else 0)) if lists else 0

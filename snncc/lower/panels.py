@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ..program import Buffer, Call, Item, Loop, Panels, Pointer, Segments, Sweep, flat, used
+from ..program import ROUNDED, Buffer, Call, Item, Loop, Panels, Pointer, Segments, Sweep, flat, used
 from .layout import Layout
 
 
@@ -18,8 +18,9 @@ def narrowed(sections: Mapping[str, Sequence[Item]], layout: Layout) -> dict[str
             loops.setdefault(buffer, []).append(buffer in made)
     narrow: dict[Buffer, Buffer] = {}
     for buffer, made_there in loops.items():
-        if all(made_there) and buffer.place in ("tile", "block"):
-            size = layout.panel_size(buffer.size)
+        rows = buffer.place in ("tile", "block") and buffer.layout in ("real", *ROUNDED)
+        if all(made_there) and rows:
+            size = layout.panel_size(buffer)
             narrow[buffer] = replace(buffer, place="panel", size=size)
     return {name: tuple(_replaced(i, narrow) for i in section) for name, section in sections.items()}
 

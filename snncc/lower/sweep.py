@@ -14,7 +14,7 @@ from ..expr import Apply, Const, Expr, Ref
 from ..graph import Graph, Node
 from ..names import RESERVED, Names, plain_text
 from ..ops.time import REDUCTIONS
-from ..program import Array, Buffer, Pointer, Statement, Sweep
+from ..program import ROUNDED, Array, Buffer, Pointer, Statement, Sweep
 
 
 class Memory(Protocol):
@@ -118,10 +118,8 @@ class SweepBuilder:
         elif op in SHIFTS:
             self._carried(node)
         elif op == "previous":
-            self._define(
-                node,
-                Ref(self._element(self.memory.buffer(node.inputs[0]), self.memory.before(node))),
-            )
+            kept = self.memory.buffer(node.inputs[0])
+            self._define(node, Ref(self._element(kept, self.memory.before(node))))
         else:
             self._define(node, self._apply(node))
 
@@ -190,12 +188,13 @@ class SweepBuilder:
     def _store(self, node: Node, expr: Expr, section: str) -> None:
         for layout in self.memory.wanted(node):
             buffer = self.memory.buffer(node.name, layout)
-            if layout == "bits":
-                array = self._array(node, "", step=True)
+            if buffer.packed:
+                array = self._array(node, "", step=section == "body", packed=True)
                 self._emit(section, "set", f"{array}[i]", expr)
                 self._emit(section, "pack", self._pointer(buffer, written=True).name, Ref(array))
             else:
-                self._emit(section, "set", self._element(buffer, written=True), expr)
+                value = Apply(f"to_{layout}", (expr,)) if layout in ROUNDED else expr
+                self._emit(section, "set", self._element(buffer, written=True), value)
 
     def _emit(self, section: str, kind: str, target: str, value: Expr) -> None:
         self.sections[section].append(Statement(kind, target, value))
@@ -215,13 +214,15 @@ class SweepBuilder:
         last = re.sub(r"(\.\d+|\.again)+$", "", node.name).rpartition(".")[2]
         return last == node.op.name or node.op.name in ("expand", "detach")
 
-    def _array(self, node: Node, start: str | Expr, name: str = "", step: bool = False) -> str:
-        suffix = "_sum" if node.op.name == "sum_time" else "_lanes" if step else ""
+    def _array(
+        self, node: Node, start: str | Expr, name: str = "", step: bool = False, packed: bool = False
+    ) -> str:
+        suffix = "_lanes" if packed else "_sum" if node.op.name == "sum_time" else ""
         array = self.names.new(
             self._local_buffer(name, node) + "_state" if name else self._local(node) + suffix
         )
         self.arrays.append(Array(array, start, step))
-        if node.op.name in SHIFTS:
+        if node.op.name in SHIFTS and not packed:
             self.carriers[node.name] = array
         return array
 
@@ -241,7 +242,10 @@ class SweepBuilder:
             return Const(node.op.value)  # type: ignore[attr-defined]
         if node.type.dtype == "scalar":
             return self._scalar(node)
-        self.expressions[name] = Ref(self._element(self.memory.buffer(name)))
+        buffer = self.memory.buffer(name)
+        element = Ref(self._element(buffer))
+        converted = buffer.layout in ROUNDED and not buffer.packed
+        self.expressions[name] = Apply(f"from_{buffer.layout}", (element,)) if converted else element
         return self.expressions[name]
 
     def _scalar(self, node: Node) -> Expr:
@@ -279,4 +283,5 @@ class SweepBuilder:
         pointer = self._pointer(buffer, initial, written)
         if buffer.count > 1:
             return f"{pointer.name}_at[i]"
-        return f"{pointer.name}_at[0]" if written or initial else f"{pointer.name}_at"
+        array = written or initial is not None or buffer.packed
+        return f"{pointer.name}_at[0]" if array else f"{pointer.name}_at"

@@ -109,15 +109,34 @@ class Events(Op):
 
 @dataclass(frozen=True)
 class Context(Op):
-    """A forward value kept for the backward half. The same value."""
+    """A forward value kept for the backward half. The same value, or what it is in `format`.
 
+    format: "float32", "float16" or "bfloat16" rounds; "bits" holds zeros and ones; "" is the value itself.
+    """
+
+    format: str = ""
     name = "context"
+
+    def attributes(self) -> str:
+        return f"<{self.format}>" if self.format else ""
 
     def infer(self, *types: Type) -> Type:
         return types[0]
 
     def evaluate(self, *arrays: Any) -> Any:
-        return arrays[0]
+        return rounded(arrays[0], self.format)
+
+
+def rounded(x: Any, format: str) -> Any:
+    """x as a format of `Context` holds it, in x's dtype: the nearest number, of two the even one."""
+    with np.errstate(all="ignore"):
+        if format == "bfloat16":
+            wide = np.asarray(x, np.float64)
+            unit = np.maximum(np.frexp(wide)[1] - 8, -133)  # exponent of the last of 8 bits, or of subnormals
+            near = np.ldexp(np.round(np.ldexp(wide, -unit)), unit)
+            held = np.where(np.abs(near) < 2.0**128, near, np.copysign(np.inf, wide))
+            return np.where(np.isfinite(wide), held, wide).astype(x.dtype)
+        return x.astype(format).astype(x.dtype) if format in ("float16", "float32") else x
 
 
 def linear(x: Value, weight: Value, *bias: Value) -> Value:

@@ -8,6 +8,13 @@ What a product reads backward is kept as it is. For what elementwise operators r
 the forward graph finds the cheapest set of values from which all of it can be computed again without
 running a loop or a product a second time; values are priced by their bytes a step. A delayed value
 is read from the kept sequence, one row earlier.
+
+With a format (float32 of a double, float16, bfloat16) elementwise operators read rounded values:
+
+after:   %ctx_mem = context<float16>(%mem)      %u.again = sub(%ctx_mem, 1.0)
+
+The forward half stays as it is, and so does what products read. Whether a neuron has fired must not be
+computed again from a rounded membrane: spikes and comparisons are kept, a bit each.
 """
 
 from __future__ import annotations
@@ -27,16 +34,26 @@ if TYPE_CHECKING:
 ONCE_A_TILE = 16  # a value without a time axis costs this much less than one with
 
 
+STEPS = ("spike", "greater", "greater_equal", "floor")  # a small change of an operand may change everything
+REALS = ("real", "f32", "f64")
+BITS = {"": 32, "float32": 32, "float16": 16, "bfloat16": 16, "bits": 1}
+
+
 @dataclass(frozen=True)
 class InsertContext(Pass):
+    """format: of the values that elementwise operators read backward; "" for the network's own."""
+
+    format: str = ""
+
     def run(self, graph: Graph) -> Graph:
-        work = _Context(graph)
+        work = _Context(graph, self.format)
         return work.rebuild(work.kept())
 
 
 class _Context:
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, format: str) -> None:
+        self.graph, self.format = graph, format
+        self.formats: dict[str, str] = {}  # of the values to keep
         self.backward = [n for n in graph if n.half == "backward"]
         self.loop_values = {n.inputs[0] for n in graph if isinstance(n.op, Memorize)}
         self.nodes: dict[str, Node] = {}
@@ -56,8 +73,9 @@ class _Context:
                     needed[source] = None
                 else:
                     kept.add(source)
-        kept |= self._cut(list(needed), kept)
-        return [name for name in self.graph.nodes if name in kept]
+        cut = self._cut(list(needed), kept)
+        self.formats = {name: self._format(self.graph[name]) for name in cut - kept}
+        return [name for name in self.graph.nodes if name in kept | cut]
 
     def _cut(self, needed: list[str], kept: set[str]) -> set[str]:
         import networkx
@@ -83,11 +101,20 @@ class _Context:
         return _cut_nodes(network)
 
     def _price(self, node: Node) -> int:
-        return node.type.size * 4 * (ONCE_A_TILE if node.type.time else 1)
+        return node.type.size * BITS[self._format(node)] * (ONCE_A_TILE if node.type.time else 1)
+
+    def _format(self, node: Node) -> str:
+        """What a sweep can store; inputs, products and reductions over features stay as they are."""
+        swept = isinstance(node.op, (*ELEMENTWISE, Memorize)) and node.type.dtype in REALS
+        if not self.format or not swept:
+            return ""
+        return "bits" if node.type.time and node.op.name in STEPS[:-1] else self.format
 
     def _ingredients(self, node: Node) -> list[str] | None:
         """What a value can be computed from again; None if it cannot."""
         if node.name in self.loop_values or not isinstance(node.op, (*ELEMENTWISE, Memorize)):
+            return None
+        if self.format and node.op.name in STEPS:
             return None
         return list(filter(self.crosses, node.inputs))
 
@@ -102,9 +129,8 @@ class _Context:
             self.nodes[node.name] = node
             if node.name in self.contexts:
                 name = self.contexts[node.name]
-                self.nodes[name] = replace(
-                    node, name=name, op=Context(), inputs=(node.name,), stage=_stage(node)
-                )
+                op = Context(self.formats.get(node.name, ""))
+                self.nodes[name] = replace(node, name=name, op=op, inputs=(node.name,), stage=_stage(node))
         return Graph(self.nodes, self.graph.outputs)
 
     def _read(self, name: str) -> str:

@@ -24,12 +24,14 @@ class Options:
 
     dtype: "f32" or "f64". unroll: steps that one turn of a time loop does. products: see ChooseKernels.
     checkpoint_every: steps of a segment of time, 0 for all in one.
+    context: see InsertContext.
     """
 
     dtype: str = "f32"
     unroll: int = 1
     products: str = "auto"
     checkpoint_every: int = 0
+    context: str = ""
 
 
 def pipeline(options: Options, gradient: str = "", inputs: bool = False) -> tuple[Pass, ...]:
@@ -41,7 +43,7 @@ def pipeline(options: Options, gradient: str = "", inputs: bool = False) -> tupl
         UnrollTime(options.unroll),
         InsertMemorize(),
         ChooseKernels(options.products),  # before contexts: it says what the backward half reads
-        InsertContext(),  # after the loops are known: what is on one cannot be computed again
+        InsertContext(options.context),  # after the loops are known: what is on one cannot be computed again
         *((SplitTime(),) if options.checkpoint_every else ()),  # kernels lie within one part
         Fuse(),  # last: contexts are stores that a kernel must make
     )

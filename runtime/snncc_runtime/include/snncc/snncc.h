@@ -9,6 +9,7 @@
 #include "profile.h"
 #include "team.h"
 #include "math.h"
+#include "half.h"
 #include "product.h"
 #include "rows.h"
 #include "layout.h"
