@@ -27,10 +27,8 @@ class EntryText:
     def __init__(self, program: Program, entry: Entry, kernels: Kernels, counted: tuple[Kernel, ...]) -> None:
         self.program, self.entry, self.kernels = program, entry, kernels
         mine = [k for k in counted if k.entry == entry.name]
-        self.ticks: dict[Item, list[Kernel]] = {}  # in order; equal items may stand in several places
-        for kernel in mine:
-            if kernel.items:
-                self.ticks.setdefault(kernel.items[-1], []).append(kernel)
+        # By identity: segments of time hold equal items in several places.
+        self.ticks = {id(k.items[-1]): k for k in mine if k.items}
         self.sums = {k.level: k.constant for k in mine if not k.items}
         self.real = "float" if program.real_bits == 32 else "double"
         self.layout = Layout(program.real_bits // 8)
@@ -270,9 +268,9 @@ class EntryText:
 
     def _tick(self, item: Item, in_loop: bool) -> list[str]:
         """What the profile counts after an item: time, and the events that were read or listed."""
-        if not self.ticks.get(item):
+        kernel = self.ticks.get(id(item))
+        if kernel is None:
             return []
-        kernel = self.ticks[item].pop(0)
         head, listed = f"crew->profile, {kernel.constant}", kernel.listed
         if listed is None:
             return [f"snncc_tick({head});"]

@@ -120,8 +120,7 @@ def _of_entry(entry: Entry, namer: _Namer, layout: Layout, sums: Sums) -> Iterat
             yield namer.kernel(entry.name, "add", "", "sums of all slots added", "other slot")
         if section == "before" and sums.cleared:
             yield namer.kernel(entry.name, "clear", "", "sums set to zero", "slot")
-        once = tuple(dict.fromkeys(flat(getattr(entry, section))))  # segments run some kernels again
-        for place, panels, group in _groups(once, level, layout):
+        for place, panels, group in _groups(getattr(entry, section), level, layout):
             yield namer.of_items(entry.name, place, panels, group, _listed(group, lists))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..expr import Apply, Expr
 from ..lower import Layout
-from ..program import Buffer, Call, Item, Loop, Program, Statement, Sweep
+from ..program import ROUNDED, Buffer, Call, Item, Loop, Program, Statement, Sweep
 from .kernels import LISTS, LOADS, PRODUCTS, STORES, WORDS, Kernel, kernels, sums
 
 QUANTITIES = ("dense", "additions", "multiplications", "functions", "read", "written")
@@ -190,7 +190,7 @@ def _row_bytes(buffer: Buffer, layout: Layout) -> int:
         return 8 * ((buffer.count + 63) // 64)
     if buffer.layout == "labels":
         return 4
-    return layout.stride(buffer.count) * layout.real_bytes
+    return layout.stride(buffer.count) * ROUNDED.get(buffer.layout, layout.real_bytes)
 
 
 # ---- calls
