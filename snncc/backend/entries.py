@@ -276,6 +276,13 @@ class EntryText:
             return [f"snncc_tick({head});"]
         assert isinstance(item, Call)
         rows = Place([], self.dialect.literal, in_loop, steps=self.steps).rows(item)
+        if item.kind == "wide_gradient_events":  # the list itself may be gone; that by input holds as many
+            by_input, n_in = item.buffers[0], item.numbers[0]
+            assert by_input is not None
+            lists = (
+                f"snncc_events_at({by_input.name}, {n_in}, {rows}, {int(by_input.layout.endswith('valued'))})"
+            )
+            return [f"snncc_tick_events({head}, {lists}, {n_in});"]
         if kernel.crossover:
             macro = f"SNNCC_{kernel.crossover.upper()}_CROSSOVER".replace("_PRODUCT", "")
             return [f"snncc_tick_counted({head}, {listed.name}, {rows}, {listed.count}, {macro});"]
