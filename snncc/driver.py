@@ -151,8 +151,8 @@ def compile(
     "dense" or "events". checkpoint_every: hold the values of so many steps at a time, None for all; training
     then runs the forward half of such a segment of time again before its backward half, with the same bits.
     context: how values are kept for the backward half: "float32", "float16" or "bfloat16"; rounds what
-    gradients are computed from, never an output. out: a folder to write the model to. Raises CompileError,
-    naming the user's line.
+    gradients are computed from, never an output (with both, segments change gradients within that
+    rounding). out: a folder to write the model to. Raises CompileError, naming the user's line.
     """
     target = Target(num_steps, loss, optimizer, dtype, name, unroll, products, checkpoint_every, context)
     traced, source = trace(network, inputs, seed), type(network).__name__

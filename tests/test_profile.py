@@ -139,16 +139,18 @@ def test_segments_of_time_are_told_apart(tmp_path: Path) -> None:
     assert sorted(row.density for row in listed) == sorted([np.mean(x[:4] != 0), np.mean(x != 0)])
 
 
-def test_a_profile_of_training_changes_nothing(folder: Path) -> None:
+@pytest.mark.parametrize("steps_before", [0, 1])    # without: there is no room for training yet
+def test_a_profile_of_training_changes_nothing(folder: Path, steps_before: int) -> None:
     plain, profiled = (snncc.load(folder, slots=2) for _ in range(2))
     x, y = samples()
     for model in (plain, profiled):
-        model.train_step(x, y)
+        for _ in range(steps_before):
+            model.train_step(x, y)
     before = dict(profiled.params)
     profiled.profile(x, y, repeats=3)
     for name, array in profiled.params.items():
         np.testing.assert_array_equal(array, before[name])
-    losses = [model.train_step(x, y) for model in (plain, profiled)]
+    losses = [[model.train_step(x, y) for _ in range(5)] for model in (plain, profiled)]
     assert losses[0] == losses[1]    # the optimiser's state is as it was, too
 
 

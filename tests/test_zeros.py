@@ -49,7 +49,7 @@ def test_other_gradients_are_dense(name: str) -> None:
 
 
 def test_a_loss_of_membranes_has_no_zeros() -> None:
-    """Every membrane of the last layer has a gradient; those of the layers before are behind the surrogate."""
+    """Every membrane of the last layer has a gradient; those of layers before are behind the surrogate."""
     assert kernels(WIDE["triangle"], loss.mse("mem")) == ["dense", "counted"]
 
 

@@ -113,9 +113,11 @@ class Instance:
         return int(self._library.function("clock")())
 
     @contextmanager
-    def unchanged(self) -> Iterator[None]:
-        """Afterwards parameters and the optimiser's state are what they were before."""
+    def unchanged(self, training: bool) -> Iterator[None]:
+        """Afterwards parameters and the optimiser's state are what they were before; training: whether there
+        must be room for that state, because it is going to be used."""
         with self.lock:
+            self._reserve(self.config.steps, training)
             roles = ("parameter", "optimizer") if self.config.training else ("parameter",)
             kept = [(tensor, self.get(tensor)) for tensor in self.manifest.tensors if tensor.role in roles]
             try:

@@ -30,7 +30,7 @@ def measure(instance: Instance, given: Mapping[str, Any], num_steps: int | None,
         if train and "update" in manifest.entries:
             instance.update(0.0)  # so that all calls do the same
 
-    with instance.unchanged():
+    with instance.unchanged(train):
         call()
         with instance.counting(len(kernels)) as counts:
             start, ticks = time.perf_counter(), instance.ticks()

@@ -315,7 +315,7 @@ static void forward_work(const neuron_model *model, const neuron_io *io, int ste
         char *const panels = model->panels + worker * model->panels_stride;
         const int begin = (int)snncc_share((size_t)batch, slot, slots);
         const int end = (int)snncc_share((size_t)batch, slot + 1, slots);
-        for (int first = begin; first < end && !crew.team->status; first += tile) {
+        for (int first = begin; first < end; first += tile) {
             const int rows = end - first < tile ? end - first : tile;
             crew.fresh = first == begin;
             forward_tile(model, io, &crew, sums, scratch, panels, steps, batch, first, rows);
@@ -422,7 +422,7 @@ static void backward_work(const neuron_model *model, const neuron_io *io, int st
         snncc_clear(sums, 80, &crew);
         snncc_tick(&profile, BACKWARD_CLEAR);
         snncc_meet(&crew);
-        for (int first = begin; first < end && !crew.team->status; first += tile) {
+        for (int first = begin; first < end; first += tile) {
             const int rows = end - first < tile ? end - first : tile;
             crew.fresh = first == begin;
             backward_tile(model, io, &crew, sums, scratch, panels, steps, batch, first, rows);

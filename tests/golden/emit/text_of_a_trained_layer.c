@@ -403,7 +403,7 @@ static void forward_work(const layer_model *model, const layer_io *io, int steps
         char *const panels = model->panels + worker * model->panels_stride;
         const int begin = (int)snncc_share((size_t)batch, slot, slots);
         const int end = (int)snncc_share((size_t)batch, slot + 1, slots);
-        for (int first = begin; first < end && !crew.team->status; first += tile) {
+        for (int first = begin; first < end; first += tile) {
             const int rows = end - first < tile ? end - first : tile;
             crew.fresh = first == begin;
             forward_tile(model, io, &crew, sums, scratch, panels, steps, batch, first, rows);
@@ -499,7 +499,7 @@ static void backward_work(const layer_model *model, const layer_io *io, int step
         snncc_clear(sums, 80, &crew);
         snncc_tick(&profile, BACKWARD_CLEAR);
         snncc_meet(&crew);
-        for (int first = begin; first < end && !crew.team->status; first += tile) {
+        for (int first = begin; first < end; first += tile) {
             const int rows = end - first < tile ? end - first : tile;
             crew.fresh = first == begin;
             backward_tile(model, io, &crew, sums, scratch, panels, steps, batch, first, rows);
@@ -600,7 +600,7 @@ static void evaluate_work(const layer_model *model, const layer_io *io, int step
         snncc_clear(sums, 16, &crew);
         snncc_tick(&profile, EVALUATE_CLEAR);
         snncc_meet(&crew);
-        for (int first = begin; first < end && !crew.team->status; first += tile) {
+        for (int first = begin; first < end; first += tile) {
             const int rows = end - first < tile ? end - first : tile;
             crew.fresh = first == begin;
             evaluate_tile(model, io, &crew, sums, scratch, panels, steps, batch, first, rows);
@@ -725,7 +725,7 @@ static void train_work(const layer_model *model, const layer_io *io, int steps, 
         snncc_clear(sums, 96, &crew);
         snncc_tick(&profile, TRAIN_CLEAR);
         snncc_meet(&crew);
-        for (int first = begin; first < end && !crew.team->status; first += tile) {
+        for (int first = begin; first < end; first += tile) {
             const int rows = end - first < tile ? end - first : tile;
             crew.fresh = first == begin;
             train_tile(model, io, &crew, sums, scratch, panels, steps, batch, first, rows);
