@@ -152,7 +152,7 @@ def _openmp(accepted: tuple[str, ...]) -> Finding:
 
 def _blas() -> Finding:
     if importlib.util.find_spec("scipy_openblas32") is not None:
-        return Finding("BLAS", f"scipy-openblas32 {_installed('scipy-openblas32')}, not used: products are snncc's own")
+        return Finding("BLAS", f"scipy-openblas32 {_installed('scipy-openblas32')}, not needed")
     config: Any = np.show_config(mode="dicts")
     name = config.get("Build Dependencies", {}).get("blas", {}).get("name", "unknown")
     return Finding(
