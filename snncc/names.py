@@ -17,8 +17,8 @@ RESERVED = frozenset(
         "num_samples learning_rate count begin end state config arena bytes cursor threads parameters",
         "gradients moments at region piece last x_at linux unix int8_t int16_t int32_t int64_t",
         "uint8_t uint16_t uint32_t uint64_t size_t memcpy memset panel panels",
-        "crew teams team part parts from",
-        "worker workers block left segment segments SEGMENT start span most",
+        "crew teams team part parts from worker workers block left segment segments start span most",
+        "WAITING KERNELS UPDATE BLOCK_TILES SEGMENT LEARNABLE PARAMETERS MOMENTS",
     )
     for word in line.split()
 )

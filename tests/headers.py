@@ -25,8 +25,8 @@ VARIANTS = {
 # What is tested, as declared in the headers without the prefix snncc_; the driver exports each as c_<name>.
 TYPES = """
 typedef struct { int32_t *offsets; int32_t *index; real *value; } snncc_events;
-typedef struct { int32_t arrived, turn, status, unused[13]; } snncc_team;
-typedef struct { snncc_team *team; int part, parts, fresh; } snncc_crew;
+typedef struct { int32_t arrived, turn, asleep, status, unused[12]; } snncc_team;
+typedef struct { snncc_team *team; int part, parts, fresh; void *profile; } snncc_crew;
 """
 DECLARATIONS = """
 const char *error_text(int32_t code);
@@ -59,7 +59,6 @@ void one_hot(int rows, int n, int stride, const int32_t *labels, real *y);
 void panels_from_matrix(int n_out, int n_in, const real *matrix, real *panels);
 void matrix_from_panels(int n_out, int n_in, const real *panels, real *matrix);
 void transpose_weights(int n_out, int n_in, const real *panels, real *transposed);
-void transpose_panels(int n_out, int n_in, const real *panels, real *transposed);
 void vector_from_array(int n, int stride, const real *array, real *vector);
 void array_from_vector(int n, int stride, const real *vector, real *array);
 void clear(real *sums, size_t count, const snncc_crew *crew);
@@ -103,7 +102,7 @@ def arguments(parameters: str) -> str:
 
 def driver() -> tuple[str, str]:
     """C text that exports every function, and its declarations."""
-    declared, text = [TYPES], ['#include "snncc/snncc.h"', "typedef snncc_real real;"]
+    declared, text = [TYPES], ['#include "whole_matrices.h"', "typedef snncc_real real;"]
 
     def export(head: str, body: str) -> None:
         declared.append(f"{head};")
@@ -220,6 +219,8 @@ def build(folder: Path, name: str, bits: int, flags: list[str], text: str) -> Pa
         *flags,
         "-I",
         str(INCLUDE),
+        "-I",
+        str(Path(__file__).parent),
         str(source),
         "-o",
         str(folder / name),

@@ -1,22 +1,6 @@
 /* Calls everything on arrays of exactly the size that the headers ask for, for the sanitizers to watch. The build
  * puts a #define of SNNCC_REAL_BITS before. */
-#include "snncc/snncc.h"
-#include <stdlib.h>
-typedef snncc_real real;
-static void *kept[32];
-static int count;
-/* Only event lists must be aligned to 64 bytes, and they are multiples of that. */
-static void *exact(size_t bytes)
-{
-    void *const memory = bytes % 64 ? malloc(bytes) : aligned_alloc(64, bytes ? bytes : 64);
-    return memset(kept[count++] = memory, 0, bytes);
-}
-static real *numbers(int rows, int n, int percent)
-{
-    real *const x = exact((size_t)rows * n * sizeof *x);
-    for (int i = 0; i < rows * n; i++) x[i] = rand() % 100 < percent ? (real)(rand() % 1000 - 500) / 500 : 0;
-    return x;
-}
+#include "exact.h"
 static void check(int rows, int n_in, int n_out, int percent, int valued)
 {
     const int xs = snncc_stride(n_in), ys = snncc_stride(n_out), words = (n_in + 63) / 64;
@@ -31,7 +15,7 @@ static void check(int rows, int n_in, int n_out, int percent, int valued)
     void *const scratch = exact(snncc_transposed_bytes((size_t)rows, (size_t)n_in, valued));
     const snncc_events events = snncc_events_at(memory, rows, n_in, valued);
     snncc_panels_from_matrix(n_out, n_in, matrix, w);
-    snncc_transpose_panels(n_out, n_in, w, wt);
+    snncc_transpose_weights(n_out, n_in, w, wt);
     snncc_matrix_from_panels(n_in, n_out, wt, matrix);
     snncc_vector_from_array(n_out, ys, matrix, bias);
     snncc_array_from_vector(n_out, ys, bias, matrix);

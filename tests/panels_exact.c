@@ -1,22 +1,6 @@
 /* Calls the kernels of panels on arrays of exactly the size that the headers ask for, for the sanitizers to watch. The
  * build puts a #define of SNNCC_REAL_BITS before. */
-#include "snncc/snncc.h"
-#include <stdlib.h>
-typedef snncc_real real;
-static void *kept[32];
-static int count;
-/* Only event lists must be aligned to 64 bytes, and they are multiples of that. */
-static void *exact(size_t bytes)
-{
-    void *const memory = bytes % 64 ? malloc(bytes) : aligned_alloc(64, bytes ? bytes : 64);
-    return memset(kept[count++] = memory, 0, bytes);
-}
-static real *numbers(int rows, int n, int percent)
-{
-    real *const x = exact((size_t)rows * n * sizeof *x);
-    for (int i = 0; i < rows * n; i++) x[i] = rand() % 100 < percent ? (real)(rand() % 1000 - 500) / 500 : 0;
-    return x;
-}
+#include "exact.h"
 static void check(int vectors, int rows, int n_in, int percent, int valued)
 {
     const int width = vectors * SNNCC_LANES;

@@ -118,7 +118,7 @@ def events_from_rows(call: Call, place: Place) -> str:
 
 def transpose(call: Call, place: Place) -> str:
     n_out, n_in = call.numbers
-    return f"snncc_transpose_panels({n_out}, {n_in}, {', '.join(place.names)});"
+    return f"snncc_transpose_weights({n_out}, {n_in}, {', '.join(place.names)});"
 
 
 def sum_features_once(call: Call, place: Place) -> str:

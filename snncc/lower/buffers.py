@@ -31,9 +31,7 @@ class Buffers:
         parameters: list[Any] = [n.op for n in graph if n.op.name == "parameter"]
         self.matrices = {op.label for op in parameters if op.panels}
         self.stepped = self._stepped()
-        self.blocks: set[str] = (
-            set()
-        )  # values without a time axis that are made or read before or after tiles
+        self.blocks: set[str] = set()  # values without a time axis, made or read before or after tiles
         self.states: dict[str, Buffer] = {}  # memorize or carry that lives in memory: its rows
         self.marked: dict[str, Buffer] = {}  # memorize: its rows at the start of each segment of time
 
@@ -47,11 +45,11 @@ class Buffers:
         """Contexts of another format, and what is made of them: the value behind, and its layout."""
         kept: dict[str, tuple[str, str]] = {}
         for name in self.graph.order:
-            node, op = self.graph[name], self.graph[name].op
-            if op.name == "context" and op.format:  # type: ignore[attr-defined]
-                kept[name] = (self.source(name), op.format)  # type: ignore[attr-defined]
-            elif op.name in ALIASES and node.inputs[0] in kept:
-                kept[name] = kept[node.inputs[0]]
+            op: Any = self.graph[name].op
+            if op.name == "context" and op.format:
+                kept[name] = (self.source(name), op.format)
+            elif op.name in ALIASES and self.graph[name].inputs[0] in kept:
+                kept[name] = kept[self.graph[name].inputs[0]]
         return kept
 
     def _readers(self) -> dict[str, list[Node]]:
@@ -158,8 +156,9 @@ class Buffers:
     def marks(self, node: Node) -> Buffer:
         """The rows of a state at the start of each segment of time."""
         if node.name not in self.marked:
+            op: Any = node.op
             size = Size(mark=self.layout.pitch(node.type.size) * self.layout.real_bytes)
-            name = self.names.new(node.op.buffer + ".marks")  # type: ignore[attr-defined]
+            name = self.names.new(op.buffer + ".marks")
             self.marked[node.name] = Buffer(name, "tile", node.type.features, True, True, "marks", size)
         return self.marked[node.name]
 

@@ -74,8 +74,9 @@ class Calls:
     def by_transposing(self, node: Node) -> bool:
         """Whether a product with transposed weights transposes what it needs of them itself, which pays
         where a panel of them serves many rows: not for one step of a loop."""
-        weight = self.graph[node.inputs[1]] if node.op.name == "linear" else node
-        dense = node.op.name != "linear" or node.op.kernel == "dense"  # type: ignore[attr-defined]
+        op: Any = node.op
+        weight = self.graph[node.inputs[1]] if op.name == "linear" else node
+        dense = op.name != "linear" or op.kernel == "dense"
         many = dense and node.name not in self.buffers.stepped and node.type.size > 1
         return weight.op.name == "transpose" and self.graph[weight.inputs[0]].op.name == "parameter" and many
 
@@ -133,7 +134,8 @@ class Calls:
 
     def _weight_gradient(self, node: Node) -> tuple[Call, ...]:
         """A narrow gradient goes row by row; a wide one by input, from lists that are made first."""
-        kernel: str = node.op.kernel  # type: ignore[attr-defined]
+        op: Any = node.op
+        kernel: str = op.kernel
         d_y, x = (self.graph[i] for i in node.inputs[:2])
         buffer, layout = self.buffers.buffer, self.buffers.layout
         numbers, time = (x.type.size, d_y.type.size), x.type.time

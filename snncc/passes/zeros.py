@@ -6,6 +6,8 @@ so is its product with any cotangent, a sum of such products, and what of it is 
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..graph import Graph, Node
 
 SAME = ("neg", "abs", "sqrt", "floor", "tanh", "carry", "advance", "detach", "expand", "reshape", "context")
@@ -21,9 +23,10 @@ def with_zeros(graph: Graph) -> set[str]:
 
 
 def _has_zeros(graph: Graph, node: Node, found: set[str]) -> bool:
+    constant: Any = node.op
     op, zeros = node.op.name, [i in found for i in node.inputs]
     if op == "constant":
-        return bool(node.op.value == 0.0)  # type: ignore[attr-defined]
+        return bool(constant.value == 0.0)
     if op in STEPS:
         return True
     if op in ("mul", "maximum", "minimum"):

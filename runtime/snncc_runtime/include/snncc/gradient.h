@@ -46,17 +46,10 @@ SNNCC_FUNCTION void snncc_transpose_events(snncc_events x, int rows, int n_in, v
         }
 }
 
-/* d_w += x^T d_y for one panel, input by input: the sums of an input stay in registers while its rows pass. by_input:
- * snncc_transpose_events of the events of x. d_y and d_w point at the panel, d_w: [n_in][vectors]. */
-SNNCC_INLINE void snncc_gradient_panel(int vectors, int valued, snncc_events by_input, int rows, int n_in,
-                                       int d_stride, const snncc_real *d_y, snncc_real *d_w)
-{
-    const snncc_real *const end = d_y + (ptrdiff_t)(rows - 1) * d_stride;
-    snncc_gather(vectors, valued, 1, by_input, n_in, 1, -d_stride, vectors * SNNCC_LANES, end, NULL, d_w);
-}
-
-/* The same in blocks of rows whose d_y stay in the first-level cache: they should be contiguous, see snncc_copy_panel,
- * or at least not a multiple of 1 KiB apart. `fresh`: d_w = x^T d_y, whatever d_w held. */
+/* d_w += x^T d_y for one panel, input by input: the sums of an input stay in registers while its rows pass, in blocks of
+ * rows whose d_y stay in the first-level cache. by_input: snncc_transpose_events of the events of x. d_y and d_w point at
+ * the panel, d_w: [n_in][vectors]; rows of d_y should not be a multiple of 1 KiB apart. `fresh`: d_w = x^T d_y, whatever
+ * d_w held. */
 SNNCC_INLINE void snncc_gradient_blocks(int vectors, int valued, int fresh, snncc_events by_input, int rows, int n_in,
                                         int d_stride, const snncc_real *d_y, snncc_real *d_w)
 {
@@ -89,20 +82,6 @@ SNNCC_INLINE void snncc_counted_gradient(int vectors, int fresh, snncc_events x_
         snncc_gradient_dense_panel(vectors, fresh, rows, n_in, x_stride, d_stride, x, d_y, d_w);
     else
         snncc_gradient_blocks(vectors, 1, fresh, by_input, rows, n_in, d_stride, d_y, d_w);
-}
-
-/* A panel of rows that are `stride` apart, contiguous: copy[rows][vectors]. */
-SNNCC_INLINE void snncc_copy_panel(int vectors, int rows, int stride, const snncc_real *x, snncc_real *copy)
-{
-    for (int row = 0; row < rows; row++)
-        for (int k = 0; k < vectors; k++)
-            ((snncc_vec *)copy)[(size_t)row * vectors + k] = ((const snncc_vec *)(x + (size_t)row * stride))[k];
-}
-
-SNNCC_INLINE void snncc_gradient_panel_at(int vectors, int first, int valued, snncc_events by_input, int rows,
-                                          int n_in, int d_stride, const snncc_real *d_y, snncc_real *d_w)
-{
-    snncc_gradient_panel(vectors, valued, by_input, rows, n_in, d_stride, d_y + first, d_w + (size_t)first * n_in);
 }
 
 /* The gradient of one narrow panel, row by row: its few weights stay in the cache, and no lists by input are needed.
@@ -139,30 +118,6 @@ SNNCC_INLINE void snncc_gradient_single(snncc_events x, int rows, const snncc_re
     for (int row = rows - 1; row >= 0; row--)
         for (int32_t e = x.offsets[row]; e < x.offsets[row + 1]; e++)
             d_w[x.index[e]] += x.value ? x.value[e] * d_y[row] : d_y[row];
-}
-
-/* d_w += x^T d_y: adds the weight gradient to d_w, rows in descending order. d_y: [rows][d_stride]; d_w: panels like the
- * weights; scratch: snncc_transposed_bytes(rows, n_in, valued), aligned to 64 bytes. */
-SNNCC_INLINE void snncc_weight_gradient(snncc_events x, int rows, int n_in, int d_stride, const snncc_real *d_y,
-                                        void *scratch, snncc_real *d_w)
-{
-    if (d_stride == 1) {
-        snncc_gradient_single(x, rows, d_y, d_w);
-        return;
-    }
-    if (d_stride <= SNNCC_NARROW * SNNCC_LANES) {
-        if (x.value)
-            SNNCC_EACH_PANEL(snncc_gradient_rows, d_stride, 1, x, rows, d_stride, d_y, d_w);
-        else
-            SNNCC_EACH_PANEL(snncc_gradient_rows, d_stride, 0, x, rows, d_stride, d_y, d_w);
-        return;
-    }
-    const snncc_events by_input = snncc_events_at(scratch, n_in, rows, x.value != NULL);
-    snncc_transpose_events(x, rows, n_in, scratch);
-    if (x.value)
-        SNNCC_EACH_PANEL(snncc_gradient_panel_at, d_stride, 1, by_input, rows, n_in, d_stride, d_y, d_w);
-    else
-        SNNCC_EACH_PANEL(snncc_gradient_panel_at, d_stride, 0, by_input, rows, n_in, d_stride, d_y, d_w);
 }
 
 /* A square of SNNCC_LANES x SNNCC_LANES numbers, transposed in registers: each round interleaves the upper half of the

@@ -36,22 +36,6 @@ SNNCC_FUNCTION void snncc_matrix_from_panels(int n_out, int n_in, const snncc_re
     }
 }
 
-/* Panels of the [n_out][n_in] matrix to panels of its transpose, [n_in][n_out]. */
-SNNCC_FUNCTION void snncc_transpose_panels(int n_out, int n_in, const snncc_real *SNNCC_RESTRICT panels,
-                                           snncc_real *SNNCC_RESTRICT transposed)
-{
-    for (int first = 0; first < n_in; first += SNNCC_PANEL) {
-        const int width = snncc_panel_width(n_in, first);
-        for (int o = 0; o < n_out; o++, transposed += width) {
-            const int panel = o / SNNCC_PANEL * SNNCC_PANEL;
-            const int from_width = snncc_panel_width(n_out, panel);
-            const snncc_real *const from = panels + (size_t)panel * n_in + (o - panel);
-            for (int k = 0; k < width; k++)
-                transposed[k] = first + k < n_in ? from[(size_t)(first + k) * from_width] : (snncc_real)0;
-        }
-    }
-}
-
 SNNCC_FUNCTION void snncc_vector_from_array(int n, int stride, const snncc_real *array, snncc_real *vector)
 {
     memcpy(vector, array, (size_t)n * sizeof *vector);

@@ -19,29 +19,6 @@
 /* Kernels take panels of 1 to 8 vectors, whatever the width of the panels of whole matrices. */
 #define SNNCC_MOST_VECTORS 8
 
-/* kernel(V, ...) with V = vectors as a constant from 1 to 8: loops over vectors unroll, sums become registers. */
-#define SNNCC_SPECIALISE(kernel, vectors, ...)   \
-    switch (vectors) {                           \
-    case 1: kernel(1, __VA_ARGS__); break;       \
-    case 2: kernel(2, __VA_ARGS__); break;       \
-    case 3: kernel(3, __VA_ARGS__); break;       \
-    case 4: kernel(4, __VA_ARGS__); break;       \
-    case 5: kernel(5, __VA_ARGS__); break;       \
-    case 6: kernel(6, __VA_ARGS__); break;       \
-    case 7: kernel(7, __VA_ARGS__); break;       \
-    case 8: kernel(8, __VA_ARGS__); break;       \
-    default: break;                              \
-    }
-
-/* kernel(V, ..., offset of the panel's first output, ...) for each panel of n_out_stride outputs. */
-#define SNNCC_EACH_PANEL(kernel, n_out_stride, ...)                                              \
-    do {                                                                                         \
-        const int full = (n_out_stride) / SNNCC_PANEL * SNNCC_PANEL;                             \
-        for (int first = 0; first < full; first += SNNCC_PANEL)                                  \
-            kernel(SNNCC_PANEL_VECTORS, first, __VA_ARGS__);                                     \
-        SNNCC_SPECIALISE(kernel, ((n_out_stride) - full) / SNNCC_LANES, full, __VA_ARGS__)       \
-    } while (0)
-
 /* Sums start at the bias, or 0; adding 0 turns a bias of -0 into 0. With `add` they go on from `start`. */
 SNNCC_INLINE void snncc_start(int vectors, int add, const snncc_real *start, snncc_vec *sum)
 {
@@ -210,32 +187,8 @@ SNNCC_INLINE void snncc_dense_single(int rows, int n_in, int x_stride, const snn
     }
 }
 
-/* The panel whose first output is `first`, of a whole matrix. */
-SNNCC_INLINE void snncc_dense_panel_at(int vectors, int first, int rows, int n_in, int x_stride, int y_stride,
-                                       const snncc_real *x, const snncc_real *w, const snncc_real *bias, snncc_real *y)
-{
-    snncc_dense_panel(vectors, rows, n_in, x_stride, y_stride, x, w + (size_t)first * n_in, bias ? bias + first : NULL,
-                      y + first);
-}
-
-/* y = x w + bias. x: [rows][x_stride], y: [rows][n_out_stride], bias: [n_out_stride] or NULL. */
-SNNCC_INLINE void snncc_product_dense(int rows, int n_in, int x_stride, int n_out_stride, const snncc_real *x,
-                                      const snncc_real *w, const snncc_real *bias, snncc_real *y)
-{
-    if (n_out_stride == 1)
-        snncc_dense_single(rows, n_in, x_stride, x, w, bias, y);
-    else
-        SNNCC_EACH_PANEL(snncc_dense_panel_at, n_out_stride, rows, n_in, x_stride, n_out_stride, x, w, bias, y);
-}
-
-/* The same from the events of x; `valued`: they have values. */
-SNNCC_INLINE void snncc_event_panel(int vectors, int valued, snncc_events x, int rows, int y_stride,
-                                    const snncc_real *w, const snncc_real *bias, snncc_real *y)
-{
-    snncc_gather(vectors, valued, 0, x, rows, 1, vectors * SNNCC_LANES, y_stride, w, bias, y);
-}
-
-/* The same in blocks of inputs whose weights stay in the first-level cache: faster from a density of some percent. */
+/* y = x w + bias of one panel from the events of x; `valued`: they have values. In blocks of inputs whose weights stay in
+ * the first-level cache where that is faster: from a density of some percent. */
 SNNCC_INLINE void snncc_event_blocks(int vectors, int valued, snncc_events x, int rows, int n_in, int y_stride,
                                      const snncc_real *w, const snncc_real *bias, snncc_real *y)
 {
@@ -266,33 +219,14 @@ SNNCC_INLINE void snncc_event_single(snncc_events x, int rows, const snncc_real 
     }
 }
 
-SNNCC_INLINE void snncc_event_panel_at(int vectors, int first, int valued, snncc_events x, int rows, int n_in,
-                                       int y_stride, const snncc_real *w, const snncc_real *bias, snncc_real *y)
-{
-    snncc_event_blocks(vectors, valued, x, rows, n_in, y_stride, w + (size_t)first * n_in, bias ? bias + first : NULL,
-                       y + first);
-}
-
-/* y = x w + bias from the events of x; the same bits as snncc_product_dense. */
-SNNCC_INLINE void snncc_product_events(snncc_events x, int rows, int n_in, int n_out_stride, const snncc_real *w,
-                                       const snncc_real *bias, snncc_real *y)
-{
-    if (n_out_stride == 1)
-        snncc_event_single(x, rows, w, bias, y);
-    else if (x.value)
-        SNNCC_EACH_PANEL(snncc_event_panel_at, n_out_stride, 1, x, rows, n_in, n_out_stride, w, bias, y);
-    else
-        SNNCC_EACH_PANEL(snncc_event_panel_at, n_out_stride, 0, x, rows, n_in, n_out_stride, w, bias, y);
-}
-
-/* y = x w + bias by whichever product is faster at the density of x; x_events are the events of x. */
-SNNCC_INLINE void snncc_product(snncc_events x_events, int rows, int n_in, int x_stride, int n_out_stride,
-                                const snncc_real *x, const snncc_real *w, const snncc_real *bias, snncc_real *y)
+/* The case of a single output from x or its events, whichever is faster. */
+SNNCC_INLINE void snncc_counted_single(snncc_events x_events, int rows, int n_in, int x_stride, const snncc_real *x,
+                                       const snncc_real *w, const snncc_real *bias, snncc_real *y)
 {
     if (snncc_events_count(x_events, rows) < SNNCC_CROSSOVER * rows * n_in)
-        snncc_product_events(x_events, rows, n_in, n_out_stride, w, bias, y);
+        snncc_event_single(x_events, rows, w, bias, y);
     else
-        snncc_product_dense(rows, n_in, x_stride, n_out_stride, x, w, bias, y);
+        snncc_dense_single(rows, n_in, x_stride, x, w, bias, y);
 }
 
 #endif
