@@ -92,7 +92,8 @@ def same_bits(workload: Workload, folder: Path) -> None:
         losses = [model.train_step(*workload.samples()) for _ in range(2 if "train" in workload.modes else 0)]
         found.append((losses, {name: array.tobytes() for name, array in model.params.items()}))
     if found[0] != found[1]:
-        raise SystemExit(f"MISMATCH: {workload.name}: one core and two differ, losses {found[0][0]}, {found[1][0]}")
+        losses = f"losses {found[0][0]} and {found[1][0]}"
+        raise SystemExit(f"MISMATCH: {workload.name}: one core and two differ, {losses}")
 
 
 def axis_lines(points: Sequence[Point]) -> list[str]:

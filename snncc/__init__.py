@@ -17,6 +17,7 @@ from .ops import (
     clamp,
     detach,
     exp,
+    floor,
     greater,
     greater_equal,
     log,
@@ -26,6 +27,7 @@ from .ops import (
     sign,
     spike,
     sqrt,
+    substitute,
     tanh,
     where,
 )
@@ -41,6 +43,7 @@ __all__ = [
     "delay",
     "detach",
     "exp",
+    "floor",
     "greater",
     "greater_equal",
     "load",
@@ -54,6 +57,7 @@ __all__ = [
     "sign",
     "spike",
     "sqrt",
+    "substitute",
     "tanh",
     "where",
 ]

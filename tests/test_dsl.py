@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cProfile
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -361,3 +361,27 @@ def test_a_static_input_has_no_time() -> None:
     types = {n.name: str(n.type) for n in network.graph}
     assert types["0.linear"] == "real[B, 2]"
     assert types["1.mem"] == "real[T, B, 2]"
+
+
+class Rounding(nn.Module):
+    """A straight-through estimator."""
+
+    inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(3)}
+
+    def forward(self, x: Any) -> Any:
+        return snncc.substitute(snncc.floor(x), 2.0 * x)
+
+
+def test_a_substitute_has_the_value_of_one_and_the_gradient_of_the_other() -> None:
+    model = snncc.compile(Rounding(), dtype="float64")
+    x = np.array([[[0.5, 1.5, -0.5]]])
+    np.testing.assert_array_equal(model(x).out, np.floor(x))
+    found = model.backward(x, cotangents={"out": np.ones_like(x)})
+    np.testing.assert_array_equal(found.inputs["x"], np.full_like(x, 2.0))
+
+
+def test_a_layer_may_be_called_as_the_model() -> None:
+    """Its kernels are not the model's functions."""
+    layers = {name: nn.Leaky(0.9) for name in ("net", "net_backward", "forward", "forward_tile")}
+    model = snncc.compile(nn.Sequential(**layers, input=nn.Input(3)), name="net")
+    assert model(np.zeros((2, 1, 3), np.float32)).spk.shape == (2, 1, 3)

@@ -59,14 +59,10 @@ class LossCase:
     gradient: Array              # of the loss, by data
 
 
-def neurons() -> list[str]:
-    """Names of the neuron cases."""
-    return [name for name in _manifest()["cases"] if "_loss_" not in name]
-
-
-def losses() -> list[str]:
-    """Names of the loss cases."""
-    return [name for name in _manifest()["cases"] if "_loss_" in name]
+def cases(constructor: str = "", kind: str = "") -> list[str]:
+    """Names of the cases whose constructor begins so, and whose own name begins with `kind`."""
+    found = _manifest()["cases"].items()
+    return [n for n, e in found if n.startswith(kind) and e["constructor"].startswith(constructor)]
 
 
 def load_neuron(name: str, dtype: str) -> NeuronCase:

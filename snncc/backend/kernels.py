@@ -10,6 +10,13 @@ from .records import ProductRecord
 from .render import render
 from .sweeps import NAME, SweepText
 
+# What the names of a model's own functions and types end with, and of the functions of an entry point.
+API = (
+    *("config", "io", "model", "abi_record", "arena_bytes", "init", "set", "get", "step", "update"),
+    *("profile", "clock", "error", "abi"),
+)
+PARTS = ("prepare", "before", "tile", "after", "work", "finish")
+
 
 class Kernels:
     """Collects functions in order of first use and gives them names."""
@@ -18,6 +25,9 @@ class Kernels:
         self.real_bits = program.real_bits
         self.layout = Layout(program.real_bits // 8)
         module = {"TENSORS", "lay_out", "layout", "tensor", "tensor_data", "larger", program.name}
+        entries = [e.name for e in program.entries]
+        module |= {f"{program.name}_{word}" for word in (*API, *entries)}
+        module |= {f"{entry}_{part}" for entry in entries for part in PARTS}
         # An entry's buffers are locals, which would hide a function of that name from another entry.
         self.names = Names(RESERVED | module | {b.name for e in program.entries for b in e.buffers})
         self.known: dict[str, str] = {}  # text with a placeholder: name

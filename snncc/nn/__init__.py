@@ -3,7 +3,8 @@
 from . import surrogate
 from .layers import Flatten, Linear, Sequential
 from .module import Input, Module, Parameter, delay
-from .neuron import Leaky, Neuron
+from .neuron import Neuron
+from .neurons import Leaky
 
 __all__ = [
     "Flatten",

@@ -1,6 +1,6 @@
 """The operators: for each its shape rule, NumPy meaning, gradient, and C form, in one place.
 
-elementwise.py  scalar functions (a table), spike, detach, expand
+elementwise.py  scalar functions (a table), spike, detach, substitute, expand
 time.py         delay, advance and their buffered forms, reductions over time
 reduce.py       reductions over batch and features, log_softmax, one_hot, reshape
 linear.py       linear, transpose, weight_gradient, events, context
@@ -13,6 +13,7 @@ from .elementwise import (
     clamp,
     detach,
     exp,
+    floor,
     greater,
     greater_equal,
     log,
@@ -22,6 +23,7 @@ from .elementwise import (
     sign,
     spike,
     sqrt,
+    substitute,
     tanh,
     where,
 )
@@ -39,6 +41,7 @@ __all__ = [
     "exp",
     "expand",
     "first",
+    "floor",
     "greater",
     "greater_equal",
     "linear",
@@ -49,6 +52,7 @@ __all__ = [
     "sign",
     "spike",
     "sqrt",
+    "substitute",
     "sum_batch",
     "sum_features",
     "sum_time",

@@ -149,6 +149,27 @@ class Detach(Op):
 
 
 @dataclass(frozen=True)
+class Substitute(Op):
+    """substitute(value, stand_in): the value; backward, the gradient goes to the stand-in alone."""
+
+    name = "substitute"
+
+    def infer(self, *types: Type) -> Type:
+        value, stand_in = types
+        if broadcast(value, stand_in) != value:
+            raise CompileError(
+                f"substitute: a stand-in has no axes that its value has not, found {stand_in} for {value}"
+            )
+        return value
+
+    def evaluate(self, *arrays: Any) -> Any:
+        return arrays[0]
+
+    def vjp(self, grad: Any, out: Any, *inputs: Any) -> tuple[Any, ...]:
+        return (None, grad)
+
+
+@dataclass(frozen=True)
 class Expand(Op):
     """The same value, varying (in name) over more axes: where an array of that shape is due."""
 
@@ -171,7 +192,7 @@ class Expand(Op):
         return (grad,)
 
 
-ELEMENTWISE = (Elementwise, Spike, Detach, Expand)
+ELEMENTWISE = (Elementwise, Spike, Detach, Substitute, Expand)
 
 
 def broadcast(*types: Type) -> Type:
@@ -271,6 +292,11 @@ def clamp(x: Any, low: float, high: float) -> Any:
 def detach(x: Any) -> Any:
     """x without a gradient."""
     return apply(Detach(), x)
+
+
+def substitute(value: Any, stand_in: Any) -> Any:
+    """`value`, with the gradient of `stand_in`: a straight-through estimator is substitute(floor(x), x)."""
+    return apply(Substitute(), value, stand_in)
 
 
 def spike(u: Any, surrogate: Any = None, *, strict: bool = True) -> Any:

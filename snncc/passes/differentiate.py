@@ -65,10 +65,12 @@ class Differentiate(Pass):
         return wanted
 
 
-def silent(node: Node) -> bool:
-    """Whether nothing flows back through a node: a detach, a spike without a surrogate."""
+def heard(node: Node) -> tuple[str, ...]:
+    """The operands that a gradient comes back to: none of a detach, or of a spike without a surrogate."""
     op: Any = node.op
-    return op.name == "detach" or (op.name == "spike" and op.surrogate is None)
+    if op.name == "detach" or (op.name == "spike" and op.surrogate is None):
+        return ()
+    return node.inputs[1:] if op.name == "substitute" else node.inputs
 
 
 class _Reverse:
@@ -128,7 +130,7 @@ class _Reverse:
     def _hand_on(self, node: Node, grad: Value) -> None:
         if isinstance(node.op, Delay):
             self._close(node, grad)
-        elif node.inputs and not silent(node) and node.op.name != "state":
+        elif heard(node) and node.op.name != "state":
             before = len(self.builder.nodes)
             self.builder.scope = f"d_{node.name}"
             handed = node.op.vjp(grad, self.value(node.name), *map(self.value, node.inputs))
@@ -182,8 +184,9 @@ def _reachable(graph: Graph, sources: set[str]) -> set[str]:
     reached, work = set(sources), list(sources)
     readers = graph.readers()
     while work:
-        for node in readers[work.pop()]:
-            if node.name not in reached and not silent(node):
+        source = work.pop()
+        for node in readers[source]:
+            if node.name not in reached and source in heard(node):
                 reached.add(node.name)
                 work.append(node.name)
     return reached
@@ -193,8 +196,7 @@ def _needed(graph: Graph, sinks: set[str]) -> set[str]:
     """What the sinks depend on, through edges along which a gradient goes back."""
     reached, work = set(sinks), list(sinks)
     while work:
-        node = graph[work.pop()]
-        for source in node.inputs if not silent(node) else ():
+        for source in heard(graph[work.pop()]):
             if source not in reached:
                 reached.add(source)
                 work.append(source)

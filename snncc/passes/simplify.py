@@ -105,9 +105,11 @@ def fold(work: _Rewrite, node: Node) -> str | None:
 
 
 def drop(work: _Rewrite, node: Node) -> str | None:
-    """What gives its operand back: x * 1, x / 1, x - 0, detach, an expand that expands nothing."""
+    """What gives its operand back: x * 1, x / 1, x - 0, detach, a substitute, an expand of nothing."""
     op, inputs = node.op, node.inputs
-    if op.name == "detach" or (isinstance(op, Expand) and work.node(inputs[0]).type == node.type):
+    if op.name in ("detach", "substitute") or (
+        isinstance(op, Expand) and work.node(inputs[0]).type == node.type
+    ):
         return inputs[0]
     if op.name == "reshape" and work.node(inputs[0]).type.features == node.type.features:
         return inputs[0]

@@ -1,0 +1,5 @@
+"""The neurons, one family a file."""
+
+from .leaky import Leaky
+
+__all__ = ["Leaky"]
