@@ -66,6 +66,8 @@ FUNCTIONS = {
     "exp": Accuracy(np.exp, 1.0, {32: (-103, 88.7), 64: (-745, 709.7)}),
     "log": Accuracy(np.log, 1.0, {32: (1e-38, 1e38), 64: (1e-307, 1e308)}),
     "tanh": Accuracy(np.tanh, 1.5, {32: (-11, 11), 64: (-21, 21)}),
+    "round": Accuracy(np.rint, 0.0, {32: (-1e7, 1e7), 64: (-1e7, 1e7)}),
+    "floor": Accuracy(np.floor, 0.0, {32: (-1e7, 1e7), 64: (-1e7, 1e7)}),
     "sigmoid": Accuracy(lambda x: 1 / (1 + np.exp(-x)), 2.5, {32: (-100, 100), 64: (-740, 740)}),
 }
 
@@ -101,6 +103,8 @@ def test_functions_give_the_same_bits_at_every_optimisation(load_headers, bits, 
         ),
         ("tanh", [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40], [0.0, -0.0, 1, -1, np.nan, 1e-40]),
         ("sigmoid", [0, np.inf, -np.inf, np.nan, 50], [0.5, 1, 0, np.nan, 1]),
+        ("round", [0.5, 1.5, -2.5, -0.0, 1e30, np.inf, np.nan], [0, 2, -2, -0.0, 1e30, np.inf, np.nan]),
+        ("floor", [0.5, -0.5, -0.0, 3, -1e30, -np.inf, np.nan], [0, -1, -0.0, 3, -1e30, -np.inf, np.nan]),
         ("sqrt", [0, 4, 2, np.inf, -1], [0, 2, np.sqrt(2), np.inf, np.nan]),
         ("abs", [0.0, -0.0, -2, -np.inf, np.nan], [0.0, 0.0, 2, np.inf, np.nan]),
     ],

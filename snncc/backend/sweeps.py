@@ -31,7 +31,8 @@ def double_dialect() -> Dialect:
     """Expressions in double precision: what a kernel computes once, from steps or the learning rate."""
     forms = {name: (s.c, s.precedence) for name, s in SCALARS.items()}
     built_in = {
-        n: (f"__builtin_{c}({{0}})", 0) for n, c in (("sqrt", "sqrt"), ("floor", "floor"), ("abs", "fabs"))
+        n: (f"__builtin_{c}({{0}})", 0)
+        for n, c in (("sqrt", "sqrt"), ("floor", "floor"), ("round", "rint"), ("abs", "fabs"))
     }
     return Dialect(forms | DIFFERS | built_in)
 

@@ -58,6 +58,7 @@ SCALARS: dict[str, Scalar] = {
     "abs": Scalar("snncc_abs({0})", 0, np.abs, lambda g, out, a: (g * sign(a),)),
     "sqrt": Scalar("snncc_sqrt({0})", 0, np.sqrt, lambda g, out, a: (g * 0.5 / out,)),
     "floor": Scalar("snncc_floor({0})", 0, np.floor, lambda g, out, a: NONE),
+    "round": Scalar("snncc_round({0})", 0, np.rint, lambda g, out, a: NONE),
     "exp": Scalar("snncc_exp({0})", 0, np.exp, lambda g, out, a: (g * out,)),
     "log": Scalar("snncc_log({0})", 0, np.log, lambda g, out, a: (g / a,)),
     "tanh": Scalar("snncc_tanh({0})", 0, np.tanh, lambda g, out, a: (g * (1.0 - out * out),)),
@@ -252,6 +253,11 @@ def absolute(x: Any) -> Any:
 def floor(x: Any) -> Any:
     """The largest integer not above x; it has no gradient."""
     return apply(Elementwise("floor"), x)
+
+
+def round_even(x: Any) -> Any:
+    """The nearest integer, of two the even one; it has no gradient."""
+    return apply(Elementwise("round"), x)
 
 
 def minimum(a: Any, b: Any) -> Any:

@@ -15,7 +15,7 @@ typedef uint32_t snncc_bits;
 #define SNNCC_LN2_LOW -2.12194440e-4f
 #define SNNCC_EXP_LOWEST -104.0f /* exp is 0 here and below */
 #define SNNCC_EXP_HIGHEST 89.0f  /* exp is infinite here and above */
-#define SNNCC_LOG_SCALE 8388608.0f /* 2^SNNCC_MANTISSA */
+#define SNNCC_LOG_SCALE 8388608.0f /* 2^SNNCC_MANTISSA: numbers from here on are integers */
 #define SNNCC_ROOT_HALF 0x3f3504f3u /* the bits of sqrt(1/2) */
 #else
 typedef uint64_t snncc_bits;
@@ -68,6 +68,21 @@ SNNCC_INLINE snncc_real snncc_min(snncc_real a, snncc_real b)
 SNNCC_INLINE snncc_real snncc_max(snncc_real a, snncc_real b)
 {
     return ((a > b) | (a != a)) ? a : b;
+}
+
+/* The nearest integer, of two the even one: adding 2^mantissa leaves no bits for a fraction. */
+SNNCC_INLINE snncc_real snncc_round(snncc_real x)
+{
+    const snncc_real size = snncc_abs(x), whole = (size + SNNCC_LOG_SCALE) - SNNCC_LOG_SCALE;
+    const snncc_real near = size < SNNCC_LOG_SCALE ? whole : size;
+    return snncc_from_bits(snncc_to_bits(near) | (snncc_to_bits(x) & ~(~(snncc_bits)0 >> 1))); /* with x's sign */
+}
+
+/* The largest integer not above x. */
+SNNCC_INLINE snncc_real snncc_floor(snncc_real x)
+{
+    const snncc_real near = snncc_round(x);
+    return near > x ? near - 1 : near;
 }
 
 /* Integers here are snncc_bits, negative ones modulo 2^bits: after a NaN they hold anything, and unsigned arithmetic
