@@ -9,6 +9,9 @@ from ..errors import InternalError
 from ..program import Call
 from .products import FORMS
 
+# Kinds whose numbers are sizes of both sides, then the index.
+INDEXED = ("take", "scatter_add", "take_once", "scatter_add_once")
+
 
 @dataclass(frozen=True)
 class Place:
@@ -125,6 +128,11 @@ def sum_features_once(call: Call, place: Place) -> str:
     return f"snncc_sum_features({', '.join(['1', *map(str, call.numbers), *place.names])});"
 
 
+def indexed(call: Call, place: Place) -> str:
+    rows = "1" if call.kind.endswith("_once") else place.rows(call)
+    return f"{place.function}({rows}, {', '.join(place.names)});"
+
+
 def copy_rows(call: Call, place: Place) -> str:
     source, target = place.names
     return f"memcpy({target}, {source}, (size_t)rows * {call.numbers[0]} * sizeof *{target});"
@@ -169,6 +177,7 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "sum_features": _rows_first("snncc_sum_features"),
     "one_hot": _rows_first("snncc_one_hot"),
     "sum_features_once": sum_features_once,
+    **dict.fromkeys(INDEXED, indexed),
     "copy_rows": copy_rows,
     "copy_gradient": copy_gradient,
     "zero_rows": zero_rows,

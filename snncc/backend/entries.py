@@ -11,7 +11,7 @@ from ..expr import Dialect
 from ..lower import Layout
 from ..plan_memory import SCRATCH, sum_reals
 from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Segments, Size, Sweep, flat, used
-from .calls import Place, call_text
+from .calls import INDEXED, Place, call_text
 from .kernels import Kernels
 from .products import FORMS
 from .records import EntryMemory, EntryRecord, LevelText
@@ -296,13 +296,19 @@ class EntryText:
             ]
         if isinstance(item, Call):
             names = [self._argument(b, in_loop) for b in item.buffers]
-            function = self.kernels.product(item, self.entry.name) if item.kind in FORMS else ""
+            function = self._function(item)
             start = "start" if self.program.segment else ""
             place = Place(names, self.dialect.literal, in_loop, function, panels, self.steps, start)
             return [call_text(item, place)]
         if isinstance(item, Segments):
             raise InternalError("segments of time do not nest")
         return self._panels(item, in_loop)
+
+    def _function(self, call: Call) -> str:
+        """The name of the function that a call has for its sizes or its index, if it has one."""
+        if call.kind in INDEXED:
+            return self.kernels.indexed(call, self.entry.name)
+        return self.kernels.product(call, self.entry.name) if call.kind in FORMS else ""
 
     def _panels(self, loop: Panels, in_loop: bool) -> list[str]:
         count = -(-self.layout.stride(loop.size) // self.layout.panel)

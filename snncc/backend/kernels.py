@@ -49,6 +49,21 @@ class Kernels:
             text, f"{form.name}_{n_in}_{n_out}", f"{form.title}: {n_in} to {n_out} features", entry
         )
 
+    def indexed(self, call: Call, entry: str) -> str:
+        """The name of the function that holds the index of a call."""
+        kind, (n_in, n_out, *index) = call.kind.removesuffix("_once"), call.numbers
+        x, y = (self.layout.row(b) for b in call.buffers if b is not None)
+        real = "float" if self.real_bits == 32 else "double"
+        verb = "take" if kind == "take" else "add"
+        lines = (
+            f"static const int32_t index[{len(index)}] = {{{', '.join(map(str, index))}}};",
+            f"snncc_{verb}_by_index(rows, {len(index)}, {x}, {y}, index, x, y);",
+        )
+        record = ProductRecord(NAME, "@comment", f"int rows, const {real} *x, {real} *y", lines)
+        what = "y[i] = x[index[i]]" if kind == "take" else "y[index[i]] += x[i]"
+        text = render("c/product.c.j2", record)
+        return self._name(text, f"{kind}_{n_in}_{n_out}", f"{what}: {n_in} to {n_out} features", entry)
+
     def _name(self, text: str, wish: str, comment: str, entry: str) -> str:
         if text not in self.known:
             self.known[text] = name = self.names.new(wish)

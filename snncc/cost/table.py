@@ -309,4 +309,5 @@ CALLS: dict[str, Callable[[Call, int, _How, Work], None]] = {
     "log_softmax": _softmax,
     "sum_features": _sum_features,
     "sum_features_once": _sum_features,
+    **dict.fromkeys(("scatter_add", "scatter_add_once"), _sum_features),
 }  # all others copy

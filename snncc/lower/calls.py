@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import InternalError
@@ -22,54 +23,67 @@ class Calls:
 
     def calls(self, node: Node) -> tuple[Call, ...]:
         """The hand-written kernels of a node that is no sweep."""
-        return self._weight_gradient(node) if node.op.name == "weight_gradient" else (self._call(node),)
+        if node.op.name not in MAKERS:
+            raise InternalError(f"%{node.name}: no kernel for {node.op.name}")
+        made = MAKERS[node.op.name](self, node)
+        return made if isinstance(made, tuple) else (made,)
 
-    def _call(self, node: Node) -> Call:
+    def _time(self, node: Node) -> bool:
+        """Whether a call runs over all steps at once."""
+        return node.type.time and node.name not in self.buffers.stepped
+
+    def _both(self, node: Node) -> tuple[Buffer, Buffer]:
+        """The buffers of the first operand and of the result."""
+        return self.buffers.buffer(node.inputs[0]), self.buffers.buffer(node.name)
+
+    def _input(self, node: Node) -> Call:
         op: Any = node.op
-        buffer, pitch = self.buffers.buffer, self.buffers.pitch
-        n, time = node.type.size, node.type.time and node.name not in self.buffers.stepped
-        inputs = node.inputs
-        match op.name:
-            case "input" if node.type.dtype == "i32":
-                classes = next(r.op.classes for r in self.buffers.readers[node.name])  # type: ignore[attr-defined]
-                return Call("load_labels", (buffer(node.name, "labels"),), (classes,), field=op.label)
-            case "input":
-                role = "cotangent" if op.role == "cotangent" else "input"
-                field = user_field(role, op.label)
-                return Call("load", (buffer(node.name),), (n, pitch(node)), time, field)
-            case "state":
-                default, value = self.graph[inputs[0]], 0.0
-                if default.op.name == "constant":
-                    value = default.op.value  # type: ignore[attr-defined]
-                given = None if default.op.name == "constant" else buffer(inputs[0])
-                return Call(
-                    "load_state",
-                    (buffer(node.name), given),
-                    (n, pitch(node)),
-                    False,
-                    user_field("state", op.label),
-                    value=value,
-                )
-            case "linear" if self.by_transposing(node):
-                return self._input_gradient(node, time)
-            case "linear":
-                return self._product(node, time)
-            case "transpose":
-                shape = self.graph[inputs[0]].type.features
-                return Call("transpose", (buffer(inputs[0]), buffer(node.name, "panels")), shape)
-            case "events":
-                return self._events(node, time)
-            case "log_softmax":
-                return Call("log_softmax", (buffer(inputs[0]), buffer(node.name)), (n, pitch(node)), time)
-            case "sum_features":
-                x = self.graph[inputs[0]]
-                kind = "sum_features" if x.type.batch else "sum_features_once"
-                row = pitch(x) if x.type.batch else self.buffers.layout.stride(x.type.size)
-                return Call(kind, (buffer(x.name), buffer(node.name)), (x.type.size, row), time)
-            case "one_hot":
-                labels = buffer(inputs[0], "labels")
-                return Call("one_hot", (labels, buffer(node.name)), (n, pitch(node)), time)
-        raise InternalError(f"%{node.name}: no kernel for {op.name}")
+        if node.type.dtype == "i32":
+            classes = next(r.op.classes for r in self.buffers.readers[node.name])  # type: ignore[attr-defined]
+            labels = self.buffers.buffer(node.name, "labels")
+            return Call("load_labels", (labels,), (classes,), field=op.label)
+        field = user_field("cotangent" if op.role == "cotangent" else "input", op.label)
+        numbers = (node.type.size, self.buffers.pitch(node))
+        return Call("load", (self.buffers.buffer(node.name),), numbers, self._time(node), field)
+
+    def _state(self, node: Node) -> Call:
+        op: Any = node.op
+        default, value = self.graph[node.inputs[0]], 0.0
+        if default.op.name == "constant":
+            value = default.op.value  # type: ignore[attr-defined]
+        given = None if default.op.name == "constant" else self.buffers.buffer(node.inputs[0])
+        buffers, numbers = (self.buffers.buffer(node.name), given), (node.type.size, self.buffers.pitch(node))
+        return Call("load_state", buffers, numbers, False, user_field("state", op.label), value=value)
+
+    def _linear(self, node: Node) -> Call:
+        make = self._input_gradient if self.by_transposing(node) else self._product
+        return make(node, self._time(node))
+
+    def _transpose(self, node: Node) -> Call:
+        source = self.graph[node.inputs[0]]
+        buffers = (self.buffers.buffer(source.name), self.buffers.buffer(node.name, "panels"))
+        return Call("transpose", buffers, source.type.features)
+
+    def _rows(self, node: Node) -> Call:
+        """A kernel of whole rows that the operator is called after."""
+        numbers = (node.type.size, self.buffers.pitch(node))
+        return Call(node.op.name, self._both(node), numbers, self._time(node))
+
+    def _sum_features(self, node: Node) -> Call:
+        x, whole = self.graph[node.inputs[0]], self.buffers.layout.stride
+        row = self.buffers.pitch(x) if x.type.batch else whole(x.type.size)
+        kind = "sum_features" if x.type.batch else "sum_features_once"
+        return Call(kind, self._both(node), (x.type.size, row), self._time(node))
+
+    def _one_hot(self, node: Node) -> Call:
+        buffers = (self.buffers.buffer(node.inputs[0], "labels"), self.buffers.buffer(node.name))
+        return Call("one_hot", buffers, (node.type.size, self.buffers.pitch(node)), self._time(node))
+
+    def _indexed(self, node: Node) -> Call:
+        op: Any = node.op
+        kind = op.name if node.type.batch else f"{op.name}_once"
+        sizes = (self.graph[node.inputs[0]].type.size, node.type.size)
+        return Call(kind, self._both(node), (*sizes, *op.index), self._time(node))
 
     def by_transposing(self, node: Node) -> bool:
         """Whether a product with transposed weights transposes what it needs of them itself, which pays
@@ -102,7 +116,8 @@ class Calls:
     def _list_layout(self, name: str) -> str:
         return "events" if is_spike(self.graph, name) else "valued"
 
-    def _events(self, node: Node, time: bool) -> Call:
+    def _events(self, node: Node) -> Call:
+        time = self._time(node)
         x = self.graph[self.buffers.source(node.inputs[0])]
         layout = self._list_layout(node.name)
         target = self.buffers.buffer(node.name, layout)
@@ -167,3 +182,19 @@ class Calls:
         size = self.buffers.layout.size(layout, x.type.size, x.type.time, place)
         name = self.buffers.names.new(f"{node.name}.by_input")
         return Buffer(name, place, x.type.features, x.type.time, True, layout, size)
+
+
+# By operator: how its calls are made.
+MAKERS: dict[str, Callable[[Calls, Node], Call | tuple[Call, ...]]] = {
+    "input": Calls._input,
+    "state": Calls._state,
+    "linear": Calls._linear,
+    "transpose": Calls._transpose,
+    "events": Calls._events,
+    "weight_gradient": Calls._weight_gradient,
+    "log_softmax": Calls._rows,
+    "sum_features": Calls._sum_features,
+    "one_hot": Calls._one_hot,
+    "take": Calls._indexed,
+    "scatter_add": Calls._indexed,
+}

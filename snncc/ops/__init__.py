@@ -3,6 +3,7 @@
 elementwise.py  scalar functions (a table), spike, detach, substitute, expand
 time.py         delay, advance and their buffered forms, reductions over time
 reduce.py       reductions over batch and features, log_softmax, one_hot, reshape
+index.py        take, scatter_add: features by constant index
 linear.py       linear, transpose, weight_gradient, events, context
 leaf.py         inputs, parameters, states, constants
 value.py        values: what Python arithmetic builds nodes from
@@ -28,6 +29,7 @@ from .elementwise import (
     tanh,
     where,
 )
+from .index import scatter_add, take
 from .linear import linear, transpose, weight_gradient
 from .reduce import expand, sum_batch, sum_features, sum_to
 from .time import first, sum_time
@@ -50,6 +52,7 @@ __all__ = [
     "maximum",
     "minimum",
     "round_even",
+    "scatter_add",
     "sigmoid",
     "sign",
     "spike",
@@ -59,6 +62,7 @@ __all__ = [
     "sum_features",
     "sum_time",
     "sum_to",
+    "take",
     "tanh",
     "transpose",
     "weight_gradient",

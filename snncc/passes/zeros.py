@@ -10,7 +10,20 @@ from typing import Any
 
 from ..graph import Graph, Node
 
-SAME = ("neg", "abs", "sqrt", "floor", "tanh", "carry", "advance", "detach", "expand", "reshape", "context")
+SAME = (
+    "neg",
+    "abs",
+    "sqrt",
+    "floor",
+    "tanh",
+    "carry",
+    "advance",
+    "detach",
+    "expand",
+    "reshape",
+    "context",
+    "take",
+)
 STEPS = ("spike", "greater", "greater_equal")
 
 

@@ -130,6 +130,25 @@ SNNCC_FUNCTION void snncc_log_softmax(int rows, int n, int stride, const snncc_r
     }
 }
 
+/* y[row][i] = x[row][index[i]]; rows of x and y are x_stride and y_stride apart, pads of y become 0. */
+SNNCC_FUNCTION void snncc_take_by_index(int rows, int n_out, int x_stride, int y_stride, const int32_t *index,
+                                        const snncc_real *SNNCC_RESTRICT x, snncc_real *SNNCC_RESTRICT y)
+{
+    for (int row = 0; row < rows; row++, x += x_stride, y += y_stride) {
+        for (int i = 0; i < n_out; i++) y[i] = x[index[i]];
+        for (int i = n_out; i < y_stride; i++) y[i] = 0;
+    }
+}
+
+/* y[row][index[i]] = the sum of x[row][i], in ascending order of i; else as above. */
+SNNCC_FUNCTION void snncc_add_by_index(int rows, int n_in, int x_stride, int y_stride, const int32_t *index,
+                                       const snncc_real *SNNCC_RESTRICT x, snncc_real *SNNCC_RESTRICT y)
+{
+    memset(y, 0, (size_t)rows * y_stride * sizeof *y);
+    for (int row = 0; row < rows; row++, x += x_stride, y += y_stride)
+        for (int i = 0; i < n_in; i++) y[index[i]] += x[i];
+}
+
 /* y[row][label] = 1, all else 0; labels from snncc_load_labels. y: [rows][stride]. */
 SNNCC_FUNCTION void snncc_one_hot(int rows, int n, int stride, const int32_t *labels, snncc_real *y)
 {
