@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 
 from snncc_runtime import Model, ModelError, load
 
-from . import loss, nn, optim
+from . import loss, nn, optim, rules
 from .driver import compile
 from .errors import CompileError, InternalError
 from .nn import delay
@@ -57,6 +57,7 @@ __all__ = [
     "nn",
     "optim",
     "round_even",
+    "rules",
     "scatter_add",
     "sigmoid",
     "sign",

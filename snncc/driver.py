@@ -23,6 +23,7 @@ from .loss import Loss
 from .names import prefix
 from .nn.module import Input, Module
 from .optim import Optimizer
+from .rules import RULES, Rule
 
 if TYPE_CHECKING:  # what a model from the cache does not need is not loaded: 80 ms of 300
     from .backend.c import Sources
@@ -49,6 +50,7 @@ class Target:
     products: str = "auto"
     checkpoint_every: int | None = None
     context: str | None = None
+    rule: str | Rule = "bptt"
 
     def __post_init__(self) -> None:
         steps = self.num_steps
@@ -61,6 +63,13 @@ class Target:
         if every is not None and (not whole or every < 1):
             raise located(
                 f"checkpoint_every must be None or a positive number of steps, got {every!r}", user_line()
+            )
+        if self.rule not in RULES and not isinstance(self.rule, Rule):
+            names = ", ".join(map(repr, RULES))
+            raise located(f"rule must be {names} or of snncc.rules, got {self.rule!r}", user_line())
+        if self.learning.window and every is not None:
+            raise located(
+                f"rule {self.learning} holds a window at a time: leave checkpoint_every out", user_line()
             )
         if self.dtype not in DTYPES:
             raise located(f"dtype must be 'float32' or 'float64', got {self.dtype!r}", user_line())
@@ -86,13 +95,21 @@ class Target:
             )
         from .passes.pipeline import Options
 
-        context = self.context if self.context not in (None, self.dtype) else ""
-        return Options(DTYPES[self.dtype][0], factor, self.products, self.segment, context or "")
+        context, window = self.context if self.context not in (None, self.dtype) else "", self.learning.window
+        return Options(DTYPES[self.dtype][0], factor, self.products, self.segment, context or "", window)
+
+    @property
+    def learning(self) -> Rule:
+        """The learning rule."""
+        if isinstance(self.rule, Rule):
+            return self.rule
+        made: Rule = RULES[self.rule]()
+        return made
 
     @property
     def segment(self) -> int:
         """Steps of a segment of time; 0 for all in one."""
-        return min(int(self.checkpoint_every or 0), MOST_STEPS)
+        return min(int(self.checkpoint_every or self.learning.held), MOST_STEPS)
 
 
 @dataclass(frozen=True)
@@ -140,6 +157,7 @@ def compile(
     products: str = "auto",
     checkpoint_every: int | None = None,
     context: str | None = None,
+    rule: str | Rule = "bptt",
     out: str | os.PathLike[str] | None = None,
 ) -> snncc_runtime.Model:
     """Compile a network to C, build it, and load it.
@@ -152,10 +170,13 @@ def compile(
     then runs the forward half of such a segment of time again before its backward half, with the same bits.
     context: how values are kept for the backward half: "float32", "float16" or "bfloat16"; rounds what
     gradients are computed from, never an output (with both, segments change gradients within that
-    rounding). out: a folder to write the model to. Raises CompileError, naming the user's line.
+    rounding). rule: how it learns: "bptt", "dsr", "ottt", or what snncc.rules makes.
+    out: a folder to write the model to. Raises CompileError, naming the user's line.
     """
-    target = Target(num_steps, loss, optimizer, dtype, name, unroll, products, checkpoint_every, context)
-    traced, source = trace(network, inputs, seed), type(network).__name__
+    target = Target(
+        num_steps, loss, optimizer, dtype, name, unroll, products, checkpoint_every, context, rule
+    )
+    traced, source = trace(network, inputs, seed, target.learning.by_rates), type(network).__name__
     if out is not None:
         make(traced, target, source, out)
         return snncc_runtime.load(out)
@@ -192,12 +213,12 @@ def text_of(compiled: Compiled) -> cache.Generated:
 
 def entry_stages(network: Network, target: Target) -> tuple[Stages, ...]:
     """The entry points of a model, each with its own graph."""
-    graph = network.graph
-    stages = [Stages("forward", graph), Stages("backward", graph, "outputs")]
+    graph, rule = network.graph, target.learning
+    stages = [Stages("forward", graph), Stages("backward", rule.prepared(graph), "outputs")]
     if target.loss is not None:
         with_loss = add_loss(graph, target.loss)
         only_loss = replace(with_loss, outputs=tuple(o for o in with_loss.outputs if o.role == "loss"))
-        stages += [Stages("evaluate", add_sums(with_loss)), Stages("train", only_loss, "loss")]
+        stages += [Stages("evaluate", add_sums(with_loss)), Stages("train", rule.prepared(only_loss), "loss")]
     return tuple(stages)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from .errors import InternalError
 from .graph import Graph, Node, Output
+from .ops.time import Advance
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -118,7 +119,7 @@ class _Run:
             now: dict[str, np.ndarray] = {}
             for node in members:
                 if node.name in forward or node.name in reverse:
-                    now[node.name] = self._carried(node, history)
+                    now[node.name] = self._carried(node, history, t)
                     continue
                 operands = [now[i] if i in inside else self._at(i, t) for i in node.inputs]
                 now[node.name] = self._compute(node, operands)
@@ -129,9 +130,10 @@ class _Run:
         for name, rows in history.items():
             self.values[name] = np.concatenate(rows if forward else rows[::-1])
 
-    def _carried(self, node: Node, history: dict[str, list[np.ndarray]]) -> np.ndarray:
+    def _carried(self, node: Node, history: dict[str, list[np.ndarray]], t: int) -> np.ndarray:
+        op: Any = node.op
         before = history[node.inputs[0]]
-        if before:
+        if before and not (isinstance(op, Advance) and op.ends(t)):
             return before[-1]
         if len(node.inputs) > 1:
             return self.values[node.inputs[1]]

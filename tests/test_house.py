@@ -22,7 +22,7 @@ FLOORS = (
     ("expr", "names"),
     ("graph",),
     ("ops",),
-    ("nn", "loss", "optim", "reference", "passes"),
+    ("nn", "loss", "optim", "reference", "passes", "rules"),
     ("frontend", "program"),
     ("lower", "plan_memory"),
     ("cost", "plan_tiles"),

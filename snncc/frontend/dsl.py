@@ -28,11 +28,14 @@ class Network:
     inputs: Mapping[str, Input]
 
 
-def trace(network: Module, inputs: Mapping[str, Input] | None = None, seed: int = 0) -> Network:
+def trace(
+    network: Module, inputs: Mapping[str, Input] | None = None, seed: int = 0, by_rates: bool = False
+) -> Network:
     """The graph of a network.
 
     inputs: by name, in the order of forward's arguments; default: the network's own `inputs`.
-    seed: of the random initial parameters. Raises CompileError with the user's line.
+    seed: of the random initial parameters. by_rates: spikes have the gradient of the neuron's rate.
+    Raises CompileError with the user's line.
     """
     if not isinstance(network, Module):
         raise located(f"expected a network (an nn.Module), got {type(network).__name__}", user_line())
@@ -41,7 +44,7 @@ def trace(network: Module, inputs: Mapping[str, Input] | None = None, seed: int 
         raise network.error(
             "declare the network's inputs: inputs = {'x': nn.Input(784)} in the class, or inputs= here"
         )
-    run = _Trace(network, seed)
+    run = _Trace(network, seed, by_rates)
     token = tracing.set(run)
     try:
         operands = [run.input(name, given) for name, given in declared.items()]
@@ -118,6 +121,7 @@ class _Trace:
 
     network: Module
     seed: int
+    by_rates: bool = False
     builder: Builder = field(default_factory=Builder)
     parameters: dict[str, np.ndarray] = field(default_factory=dict)
     scopes: list[str] = field(default_factory=list)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ..graph import Graph, Node
@@ -34,6 +35,8 @@ class Buffers:
         self.blocks: set[str] = set()  # values without a time axis, made or read before or after tiles
         self.states: dict[str, Buffer] = {}  # memorize or carry that lives in memory: its rows
         self.marked: dict[str, Buffer] = {}  # memorize: its rows at the start of each segment of time
+        self.starts: dict[str, Buffer] = {}  # memorize: its rows at the start of the segment at hand
+        self.one_round = False  # whether each segment runs forward and backward at once
 
     def source(self, name: str) -> str:
         """The value whose memory this is."""
@@ -166,7 +169,16 @@ class Buffers:
         """What a `previous` reads at the first step: the initial rows, or those at the start of a segment."""
         if not self.segmented:
             return self.buffer(node.inputs[1])
-        return self.state(self.carrier(node))
+        carrier = self.carrier(node)
+        return self.start(carrier) if self.one_round else self.state(carrier)
+
+    def start(self, node: Node) -> Buffer:
+        """The rows of a state at the start of the segment, kept while the forward half moves them on."""
+        if node.name not in self.starts:
+            state = self.state(node)
+            name = self.names.new(state.name.removesuffix("_state") + ".start")
+            self.starts[node.name] = replace(state, name=name)
+        return self.starts[node.name]
 
     def carrier(self, node: Node) -> Node:
         """The memorize whose kept sequence a `previous` reads."""

@@ -149,7 +149,8 @@ class _EntryBuilder:
         """A loop over time around products: states start, items run a step each, states move on."""
         units = self.units((n.name for n in nodes), inside=True)
         shifts = [n for n in nodes if n.op.name in SHIFTS]
-        begun = [] if self.segmented else shifts
+        # States last from segment to segment; what a truncated gradient carries does not.
+        begun = [n for n in shifts if not self.segmented or getattr(n.op, "every", False)]
         start: list[Item] = [replace(self.buffers.started(n), layer=self._layer(n)) for n in begun]
         items = [i for group in groups(units) for i in self._group([units[k] for k in group], inside=True)]
         moves = tuple((self.buffers.state(n), self.buffers.buffer(n.inputs[0])) for n in shifts)

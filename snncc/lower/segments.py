@@ -8,6 +8,9 @@
     end                                what has no time axis and waits for the backward half
 
 The last segment's values are still there when the backward half begins, so it is not run again.
+
+Where no gradient goes from a segment to the one before (truncated, or online), and no value waits for
+sums over all steps, one loop is enough: each segment runs forward, then backward.
 """
 
 from __future__ import annotations
@@ -43,6 +46,44 @@ class Segmented:
         timed = {h: {k: u for k, u in units.items() if u.part == h} for h in ("forward", "backward")}
         given = {h: [s for v, s in stores if self._stored_in(v) == h] for h in timed}
         last = [s for v, s in stores if self._stored_in(v) not in timed]
+        self.buffers.one_round = self._one_round(timed["backward"], parts["turn"])
+        rounds = self._together if self.buffers.one_round else self._there_and_back
+        return [
+            *self.lowering.ordered(parts["start"]),
+            *self._started(timed["forward"]),
+            *rounds(timed, given, parts["turn"]),
+            *self.lowering.ordered(parts["end"]),
+            *last,
+        ]
+
+    def _one_round(self, backward: Mapping[str, Unit], turn: Mapping[str, Unit]) -> bool:
+        """Whether the backward half of a segment waits for nothing of later ones."""
+        waits = any(k in turn for unit in backward.values() for k in unit.needs)
+        nodes = self._nodes(backward)
+        later = any(n.op.name == "first" or (n.op.name == "carry" and not _cut(n)) for n in nodes)
+        return bool(nodes) and not waits and not later
+
+    def _together(
+        self, timed: Mapping[str, dict[str, Unit]], given: Mapping[str, list[Item]], turn: dict[str, Unit]
+    ) -> list[Item]:
+        """Each segment forward and backward, from the first to the last."""
+        before = self._read_before(timed["backward"])
+        kept = [
+            Call("copy_rows", (self.buffers.state(n), self.buffers.start(n)), (self.buffers.pitch(n),))
+            for n in before
+        ]
+        items = [*kept, *self.lowering.ordered({**timed["forward"], **timed["backward"]})]
+        stores = [*given["forward"], *given["backward"]]
+        return [
+            *self._started(timed["backward"]),
+            Segments((*items, *stores)),
+            *self.lowering.ordered(turn),
+        ]
+
+    def _there_and_back(
+        self, timed: Mapping[str, dict[str, Unit]], given: Mapping[str, list[Item]], turn: dict[str, Unit]
+    ) -> list[Item]:
+        """All segments forward, then all backward, from the last to the first."""
         again = self._needed(timed["backward"])
         states = [n for n in self._nodes(timed["forward"]) if n.op.name == "memorize"]
         before = self._read_before(timed["backward"])
@@ -62,14 +103,10 @@ class Segmented:
             *given["backward"],
         ]
         return [
-            *self.lowering.ordered(parts["start"]),
-            *self._started(timed["forward"]),
             *([Segments(tuple(forward))] if forward else []),
-            *self.lowering.ordered(parts["turn"]),
+            *self.lowering.ordered(turn),
             *self._started(timed["backward"]),
             *([Segments(tuple(backward), True, tuple(repeated))] if backward else []),
-            *self.lowering.ordered(parts["end"]),
-            *last,
         ]
 
     def _stored_in(self, value: str) -> str:
@@ -83,7 +120,7 @@ class Segmented:
     def _started(self, units: Mapping[str, Unit]) -> list[Item]:
         """What states and sums are before the first segment."""
         lasting = (*SHIFTS, "sum_time")
-        return [self.buffers.started(n) for n in self._nodes(units) if n.op.name in lasting]
+        return [self.buffers.started(n) for n in self._nodes(units) if n.op.name in lasting and not _cut(n)]
 
     def _copies(self, kind: str, states: Iterable[Node]) -> list[Item]:
         """Copies of states to or from the rows of the segment at hand."""
@@ -108,3 +145,8 @@ class Segmented:
 
     def _again(self, needed: set[str]) -> list[Item]:
         return self.lowering.ordered(self.lowering.units(n for n in self.graph.order if n in needed))
+
+
+def _cut(node: Node) -> bool:
+    """A carry that ends where its segment does."""
+    return getattr(node.op, "every", 0) > 0

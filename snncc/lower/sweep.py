@@ -147,16 +147,18 @@ class SweepBuilder:
     def _carried(self, node: Node) -> None:
         """A state in registers: its element at the start of a step is the value of the step before."""
         start: str | Expr = "zero"
-        if self.memory.segmented:
+        op: Any = node.op
+        lasting = self.memory.segmented and not getattr(op, "every", 0)
+        if lasting:
             start = Ref(self._element(self.memory.state(node), written=True))
         elif node.op.name == "memorize":
             start = Ref(self._element(self.memory.buffer(node.inputs[1])))
-        array = self._array(node, start, name=node.op.buffer)  # type: ignore[attr-defined]
+        array = self._array(node, start, name=op.buffer)
         local = self.names.new(self._local(node))
         self._emit("body", "let", local, Ref(f"{array}[i]"))
         self.expressions[node.name] = Ref(local)
         self._store(node, Ref(local), "body")
-        if self.memory.segmented:
+        if lasting:
             target = self._element(self.memory.state(node), written=True)
             self._emit("after", "set", target, Ref(f"{array}[i]"))
 

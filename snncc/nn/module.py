@@ -41,7 +41,12 @@ class Parameter:
 
 
 class Tracer(Protocol):
-    """What a module asks of the front end while a network is traced."""
+    """What a module asks of the front end while a network is traced.
+
+    by_rates: whether a neuron's spikes have the gradient of its rate.
+    """
+
+    by_rates: bool
 
     def parameter(self, module: Module, name: str) -> Value: ...
     def call(self, module: Module, *operands: Any) -> Any: ...

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ..ops import Value
+from ..ops import Value, substitute
 from .module import Module, Parameter, tracer
 from .surrogate import ATan, Surrogate
 
@@ -38,6 +38,10 @@ class Neuron(Module):
         """Initial values of states that do not start at zero."""
         return {}
 
+    def rate(self, current: Any) -> Any:
+        """The firing rate that a current makes, without time: what rule="dsr" differentiates."""
+        raise self.error("rule='dsr' needs a neuron that defines rate(self, current), as nn.Leaky does")
+
     @classmethod
     def state_names(cls) -> tuple[str, ...]:
         """The states, in the order of step's arguments."""
@@ -56,6 +60,8 @@ class Neuron(Module):
         result, names = self._named_step(current, *before), self.output_names()
         if not isinstance(result, tuple) or len(result) != len(names):
             raise self.error(f"step must return ({', '.join(names)}), one value each")
+        if trace.by_rates and self.spiking:
+            result = (substitute(result[0], self.rate(current)), *result[1:])
         found = dict(zip(names, result, strict=True))
         for name, state in zip(states, before, strict=True):
             trace.name(found[name], name)

@@ -53,13 +53,23 @@ class Memorize(Delay):
 
 @dataclass(frozen=True)
 class Advance(Shift):
-    """advance(x): x of the step after; at the last step, zero."""
+    """advance(x): x of the step after; zero at the last step, and with `every` at the last of so many."""
 
+    every: int = 0
     name: ClassVar[str] = "advance"
+
+    def attributes(self) -> str:
+        return f"<every {self.every}>" if self.every else ""
+
+    def ends(self, t: int) -> bool:
+        """Whether nothing comes from the step after step t."""
+        return self.every > 0 and (t + 1) % self.every == 0
 
     def evaluate(self, *arrays: Any) -> Any:
         (x,) = arrays
-        return np.concatenate([x[1:], np.zeros_like(x[:1])])
+        moved = np.concatenate([x[1:], np.zeros_like(x[:1])])
+        moved[[t for t in range(len(x)) if self.ends(t)]] = 0
+        return moved
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,7 @@ class Carry(Advance):
     name: ClassVar[str] = "carry"
 
     def attributes(self) -> str:
-        return f"<{self.buffer}>"
+        return f"<{self.buffer}{f', every {self.every}' if self.every else ''}>"
 
 
 @dataclass(frozen=True)

@@ -31,17 +31,19 @@ LEAVES = ("constant", "input", "advance", "steps", "samples")  # these keep thei
 class Differentiate(Pass):
     """of: "loss" (the output of that name) or "outputs" (weighted by cotangents that the caller gives).
 
-    inputs: gradients also of inputs and initial states, not only of learnable parameters.
+    inputs: gradients also of inputs and initial states, not only of learnable parameters. truncate: no
+    gradient goes from a window of so many steps to the one before (0: through all steps).
     """
 
     of: str = "loss"
     inputs: bool = False
+    truncate: int = 0
 
     def run(self, graph: Graph) -> Graph:
         if self.of == "loss" and not any(o.role == "loss" for o in graph.outputs):
             raise CompileError("there is no loss to differentiate: give loss= to compile")
         real = next((n.type.dtype for n in graph if n.type.dtype in ("f32", "f64")), "real")
-        work = _Reverse(graph, self._wanted(graph))
+        work = _Reverse(graph, self._wanted(graph), self.truncate)
         work.seed(self.of)
         work.sweep()
         work.finish()
@@ -74,8 +76,8 @@ def heard(node: Node) -> tuple[str, ...]:
 
 
 class _Reverse:
-    def __init__(self, graph: Graph, wanted: dict[str, tuple[str, str]]) -> None:
-        self.graph, self.wanted = graph, wanted
+    def __init__(self, graph: Graph, wanted: dict[str, tuple[str, str]], truncate: int) -> None:
+        self.graph, self.wanted, self.truncate = graph, wanted, truncate
         self.builder = Builder(graph)
         self.builder.half = "backward"
         self.cotangents: dict[str, list[Value]] = {}
@@ -105,7 +107,7 @@ class _Reverse:
         for node in self.graph:
             loop = isinstance(node.op, Delay) and node.name in self.varied & useful
             if loop and node.inputs[0] in self.varied:
-                op = Advance(node.type.features)
+                op = Advance(node.type.features, self.truncate)
                 carry = self.builder.add(op, name=f"d_{node.name}.next", type=node.type)
                 self.carries[node.name] = self.value(carry)
                 self.cotangents.setdefault(node.inputs[0], []).append(self.carries[node.name])

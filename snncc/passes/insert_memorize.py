@@ -27,5 +27,6 @@ def _buffered(node: Node) -> Node:
     if node.op.name == "delay":
         return replace(node, op=Memorize(node.type.features, node.name.removesuffix(".prev")))
     if node.op.name == "advance":
-        return replace(node, op=Carry(node.type.features, node.name.removesuffix(".prev.next")))
+        every: int = node.op.every  # type: ignore[attr-defined]
+        return replace(node, op=Carry(node.type.features, every, node.name.removesuffix(".prev.next")))
     return node

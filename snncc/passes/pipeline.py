@@ -24,7 +24,7 @@ class Options:
 
     dtype: "f32" or "f64". unroll: steps that one turn of a time loop does. products: see ChooseKernels.
     checkpoint_every: steps of a segment of time, 0 for all in one.
-    context: see InsertContext.
+    context: see InsertContext. truncate: see Differentiate; then also checkpoint_every.
     """
 
     dtype: str = "f32"
@@ -32,13 +32,16 @@ class Options:
     products: str = "auto"
     checkpoint_every: int = 0
     context: str = ""
+    truncate: int = 0
 
 
 def pipeline(options: Options, gradient: str = "", inputs: bool = False) -> tuple[Pass, ...]:
     """The passes for one entry point; gradient: "loss", "outputs" or "" for none."""
     return (
         InferTypes(options.dtype),
-        *((Differentiate(gradient, inputs),) if gradient else ()),  # needs types: what sums over time
+        *(
+            (Differentiate(gradient, inputs, options.truncate),) if gradient else ()
+        ),  # needs types: what sums over time
         Simplify(),  # after differentiate, which writes plainly and relies on it
         UnrollTime(options.unroll),
         InsertMemorize(),

@@ -1,0 +1,51 @@
+"""Rules that differentiate the network as it is: through time, or by its rates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ..errors import located, user_line
+from .base import Rule
+
+
+@dataclass(frozen=True)
+class BPTT(Rule):
+    """Backpropagation through time.
+
+    truncate: with k, steps 1 to k, k+1 to 2k, ... are windows: states go on from window to window, gradients
+    do not, and their sums are one update. Only k steps are held at a time; where the loss is a sum over
+    steps ("mem" and "rate", not "count"), memory does not grow with the number of steps at all.
+    snnTorch's `backprop.TBPTT` updates the weights after each window instead.
+    """
+
+    truncate: int | None = None
+
+    def __post_init__(self) -> None:
+        steps = self.truncate
+        whole = isinstance(steps, (int, np.integer)) and not isinstance(steps, bool)
+        if steps is not None and (not whole or steps < 1):
+            raise located(f"bptt: truncate must be None or a number of steps, got {steps!r}", user_line())
+
+    @property
+    def window(self) -> int:
+        return int(self.truncate or 0)
+
+    def __str__(self) -> str:
+        return f"bptt(truncate={self.truncate})" if self.truncate else "bptt"
+
+
+@dataclass(frozen=True)
+class DSR(Rule):
+    """Differentiation on spike representation (Meng et al. 2022).
+
+    A neuron's spikes have the gradient of its rate, a clamped function of its current averaged over the steps:
+    the same gradient at every step, no surrogate, no loop backward in time. For neurons that define `rate`.
+    """
+
+    by_rates: ClassVar[bool] = True
+
+    def __str__(self) -> str:
+        return "dsr"
