@@ -22,8 +22,8 @@ from .graph import Graph
 from .loss import Loss
 from .names import prefix
 from .nn.module import Input, Module
-from .optim import Optimizer
-from .rules import RULES, Rule
+from .optim import SGD, Optimizer
+from .rules import RULES, STDP, Rule
 
 if TYPE_CHECKING:  # what a model from the cache does not need is not loaded: 80 ms of 300
     from .backend.c import Sources
@@ -77,12 +77,31 @@ class Target:
             raise located(
                 f"context must be 'float32', 'float16' or 'bfloat16', got {self.context!r}", user_line()
             )
-        if self.optimizer is not None and self.loss is None:
-            raise located("an optimizer needs a loss: give loss= as well", user_line())
+        self._check_learning()
         if self.loss is not None and not isinstance(self.loss, Loss):
             raise located(f"loss must be made by snncc.loss, got {self.loss!r}", user_line())
         if self.optimizer is not None and not isinstance(self.optimizer, Optimizer):
             raise located(f"optimizer must be made by snncc.optim, got {self.optimizer!r}", user_line())
+
+    def _check_learning(self) -> None:
+        """A gradient rule and its optimizer need a loss; plasticity needs an optimizer and has no loss."""
+        plastic = isinstance(self.learning, STDP)
+        if self.optimizer is not None and self.loss is None and not plastic:
+            raise located("an optimizer needs a loss: give loss= as well", user_line())
+        if plastic and (self.loss is not None or not isinstance(self.optimizer, SGD)):
+            found = f"loss={self.loss}, optimizer={self.optimizer}"
+            raise located(
+                f"rule='stdp' takes no loss, and optimizer=optim.SGD(lr) to apply its changes; found {found}",
+                user_line(),
+            )
+
+    @property
+    def updating(self) -> Optimizer | None:
+        """The optimizer, within the bounds that the learning rule asks for."""
+        rule, optimizer = self.learning, self.optimizer
+        if isinstance(rule, STDP) and rule.bounds and isinstance(optimizer, SGD):
+            return replace(optimizer, bounds=rule.bounds)
+        return optimizer
 
     @property
     def options(self) -> Options:
@@ -219,6 +238,8 @@ def entry_stages(network: Network, target: Target) -> tuple[Stages, ...]:
         with_loss = add_loss(graph, target.loss)
         only_loss = replace(with_loss, outputs=tuple(o for o in with_loss.outputs if o.role == "loss"))
         stages += [Stages("evaluate", add_sums(with_loss)), Stages("train", rule.prepared(only_loss), "loss")]
+    if isinstance(rule, STDP):
+        stages.append(Stages("learn", rule.learning(graph)))
     return tuple(stages)
 
 
@@ -242,7 +263,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
                 whole.append(lower(Fuse().run(final[stages.name]), stages.name, real_bytes))
             final[stages.name] = graph
         entries.append(lower(final[stages.name], stages.name, real_bytes, target.segment))
-    optimizer = target.optimizer
+    optimizer = target.updating
     program = Program(
         prefix(target.name),
         8 * real_bytes,
@@ -333,7 +354,7 @@ def _manifest(compiled: Compiled) -> dict[str, Any]:
             entry = {"name": label, "role": role, "shape": list(by_name[name].shape), "dtype": target.dtype}
             entry |= {"learnable": by_name[name].learnable} if role == "parameter" else {}
         tensors.append({**entry, "index": index})
-    optimizer = target.optimizer
+    optimizer = target.updating
     return {
         "schema": 1,
         "snncc": _version(),
@@ -359,6 +380,8 @@ def _manifest(compiled: Compiled) -> dict[str, Any]:
         "tensors": tensors,
         "optimizer": {"name": type(optimizer).__name__, **vars(optimizer)} if optimizer else None,
         "loss": str(target.loss) if target.loss else None,
+        "rule": str(target.learning),
+        "learns": getattr(target.learning, "every", ""),
         "kernels": records(program),
         "crossover": _crossovers(),
         "block_tiles": BLOCK_TILES,

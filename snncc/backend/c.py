@@ -107,6 +107,7 @@ def _prototypes(program: Program, prefix: str) -> list[Prototype]:
         "forward": "Outputs and final states of a batch.",
         "backward": "Gradients of parameters, inputs and initial states, given cotangents of the outputs.",
         "train": "The loss and its gradients for the parameters; update applies them.",
+        "learn": "Outputs, final states, and what the weights learn by their rule; update applies it.",
         "evaluate": "The loss, and the outputs summed over the steps.",
     }
     found = [

@@ -24,6 +24,7 @@ class Place:
     panels: bool = False  # whether in a loop over panels
     steps: str = "steps"
     start: str = ""  # first step of a segment of time
+    first: str = ""  # the segment that comes first
 
     def rows(self, call: Call) -> str:
         """How many rows a kernel of whole rows runs over."""
@@ -89,7 +90,7 @@ def _rows_first(function: str) -> Callable[[Call, Place], str]:
 
 def product(call: Call, place: Place) -> str:
     """A wide gradient may start its sum: that of the first tile does, in the segment that comes first."""
-    start = "crew->fresh && segment == segments - 1" if place.start and call.time else "crew->fresh"
+    start = f"crew->fresh && segment == {place.first}" if place.start and call.time else "crew->fresh"
     fresh = [start] * call.kind.startswith("wide")
     return (
         f"{place.function}({', '.join([*fresh, place.rows(call), *place.names, *['panel'] * place.panels])});"
@@ -138,6 +139,10 @@ def copy_rows(call: Call, place: Place) -> str:
     return f"memcpy({target}, {source}, (size_t)rows * {call.numbers[0]} * sizeof *{target});"
 
 
+def copy_if_first(call: Call, place: Place) -> str:
+    return f"if (segment == 0) {copy_rows(call, place)}"
+
+
 def copy_gradient(call: Call, place: Place) -> str:
     source, target = place.names
     return f"memcpy({target}, {source}, {call.numbers[0]} * sizeof *{target});"
@@ -179,6 +184,7 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "sum_features_once": sum_features_once,
     **dict.fromkeys(INDEXED, indexed),
     "copy_rows": copy_rows,
+    "copy_if_first": copy_if_first,
     "copy_gradient": copy_gradient,
     "zero_rows": zero_rows,
     "keep_rows": keep_rows,

@@ -36,6 +36,7 @@ class EntryText:
         self.offsets = {t.name: t.offset for t in program.tensors}
         self.learnable = sum(t.length for t in program.tensors if t.learnable)
         self.steps = "span" if program.segment else "steps"  # that a kernel runs over
+        self.first_segment = ""  # of the loop over segments at hand
         self.held = "most" if program.segment else "steps"  # that a buffer has room for
 
     def text(self) -> str:
@@ -159,9 +160,9 @@ class EntryText:
 
     def _segments(self, loop: Segments) -> list[str]:
         """A loop over segments of time, by all threads of the crew."""
-        order = "segment = 0; segment < segments; segment++"
+        order, self.first_segment = "segment = 0; segment < segments; segment++", "0"
         if loop.reverse:
-            order = "segment = segments - 1; segment >= 0; segment--"
+            order, self.first_segment = "segment = segments - 1; segment >= 0; segment--", "segments - 1"
         body = [
             "const int start = segment * SEGMENT, left = steps - start;",
             "const int span = left < SEGMENT ? left : SEGMENT;",
@@ -298,7 +299,9 @@ class EntryText:
             names = [self._argument(b, in_loop) for b in item.buffers]
             function = self._function(item)
             start = "start" if self.program.segment else ""
-            place = Place(names, self.dialect.literal, in_loop, function, panels, self.steps, start)
+            place = Place(
+                names, self.dialect.literal, in_loop, function, panels, self.steps, start, self.first_segment
+            )
             return [call_text(item, place)]
         if isinstance(item, Segments):
             raise InternalError("segments of time do not nest")
