@@ -1,7 +1,7 @@
 """Spike-timing dependent plasticity, watched: what SNNGrow's example of its `STDP` learner shows.
 
-Two inputs and one integrate-and-fire neuron. The first input makes the neuron fire, the second fires after it;
-a few spikes are random. The first synapse grows, the second shrinks. Draws spikes, traces and weights over time.
+Two inputs and one integrate-and-fire neuron. The first input makes the neuron fire, the second fires after
+it; a few spikes are random. The first synapse grows, the second shrinks. Draws spikes, traces and weights.
 
     python models/stdp.py                # draws build/stdp.png
     python models/stdp.py --steps 200 --rate 0.1 --out build/stdp.svg
@@ -98,7 +98,7 @@ def draw(spikes: np.ndarray, record: dict[str, np.ndarray], path: Path) -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Watch a synapse learn by spike-timing dependent plasticity.")
+    parser = argparse.ArgumentParser(description="Watch spike-timing dependent plasticity.")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--rate", type=float, default=0.03, help="learning rate")
     parser.add_argument("--seed", type=int, default=0, help="of the random spikes")

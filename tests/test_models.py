@@ -191,7 +191,7 @@ def test_stdp_draws_what_a_synapse_learns(tmp_path: Path) -> None:
     for name in ("a.svg", "b.svg"):
         command = [sys.executable, script, "--out", tmp_path / name]
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=surroundings())
-        found = re.match(r"weights: 0\.5 and 0\.5 before, ([0-9.]+) and ([0-9.]+) after 200 steps", done.stdout)
+        found = re.match(r"weights: 0\.5 and 0\.5 before, ([0-9.]+) and ([0-9.]+) after", done.stdout)
         assert found and float(found[1]) > 0.55 and float(found[2]) < 0.45
         pictures.append((tmp_path / name).read_bytes())
     assert pictures[0] == pictures[1]

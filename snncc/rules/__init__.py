@@ -44,7 +44,7 @@ def stdp(
     return STDP(tau_pre, tau_post, f_pre, f_post, every, bounds, None if layers is None else tuple(layers))
 
 
-RULES: dict[str, Callable[[], Rule]] = {"bptt": bptt, "dsr": dsr, "ottt": ottt, "stdp": stdp}
+RULES: dict[str, Callable[..., Rule]] = {"bptt": bptt, "dsr": dsr, "ottt": ottt, "stdp": stdp}
 
 __all__ = [
     "BPTT",
