@@ -66,4 +66,21 @@ SNNCC_INLINE void snncc_tick(snncc_profile *profile, int kernel)
     if (profile->counts) snncc_count(profile, kernel, 1, 0, 0);
 }
 
+/* The time, where it is wanted. */
+SNNCC_INLINE int64_t snncc_now(const snncc_profile *profile)
+{
+    return profile->counts ? SNNCC_NOW() : 0;
+}
+
+/* After waiting for other threads, maybe within a kernel: its time goes on as if there had been no wait. */
+SNNCC_INLINE void snncc_waited(snncc_profile *profile, int64_t since)
+{
+    if (!profile->counts) return;
+    const int64_t waited = SNNCC_NOW() - since;
+    int64_t *const counts = profile->counts + (size_t)SNNCC_WAITING * SNNCC_COUNTS;
+    counts[0] += waited;
+    counts[1] += 1;
+    profile->last += waited;
+}
+
 #endif

@@ -92,8 +92,9 @@ SNNCC_FUNCTION void snncc_meet(const snncc_crew *crew)
     if (crew->parts == 1) return;
     const int32_t turn = __atomic_load_n(&team->turn, __ATOMIC_ACQUIRE);
     if (__atomic_add_fetch(&team->arrived, 1, __ATOMIC_ACQ_REL) < crew->parts) {
+        const int64_t since = snncc_now(crew->profile);
         snncc_await(team, turn);
-        snncc_tick(crew->profile, SNNCC_WAITING);
+        snncc_waited(crew->profile, since);
         return;
     }
     __atomic_store_n(&team->arrived, 0, __ATOMIC_RELAXED);
