@@ -9,7 +9,6 @@ from ..errors import InternalError
 from ..program import Call
 from .products import FORMS
 
-
 COUNTED = ("events_from_bits", "events_from_rows")  # return how many events they have listed
 
 
@@ -43,7 +42,6 @@ class Place:
         """The caller's array, from the first step on that a kernel of all steps runs over."""
         skipped = f" + (size_t){self.start} * batch * {call.numbers[0]}" if self.start and call.time else ""
         return f"io->{call.field}{skipped}"
-
 
     def shared(self, function: str, *arguments: object) -> str:
         """A call of which each thread of the crew does its part."""
@@ -103,9 +101,7 @@ def product(call: Call, place: Place) -> str:
     """A wide gradient may start its sum: that of the first tile does, in the segment that comes first."""
     start = "crew->fresh && segment == segments - 1" if place.start and call.time else "crew->fresh"
     fresh = [start] * call.kind.startswith("wide")
-    return (
-        f"{place.function}({', '.join([*fresh, place.rows(call), *place.names, *['panel'] * place.spot.panels])});"
-    )
+    return f"{place.function}({', '.join([*fresh, place.rows(call), *place.names, *['panel'] * place.spot.panels])});"
 
 
 def transpose_events(call: Call, place: Place) -> str:
