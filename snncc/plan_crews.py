@@ -39,7 +39,7 @@ def sharing(item: Item, layout: Layout) -> str:
 
     Rows as narrow as a panel are quicker done by one thread than waited for.
     """
-    if isinstance(item, (Panels, Segments)):
+    if isinstance(item, Panels):
         return "panels"
     if isinstance(item, Call) and item.numbers and item.numbers[0] > layout.panel:
         if item.kind in BY_INPUTS:
@@ -56,18 +56,20 @@ def turns(entry: Entry, items: tuple[Item, ...], layout: Layout) -> list[Turn]:
     touched: dict[object, tuple[Buffer, str]] = {}  # since the threads met, by memory
     found: list[Turn] = []
     for item in items:
-        by, segments = sharing(item, layout), isinstance(item, Segments)
-        mine = {memory.get(b, b): (b, by) for b in used(item) if b.place in TOUCHED}
+        if isinstance(item, Segments):
+            found.append(Turn(bool(touched), True, (item,)))
+            touched = {}
+            continue
+        by, mine = sharing(item, layout), dict[object, tuple[Buffer, str]]()
+        for buffer in (b for b in used(item) if b.place in TOUCHED):
+            mine[memory.get(buffer, buffer)] = (buffer, by)
         meet = any(_conflict(touched[k], mine[k]) for k in mine.keys() & touched.keys())
-        meet = bool(touched) if segments else meet
-        touched = mine if meet else touched | mine
-        last = found[-1] if found else None
-        if last and not (meet or segments) and last.shared is (by != FIRST):
+        touched = mine if meet else {**touched, **mine}
+        last = found[-1] if found and not isinstance(found[-1].items[0], Segments) else None
+        if last and not meet and last.shared is (by != FIRST):
             found[-1] = replace(last, items=(*last.items, item))
         else:
             found.append(Turn(meet, by != FIRST, (item,)))
-        if segments:
-            touched = {}
     return found
 
 

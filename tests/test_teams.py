@@ -66,12 +66,13 @@ RACE = Path(__file__).with_name("teams_race.c")
 @pytest.fixture(scope="module")
 def race(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A program that shares the slots of a network of wide layers, with the thread sanitizer."""
-    layers = {"fc1": nn.Linear(100, 200), "lif1": nn.Leaky(0.9), "fc2": nn.Linear(200, 150), "lif2": nn.Leaky(0.9)}
+    layers = {"fc1": nn.Linear(100, 200), "lif1": nn.Leaky(0.9)}
+    layers |= {"fc2": nn.Linear(200, 150), "lif2": nn.Leaky(0.9)}
     folder = tmp_path_factory.mktemp("race")
     options = {"loss": loss.mse("rate"), "optimizer": optim.Adam(1e-3), "num_steps": 6, "name": "model"}
     snncc.compile(nn.Sequential(**layers), out=folder / "model", **options)
     shutil.copy(RACE, folder / "model" / "race.c")
-    flags = ["-O1", "-g", "-fopenmp", "-fsanitize=thread", "-march=native", "-ffp-contract=off", "-fno-math-errno"]
+    flags = ["-O1", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fopenmp", "-fsanitize=thread"]
     command = ["cc", *flags, "race.c", "-o", "race", "-lpthread", "-lm"]
     built = subprocess.run(command, cwd=folder / "model", capture_output=True, text=True)
     if built.returncode and "tsan" in built.stderr:

@@ -100,8 +100,8 @@ def _rows_first(function: str) -> Callable[[Call, Place], str]:
 def product(call: Call, place: Place) -> str:
     """A wide gradient may start its sum: that of the first tile does, in the segment that comes first."""
     start = "crew->fresh && segment == segments - 1" if place.start and call.time else "crew->fresh"
-    fresh = [start] * call.kind.startswith("wide")
-    return f"{place.function}({', '.join([*fresh, place.rows(call), *place.names, *['panel'] * place.spot.panels])});"
+    fresh, panel = [start] * call.kind.startswith("wide"), ["panel"] * place.spot.panels
+    return f"{place.function}({', '.join([*fresh, place.rows(call), *place.names, *panel])});"
 
 
 def transpose_events(call: Call, place: Place) -> str:
