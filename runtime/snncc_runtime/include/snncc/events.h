@@ -212,6 +212,13 @@ SNNCC_INLINE int32_t snncc_list_row(snncc_events events, int32_t end, int n, con
     return end;
 }
 
+SNNCC_INLINE int32_t snncc_count_bits(size_t words, const uint64_t *bits)
+{
+    int32_t count = 0;
+    for (size_t w = 0; w < words; w++) count += __builtin_popcountll(bits[w]);
+    return count;
+}
+
 /* How many nonzeros the rows begin .. end have, in offsets of their own. x and bits: as in snncc_list. */
 SNNCC_INLINE int32_t snncc_count_rows(snncc_events events, snncc_range rows, int n, int stride, const snncc_real *x,
                                       const uint64_t *bits)
@@ -219,13 +226,10 @@ SNNCC_INLINE int32_t snncc_count_rows(snncc_events events, snncc_range rows, int
     const int words = (n + 63) / 64;
     int32_t all = 0;
     for (int row = rows.begin; row < rows.end; row++) {
-        int32_t count = 0;
-        for (int w = 0; w < words; w++) {
-            uint64_t word = 0;
-            if (x)
-                snncc_pack(x + (size_t)row * stride + 64 * w, n - 64 * w < 64 ? n - 64 * w : 64, &word);
-            else
-                word = bits[(size_t)row * words + w];
+        int32_t count = x ? 0 : snncc_count_bits((size_t)words, bits + (size_t)row * words);
+        for (int i = 0; x && i < n; i += 64) {
+            uint64_t word;
+            snncc_pack(x + (size_t)row * stride + i, n - i < 64 ? n - i : 64, &word);
             count += __builtin_popcountll(word);
         }
         events.offsets[row] = count;
@@ -234,9 +238,9 @@ SNNCC_INLINE int32_t snncc_count_rows(snncc_events events, snncc_range rows, int
     return all;
 }
 
-/* Lists rows of nonzeros, or of spike bits where x is NULL. Threads that share them count those of their rows first, so
- * that each knows where its own begin; its last rows leave the next thread's first entries alone. Returns where this
- * thread's events lie. */
+/* Lists rows of nonzeros, or of spike bits where x is NULL. Threads that share them count first, to know where their
+ * own begin: nonzeros each of its own rows, bits, which is quicker than to meet, also of all rows before. A thread's
+ * last rows leave the next one's first entries alone. Returns where this thread's events lie. */
 SNNCC_INLINE snncc_range snncc_list(snncc_events events, int rows, int n, int stride, const snncc_real *x,
                                     const uint64_t *bits, const snncc_crew *crew)
 {
@@ -245,7 +249,8 @@ SNNCC_INLINE snncc_range snncc_list(snncc_events events, int rows, int n, int st
     int32_t begin = 0, limit = 0;
     if (shared) {
         const int32_t count = snncc_count_rows(events, mine, n, stride, x, bits);
-        begin = snncc_sum_before(crew, events.offsets, mine.begin);
+        begin = x ? snncc_sum_before(crew, events.offsets, mine.begin)
+                  : snncc_count_bits((size_t)mine.begin * words, bits);
         limit = begin + count;
     }
     int32_t end = begin;
