@@ -37,8 +37,9 @@ size_t events_bytes(size_t rows, size_t n, int valued);
 snncc_events events_at(void *base, int rows, int n, int valued);
 int32_t events_count(snncc_events events, int rows);
 int gradient_is_dense(int vectors, snncc_events x, int rows, int n_in);
-void events_from_bits(snncc_events events, int rows, int n, const uint64_t *bits);
-void events_from_rows(snncc_events events, int rows, int n, int stride, const real *x);
+int32_t events_from_bits(snncc_events events, int rows, int n, const uint64_t *bits, const snncc_crew *crew);
+int32_t events_from_rows(snncc_events events, int rows, int n, int stride, const real *x,
+                         const snncc_crew *crew);
 void product_dense(int rows, int n_in, int x_stride, int n_out_stride, const real *x, const real *w,
                    const real *bias, real *y);
 void product_events(snncc_events x, int rows, int n_in, int n_out_stride, const real *w, const real *bias,
@@ -46,16 +47,18 @@ void product_events(snncc_events x, int rows, int n_in, int n_out_stride, const 
 void product(snncc_events e, int rows, int n_in, int x_stride, int n_out_stride, const real *x, const real *w,
              const real *bias, real *y);
 size_t transposed_bytes(size_t rows, size_t n, int valued);
-void transpose_events(snncc_events x, int rows, int n_in, void *transposed);
+void transpose_events(snncc_events x, int rows, int n_in, void *transposed, const snncc_crew *crew);
 void weight_gradient(snncc_events x, int rows, int n_in, int d_stride, const real *d_y, void *scratch,
                      real *d_w);
-int32_t load(int steps, int rows, int batch, int first, int n, int stride, const real *user, real *tile);
-void store(int steps, int rows, int batch, int first, int n, int stride, const real *tile, real *user);
+int32_t load(int steps, int rows, int batch, int first, int n, int stride, const real *user, real *tile,
+             const snncc_crew *crew);
+void store(int steps, int rows, int batch, int first, int n, int stride, const real *tile, real *user,
+           const snncc_crew *crew);
 int32_t load_labels(int rows, int first, int classes, const int64_t *user, int32_t *tile);
-void log_softmax(int rows, int n, int stride, const real *x, real *y);
-void sum_features(int rows, int n, int stride, const real *x, real *y);
+void log_softmax(int rows, int n, int stride, const real *x, real *y, const snncc_crew *crew);
+void sum_features(int rows, int n, int stride, const real *x, real *y, const snncc_crew *crew);
 void max_features(int rows, int n, int stride, const real *x, real *y);
-void one_hot(int rows, int n, int stride, const int32_t *labels, real *y);
+void one_hot(int rows, int n, int stride, const int32_t *labels, real *y, const snncc_crew *crew);
 void panels_from_matrix(int n_out, int n_in, const real *matrix, real *panels);
 void matrix_from_panels(int n_out, int n_in, const real *panels, real *matrix);
 void transpose_weights(int n_out, int n_in, const real *panels, real *transposed);
@@ -182,7 +185,7 @@ class Headers:
         memory = self.bytes(self.library.c_events_bytes(rows, n, valued))
         events = self.library.c_events_at(memory, rows, n, valued)
         tile = self.tile(x)
-        self.call("events_from_rows", events, rows, n, tile.shape[1], tile)
+        self.call("events_from_rows", events, rows, n, tile.shape[1], tile, self.alone)
         return events
 
     def lists(self, events: object, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -194,6 +197,11 @@ class Headers:
 
         value = array(events.value, count, self.real) if events.value else None
         return array(events.offsets, rows + 1, np.int32), array(events.index, count, np.int32), value
+
+    @property
+    def alone(self) -> object:
+        """The crew of one thread."""
+        return self.crew(0, 1)
 
     def crew(self, part: int, parts: int) -> object:
         """One thread's place among `parts` threads, an snncc_crew *; the others never come."""

@@ -3,6 +3,7 @@
 #define SNNCC_EVENTS_H
 
 #include "target.h"
+#include "team.h"
 
 /* Row r holds the entries offsets[r] .. offsets[r + 1] of index (ascending feature numbers) and value. Without value
  * all entries are ones. */
@@ -19,8 +20,7 @@ typedef struct {
 SNNCC_INLINE size_t snncc_events_bytes(size_t rows, size_t n, int valued)
 {
     const size_t room = SNNCC_EVENT_ROOM(rows * n);
-    /* One offset more than rows + 1: snncc_transpose_events counts in it. */
-    return snncc_align((rows + 2) * sizeof(int32_t)) + snncc_align(room * sizeof(int32_t)) +
+    return snncc_align((rows + 1) * sizeof(int32_t)) + snncc_align(room * sizeof(int32_t)) +
            (valued ? snncc_align(room * sizeof(snncc_real)) : 0);
 }
 
@@ -28,7 +28,7 @@ SNNCC_INLINE size_t snncc_events_bytes(size_t rows, size_t n, int valued)
 SNNCC_INLINE snncc_events snncc_events_at(void *base, int rows, int n, int valued)
 {
     char *const bytes = (char *)base;
-    const size_t index = snncc_align(((size_t)rows + 2) * sizeof(int32_t));
+    const size_t index = snncc_align(((size_t)rows + 1) * sizeof(int32_t));
     const size_t value = index + snncc_align(SNNCC_EVENT_ROOM((size_t)rows * n) * sizeof(int32_t));
     snncc_events events;
     events.offsets = (int32_t *)(void *)bytes;
@@ -168,42 +168,120 @@ SNNCC_INLINE int32_t snncc_append_word(snncc_events events, int32_t end, int32_t
 #endif
 }
 
-/* Events of spike bits: rows of (n + 63) / 64 words, in which the bits from n on are 0. All values are 1: where the
- * events have room for values, they are filled in. */
-SNNCC_FUNCTION void snncc_events_from_bits(snncc_events events, int rows, int n, const uint64_t *bits)
+/* The same for the places of a word's bits alone, with the values x[first + i] where x is given: nothing is written
+ * after the new end. */
+SNNCC_INLINE int32_t snncc_append_exactly(snncc_events events, int32_t end, int32_t first, uint64_t word,
+                                          const snncc_real *x)
 {
-    const int words = (n + 63) / 64;
-    int32_t end = 0;
-    for (int row = 0; row < rows; row++) {
-        events.offsets[row] = end;
-        for (int w = 0; w < words; w++) end = snncc_append_word(events, end, 64 * w, bits[(size_t)row * words + w]);
+    for (; word; word &= word - 1, end++) {
+        const int32_t i = first + __builtin_ctzll(word);
+        events.index[end] = i;
+        if (x) events.value[end] = x[i];
     }
-    events.offsets[rows] = end;
-    if (events.value)
-        for (int32_t e = 0; e < end; e++) events.value[e] = 1;
+    return end;
 }
 
-/* Events of the nonzeros of rows of n features; without events.value only where they are. */
-SNNCC_FUNCTION void snncc_events_from_rows(snncc_events events, int rows, int n, int stride, const snncc_real *x)
+/* The most entries that are written after those of a row. */
+#define SNNCC_SPILL 16
+
+/* Events of a row of spike bits. */
+SNNCC_INLINE int32_t snncc_list_bits(snncc_events events, int32_t end, int n, const uint64_t *bits, int exactly)
 {
-    int32_t end = 0;
-    for (int row = 0; row < rows; row++, x += stride) {
-        int i = 0;
-        events.offsets[row] = end;
-        for (; !events.value && i + 64 <= n; i += 64) {
-            uint64_t word;
-            snncc_pack(x + i, 64, &word);
-            end = snncc_append_word(events, end, i, word);
-        }
-        for (; i + SNNCC_LANES <= n; i += SNNCC_LANES)
-            end = snncc_append(events, end, i, snncc_nonzeros(x + i), events.value ? x : NULL);
-        for (; i < n; i++) {
-            events.index[end] = i;
-            if (events.value) events.value[end] = x[i];
-            end += x[i] != (snncc_real)0;
-        }
+    for (int i = 0; i < n; i += 64)
+        end = exactly ? snncc_append_exactly(events, end, i, bits[i / 64], NULL)
+                      : snncc_append_word(events, end, i, bits[i / 64]);
+    return end;
+}
+
+/* Events of the nonzeros of a row. */
+SNNCC_INLINE int32_t snncc_list_row(snncc_events events, int32_t end, int n, const snncc_real *x, int exactly)
+{
+    int i = 0;
+    for (; (exactly || !events.value) && i < n; i += 64) {
+        uint64_t word;
+        snncc_pack(x + i, n - i < 64 ? n - i : 64, &word);
+        end = exactly ? snncc_append_exactly(events, end, i, word, events.value ? x : NULL)
+                      : snncc_append_word(events, end, i, word);
     }
-    events.offsets[rows] = end;
+    for (; i + SNNCC_LANES <= n; i += SNNCC_LANES) end = snncc_append(events, end, i, snncc_nonzeros(x + i), x);
+    for (; i < n; i++) {
+        events.index[end] = i;
+        events.value[end] = x[i];
+        end += x[i] != (snncc_real)0;
+    }
+    return end;
+}
+
+SNNCC_INLINE int32_t snncc_count_bits(size_t words, const uint64_t *bits)
+{
+    int32_t count = 0;
+    for (size_t w = 0; w < words; w++) count += __builtin_popcountll(bits[w]);
+    return count;
+}
+
+/* How many nonzeros the rows begin .. end have, in offsets of their own. x and bits: as in snncc_list. */
+SNNCC_INLINE int32_t snncc_count_rows(snncc_events events, snncc_range rows, int n, int stride, const snncc_real *x,
+                                      const uint64_t *bits)
+{
+    const int words = (n + 63) / 64;
+    int32_t all = 0;
+    for (int row = rows.begin; row < rows.end; row++) {
+        int32_t count = x ? 0 : snncc_count_bits((size_t)words, bits + (size_t)row * words);
+        for (int i = 0; x && i < n; i += 64) {
+            uint64_t word;
+            snncc_pack(x + (size_t)row * stride + i, n - i < 64 ? n - i : 64, &word);
+            count += __builtin_popcountll(word);
+        }
+        events.offsets[row] = count;
+        all += count;
+    }
+    return all;
+}
+
+/* Lists rows of nonzeros, or of spike bits where x is NULL. Threads that share them count first, to know where their
+ * own begin: nonzeros each of its own rows, bits, which is quicker than to meet, also of all rows before. A thread's
+ * last rows leave the next one's first entries alone. Returns where this thread's events lie. */
+SNNCC_INLINE snncc_range snncc_list(snncc_events events, int rows, int n, int stride, const snncc_real *x,
+                                    const uint64_t *bits, const snncc_crew *crew)
+{
+    const int words = (n + 63) / 64, shared = crew->parts > 1;
+    const snncc_range mine = snncc_part(crew, rows);
+    int32_t begin = 0, limit = 0;
+    if (shared) {
+        const int32_t count = snncc_count_rows(events, mine, n, stride, x, bits);
+        begin = x ? snncc_sum_before(crew, events.offsets, mine.begin)
+                  : snncc_count_bits((size_t)mine.begin * words, bits);
+        limit = begin + count;
+    }
+    int32_t end = begin;
+    for (int row = mine.begin; row < mine.end; row++) {
+        const int exactly = shared && end + events.offsets[row] + SNNCC_SPILL > limit;
+        events.offsets[row] = end;
+        end = x ? snncc_list_row(events, end, n, x + (size_t)row * stride, exactly)
+                : snncc_list_bits(events, end, n, bits + (size_t)row * words, exactly);
+    }
+    if (crew->part == crew->parts - 1) events.offsets[rows] = end;
+    return (snncc_range){begin, end};
+}
+
+/* Events of spike bits: rows of (n + 63) / 64 words, in which the bits from n on are 0. All values are 1: where the
+ * events have room for values, they are filled in. All threads of the crew call it; returns how many events this one
+ * has listed. */
+SNNCC_FUNCTION int32_t snncc_events_from_bits(snncc_events events, int rows, int n, const uint64_t *bits,
+                                              const snncc_crew *crew)
+{
+    const snncc_range mine = snncc_list(events, rows, n, 0, NULL, bits, crew);
+    if (events.value)
+        for (int32_t e = mine.begin; e < mine.end; e++) events.value[e] = 1;
+    return mine.end - mine.begin;
+}
+
+/* The same of the nonzeros of rows of n features; without events.value only where they are. */
+SNNCC_FUNCTION int32_t snncc_events_from_rows(snncc_events events, int rows, int n, int stride, const snncc_real *x,
+                                              const snncc_crew *crew)
+{
+    const snncc_range mine = snncc_list(events, rows, n, stride, x, NULL, crew);
+    return mine.end - mine.begin;
 }
 
 #endif
