@@ -1,20 +1,25 @@
 """What networks are made of: layers, neurons, surrogates. All equations, nothing of the compiler."""
 
-from . import surrogate
+from . import aidge, nir, snngrow, spikingjelly, surrogate
 from .layers import Flatten, Linear, Sequential
 from .module import Input, Module, Parameter, delay
 from .neuron import Neuron
-from .neurons import Leaky
+from .neurons import *  # noqa: F403 - all of the list there
+from .neurons import __all__ as neurons
 
 __all__ = [
     "Flatten",
     "Input",
-    "Leaky",
     "Linear",
     "Module",
     "Neuron",
     "Parameter",
     "Sequential",
+    "aidge",
     "delay",
+    "nir",
+    "snngrow",
+    "spikingjelly",
     "surrogate",
+    *neurons,
 ]

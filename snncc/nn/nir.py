@@ -1,0 +1,386 @@
+"""NIR's neurons: continuous-time equations in seconds, stepped with forward Euler of step `dt`.
+
+NIR leaves open what happens within a step, and its importers differ. `dialect` says whose reading is meant:
+
+    "nir"           the equations with forward Euler; strict comparison; reset in the step of the spike
+    "norse"         r of IF and LIF and every v_reset are ignored; states start at v_leak
+    "snntorch"      dt is 1e-4 s; inputs are not scaled, the threshold is instead; v_reset is ignored
+    "spikingjelly"  a membrane at the threshold fires; the membrane starts at v_reset
+
+What an importer refuses is an error here too. Values are one number or one a neuron, where an importer
+takes only equal ones as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..ops import Value, spike
+from .module import Module, Parameter
+from .neuron import Neuron, check_surrogate, coefficient
+from .neurons.integrate_and_fire import Coefficient, IntegrateAndFire, above, coefficient_array
+from .surrogate import ATan, FastSigmoid, Rectangle, Sigmoid, Surrogate
+
+SURROGATES: dict[str, Surrogate] = {
+    "nir": ATan(2.0),
+    "norse": FastSigmoid(1.0),
+    "snntorch": ATan(2.0),
+    "spikingjelly": Sigmoid(4.0),
+}
+SNNTORCH_DT = 1e-4
+
+
+class _Node:
+    """A node's numbers in float64, and the errors of importers."""
+
+    def __init__(self, module: Module, dt: float, dialect: str, **values: Coefficient) -> None:
+        if dialect not in SURROGATES:
+            raise module.error(f"dialect must be one of {', '.join(SURROGATES)}, got {dialect!r}")
+        if not (isinstance(dt, (int, float)) and 0 < dt < np.inf):
+            raise module.error(f"dt must be a positive number of seconds, got {dt!r}")
+        if dialect == "snntorch" and not np.isclose(dt, SNNTORCH_DT):
+            raise module.error(f"dialect 'snntorch' has dt=1e-4, got {dt!r}; use dialect='nir' for another")
+        self.module, self.dt, self.dialect = module, dt, dialect
+        self.values = {name: coefficient_array(module, name, value) for name, value in values.items()}
+        for name in values:
+            if name.startswith("tau"):
+                above(module, name, values[name], 0.0)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.values[name]
+
+    def require(self, name: str, *expected: Any, why: str) -> None:
+        """An error unless a value is one of those that the dialect can express."""
+        found = self.values[name]
+        if not any(np.allclose(found, value) for value in expected):
+            shown = " or ".join(str(np.unique(value)[0]) for value in expected)
+            raise self.module.error(
+                f"dialect {self.dialect!r} needs {name} = {shown} ({why}), got {np.unique(found)[0]}; "
+                "use dialect='nir' for the equation itself"
+            )
+
+    def options(self, start: str, surrogate: Surrogate | None | str) -> dict[str, Any]:
+        """What the base of firing neurons is told. start: the value at which the membrane starts."""
+        free = self.dialect in ("norse", "snntorch")    # of v_reset
+        start = {"norse": start, "spikingjelly": "v_reset"}.get(self.dialect, "")
+        return {
+            "v_reset": 0.0 if free else self["v_reset"],
+            "strict": self.dialect != "spikingjelly",
+            "init_mem": self.values.get(start, 0.0),
+            "surrogate": SURROGATES[self.dialect] if surrogate == "default" else surrogate,
+        }
+
+    def fixed(self, name: str, value: Any) -> float | Parameter:
+        return coefficient(self.module, name, value, learnable=False)
+
+
+class _Leak:
+    """What leaky membranes have in common: mem + rate (v_leak - mem) + gain drive."""
+
+    rate: Any
+    v_leak: Any
+    gain: Any
+
+    def leak(self, node: _Node, tau: str, gain: Any) -> None:
+        self.rate = node.fixed("rate", node.dt / node[tau])
+        self.v_leak = node.fixed("v_leak", node["v_leak"])
+        self.gain = node.fixed("gain", gain)
+
+    def charge(self, drive: Any, mem: Any) -> Any:
+        return mem + self.rate * (self.v_leak - mem) + self.gain * drive
+
+
+class I(Neuron):  # noqa: E742 - NIR's name
+    """NIR's I: integrator.
+
+        mem = mem + dt r current
+
+    r [ohm]: resistance. dt [s]: length of a step. Numbers, r also one a neuron.
+
+    Outputs: mem.
+    """
+
+    known_as: ClassVar[Mapping[str, str]] = {"NIR": "I"}
+    spiking: ClassVar[bool] = False
+
+    def __init__(self, r: Coefficient, *, dt: float, dialect: str = "nir") -> None:
+        node = _Node(self, dt, dialect, r=r)
+        self.gain = node.fixed("gain", dt * node["r"])
+
+    def step(self, current: Any, mem: Any) -> tuple[Any]:
+        return (mem + self.gain * current,)
+
+
+class IF(IntegrateAndFire):
+    """NIR's IF: integrate and fire.
+
+        mem = mem + dt r current
+        spk = mem > v_threshold
+        mem = spk v_reset + (1 - spk) mem
+
+    r [ohm]: resistance. v_threshold, v_reset [V]: threshold, and the membrane after a spike. dt [s]: length
+    of a step. Numbers, all but dt also one a neuron.
+
+    dialect: whose reading, see the module.
+
+    surrogate: derivative of the spike at mem - v_threshold; default: the dialect's.
+
+    Outputs: spk, mem (after the reset).
+
+    Differences: "norse" ignores r and dt; "spikingjelly" needs r = 1/dt. "snntorch" makes a
+    Leaky(0.9) of it by mistake; that is an error here.
+    """
+
+    known_as: ClassVar[Mapping[str, str]] = {"NIR": "IF"}
+
+    def __init__(
+        self,
+        r: Coefficient,
+        v_threshold: Coefficient,
+        v_reset: Coefficient = 0.0,
+        *,
+        dt: float,
+        dialect: str = "nir",
+        surrogate: Surrogate | None | str = "default",
+    ) -> None:
+        node = _Node(self, dt, dialect, r=r, v_threshold=v_threshold, v_reset=v_reset)
+        if dialect == "snntorch":
+            raise self.error("snnTorch imports IF as Leaky(0.9, threshold=v_threshold): write nn.Leaky")
+        if dialect == "spikingjelly":
+            node.require("r", 1 / dt, why="1 / dt")
+        super().__init__(v_threshold, **node.options("", surrogate))
+        self.gain = node.fixed("gain", 1.0 if dialect == "norse" else dt * node["r"])
+
+    def charge(self, current: Any, mem: Any) -> Any:
+        return mem + self.gain * current
+
+
+class LI(_Leak, Neuron):
+    """NIR's LI: leaky integrator.
+
+        mem = mem + dt/tau ((v_leak - mem) + r current)
+
+    tau [s]: time constant. r [ohm]: resistance. v_leak [V]: what the membrane leaks to. dt [s]: length of a
+    step. Numbers, all but dt also one a neuron.
+
+    Outputs: mem.
+    """
+
+    known_as: ClassVar[Mapping[str, str]] = {"NIR": "LI"}
+    spiking: ClassVar[bool] = False
+
+    def __init__(
+        self, tau: Coefficient, r: Coefficient, v_leak: Coefficient, *, dt: float, dialect: str = "nir"
+    ) -> None:
+        node = _Node(self, dt, dialect, tau=tau, r=r, v_leak=v_leak)
+        self.leak(node, "tau", dt / node["tau"] * node["r"])
+
+    def step(self, current: Any, mem: Any) -> tuple[Any]:
+        return (self.charge(current, mem),)
+
+
+class LIF(_Leak, IntegrateAndFire):
+    """NIR's LIF: leaky integrate-and-fire.
+
+        mem = mem + dt/tau ((v_leak - mem) + r current)
+        spk = mem > v_threshold
+        mem = spk v_reset + (1 - spk) mem
+
+    tau [s]: time constant. r [ohm]: resistance. v_leak [V]: what the membrane leaks to. v_threshold,
+    v_reset [V]: threshold, and the membrane after a spike. dt [s]: length of a step. Numbers, all but dt
+    also one a neuron.
+
+    dialect: whose reading, see the module.
+
+    surrogate: derivative of the spike at mem - v_threshold; default: the dialect's.
+
+    Outputs: spk, mem (after the reset).
+
+    Differences: "norse" ignores r; "snntorch" computes mem = (1 - dt/tau) mem + current with the threshold
+    v_threshold / (r dt/tau) and needs v_leak = 0; "spikingjelly" needs r = 1 or tau/dt, and v_leak =
+    v_reset.
+    """
+
+    known_as: ClassVar[Mapping[str, str]] = {"NIR": "LIF"}
+
+    def __init__(
+        self,
+        tau: Coefficient,
+        r: Coefficient,
+        v_leak: Coefficient,
+        v_threshold: Coefficient,
+        v_reset: Coefficient = 0.0,
+        *,
+        dt: float,
+        dialect: str = "nir",
+        surrogate: Surrogate | None | str = "default",
+    ) -> None:
+        volts: dict[str, Any] = {"v_leak": v_leak, "v_threshold": v_threshold, "v_reset": v_reset}
+        node = _Node(self, dt, dialect, tau=tau, r=r, **volts)
+        rate = dt / node["tau"]
+        threshold, gain = node["v_threshold"], rate * node["r"]
+        if dialect == "norse":
+            gain = rate
+        elif dialect == "snntorch":
+            node.require("v_leak", 0.0, why="the membrane decays to 0")
+            threshold, gain = threshold / gain, np.ones(())
+        elif dialect == "spikingjelly":
+            above(self, "tau / dt", 1 / rate, 1.0)
+            node.require("r", 1.0, 1 / rate, why="1, or tau / dt")
+            node.require("v_leak", node["v_reset"], why="v_reset")
+        super().__init__(threshold, **node.options("v_leak", surrogate))
+        self.leak(node, "tau", gain)
+
+
+class _Synapse(_Leak):
+    """A leaky membrane behind a leaky synapse."""
+
+    def synapse(self, node: _Node) -> None:
+        dt, rate = node.dt, node.dt / node["tau_syn"]
+        self.syn_rate = node.fixed("syn_rate", rate)
+        scaled = node.dialect == "snntorch"
+        self.syn_gain = node.fixed("syn_gain", 1.0 if scaled else rate * node["w_in"])
+        # Norse's synapse is its membrane without a threshold, v_leak included.
+        self.syn_leak = node.fixed("syn_leak", node["v_leak"] if node.dialect == "norse" else 0.0)
+        if node.dialect in ("snntorch", "spikingjelly"):
+            node.require("r", node["tau_mem"] / dt, why="tau_mem / dt")
+            node.require("v_leak", 0.0, why="the membrane decays to 0")
+        self.leak(node, "tau_mem", dt / node["tau_mem"] * node["r"])
+
+    def transmit(self, current: Any, syn: Any) -> Any:
+        return syn + self.syn_rate * (self.syn_leak - syn) + self.syn_gain * current
+
+
+class CubaLI(_Synapse, Neuron):
+    """NIR's CubaLI: leaky integrator behind a leaky synapse.
+
+        syn = syn + dt/tau_syn (w_in current - syn)
+        mem = mem + dt/tau_mem ((v_leak - mem) + r syn)
+
+    tau_syn, tau_mem [s]: time constants. r [ohm]: resistance. v_leak [V]: what the membrane leaks to. w_in:
+    weight of the current. dt [s]: length of a step. Numbers, all but dt also one a neuron.
+
+    Outputs: mem, syn.
+    """
+
+    known_as: ClassVar[Mapping[str, str]] = {"NIR": "CubaLI"}
+    spiking: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        tau_syn: Coefficient,
+        tau_mem: Coefficient,
+        r: Coefficient,
+        v_leak: Coefficient,
+        w_in: Coefficient = 1.0,
+        *,
+        dt: float,
+        dialect: str = "nir",
+    ) -> None:
+        taus: dict[str, Any] = {"tau_syn": tau_syn, "tau_mem": tau_mem}
+        self.synapse(_Node(self, dt, dialect, r=r, v_leak=v_leak, w_in=w_in, **taus))
+
+    def step(self, current: Any, mem: Any, syn: Any) -> tuple[Any, ...]:
+        syn = self.transmit(current, syn)
+        return self.charge(syn, mem), syn
+
+
+class CubaLIF(_Synapse, IntegrateAndFire):
+    """NIR's CubaLIF: leaky integrate-and-fire behind a leaky synapse.
+
+        syn = syn + dt/tau_syn (w_in current - syn)
+        mem = mem + dt/tau_mem ((v_leak - mem) + r syn)
+        spk = mem > v_threshold
+        mem = spk v_reset + (1 - spk) mem
+
+    tau_syn, tau_mem [s]: time constants. r [ohm]: resistance. v_leak [V]: what the membrane leaks to.
+    v_threshold, v_reset [V]: threshold, and the membrane after a spike. w_in: weight of the current. dt
+    [s]: length of a step. Numbers, all but dt also one a neuron.
+
+    dialect: whose reading, see the module.
+
+    surrogate: derivative of the spike at mem - v_threshold; default: the dialect's.
+
+    Outputs: spk, mem (after the reset), syn.
+
+    Differences: "norse" lets the synapse leak to v_leak too; "snntorch" computes syn = (1 - dt/tau_syn) syn
+    + current with the threshold v_threshold / (w_in dt/tau_syn) and needs r = tau_mem/dt, v_leak = 0;
+    "spikingjelly" needs the same and w_in = tau_syn/dt.
+    """
+
+    known_as: ClassVar[Mapping[str, str]] = {"NIR": "CubaLIF"}
+
+    def __init__(
+        self,
+        tau_syn: Coefficient,
+        tau_mem: Coefficient,
+        r: Coefficient,
+        v_leak: Coefficient,
+        v_threshold: Coefficient,
+        v_reset: Coefficient = 0.0,
+        w_in: Coefficient = 1.0,
+        *,
+        dt: float,
+        dialect: str = "nir",
+        surrogate: Surrogate | None | str = "default",
+    ) -> None:
+        volts: dict[str, Any] = {"v_leak": v_leak, "v_threshold": v_threshold, "v_reset": v_reset}
+        node = _Node(self, dt, dialect, tau_syn=tau_syn, tau_mem=tau_mem, r=r, w_in=w_in, **volts)
+        if dialect == "spikingjelly":
+            node.require("w_in", node["tau_syn"] / dt, why="tau_syn / dt")
+            surrogate = Rectangle(1.0) if surrogate == "default" else surrogate
+        threshold = node["v_threshold"]
+        if dialect == "snntorch":
+            threshold = threshold / (node["w_in"] * dt / node["tau_syn"])
+        super().__init__(threshold, **node.options("v_leak", surrogate))
+        self.synapse(node)
+
+    @property
+    def initial(self) -> dict[str, Any]:
+        return {**super().initial, "syn": self.syn_leak}
+
+    def step(self, current: Any, mem: Any, syn: Any) -> tuple[Any, ...]:
+        syn = self.transmit(current, syn)
+        spk, mem = self.fire(self.charge(syn, mem))
+        return spk, mem, syn
+
+
+class Scale(Module):
+    """NIR's Scale: the input times a number, or one a feature.
+
+    scale: the factor. learnable: whether training changes it; NIR does not say.
+    """
+
+    def __init__(self, scale: Coefficient, *, learnable: bool = False) -> None:
+        self.scale = coefficient(self, "scale", scale, learnable)
+
+    def forward(self, x: Value) -> Value:
+        result: Value = x * self.scale
+        return result
+
+
+class Threshold(Neuron):
+    """NIR's Threshold: a spike where the input is above a threshold; no state.
+
+        spk = current > threshold
+
+    threshold: a number or one a neuron.
+
+    surrogate: derivative of the spike at current - threshold; None: spikes carry no gradient.
+
+    Outputs: spk.
+    """
+
+    known_as: ClassVar[Mapping[str, str]] = {"NIR": "Threshold"}
+
+    def __init__(
+        self, threshold: Coefficient, *, surrogate: Surrogate | None = SURROGATES["nir"]
+    ) -> None:
+        self.surrogate = check_surrogate(self, surrogate)
+        self.threshold = coefficient(self, "threshold", threshold, False)
+
+    def step(self, current: Any) -> tuple[Any]:
+        return (spike(current - self.threshold, self.surrogate),)
