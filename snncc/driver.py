@@ -255,6 +255,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .program import Program
 
     options, real_bytes = target.options, DTYPES[target.dtype][1]
+    exact = _exact_steps(network.graph, target)
     entries, whole = [], []
     final: dict[str, Graph] = {}
     for stages in entry_stages(network, target):
@@ -276,12 +277,33 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
         int(target.num_steps),
         source,
         target.segment,
+        exact,
     )
     program = plan_memory(program.verify())
     # The tile decides in which order samples are added: checkpoint_every must not change it.
     plain = plan_memory(replace(program, entries=tuple(whole), segment=0)) if whole else program
     tile, slots = choose_tile(plain, int(target.num_steps), _cache_bytes()), choose_slots(program)
     return Compiled(target, network, program, emit(program, _version()), tile, slots)
+
+
+def _exact_steps(graph: Graph, target: Target) -> int:
+    """The only number of steps that the network can run, or 0; num_steps must be that number."""
+    from .ops.steps import fixed_steps
+
+    exact = fixed_steps(graph)
+    if exact and exact != target.num_steps:
+        raise located(
+            f"num_steps is {target.num_steps}, but a layer of the network was made for {exact} steps; "
+            f"compile with num_steps={exact}",
+            user_line(),
+        )
+    if exact and target.segment:
+        raise located(
+            "a layer of the network needs all steps at once (it was made for a number of steps), so they "
+            "cannot be computed segment by segment; compile without checkpoint_every and with rule 'bptt'",
+            user_line(),
+        )
+    return exact
 
 
 def write(compiled: Compiled, folder: str | os.PathLike[str]) -> None:
@@ -363,6 +385,7 @@ def _manifest(compiled: Compiled) -> dict[str, Any]:
         "target": "c",
         "dtype": target.dtype,
         "num_steps": int(target.num_steps),
+        **({"exact_steps": True} if program.exact_steps else {}),
         "entries": [*(e.name for e in program.entries), "step", *(["update"] if program.update else [])],
         "io": [
             {

@@ -185,6 +185,12 @@ class Instance:
             extent.steps = self.manifest.num_steps
         if extent.steps is None:
             raise ModelError(f"{self.manifest.name}: num_steps is needed, because no input has a time axis")
+        steps = extent.steps if extent.time else 1
+        if self.manifest.exact_steps and steps != self.manifest.num_steps:
+            raise ModelError(
+                f"{self.manifest.name}: a layer was made for {self.manifest.num_steps} steps, this call has "
+                f"{steps}; give all {self.manifest.num_steps}, or compile the network for another number"
+            )
         if extent.batch is None:
             extent.batch = 1
         return extent.steps

@@ -61,6 +61,7 @@ class Manifest:
     name: str
     prefix: str
     num_steps: int | None
+    exact_steps: bool  # whether every call must have num_steps steps
     entries: frozenset[str]
     ports: tuple[Port, ...]
     tensors: tuple[Tensor, ...]
@@ -149,6 +150,7 @@ def parse_manifest(raw: Any) -> Manifest:
         name=_get(raw, "name", str),
         prefix=_identifier(raw, "prefix"),
         num_steps=None if num_steps is None else _positive(raw, "num_steps"),
+        exact_steps=raw.get("exact_steps") is True,
         entries=frozenset(_strings(raw, "entries")),
         ports=tuple(_port(entry) for entry in _get(raw, "io", list)),
         tensors=tuple(_tensor(entry) for entry in _get(raw, "tensors", list)),

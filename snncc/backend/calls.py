@@ -143,6 +143,17 @@ def indexed(call: Call, place: Place) -> str:
     return f"{place.function}({rows}, {', '.join(place.names)});"
 
 
+def mix_steps(call: Call, place: Place) -> str:
+    steps, _, pitch = call.numbers
+    transposed = int(call.kind.endswith("_transposed"))
+    return f"snncc_mix_steps({transposed}, {steps}, (size_t)rows * {pitch}, {', '.join(place.names)});"
+
+
+def of_steps(call: Call, place: Place) -> str:
+    steps, n, pitch = call.numbers
+    return f"snncc_{call.kind}({steps}, rows, {n}, {pitch}, {', '.join(place.names)});"
+
+
 def copy_rows(call: Call, place: Place) -> str:
     return place.shared("snncc_copy_rows", "rows", call.numbers[0], *place.names) + ";"
 
@@ -190,6 +201,8 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "one_hot": _rows_first("snncc_one_hot"),
     "sum_features_once": sum_features_once,
     **dict.fromkeys(INDEXED, indexed),
+    **dict.fromkeys(("mix_steps", "mix_steps_transposed"), mix_steps),
+    **dict.fromkeys(("steps_gradient", "at_step", "sum_at_step"), of_steps),
     "copy_rows": copy_rows,
     "copy_if_first": copy_if_first,
     "copy_gradient": copy_gradient,

@@ -66,6 +66,7 @@ class EntryText:
             _unused(("sums", "io", "steps", "batch"), finish),
             self.sums.get("slot", ""),
             self.sums.get("other slot", ""),
+            self.program.exact_steps,
         )
 
     def memory(self) -> EntryMemory:

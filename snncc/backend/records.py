@@ -107,6 +107,7 @@ class EntryRecord:
     finish_unused: tuple[str, ...]
     clear_kernel: str  # what the profile calls setting sums to zero and adding those of the slots
     add_kernel: str
+    exact_steps: int  # the only number of steps of a call; 0: any
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from ..plan_memory import sum_reals
 from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Segments, Sweep, flat
 
 PRODUCTS = ("product", "input_gradient", "wide_gradient", "narrow_gradient")  # kinds begin with these
+OF_STEPS = ("mix_steps", "steps_gradient")  # dense products over the steps of a sequence
 LISTS = ("events_from_bits", "events_from_rows", "transpose_events", "transpose_counted")
 LOADS = ("load", "load_state", "load_labels")
 STORES = ("store", "store_loss")
@@ -32,6 +33,9 @@ WORDS = {
     "transpose_events": ("by_input", "events listed by input"),
     "transpose_counted": ("by_input", "events listed by input, or dense"),
     "transpose": ("transpose", "weights transposed"),
+    "mix_steps": ("mix", "product over the steps"),
+    "mix_steps_transposed": ("mix", "product over the steps, transposed"),
+    "steps_gradient": ("gradient", "weight gradient over the steps"),
     **dict.fromkeys(LOADS, ("load", "copied in")),
     **dict.fromkeys(STORES, ("store", "copied out")),
 }
@@ -176,7 +180,7 @@ def _groups(
 def _small(item: Item) -> bool:
     """Whether it may be counted together with its neighbours."""
     if isinstance(item, Call):
-        return not item.kind.startswith((*PRODUCTS, *LISTS, "transpose"))
+        return not item.kind.startswith((*PRODUCTS, *LISTS, *OF_STEPS, "transpose"))
     return isinstance(item, Sweep)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from ..expr import Apply, Expr
 from ..lower import Layout
 from ..program import ROUNDED, Buffer, Call, Item, Loop, Program, Statement, Sweep
-from .kernels import LISTS, LOADS, PRODUCTS, STORES, WORDS, Kernel, kernels, sums
+from .kernels import LISTS, LOADS, OF_STEPS, PRODUCTS, STORES, WORDS, Kernel, kernels, sums
 
 QUANTITIES = ("dense", "additions", "multiplications", "functions", "read", "written")
 RUN, SAMPLE, ROW, EVENT = range(4)
@@ -93,6 +93,9 @@ def _rows(kernel: Kernel, item: Item) -> int:
 
 def _rate(kernel: Kernel, layout: Layout) -> tuple[str, float]:
     """Which of a machine's rates limits the operations, and how much of its vectors is padding."""
+    if kernel.call is not None and kernel.call.kind.startswith(OF_STEPS):
+        _, n, row = kernel.call.numbers
+        return "dense", round(row / n, 4)
     if kernel.call is None or not kernel.product:
         return "lists" if kernel.listed else "elementwise", 1.0
     kind, n_out = kernel.call.kind, kernel.call.numbers[1]
@@ -283,6 +286,28 @@ def _sum_features(call: Call, per: int, how: _How, work: Work) -> None:
     _copy(call, per, how, work)
 
 
+def _of_steps(call: Call, per: int, how: _How, work: Work) -> None:
+    """A product over the steps: for each step and feature of a sample, one term of every step."""
+    steps, n, _ = call.numbers
+    for quantity in ("dense", "additions", "multiplications"):
+        work.add(quantity, per, steps * n)
+    y = call.buffers[-1]
+    for buffer in call.buffers[:-1]:
+        if buffer is not None:
+            work.read(per if buffer.batch else RUN, _row_bytes(buffer, how.layout))
+    if y is not None:
+        work.write(per if y.batch else RUN, _row_bytes(y, how.layout))
+
+
+def _at_step(call: Call, per: int, how: _How, work: Work) -> None:
+    """Rows of a parameter to or from rows of samples."""
+    source, target = call.buffers
+    for buffer, move in ((source, work.read), (target, work.write)):
+        if buffer is not None:
+            move(per if buffer.batch else RUN, _row_bytes(buffer, how.layout))
+    work.add("additions", per, call.numbers[1] * (call.kind == "sum_at_step"))
+
+
 def _copy(call: Call, per: int, how: _How, work: Work) -> None:
     """The last buffer is written, the others are read."""
     *sources, target = call.buffers
@@ -309,5 +334,7 @@ CALLS: dict[str, Callable[[Call, int, _How, Work], None]] = {
     "log_softmax": _softmax,
     "sum_features": _sum_features,
     "sum_features_once": _sum_features,
+    **dict.fromkeys(("mix_steps", "mix_steps_transposed", "steps_gradient"), _of_steps),
+    **dict.fromkeys(("at_step", "sum_at_step"), _at_step),
     **dict.fromkeys(("scatter_add", "scatter_add_once"), _sum_features),
 }  # all others copy

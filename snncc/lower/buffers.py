@@ -7,6 +7,7 @@ from typing import Any
 
 from ..graph import Graph, Node
 from ..names import Names
+from ..ops.steps import STEP_SUMS
 from ..program import Buffer, Call, Size
 from .layout import Layout
 
@@ -128,7 +129,7 @@ class Buffers:
     def _place(self, node: Node) -> str:
         if node.name in self.gradients:
             return "gradient"
-        if node.op.name in ("sum_batch", "weight_gradient"):
+        if node.op.name in ("sum_batch", "weight_gradient", *STEP_SUMS):
             return "sum"
         if node.name in self.blocks and node.type.batch and not node.type.time:
             return "block"

@@ -85,6 +85,15 @@ class Calls:
         sizes = (self.graph[node.inputs[0]].type.size, node.type.size)
         return Call(kind, self._both(node), (*sizes, *op.index), self._time(node))
 
+    def _of_steps(self, node: Node) -> Call:
+        """A kernel that tells steps apart: sizes are their number, the features of a row, its length."""
+        op: Any = node.op
+        rows = node if node.type.batch else self.graph[node.inputs[0]]
+        operands = reversed(node.inputs) if op.name == "mix_steps" else node.inputs
+        buffers = tuple(self.buffers.buffer(name) for name in (*operands, node.name))
+        kind = "mix_steps_transposed" if op.name == "mix_steps" and op.transposed else op.name
+        return Call(kind, buffers, (op.steps, rows.type.size, self.buffers.pitch(rows)), True)
+
     def by_transposing(self, node: Node) -> bool:
         """Whether a product with transposed weights transposes what it needs of them itself, which pays
         where a panel of them serves many rows: not for one step of a loop."""
@@ -197,4 +206,8 @@ MAKERS: dict[str, Callable[[Calls, Node], Call | tuple[Call, ...]]] = {
     "one_hot": Calls._one_hot,
     "take": Calls._indexed,
     "scatter_add": Calls._indexed,
+    "mix_steps": Calls._of_steps,
+    "steps_gradient": Calls._of_steps,
+    "at_step": Calls._of_steps,
+    "sum_at_step": Calls._of_steps,
 }

@@ -16,12 +16,13 @@ from dataclasses import dataclass, replace
 
 from ..errors import CompileError
 from ..graph import Graph, Node, Stage
+from ..ops.steps import STEP_SUMS
 from .base import Pass
 
 SHIFTS = {"delay": "scan", "memorize": "scan", "advance": "reverse", "carry": "reverse"}
 
 
-SUMS = ("sum_batch", "weight_gradient")  # over the batch
+SUMS = ("sum_batch", "weight_gradient", *STEP_SUMS)  # over the batch
 
 
 @dataclass(frozen=True)

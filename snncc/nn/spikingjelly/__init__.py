@@ -13,17 +13,35 @@ from .neurons import (
     QIFNode,
     RAFNode,
 )
+from .over_time import (
+    PSN,
+    DSRIFNode,
+    DSRLIFNode,
+    GatedLIFNode,
+    MaskedPSN,
+    NonSpikingIFNode,
+    NonSpikingLIFNode,
+    SlidingPSN,
+)
 
 __all__ = [
     "CUBALIFNode",
     "ComplementaryLIFNode",
+    "DSRIFNode",
+    "DSRLIFNode",
     "EIFNode",
+    "GatedLIFNode",
     "HalfThresholdIFNode",
     "IFNode",
     "IzhikevichNode",
     "KLIFNode",
     "LIFNode",
+    "MaskedPSN",
+    "NonSpikingIFNode",
+    "NonSpikingLIFNode",
+    "PSN",
     "ParametricLIFNode",
     "QIFNode",
     "RAFNode",
+    "SlidingPSN",
 ]

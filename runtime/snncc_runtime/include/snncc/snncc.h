@@ -15,6 +15,7 @@
 #include "rows.h"
 #include "layout.h"
 #include "gradient.h"
+#include "steps.h"
 #include "state.h"
 
 #endif

@@ -57,7 +57,7 @@ SNNCC_INLINE size_t snncc_align(size_t bytes)
 enum {
     SNNCC_OK = 0,
     SNNCC_NULL = 1,   /* a required array is missing */
-    SNNCC_SIZE = 2,   /* steps or batch not positive, or steps over the configured number */
+    SNNCC_SIZE = 2,   /* steps or batch not positive, or steps over the configured number or not the only one */
     SNNCC_ARENA = 3,  /* too small, or not aligned to 64 bytes */
     SNNCC_INDEX = 4,  /* no such tensor */
     SNNCC_LABEL = 5,  /* target class out of range */
@@ -71,7 +71,7 @@ SNNCC_FUNCTION const char *snncc_error_text(int32_t code)
     switch (code) {
     case SNNCC_OK: return "no error";
     case SNNCC_NULL: return "a required array is missing";
-    case SNNCC_SIZE: return "steps and batch must be positive, and steps at most the configured number";
+    case SNNCC_SIZE: return "steps and batch must be positive, and steps at most the configured number, or the one it was compiled for";
     case SNNCC_ARENA: return "the arena is too small or not aligned to 64 bytes";
     case SNNCC_INDEX: return "no tensor has this index";
     case SNNCC_LABEL: return "a target class is out of range";
