@@ -48,6 +48,7 @@ class _Levels:
         self.level: dict[str, int] = {}
         self.stepped: dict[str, int] = {}  # nodes of loops that hold products: their loop
         self.unit: dict[str, frozenset[str]] = {}
+        self.late: set[str] = set()  # known only when the loop over time of their kernel is done
         for members in graph.components:
             self._component(members)
         self._sink()
@@ -67,6 +68,13 @@ class _Levels:
         for node in nodes:
             self.level[node.name] = start
             self.unit[node.name] = unit
+            self._note_late(node)
+
+    def _note_late(self, node: Node) -> None:
+        """Whether a node is a reduction over time, or made of one that may come to be in its kernel."""
+        made = any(i in self.late and self._joins(node, self.graph[i]) for i in node.inputs)
+        if node.op.name in REDUCTIONS or (not node.type.time and made):
+            self.late.add(node.name)
 
     def key(self, node: Node) -> Key:
         """What the nodes of one kernel have in common: half, place, part, loop, number of features."""
@@ -88,7 +96,7 @@ class _Levels:
             return False
         if other.op.name == "sum_batch":
             return False  # known only when all tiles are done
-        return not (other.op.name in REDUCTIONS and node.type.time)
+        return not (other.name in self.late and node.type.time)
 
     def _sink(self) -> None:
         """Move single nodes down to their readers' level, where all readers are of their kind."""
