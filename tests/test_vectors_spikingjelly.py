@@ -10,7 +10,7 @@ from snncc import nn
 from tests import vectors
 from tests.vector_runs import DTYPES, disagreements
 
-CASES = [n for n in vectors.cases("spikingjelly.activation_based.neuron")]
+CASES = vectors.cases("spikingjelly.activation_based.neuron")
 SURROGATES = {"ATan": nn.surrogate.ATan, "Sigmoid": nn.surrogate.Sigmoid}
 NAMES = {"v": "mem", "c": "syn"}    # of states: theirs and ours
 

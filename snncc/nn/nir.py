@@ -62,9 +62,9 @@ class _Node:
                 "use dialect='nir' for the equation itself"
             )
 
-    def options(self, start: str, surrogate: Surrogate | None | str) -> dict[str, Any]:
+    def options(self, start: str, surrogate: Surrogate | str | None) -> dict[str, Any]:
         """What the base of firing neurons is told. start: the value at which the membrane starts."""
-        free = self.dialect in ("norse", "snntorch")    # of v_reset
+        free = self.dialect in ("norse", "snntorch")  # of v_reset
         start = {"norse": start, "spikingjelly": "v_reset"}.get(self.dialect, "")
         return {
             "v_reset": 0.0 if free else self["v_reset"],
@@ -78,19 +78,19 @@ class _Node:
 
 
 class _Leak:
-    """What leaky membranes have in common: mem + rate (v_leak - mem) + gain drive."""
+    """What leaky membranes have in common: mem + pull (v_leak - mem) + gain drive."""
 
-    rate: Any
+    pull: Any  # dt / tau
     v_leak: Any
     gain: Any
 
     def leak(self, node: _Node, tau: str, gain: Any) -> None:
-        self.rate = node.fixed("rate", node.dt / node[tau])
+        self.pull = node.fixed("pull", node.dt / node[tau])
         self.v_leak = node.fixed("v_leak", node["v_leak"])
         self.gain = node.fixed("gain", gain)
 
     def charge(self, drive: Any, mem: Any) -> Any:
-        return mem + self.rate * (self.v_leak - mem) + self.gain * drive
+        return mem + self.pull * (self.v_leak - mem) + self.gain * drive
 
 
 class I(Neuron):  # noqa: E742 - NIR's name
@@ -144,7 +144,7 @@ class IF(IntegrateAndFire):
         *,
         dt: float,
         dialect: str = "nir",
-        surrogate: Surrogate | None | str = "default",
+        surrogate: Surrogate | str | None = "default",
     ) -> None:
         node = _Node(self, dt, dialect, r=r, v_threshold=v_threshold, v_reset=v_reset)
         if dialect == "snntorch":
@@ -216,7 +216,7 @@ class LIF(_Leak, IntegrateAndFire):
         *,
         dt: float,
         dialect: str = "nir",
-        surrogate: Surrogate | None | str = "default",
+        surrogate: Surrogate | str | None = "default",
     ) -> None:
         volts: dict[str, Any] = {"v_leak": v_leak, "v_threshold": v_threshold, "v_reset": v_reset}
         node = _Node(self, dt, dialect, tau=tau, r=r, **volts)
@@ -240,7 +240,7 @@ class _Synapse(_Leak):
 
     def synapse(self, node: _Node) -> None:
         dt, rate = node.dt, node.dt / node["tau_syn"]
-        self.syn_rate = node.fixed("syn_rate", rate)
+        self.syn_pull = node.fixed("syn_pull", rate)
         scaled = node.dialect == "snntorch"
         self.syn_gain = node.fixed("syn_gain", 1.0 if scaled else rate * node["w_in"])
         # Norse's synapse is its membrane without a threshold, v_leak included.
@@ -251,7 +251,7 @@ class _Synapse(_Leak):
         self.leak(node, "tau_mem", dt / node["tau_mem"] * node["r"])
 
     def transmit(self, current: Any, syn: Any) -> Any:
-        return syn + self.syn_rate * (self.syn_leak - syn) + self.syn_gain * current
+        return syn + self.syn_pull * (self.syn_leak - syn) + self.syn_gain * current
 
 
 class CubaLI(_Synapse, Neuron):
@@ -325,7 +325,7 @@ class CubaLIF(_Synapse, IntegrateAndFire):
         *,
         dt: float,
         dialect: str = "nir",
-        surrogate: Surrogate | None | str = "default",
+        surrogate: Surrogate | str | None = "default",
     ) -> None:
         volts: dict[str, Any] = {"v_leak": v_leak, "v_threshold": v_threshold, "v_reset": v_reset}
         node = _Node(self, dt, dialect, tau_syn=tau_syn, tau_mem=tau_mem, r=r, w_in=w_in, **volts)
@@ -342,7 +342,7 @@ class CubaLIF(_Synapse, IntegrateAndFire):
     def initial(self) -> dict[str, Any]:
         return {**super().initial, "syn": self.syn_leak}
 
-    def step(self, current: Any, mem: Any, syn: Any) -> tuple[Any, ...]:
+    def step(self, current: Any, mem: Any, syn: Any) -> tuple[Any, ...]:  # type: ignore[override]
         syn = self.transmit(current, syn)
         spk, mem = self.fire(self.charge(syn, mem))
         return spk, mem, syn
@@ -376,9 +376,7 @@ class Threshold(Neuron):
 
     known_as: ClassVar[Mapping[str, str]] = {"NIR": "Threshold"}
 
-    def __init__(
-        self, threshold: Coefficient, *, surrogate: Surrogate | None = SURROGATES["nir"]
-    ) -> None:
+    def __init__(self, threshold: Coefficient, *, surrogate: Surrogate | None = SURROGATES["nir"]) -> None:
         self.surrogate = check_surrogate(self, surrogate)
         self.threshold = coefficient(self, "threshold", threshold, False)
 

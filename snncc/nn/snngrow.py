@@ -17,7 +17,11 @@ DEFAULT: Surrogate = Sigmoid(4.0)
 
 
 def _options(
-    module: Module, surrogate: Surrogate | None, detach_reset: bool, parallel_optim: bool, T: int, spike_out: bool
+    module: Module,
+    surrogate: Surrogate | None,
+    detach_reset: bool,
+    T: int,
+    spike_out: bool,
 ) -> dict[str, Any]:
     """How SNNGrow's arguments are called here."""
     if isinstance(T, bool) or not isinstance(T, int) or T < 1:
@@ -44,7 +48,7 @@ class IFNode(IF):
         T: int = 1,
         spike_out: bool = False,
     ) -> None:
-        options = _options(self, surrogate_function, detach_reset, parallel_optim, T, spike_out)
+        options = _options(self, surrogate_function, detach_reset, T, spike_out)
         super().__init__(v_threshold, v_reset, **options)
 
 
@@ -70,5 +74,5 @@ class LIFNode(LIF):
     ) -> None:
         if not tau > 1:
             raise self.error(f"tau must be above 1, got {tau!r}")
-        options = _options(self, surrogate_function, detach_reset, parallel_optim, T, spike_out)
+        options = _options(self, surrogate_function, detach_reset, T, spike_out)
         super().__init__(tau, v_threshold, v_reset, decay_input=decay_input, **options)

@@ -1,4 +1,4 @@
-"""Operators that tell the steps of a sequence apart by number. A network with one runs a fixed number of steps."""
+"""Operators that tell the steps of a sequence apart. A network with one runs a fixed number of steps."""
 
 from __future__ import annotations
 
@@ -84,7 +84,9 @@ class AtStep(Numbered):
     def infer(self, *types: Type) -> Type:
         (p,) = types
         if p.time or p.batch or p.size != self.steps * Type(self.features).size:
-            raise CompileError(f"at_step over {self.steps} steps needs a parameter with a row for each, found {p}")
+            raise CompileError(
+                f"at_step over {self.steps} steps needs a parameter with a row for each, found {p}"
+            )
         return Type(self.features, True, True, p.dtype)
 
     def evaluate(self, *arrays: Any) -> Any:

@@ -34,6 +34,7 @@ class KLIF(LIF):
     Outputs: spk, mem (after the reset).
     """
 
+    k: Any
     known_as: ClassVar[Mapping[str, str]] = {"SpikingJelly": "KLIFNode"}
 
     def __init__(
@@ -91,7 +92,7 @@ class CubaLIF(IntegrateAndFire):
         self.alpha = coefficient(self, "alpha", alpha, False)
         self.beta = coefficient(self, "beta", beta, False)
 
-    def step(self, current: Any, mem: Any, syn: Any) -> tuple[Any, ...]:
+    def step(self, current: Any, mem: Any, syn: Any) -> tuple[Any, ...]:  # type: ignore[override]
         syn = self.alpha * syn + current
         spk, mem = self.fire(self.beta * mem + syn)
         return spk, mem, syn
@@ -119,6 +120,7 @@ class CLIF(Neuron):
 
     known_as: ClassVar[Mapping[str, str]] = {"SpikingJelly": "ComplementaryLIFNode"}
     surrogate: Surrogate = Rectangle(1.0)
+    tau: Any
 
     def __init__(
         self,
@@ -173,7 +175,7 @@ class RAF(IntegrateAndFire):
             raise self.error(f"b must be below 0, omega and dt above, got {b}, {omega} and {dt}")
         self.turn = exp(b * dt) * cos(omega * dt), exp(b * dt) * sin(omega * dt)
 
-    def step(self, current: Any, mem: Any, u: Any) -> tuple[Any, ...]:
+    def step(self, current: Any, mem: Any, u: Any) -> tuple[Any, ...]:  # type: ignore[override]
         along, across = self.turn
         turned = u * along - mem * across + current
         spk, mem = self.fire(u * across + mem * along)

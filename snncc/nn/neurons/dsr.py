@@ -29,7 +29,12 @@ class _DSR(Neuron):
     v_threshold: Any
 
     def _threshold(
-        self, threshold: float, alpha: float, learn_threshold: bool, grad_scaling: float, lower: tuple[float, str]
+        self,
+        threshold: float,
+        alpha: float,
+        learn_threshold: bool,
+        grad_scaling: float,
+        lower: tuple[float, str],
     ) -> None:
         bound, how = lower
         if not (bound > 0 and threshold >= bound):
@@ -56,7 +61,7 @@ class _DSR(Neuron):
     def forward(self, current: Value) -> tuple[Value, ...]:
         outputs = super().forward(current)
         spk, mem = outputs
-        made: tuple[Value, ...] = type(outputs)(substitute(spk, self.rate(current)), detach(mem))  # type: ignore[arg-type,call-arg]
+        made: tuple[Value, ...] = type(outputs)(substitute(spk, self.rate(current)), detach(mem))  # type: ignore[call-arg]
         return made
 
 
@@ -151,6 +156,7 @@ class DSRLIF(_DSR):
     Differences: as DSRIF.
     """
 
+    weights: Any
     known_as: ClassVar[Mapping[str, str]] = {"SpikingJelly": "DSRLIFNode"}
 
     def __init__(

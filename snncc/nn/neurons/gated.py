@@ -45,6 +45,7 @@ class GatedLIF(Neuron):
 
     known_as: ClassVar[Mapping[str, str]] = {"SpikingJelly": "GatedLIFNode"}
     surrogate: Surrogate = Sigmoid(4.0)
+    conduct: Any
 
     def __init__(
         self,

@@ -46,6 +46,8 @@ class IntegrateAndFire(Neuron):
     """
 
     surrogate: Surrogate = Sigmoid(4.0)
+    threshold: Any
+    v_reset: Any
 
     def __init__(
         self,

@@ -132,7 +132,7 @@ class Izhikevich(IntegrateAndFire):
     def initial(self) -> dict[str, Any]:
         return {**super().initial, "w": self.w_rest}
 
-    def step(self, current: Any, mem: Any, w: Any) -> tuple[Any, ...]:
+    def step(self, current: Any, mem: Any, w: Any) -> tuple[Any, ...]:  # type: ignore[override]
         mem = mem + (current + self.a0 * (mem - self.v_rest) * (mem - self.v_c) - w) / self.tau
         spk = spike(mem - self.threshold, self.surrogate, strict=self.strict)
         w = w + (self.a * (mem - self.v_rest) - w) / self.tau_w + self.b * spk

@@ -49,6 +49,7 @@ class PSN(Parallel):
     Outputs: spk.
     """
 
+    bias: Any
     known_as: ClassVar[Mapping[str, str]] = {"SpikingJelly": "PSN"}
 
     def __init__(self, num_steps: int, *, surrogate: Surrogate | None = Parallel.surrogate) -> None:
@@ -87,6 +88,7 @@ class MaskedPSN(PSN):
     Outputs: spk.
     """
 
+    mask: Any
     known_as: ClassVar[Mapping[str, str]] = {"SpikingJelly": "MaskedPSN"}
 
     def __init__(

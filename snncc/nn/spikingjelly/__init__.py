@@ -25,6 +25,7 @@ from .over_time import (
 )
 
 __all__ = [
+    "PSN",
     "CUBALIFNode",
     "ComplementaryLIFNode",
     "DSRIFNode",
@@ -39,7 +40,6 @@ __all__ = [
     "MaskedPSN",
     "NonSpikingIFNode",
     "NonSpikingLIFNode",
-    "PSN",
     "ParametricLIFNode",
     "QIFNode",
     "RAFNode",

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...ops import Value
 from ..module import Module
-from ..neurons import CLIF, EIF, IF, KLIF, LI, LIF, QIF, RAF, CubaLIF, HalfThresholdIF, I, Izhikevich
+from ..neurons import CLIF, EIF, IF, KLIF, LIF, QIF, RAF, CubaLIF, HalfThresholdIF, Izhikevich
 from ..neurons import ParametricLIF as Parametric
-from ..surrogate import Rectangle, Sigmoid, Surrogate
+from ..surrogate import Sigmoid, Surrogate
 
 DEFAULT: Surrogate = Sigmoid(4.0)
 MODES, BACKENDS = ("s", "m"), ("torch", "cupy", "triton", "inductor")
@@ -228,7 +227,7 @@ class ComplementaryLIFNode(CLIF):
         self,
         tau: float = 2.0,
         v_threshold: float = 1.0,
-        surrogate_function: Surrogate = Rectangle(1.0),
+        surrogate_function: Surrogate = CLIF.surrogate,
         step_mode: str = "s",
         store_state_seqs: bool = False,
     ) -> None:

@@ -11,7 +11,7 @@ from ..neurons import PSN as OurPSN
 from ..neurons import MaskedPSN as OurMaskedPSN
 from ..neurons import SlidingPSN as OurSlidingPSN
 from ..neurons.dsr import mean
-from ..surrogate import ATan, Sigmoid, Surrogate
+from ..surrogate import Surrogate
 from .neurons import same_anyway
 
 DECODES = (None, "mean-mem")
@@ -20,7 +20,7 @@ DECODES = (None, "mean-mem")
 class PSN(OurPSN):
     """SpikingJelly's PSN: nn.PSN. Its parameters are `weight` [T, T] and `bias` [T, 1]."""
 
-    def __init__(self, T: int, surrogate_function: Surrogate = ATan(2.0)) -> None:
+    def __init__(self, T: int, surrogate_function: Surrogate = OurPSN.surrogate) -> None:
         super().__init__(T, surrogate=surrogate_function)
 
 
@@ -35,7 +35,7 @@ class MaskedPSN(OurMaskedPSN):
         k: int,
         T: int,
         lambda_init: float = 0.0,
-        surrogate_function: Surrogate = ATan(2.0),
+        surrogate_function: Surrogate = OurPSN.surrogate,
         step_mode: str = "s",
         *,
         backend: str = "torch",
@@ -51,7 +51,7 @@ class SlidingPSN(OurSlidingPSN):
         self,
         k: int,
         exp_init: bool = True,
-        surrogate_function: Surrogate = ATan(2.0),
+        surrogate_function: Surrogate = OurPSN.surrogate,
         step_mode: str = "s",
         *,
         backend: str = "torch",
@@ -130,7 +130,7 @@ class GatedLIFNode(GatedLIF):
         init_tau: float = 0.25,
         init_v_threshold: float = 0.5,
         init_conduct: float = 0.5,
-        surrogate_function: Surrogate = Sigmoid(4.0),
+        surrogate_function: Surrogate = GatedLIF.surrogate,
         step_mode: str = "m",
         *,
         backend: str = "torch",
