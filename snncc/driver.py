@@ -248,6 +248,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .backend.c import emit
     from .interface import tensors, user_arrays
     from .lower import Layout, lower, lower_update
+    from .ops.steps import fixed_steps
     from .passes.fuse import Fuse
     from .passes.split_time import SplitTime
     from .plan_memory import plan_memory
@@ -255,7 +256,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .program import Program
 
     options, real_bytes = target.options, DTYPES[target.dtype][1]
-    exact = _exact_steps(network.graph, target)
+    exact = fixed_steps(network.graph, int(target.num_steps), target.segment)
     entries, whole = [], []
     final: dict[str, Graph] = {}
     for stages in entry_stages(network, target):
@@ -284,26 +285,6 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     plain = plan_memory(replace(program, entries=tuple(whole), segment=0)) if whole else program
     tile, slots = choose_tile(plain, int(target.num_steps), _cache_bytes()), choose_slots(program)
     return Compiled(target, network, program, emit(program, _version()), tile, slots)
-
-
-def _exact_steps(graph: Graph, target: Target) -> int:
-    """The only number of steps that the network can run, or 0; num_steps must be that number."""
-    from .ops.steps import fixed_steps
-
-    exact = fixed_steps(graph)
-    if exact and exact != target.num_steps:
-        raise located(
-            f"num_steps is {target.num_steps}, but a layer of the network was made for {exact} steps; "
-            f"compile with num_steps={exact}",
-            user_line(),
-        )
-    if exact and target.segment:
-        raise located(
-            "a layer of the network needs all steps at once (it was made for a number of steps), so they "
-            "cannot be computed segment by segment; compile without checkpoint_every and with rule 'bptt'",
-            user_line(),
-        )
-    return exact
 
 
 def write(compiled: Compiled, folder: str | os.PathLike[str]) -> None:

@@ -130,23 +130,34 @@ def at_step(rows: Value, features: tuple[int, ...] = ()) -> Value:
     return result
 
 
-def fixed_steps(graph: Graph) -> int:
-    """The number of steps that a network must run, 0 if any. Raises CompileError where two differ, or
-    where all steps are needed for the next one."""
-    found = [n for n in graph if isinstance(n.op, Numbered)]
-    for node in found:
-        if node.op.steps != found[0].op.steps:  # type: ignore[attr-defined]
-            raise located(
-                f"layers for {found[0].op.steps} and {node.op.steps} steps in one network; "  # type: ignore[attr-defined]
-                "give them the same number of steps",
-                node.where,
-            )
+def fixed_steps(graph: Graph, num_steps: int, segment: int) -> int:
+    """The only number of steps that a network can run, or 0 if it can run any.
+
+    Raises CompileError where that is not num_steps, where two layers differ, where steps are to be computed
+    in segments, and where the next step would need all.
+    """
+    found: list[tuple[Any, str]] = [(n.op, n.where) for n in graph if isinstance(n.op, Numbered)]
     looped = {m for members in graph.components if len(members) > 1 for m in members}
-    for node in found:
-        if node.op.name == "mix_steps" and node.name in looped:
-            raise located(
-                "a layer that mixes all steps is part of a feedback loop: its output at a step would need "
-                "inputs of later steps; take it out of the loop",
-                node.where,
-            )
-    return int(found[0].op.steps) if found else 0  # type: ignore[attr-defined]
+    if any(graph[name].op.name == "mix_steps" for name in looped):
+        where = next(n.where for n in graph if n.name in looped and n.op.name == "mix_steps")
+        message = "a layer that mixes all steps is part of a feedback loop; take it out, or use nn.SlidingPSN"
+        raise located(message, where)
+    if not found:
+        return 0
+    exact = int(found[0][0].steps)
+    for op, where in found:
+        if op.steps != exact:
+            raise located(f"layers for {exact} and {op.steps} steps in one network; give all the same", where)
+    if exact != num_steps:
+        raise located(
+            f"num_steps is {num_steps}, but this layer was made for {exact} steps; compile with "
+            f"num_steps={exact}",
+            found[0][1],
+        )
+    if segment:
+        raise located(
+            "this layer needs all steps at once, so they cannot be computed segment by segment; compile "
+            "without checkpoint_every and with rule='bptt'",
+            found[0][1],
+        )
+    return exact
