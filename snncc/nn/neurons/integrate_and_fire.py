@@ -88,7 +88,8 @@ class IntegrateAndFire(Neuron):
         now = detach(spk) if self.detach_reset else spk
         if self.v_reset is None:
             return mem - now * threshold
-        return now * self.v_reset + (1.0 - now) * mem
+        kept, target = (1.0 - now) * mem, self.v_reset
+        return kept if isinstance(target, float) and target == 0.0 else now * target + kept
 
     @property
     def base(self) -> Any:
