@@ -19,6 +19,7 @@ BY_ROWS = (
     *("load", "load_state", "store", "copy_rows", "zero_rows", "keep_rows", "restore_rows"),
     *("events_from_bits", "events_from_rows", "log_softmax", "sum_features", "one_hot"),
 )
+BY_STEPS = {"mix_steps": "columns", "mix_steps_transposed": "columns", "steps_gradient": "steps"}
 BY_INPUTS = ("transpose_events", "transpose_counted")
 
 
@@ -35,7 +36,8 @@ class Turn:
 
 
 def sharing(item: Item, layout: Layout) -> str:
-    """What an item is shared by: "panels", "rows" (all steps of all samples), "samples", "inputs"; or FIRST.
+    """What an item is shared by: "panels", "rows" (all steps of all samples), "samples", "inputs",
+    "columns" (features of samples), "steps"; or FIRST.
 
     Rows as narrow as a panel are quicker done by one thread than waited for.
     """
@@ -46,6 +48,8 @@ def sharing(item: Item, layout: Layout) -> str:
             return "inputs"
         if item.kind in BY_ROWS:
             return "rows" if item.time else "samples"
+    if isinstance(item, Call) and item.kind in BY_STEPS and item.numbers[1] > layout.panel:
+        return BY_STEPS[item.kind]
     return FIRST
 
 

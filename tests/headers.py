@@ -59,8 +59,10 @@ void log_softmax(int rows, int n, int stride, const real *x, real *y, const snnc
 void sum_features(int rows, int n, int stride, const real *x, real *y, const snncc_crew *crew);
 void max_features(int rows, int n, int stride, const real *x, real *y);
 void one_hot(int rows, int n, int stride, const int32_t *labels, real *y, const snncc_crew *crew);
-void mix_steps(int transposed, int steps, size_t columns, const real *w, const real *x, real *y);
-void steps_gradient(int steps, int rows, int n, int stride, const real *d_y, const real *x, real *d_w);
+void mix_steps(int transposed, int steps, size_t columns, const real *w, const real *x, real *y,
+               const snncc_crew *crew);
+void steps_gradient(int steps, int rows, int n, int stride, const real *d_y, const real *x, real *d_w,
+                    const snncc_crew *crew);
 void at_step(int steps, int rows, int n, int stride, const real *p, real *y);
 void sum_at_step(int steps, int rows, int n, int stride, const real *x, real *p);
 void panels_from_matrix(int n_out, int n_in, const real *matrix, real *panels);

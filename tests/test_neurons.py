@@ -22,6 +22,7 @@ from tests.test_end_to_end import (
     check_gradients_of_everything,
     check_outputs_and_final_states,
     check_steps_are_a_call,
+    check_threads_do_not_matter,
     check_two_halves_are_a_whole,
 )
 
@@ -155,6 +156,7 @@ OF_ANY_LENGTH = ("plain", "curved", "others")
 def test_compiled_neurons_agree(name: str, tmp_path: Path) -> None:
     bench = bench_of(name, tmp_path / "bench")
     checks = [check_outputs_and_final_states, check_gradients_of_everything]
+    checks += [check_threads_do_not_matter] * (name == "wide")
     extents = [Extent(STEPS, 13)]
     if name in OF_ANY_LENGTH:
         checks += [check_steps_are_a_call, check_two_halves_are_a_whole]

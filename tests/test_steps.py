@@ -38,7 +38,8 @@ def test_products_over_the_steps_add_in_ascending_order(headers, rng, steps, row
     w = rng.standard_normal((steps, steps)).astype(headers.real)
     wide = tile(headers, x)
     y = np.full_like(wide, np.nan)
-    headers.call("mix_steps", transposed, steps, rows * wide.shape[-1], w, wide, y)
+    for part in range(3):
+        headers.call("mix_steps", transposed, steps, rows * wide.shape[-1], w, wide, y, headers.crew(part, 3))
     expected = ascending(w.T if transposed else w, x)
     np.testing.assert_array_equal(bits_of(y[..., :n].copy()), bits_of(expected))
 
@@ -48,7 +49,9 @@ def test_the_gradient_over_the_steps_leaves_pads_out(headers, rng, steps, rows, 
     d_y, x = (rng.standard_normal((steps, rows, n)).astype(headers.real) for _ in range(2))
     start = rng.standard_normal((steps, steps)).astype(headers.real)
     d_w, wide = start.copy(), (tile(headers, d_y), tile(headers, x))
-    headers.call("steps_gradient", steps, rows, n, wide[0].shape[-1], *wide, d_w)
+    for part in range(2):
+        crew = headers.crew(part, 2)
+        headers.call("steps_gradient", steps, rows, n, wide[0].shape[-1], *wide, d_w, crew)
     pads = -n % headers.lanes
 
     def lanes(a: np.ndarray) -> np.ndarray:

@@ -146,12 +146,18 @@ def indexed(call: Call, place: Place) -> str:
 def mix_steps(call: Call, place: Place) -> str:
     steps, _, pitch = call.numbers
     transposed = int(call.kind.endswith("_transposed"))
-    return f"snncc_mix_steps({transposed}, {steps}, (size_t)rows * {pitch}, {', '.join(place.names)});"
+    columns = f"(size_t)rows * {pitch}"
+    return place.shared("snncc_mix_steps", transposed, steps, columns, *place.names) + ";"
 
 
 def of_steps(call: Call, place: Place) -> str:
     steps, n, pitch = call.numbers
     return f"snncc_{call.kind}({steps}, rows, {n}, {pitch}, {', '.join(place.names)});"
+
+
+def steps_gradient(call: Call, place: Place) -> str:
+    steps, n, pitch = call.numbers
+    return place.shared("snncc_steps_gradient", steps, "rows", n, pitch, *place.names) + ";"
 
 
 def copy_rows(call: Call, place: Place) -> str:
@@ -202,7 +208,8 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "sum_features_once": sum_features_once,
     **dict.fromkeys(INDEXED, indexed),
     **dict.fromkeys(("mix_steps", "mix_steps_transposed"), mix_steps),
-    **dict.fromkeys(("steps_gradient", "at_step", "sum_at_step"), of_steps),
+    "steps_gradient": steps_gradient,
+    **dict.fromkeys(("at_step", "sum_at_step"), of_steps),
     "copy_rows": copy_rows,
     "copy_if_first": copy_if_first,
     "copy_gradient": copy_gradient,

@@ -6,6 +6,7 @@
 #define SNNCC_STEPS_H
 
 #include "target.h"
+#include "team.h"
 
 #define SNNCC_MIX_ROWS 4    /* results of a block, held in registers: this many steps ... */
 #define SNNCC_MIX_VECTORS 2 /* ... of this many vectors of columns */
@@ -48,15 +49,19 @@ SNNCC_INLINE void snncc_mix_columns(int vectors, int steps, const snncc_real *w,
     }
 }
 
-/* y[t] = sum of w[t][s] x[s], or of w[s][t] x[s] if `transposed`; w: [steps][steps], rows of x and y: `columns`. */
+/* y[t] = sum of w[t][s] x[s], or of w[s][t] x[s] if `transposed`; w: [steps][steps], rows of x and y: `columns`, of
+ * which each thread of the crew takes a part. */
 SNNCC_INLINE void snncc_mix_steps(int transposed, int steps, size_t columns, const snncc_real *SNNCC_RESTRICT w,
-                                  const snncc_real *SNNCC_RESTRICT x, snncc_real *SNNCC_RESTRICT y)
+                                  const snncc_real *SNNCC_RESTRICT x, snncc_real *SNNCC_RESTRICT y,
+                                  const snncc_crew *crew)
 {
     const size_t w_row = transposed ? 1 : (size_t)steps, w_column = transposed ? (size_t)steps : 1;
     const size_t wide = SNNCC_MIX_VECTORS * SNNCC_LANES;
-    size_t k = 0;
-    for (; k + wide <= columns; k += wide)
+    const snncc_range mine = snncc_part(crew, (int)(columns / wide));
+    size_t k = (size_t)mine.begin * wide;
+    for (; k < (size_t)mine.end * wide; k += wide)
         snncc_mix_columns(SNNCC_MIX_VECTORS, steps, w, w_row, w_column, columns, x + k, y + k);
+    if (crew->part < crew->parts - 1) return; /* the last thread does what is left */
     for (; k + SNNCC_LANES <= columns; k += SNNCC_LANES)
         snncc_mix_columns(1, steps, w, w_row, w_column, columns, x + k, y + k);
     for (; k < columns; k++)
@@ -103,12 +108,15 @@ SNNCC_INLINE void snncc_outer_block(int count, int width, int steps, int rows, i
         }
 }
 
-/* d_w[t][s] += sum of d_y[t] x[s] over samples and features. d_y, x: [steps][rows][stride], d_w: [steps][steps]. */
+/* d_w[t][s] += sum of d_y[t] x[s] over samples and features. d_y, x: [steps][rows][stride], d_w: [steps][steps], of
+ * whose rows each thread of the crew takes a part. */
 SNNCC_FUNCTION void snncc_steps_gradient(int steps, int rows, int n, int stride, const snncc_real *SNNCC_RESTRICT d_y,
-                                         const snncc_real *SNNCC_RESTRICT x, snncc_real *SNNCC_RESTRICT d_w)
+                                         const snncc_real *SNNCC_RESTRICT x, snncc_real *SNNCC_RESTRICT d_w,
+                                         const snncc_crew *crew)
 {
     const size_t columns = (size_t)rows * stride;
-    for (int t = 0; t < steps; t += SNNCC_OUTER_ROWS)
+    const snncc_range mine = snncc_part(crew, (steps + SNNCC_OUTER_ROWS - 1) / SNNCC_OUTER_ROWS);
+    for (int t = mine.begin * SNNCC_OUTER_ROWS; t < mine.end * SNNCC_OUTER_ROWS; t += SNNCC_OUTER_ROWS)
         for (int s = 0; s < steps; s += SNNCC_OUTER_COLUMNS) {
             const int count = steps - t < SNNCC_OUTER_ROWS ? steps - t : SNNCC_OUTER_ROWS;
             const int width = steps - s < SNNCC_OUTER_COLUMNS ? steps - s : SNNCC_OUTER_COLUMNS;
