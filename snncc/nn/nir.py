@@ -98,7 +98,9 @@ class I(Neuron):  # noqa: E742 - NIR's name
 
         mem = mem + dt r current
 
-    r [ohm]: resistance. dt [s]: length of a step. Numbers, r also one a neuron.
+    r [ohm]: resistance, one number or one a neuron.
+
+    dt [s]: length of a step.
 
     Outputs: mem.
     """
@@ -121,8 +123,13 @@ class IF(IntegrateAndFire):
         spk = mem > v_threshold
         mem = spk v_reset + (1 - spk) mem
 
-    r [ohm]: resistance. v_threshold, v_reset [V]: threshold, and the membrane after a spike. dt [s]: length
-    of a step. Numbers, all but dt also one a neuron.
+    r [ohm]: resistance, like all but dt one number or one a neuron.
+
+    v_threshold [V]: membrane above which the neuron fires.
+
+    v_reset [V]: membrane after a spike.
+
+    dt [s]: length of a step.
 
     dialect: whose reading, see the module.
 
@@ -163,8 +170,13 @@ class LI(_Leak, Neuron):
 
         mem = mem + dt/tau ((v_leak - mem) + r current)
 
-    tau [s]: time constant. r [ohm]: resistance. v_leak [V]: what the membrane leaks to. dt [s]: length of a
-    step. Numbers, all but dt also one a neuron.
+    tau [s]: time constant, like all but dt one number or one a neuron.
+
+    r [ohm]: resistance.
+
+    v_leak [V]: what the membrane leaks to.
+
+    dt [s]: length of a step.
 
     Outputs: mem.
     """
@@ -189,9 +201,17 @@ class LIF(_Leak, IntegrateAndFire):
         spk = mem > v_threshold
         mem = spk v_reset + (1 - spk) mem
 
-    tau [s]: time constant. r [ohm]: resistance. v_leak [V]: what the membrane leaks to. v_threshold,
-    v_reset [V]: threshold, and the membrane after a spike. dt [s]: length of a step. Numbers, all but dt
-    also one a neuron.
+    tau [s]: time constant, like all but dt one number or one a neuron.
+
+    r [ohm]: resistance.
+
+    v_leak [V]: what the membrane leaks to.
+
+    v_threshold [V]: membrane above which the neuron fires.
+
+    v_reset [V]: membrane after a spike.
+
+    dt [s]: length of a step.
 
     dialect: whose reading, see the module.
 
@@ -260,8 +280,15 @@ class CubaLI(_Synapse, Neuron):
         syn = syn + dt/tau_syn (w_in current - syn)
         mem = mem + dt/tau_mem ((v_leak - mem) + r syn)
 
-    tau_syn, tau_mem [s]: time constants. r [ohm]: resistance. v_leak [V]: what the membrane leaks to. w_in:
-    weight of the current. dt [s]: length of a step. Numbers, all but dt also one a neuron.
+    tau_syn, tau_mem [s]: time constants, like all but dt one number or one a neuron.
+
+    r [ohm]: resistance.
+
+    v_leak [V]: what the membrane leaks to.
+
+    w_in: weight of the current.
+
+    dt [s]: length of a step.
 
     Outputs: mem, syn.
     """
@@ -296,9 +323,19 @@ class CubaLIF(_Synapse, IntegrateAndFire):
         spk = mem > v_threshold
         mem = spk v_reset + (1 - spk) mem
 
-    tau_syn, tau_mem [s]: time constants. r [ohm]: resistance. v_leak [V]: what the membrane leaks to.
-    v_threshold, v_reset [V]: threshold, and the membrane after a spike. w_in: weight of the current. dt
-    [s]: length of a step. Numbers, all but dt also one a neuron.
+    tau_syn, tau_mem [s]: time constants, like all but dt one number or one a neuron.
+
+    r [ohm]: resistance.
+
+    v_leak [V]: what the membrane leaks to.
+
+    v_threshold [V]: membrane above which the neuron fires.
+
+    v_reset [V]: membrane after a spike.
+
+    w_in: weight of the current.
+
+    dt [s]: length of a step.
 
     dialect: whose reading, see the module.
 
@@ -351,7 +388,9 @@ class CubaLIF(_Synapse, IntegrateAndFire):
 class Scale(Module):
     """NIR's Scale: the input times a number, or one a feature.
 
-    scale: the factor. learnable: whether training changes it; NIR does not say.
+    scale: the factor.
+
+    learnable: whether training changes it; NIR does not say.
     """
 
     def __init__(self, scale: Coefficient, *, learnable: bool = False) -> None:

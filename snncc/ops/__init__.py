@@ -4,6 +4,7 @@ elementwise.py  scalar functions (a table), spike, detach, substitute, expand
 time.py         delay, advance and their buffered forms, reductions over time
 reduce.py       reductions over batch and features, log_softmax, one_hot, reshape
 index.py        take, scatter_add: features by constant index
+steps.py        products over the steps, rows of a parameter that belong to steps
 linear.py       linear, transpose, weight_gradient, events, context
 leaf.py         inputs, parameters, states, constants
 value.py        values: what Python arithmetic builds nodes from

@@ -25,7 +25,7 @@ class KLIF(LIF):
     With scale_reset, mem and threshold are divided by k before the reset. k starts at 1. The membrane is
     never negative before a reset.
 
-    tau [steps], threshold, v_reset, decay_input: as LIF.
+    tau, threshold, v_reset, decay_input: as LIF.
 
     scale_reset: whether the reset acts on mem / k, with threshold / k for a soft one.
 
@@ -152,7 +152,11 @@ class RAF(IntegrateAndFire):
 
     Only mem is compared and reset.
 
-    b [1/s]: growth of the oscillation, below 0. omega [rad/s]: its frequency. dt [s]: length of a step.
+    b [1/s]: growth of the oscillation, below 0.
+
+    omega [rad/s]: frequency of the oscillation.
+
+    dt [s]: length of a step.
 
     threshold, v_reset, detach_reset, strict, init_mem, learn_threshold, surrogate: as IntegrateAndFire.
 

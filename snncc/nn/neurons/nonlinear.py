@@ -17,8 +17,13 @@ class QIF(IntegrateAndFire):
         spk = mem >= threshold
         mem = spk v_reset + (1 - spk) mem           (v_reset=None: mem - spk threshold)
 
-    tau [steps]: time constant of the membrane. v_c: membrane above which it grows by itself. a0: strength
-    of the quadratic term. v_rest: resting membrane. Each is one number or one a neuron.
+    tau [steps]: time constant of the membrane, like all that follow one number or one a neuron.
+
+    v_c: membrane above which it grows by itself.
+
+    a0: strength of the quadratic term.
+
+    v_rest: resting membrane.
 
     threshold, v_reset, detach_reset, strict, init_mem, learn_threshold, surrogate: as IntegrateAndFire.
 
@@ -54,9 +59,13 @@ class EIF(IntegrateAndFire):
         spk = mem >= threshold
         mem = spk v_reset + (1 - spk) mem           (v_reset=None: mem - spk threshold)
 
-    tau [steps]: time constant of the membrane. delta_t: sharpness of the exponential term. theta_rh: the
-    membrane at which it sets in (rheobase threshold). v_rest: resting membrane. Each is one number or one
-    a neuron.
+    tau [steps]: time constant of the membrane, like all that follow one number or one a neuron.
+
+    delta_t: how gently the exponential term sets in.
+
+    theta_rh: membrane at which it sets in (rheobase threshold).
+
+    v_rest: resting membrane.
 
     threshold, v_reset, detach_reset, strict, init_mem, learn_threshold, surrogate: as IntegrateAndFire.
 
@@ -96,9 +105,15 @@ class Izhikevich(IntegrateAndFire):
 
     w starts at w_rest and reads the membrane before the reset; its jump b spk is never detached.
 
-    tau [steps], v_c, a0, v_rest: as in QIF. w_rest: the recovery variable before the first step.
-    tau_w [steps]: its time constant. a: how strongly it follows the membrane. b: how far it jumps at a
-    spike. Each is one number or one a neuron.
+    tau, v_c, a0, v_rest: as QIF.
+
+    w_rest: the recovery variable before the first step, like all that follow one number or one a neuron.
+
+    tau_w [steps]: its time constant.
+
+    a: how strongly it follows the membrane.
+
+    b: how far it jumps at a spike.
 
     threshold, v_reset, detach_reset, strict, init_mem, learn_threshold, surrogate: as IntegrateAndFire.
 
