@@ -1,15 +1,4 @@
-"""NIR's neurons: continuous-time equations in seconds, stepped with forward Euler of step `dt`.
-
-NIR leaves open what happens within a step, and its importers differ. `dialect` says whose reading is meant:
-
-    "nir"           the equations with forward Euler; strict comparison; reset in the step of the spike
-    "norse"         r of IF and LIF and every v_reset are ignored; states start at v_leak
-    "snntorch"      dt is 1e-4 s; inputs are not scaled, the threshold is instead; v_reset is ignored
-    "spikingjelly"  a membrane at the threshold fires; the membrane starts at v_reset
-
-What an importer refuses is an error here too. Values are one number or one a neuron, where an importer
-takes only equal ones as well.
-"""
+"""NIR's neurons, each its equations with forward Euler; see the package for dialects."""
 
 from __future__ import annotations
 
@@ -18,63 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..ops import Value, spike
-from .module import Module, Parameter
-from .neuron import Neuron, check_surrogate, coefficient
-from .neurons.integrate_and_fire import Coefficient, IntegrateAndFire, above, coefficient_array
-from .surrogate import ATan, FastSigmoid, Rectangle, Sigmoid, Surrogate
-
-SURROGATES: dict[str, Surrogate] = {
-    "nir": ATan(2.0),
-    "norse": FastSigmoid(1.0),
-    "snntorch": ATan(2.0),
-    "spikingjelly": Sigmoid(4.0),
-}
-SNNTORCH_DT = 1e-4
-
-
-class _Node:
-    """A node's numbers in float64, and the errors of importers."""
-
-    def __init__(self, module: Module, dt: float, dialect: str, **values: Coefficient) -> None:
-        if dialect not in SURROGATES:
-            raise module.error(f"dialect must be one of {', '.join(SURROGATES)}, got {dialect!r}")
-        if not (isinstance(dt, (int, float)) and 0 < dt < np.inf):
-            raise module.error(f"dt must be a positive number of seconds, got {dt!r}")
-        if dialect == "snntorch" and not np.isclose(dt, SNNTORCH_DT):
-            raise module.error(f"dialect 'snntorch' has dt=1e-4, got {dt!r}; use dialect='nir' for another")
-        self.module, self.dt, self.dialect = module, dt, dialect
-        self.values = {name: coefficient_array(module, name, value) for name, value in values.items()}
-        for name in values:
-            if name.startswith("tau"):
-                above(module, name, values[name], 0.0)
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self.values[name]
-
-    def require(self, name: str, *expected: Any, why: str) -> None:
-        """An error unless a value is one of those that the dialect can express."""
-        found = self.values[name]
-        if not any(np.allclose(found, value) for value in expected):
-            shown = " or ".join(str(np.unique(value)[0]) for value in expected)
-            raise self.module.error(
-                f"dialect {self.dialect!r} needs {name} = {shown} ({why}), got {np.unique(found)[0]}; "
-                "use dialect='nir' for the equation itself"
-            )
-
-    def options(self, start: str, surrogate: Surrogate | str | None) -> dict[str, Any]:
-        """What the base of firing neurons is told. start: the value at which the membrane starts."""
-        free = self.dialect in ("norse", "snntorch")  # of v_reset
-        start = {"norse": start, "spikingjelly": "v_reset"}.get(self.dialect, "")
-        return {
-            "v_reset": 0.0 if free else self["v_reset"],
-            "strict": self.dialect != "spikingjelly",
-            "init_mem": self.values.get(start, 0.0),
-            "surrogate": SURROGATES[self.dialect] if surrogate == "default" else surrogate,
-        }
-
-    def fixed(self, name: str, value: Any) -> float | Parameter:
-        return coefficient(self.module, name, value, learnable=False)
+from ...ops import Value, spike
+from ..module import Module
+from ..neuron import Neuron, check_surrogate, coefficient
+from ..neurons.integrate_and_fire import Coefficient, IntegrateAndFire, above
+from ..surrogate import Rectangle, Surrogate
+from .dialects import SURROGATES, Node
 
 
 class _Leak:
@@ -84,7 +22,7 @@ class _Leak:
     v_leak: Any
     gain: Any
 
-    def leak(self, node: _Node, tau: str, gain: Any) -> None:
+    def leak(self, node: Node, tau: str, gain: Any) -> None:
         self.pull = node.fixed("pull", node.dt / node[tau])
         self.v_leak = node.fixed("v_leak", node["v_leak"])
         self.gain = node.fixed("gain", gain)
@@ -109,7 +47,7 @@ class I(Neuron):  # noqa: E742 - NIR's name
     spiking: ClassVar[bool] = False
 
     def __init__(self, r: Coefficient, *, dt: float, dialect: str = "nir") -> None:
-        node = _Node(self, dt, dialect, r=r)
+        node = Node(self, dt, dialect, r=r)
         self.gain = node.fixed("gain", dt * node["r"])
 
     def step(self, current: Any, mem: Any) -> tuple[Any]:
@@ -131,7 +69,7 @@ class IF(IntegrateAndFire):
 
     dt [s]: length of a step.
 
-    dialect: whose reading, see the module.
+    dialect: whose reading, see nn.nir.
 
     surrogate: derivative of the spike at mem - v_threshold; default: the dialect's.
 
@@ -153,7 +91,7 @@ class IF(IntegrateAndFire):
         dialect: str = "nir",
         surrogate: Surrogate | str | None = "default",
     ) -> None:
-        node = _Node(self, dt, dialect, r=r, v_threshold=v_threshold, v_reset=v_reset)
+        node = Node(self, dt, dialect, r=r, v_threshold=v_threshold, v_reset=v_reset)
         if dialect == "snntorch":
             raise self.error("snnTorch imports IF as Leaky(0.9, threshold=v_threshold): write nn.Leaky")
         if dialect == "spikingjelly":
@@ -187,7 +125,7 @@ class LI(_Leak, Neuron):
     def __init__(
         self, tau: Coefficient, r: Coefficient, v_leak: Coefficient, *, dt: float, dialect: str = "nir"
     ) -> None:
-        node = _Node(self, dt, dialect, tau=tau, r=r, v_leak=v_leak)
+        node = Node(self, dt, dialect, tau=tau, r=r, v_leak=v_leak)
         self.leak(node, "tau", dt / node["tau"] * node["r"])
 
     def step(self, current: Any, mem: Any) -> tuple[Any]:
@@ -213,7 +151,7 @@ class LIF(_Leak, IntegrateAndFire):
 
     dt [s]: length of a step.
 
-    dialect: whose reading, see the module.
+    dialect: whose reading, see nn.nir.
 
     surrogate: derivative of the spike at mem - v_threshold; default: the dialect's.
 
@@ -239,7 +177,7 @@ class LIF(_Leak, IntegrateAndFire):
         surrogate: Surrogate | str | None = "default",
     ) -> None:
         volts: dict[str, Any] = {"v_leak": v_leak, "v_threshold": v_threshold, "v_reset": v_reset}
-        node = _Node(self, dt, dialect, tau=tau, r=r, **volts)
+        node = Node(self, dt, dialect, tau=tau, r=r, **volts)
         rate = dt / node["tau"]
         threshold, gain = node["v_threshold"], rate * node["r"]
         if dialect == "norse":
@@ -258,7 +196,7 @@ class LIF(_Leak, IntegrateAndFire):
 class _Synapse(_Leak):
     """A leaky membrane behind a leaky synapse."""
 
-    def synapse(self, node: _Node) -> None:
+    def synapse(self, node: Node) -> None:
         dt, rate = node.dt, node.dt / node["tau_syn"]
         self.syn_pull = node.fixed("syn_pull", rate)
         scaled = node.dialect == "snntorch"
@@ -308,7 +246,7 @@ class CubaLI(_Synapse, Neuron):
         dialect: str = "nir",
     ) -> None:
         taus: dict[str, Any] = {"tau_syn": tau_syn, "tau_mem": tau_mem}
-        self.synapse(_Node(self, dt, dialect, r=r, v_leak=v_leak, w_in=w_in, **taus))
+        self.synapse(Node(self, dt, dialect, r=r, v_leak=v_leak, w_in=w_in, **taus))
 
     def step(self, current: Any, mem: Any, syn: Any) -> tuple[Any, ...]:
         syn = self.transmit(current, syn)
@@ -337,7 +275,7 @@ class CubaLIF(_Synapse, IntegrateAndFire):
 
     dt [s]: length of a step.
 
-    dialect: whose reading, see the module.
+    dialect: whose reading, see nn.nir.
 
     surrogate: derivative of the spike at mem - v_threshold; default: the dialect's.
 
@@ -365,7 +303,7 @@ class CubaLIF(_Synapse, IntegrateAndFire):
         surrogate: Surrogate | str | None = "default",
     ) -> None:
         volts: dict[str, Any] = {"v_leak": v_leak, "v_threshold": v_threshold, "v_reset": v_reset}
-        node = _Node(self, dt, dialect, tau_syn=tau_syn, tau_mem=tau_mem, r=r, w_in=w_in, **volts)
+        node = Node(self, dt, dialect, tau_syn=tau_syn, tau_mem=tau_mem, r=r, w_in=w_in, **volts)
         if dialect == "spikingjelly":
             node.require("w_in", node["tau_syn"] / dt, why="tau_syn / dt")
             surrogate = Rectangle(1.0) if surrogate == "default" else surrogate
