@@ -29,7 +29,8 @@ SNNCC_INLINE size_t snncc_transposed_bytes(size_t rows, size_t n, int valued)
 }
 
 /* The events by input: for each of the n_in inputs the rows in which it is not 0, from the last one down. Rows are
- * counted from the last one, which is 0. A counting sort into snncc_events_at(transposed, n_in, rows, x.value != NULL). */
+ * counted from the last one, which is 0; an index must hold the first one's number. A counting sort into
+ * snncc_events_at(transposed, n_in, rows, x.value != NULL). */
 SNNCC_FUNCTION void snncc_transpose_events(snncc_events x, int rows, int n_in, void *transposed)
 {
     const snncc_events by_input = snncc_events_at(transposed, n_in, rows, x.value != NULL);
@@ -41,7 +42,7 @@ SNNCC_FUNCTION void snncc_transpose_events(snncc_events x, int rows, int n_in, v
     for (int row = rows - 1; row >= 0; row--)
         for (int32_t e = x.offsets[row]; e < x.offsets[row + 1]; e++) {
             const int32_t place = next[x.index[e]]++;
-            by_input.index[place] = rows - 1 - row;
+            by_input.index[place] = (snncc_index)(rows - 1 - row);
             if (x.value) by_input.value[place] = x.value[e];
         }
 }
