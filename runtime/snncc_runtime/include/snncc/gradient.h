@@ -28,8 +28,15 @@ SNNCC_INLINE size_t snncc_transposed_bytes(size_t rows, size_t n, int valued)
     return snncc_events_bytes(n, rows, valued);
 }
 
+/* Whether lists by input can name the rows of a tile of a batch, so many to a sample. */
+SNNCC_INLINE int snncc_rows_fit(int tile, int batch, int each)
+{
+    const size_t rows = (size_t)(tile < batch ? tile : batch) * (size_t)each;
+    return rows <= (SNNCC_INDEX_BITS == 16 ? 65536 : INT32_MAX);
+}
+
 /* The events by input: for each of the n_in inputs the rows in which it is not 0, from the last one down. Rows are
- * counted from the last one, which is 0; an index must hold the first one's number. A counting sort into
+ * counted from the last one, which is 0; they must fit. A counting sort into
  * snncc_events_at(transposed, n_in, rows, x.value != NULL). */
 SNNCC_FUNCTION void snncc_transpose_events(snncc_events x, int rows, int n_in, void *transposed)
 {
