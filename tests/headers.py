@@ -103,7 +103,8 @@ def arguments(parameters: str) -> str:
 
 def driver() -> tuple[str, str]:
     """C text that exports every function, and its declarations."""
-    declared, text = [TYPES], ['#include "whole_matrices.h"', "typedef snncc_real real;", "typedef snncc_index place;"]
+    declared = [TYPES]
+    text = ['#include "whole_matrices.h"', "typedef snncc_real real;", "typedef snncc_index place;"]
 
     def export(head: str, body: str) -> None:
         declared.append(f"{head};")
