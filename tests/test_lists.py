@@ -64,7 +64,7 @@ def test_the_last_inputs_of_wide_layers_are_listed(n_in: int, expected: str) -> 
         assert bits(driver.generate(trace(network(n_in)), Target(**target))) == listed
         model = snncc.compile(network(n_in), **target)
         out = model(x)
-        model.train_step(x, np.zeros((3, 40), np.float32), 0.0)
+        model.train_step(x, np.ones((3, 40), np.float32), 0.0)
         found.append([out.spk, out.mem, *model.gradients().values()])
     assert all(array.any() for array in found[0][1:])
     for by_events, dense in zip(*found, strict=True):
