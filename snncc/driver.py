@@ -35,6 +35,7 @@ DTYPES = {"float32": ("f32", 4), "float64": ("f64", 8)}
 CONTEXTS = ("float32", "float16", "bfloat16")  # beside the network's own dtype
 L2_BYTES = 1 << 20  # where the machine does not say
 MOST_STEPS = 2**31 - 1  # of a call
+MOST_PLACES = 2**16  # that an index of 16 bits can name
 
 
 @dataclass(frozen=True)
@@ -254,21 +255,22 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .plan_tiles import choose_slots, choose_tile
     from .program import Program
 
-    options, real_bytes = target.options, DTYPES[target.dtype][1]
-    entries, whole = [], []
     final: dict[str, Graph] = {}
+    unsplit: dict[str, Graph] = {}
     for stages in entry_stages(network, target):
-        for step, graph in stages.run(options):
+        for step, graph in stages.run(target.options):
             if isinstance(step, SplitTime):  # as it would be without
-                whole.append(lower(Fuse().run(final[stages.name]), stages.name, real_bytes))
+                unsplit[stages.name] = Fuse().run(final[stages.name])
             final[stages.name] = graph
-        entries.append(lower(final[stages.name], stages.name, real_bytes, target.segment))
+    layout = Layout(DTYPES[target.dtype][1], _index_bytes(final, target))
+    entries = [lower(graph, name, layout, target.segment) for name, graph in final.items()]
+    whole = [lower(graph, name, layout) for name, graph in unsplit.items()]
     optimizer = target.updating
     program = Program(
         prefix(target.name),
-        8 * real_bytes,
+        8 * layout.real_bytes,
         tuple(entries),
-        tensors(network, Layout(real_bytes)),
+        tensors(network, layout),
         user_arrays(final, target.dtype),
         lower_update(optimizer) if optimizer else None,
         optimizer.moments if optimizer else (),
@@ -276,12 +278,20 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
         int(target.num_steps),
         source,
         target.segment,
+        8 * layout.index_bytes,
     )
     program = plan_memory(program.verify())
     # The tile decides in which order samples are added: checkpoint_every must not change it.
     plain = plan_memory(replace(program, entries=tuple(whole), segment=0)) if whole else program
     tile, slots = choose_tile(plain, int(target.num_steps), _cache_bytes()), choose_slots(program)
     return Compiled(target, network, program, emit(program, _version()), tile, slots)
+
+
+def _index_bytes(graphs: Mapping[str, Graph], target: Target) -> int:
+    """2, unless a list would name more than 16 bits can: features of a wide layer, rows of a long run."""
+    features = (n.type.size for graph in graphs.values() for n in graph if n.op.name == "events")
+    rows = min(int(target.num_steps), target.segment or MOST_STEPS)
+    return 2 if max((*features, rows)) <= MOST_PLACES else 4
 
 
 def write(compiled: Compiled, folder: str | os.PathLike[str]) -> None:
