@@ -237,7 +237,7 @@ def tanh(x: Any) -> Any:
 
 
 def sin(x: Any) -> Any:
-    """Sine, to the last bits for |x| up to 3,000 in float32 and 1,000,000 in float64; beyond, between -1 and 1."""
+    """Sine; beyond |x| = 3,000 in float32, 1,000,000 in float64, less and less exact."""
     return apply(Elementwise("sin"), x)
 
 
@@ -318,7 +318,10 @@ def substitute(value: Any, stand_in: Any) -> Any:
 
 def spike(u: Any, surrogate: Any = None, *, strict: bool = True) -> Any:
     """A spike where u > 0 (u >= 0 if not strict); `surrogate` gives the gradient, None has none."""
+    if surrogate is not None and (isinstance(surrogate, type) or not hasattr(surrogate, "gradient")):
+        raise CompileError(f"spike: the surrogate must be one of nn.surrogate or None, got {surrogate!r}")
     return apply(Spike(surrogate, strict), u)
 
 
-OPERATORS.update((n, Elementwise(n)) for n in ("add", "sub", "mul", "div", "neg", "greater", "greater_equal"))
+PYTHONS = ("add", "sub", "mul", "div", "neg", "abs", "greater", "greater_equal")
+OPERATORS.update((name, Elementwise(name)) for name in PYTHONS)

@@ -65,13 +65,16 @@ class Value:
         """Of whole numbers from -16 to 16: repeated multiplication, the same bits everywhere."""
         if not isinstance(exponent, (int, float)) or exponent not in range(-16, 17):
             raise CompileError(
-                f"%{self.node}: ** takes whole numbers from -16 to 16, got {exponent!r}; use "
-                f"snncc.exp(p * snncc.log(x)) for other powers of x > 0, snncc.sqrt for the root ({user_line()})"
+                f"%{self.node}: ** takes whole numbers from -16 to 16, got {exponent!r}; other powers of "
+                f"x > 0 are snncc.exp(p * snncc.log(x)), the root is snncc.sqrt(x) ({user_line()})"
             )
         if exponent == 0:
             return self * 0.0 + 1.0
         power = _power(self, abs(int(exponent)))
         return power if exponent > 0 else 1.0 / power
+
+    def __abs__(self) -> Value:
+        return _operator("abs", self)
 
     def __neg__(self) -> Value:
         return _operator("neg", self)
