@@ -55,6 +55,11 @@ def SFS(slope: float = 25, B: float = 1) -> Surrogate:
     return own.SparseFastSigmoid(slope, B)
 
 
+def SSO(mean: float = 0, variance: float = 0.2) -> Surrogate:
+    """Stochastic spike operator: below the threshold the gradient is drawn anew at every step."""
+    return own.StochasticStep(mean, variance)
+
+
 def LSO(slope: float = 0.1) -> Surrogate:
     """Leaky spike operator: what snnTorch means; its own code raises an error on the first call."""
     return own.TwoSlopes(slope, 1.0)
@@ -68,6 +73,7 @@ def custom_surrogate(custom_surrogate_function: Callable[[Any, Any, Any], Any]) 
 __all__ = [
     "LSO",
     "SFS",
+    "SSO",
     "atan",
     "custom_surrogate",
     "fast_sigmoid",

@@ -3,7 +3,7 @@
     nn.Leaky(0.9, surrogate=nn.spikingjelly.surrogate.Sigmoid(alpha=4.0))
 
 Its spike is 1 where u >= 0; that is the neuron's, and the neurons of nn.spikingjelly do the same. With
-spiking=False it puts the antiderivative in place of the spike; snncc's spikes are 0 or 1, so that is an error.
+spiking=False it puts the antiderivative in place of the spike. snncc's spikes are 0 or 1: that is an error.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ and defaults are in nn.snntorch.surrogate and nn.spikingjelly.surrogate.
 """
 
 from .base import Surrogate, checked_number
+from .noisy import StochasticStep
 from .own import Custom, CustomGradient, custom, custom_gradient
 from .pieces import (
     LogTailedReLU,
@@ -45,6 +46,7 @@ __all__ = [
     "Sigmoid",
     "SparseFastSigmoid",
     "SquareWave",
+    "StochasticStep",
     "StraightThrough",
     "Surrogate",
     "Triangle",

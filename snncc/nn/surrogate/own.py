@@ -66,8 +66,8 @@ def expression_of(what: str, function: Callable[..., Any], *arguments: str) -> E
         result = operand(builder, function(*symbols))
     except (TypeError, AttributeError) as error:
         message = (
-            f"{what}: expected a function of {', '.join(arguments)}, made of arithmetic and snncc's functions "
-            f"(snncc.exp, snncc.where, ...), not of NumPy's or PyTorch's; it failed with: {error}"
+            f"{what}: expected a function of {', '.join(arguments)}, made of arithmetic and of snncc.exp, "
+            f"snncc.where and so on, not of NumPy's or PyTorch's; it failed with: {error}"
         )
         raise located(message, user_line()) from error
     place: dict[str, int] = {}

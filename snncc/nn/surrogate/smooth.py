@@ -81,7 +81,7 @@ class Gaussian(Surrogate):
         return (self.alpha / sqrt(pi)) * exp(-(scaled * scaled))
 
     def primitive(self, u: np.ndarray) -> np.ndarray:
-        return 0.5 * np.vectorize(erf)(self.alpha * u)
+        return np.asarray(0.5 * np.vectorize(erf)(self.alpha * u))
 
 
 @dataclass(frozen=True, repr=False)
