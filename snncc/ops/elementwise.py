@@ -45,7 +45,8 @@ def _float(condition: Arrays, *like: Arrays) -> Arrays:
 
 
 def _choose(condition: Arrays, a: Arrays, b: Arrays) -> Arrays:
-    return np.asarray(np.where(condition != 0, a, b)).astype(np.result_type(a, b, np.float32))
+    chosen = np.where(np.asarray(condition) != 0, a, b)
+    return np.asarray(chosen).astype(np.result_type(condition, a, b, np.float32))
 
 
 NONE = (None,)
