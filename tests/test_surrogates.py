@@ -85,24 +85,35 @@ def test_no_surrogate_is_nan_anywhere(chosen: Surrogate, dtype: str) -> None:
 
 # In C
 
+EVERY_RESET = {
+    f"{reset}_{'later' if delay else 'now'}": (reset, delay)
+    for reset, delay in RESETS
+    if (reset, delay) != ("none", False)    # the same as with delay
+}
+
 
 class Everyone(nn.Module):
-    """The same current into a Leaky for each class of surrogates in each reset; every threshold learns."""
+    """A Leaky for each class of surrogates in each reset; every threshold learns.
 
-    inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(5)}
+    There is an input for each reset, so that the neurons of each share kernels, which stay short.
+    """
+
+    inputs: ClassVar[dict[str, nn.Input]] = {reset: nn.Input(5) for reset in EVERY_RESET}
 
     def __init__(self) -> None:
         self.neurons = {
-            f"n{k}_{reset}_{'later' if delay else 'now'}": nn.Leaky(
+            f"{name}_{type(chosen).__name__}": nn.Leaky(
                 0.75, 0.5, reset=reset, reset_delay=delay, surrogate=chosen, learn_threshold=True
             )
-            for k, chosen in enumerate(OF_EACH_CLASS)
-            for reset, delay in RESETS
-            if (reset, delay) != ("none", False)    # the same as with delay
+            for name, (reset, delay) in EVERY_RESET.items()
+            for chosen in OF_EACH_CLASS
         }
 
-    def forward(self, x: Any) -> dict[str, Any]:
-        return {f"spk_{name}": neuron(x).spk for name, neuron in self.neurons.items()}
+    def forward(self, *currents: Any) -> dict[str, Any]:
+        given = dict(zip(EVERY_RESET, currents, strict=True))
+        return {
+            f"spk_{name}": neuron(given[name.rpartition("_")[0]]).spk for name, neuron in self.neurons.items()
+        }
 
 
 def test_every_surrogate_in_every_reset_compiles_to_what_it_means(tmp_path: Path) -> None:
@@ -118,7 +129,7 @@ def test_every_surrogate_in_every_reset_compiles_to_what_it_means(tmp_path: Path
         **{n: difference(g, expected["d_state", n]) for n, g in found.state.items()},
         **{n: difference(out[n], spikes["output", n]) for n in model.output_names},
     }
-    assert len(apart) == 3 * len(OF_EACH_CLASS) * 5
+    assert len(apart) == 3 * len(OF_EACH_CLASS) * len(EVERY_RESET)
     assert {name: d for name, d in apart.items() if not d <= BOUND["float64"]} == {}
     silent = {name for name, g in found.params.items() if not g.any()}
     assert silent == set()
@@ -196,7 +207,7 @@ MISTAKES = {
     "numpy": (lambda: custom(np.exp), "custom surrogate: expected a function of u, made of .*snncc.exp"),
     "two": (lambda: custom(lambda u, v: u), "custom surrogate: expected a function of u, made of"),
     "nothing": (lambda: custom(lambda u: None), "expected a value of the network or a number, got NoneType"),
-    "reduction": (lambda: custom(lambda u: snncc.ops.sum_features(u)), "elementwise functions, found sum_features"),
+    "reduction": (lambda: custom(snncc.ops.sum_features), "elementwise functions, found sum_features"),
     "power": (lambda: custom(lambda u: u**0.5), r"%u: \*\* takes whole numbers from -16 to 16, got 0.5"),
     "primitive": (lambda: custom(lambda u: u).primitive(GRID), "no primitive: give custom"),
     "a class": (lambda: nn.Leaky(0.9, surrogate=surrogate.ATan), "surrogate must be one of nn.surrogate or"),  # type: ignore[arg-type]
