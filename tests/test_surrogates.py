@@ -35,6 +35,7 @@ EVERY: tuple[Surrogate, ...] = (
     surrogate.LogTailedReLU(0.25), OWN,
 )    # fmt: skip
 OF_EACH_CLASS = tuple({type(s): s for s in EVERY}.values())    # the last, which does not have the defaults
+WHOLE = custom_gradient(lambda u, grad, spk: grad * (0.5 + spk) / (1 + u * u))
 ABSTRACT = {"Surrogate", "Custom", "CustomGradient"}
 DRAWN = {"StochasticStep"}    # its derivative is random
 GRID = np.concatenate([np.linspace(-3, 3, 301) + 0.00123, [-40.0, 40.0]])
@@ -106,7 +107,7 @@ class Everyone(nn.Module):
                 0.75, 0.5, reset=reset, reset_delay=delay, surrogate=chosen, learn_threshold=True
             )
             for name, (reset, delay) in EVERY_RESET.items()
-            for chosen in OF_EACH_CLASS
+            for chosen in (*OF_EACH_CLASS, WHOLE)
         }
 
     def forward(self, *currents: Any) -> dict[str, Any]:
@@ -129,7 +130,7 @@ def test_every_surrogate_in_every_reset_compiles_to_what_it_means(tmp_path: Path
         **{n: difference(g, expected["d_state", n]) for n, g in found.state.items()},
         **{n: difference(out[n], spikes["output", n]) for n in model.output_names},
     }
-    assert len(apart) == 3 * len(OF_EACH_CLASS) * len(EVERY_RESET)
+    assert len(apart) == 3 * (len(OF_EACH_CLASS) + 1) * len(EVERY_RESET)
     assert {name: d for name, d in apart.items() if not d <= BOUND["float64"]} == {}
     silent = {name for name, g in found.params.items() if not g.any()}
     assert silent == set()
