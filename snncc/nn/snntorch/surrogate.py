@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import surrogate as own
-from ..surrogate import Surrogate
+from ..surrogate.base import Surrogate, checked_number
 
 
 def atan(alpha: float = 2.0) -> Surrogate:
@@ -36,7 +36,7 @@ def straight_through_estimator() -> Surrogate:
 
 def triangular(threshold: float = 1) -> Surrogate:
     """+threshold below u = 0 and -threshold from there on: no triangle, see nn.surrogate.Triangle for one."""
-    height = own.checked_number("triangular", "threshold", threshold)
+    height = checked_number("triangular", "threshold", threshold)
     return own.TwoSlopes(height, -height, strict=False)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ...errors import located, user_line
 from .. import surrogate as own
-from ..surrogate import Surrogate, checked_number
+from ..surrogate.base import Surrogate, checked_number
 
 
 def PiecewiseQuadratic(alpha: float = 1.0, spiking: bool = True) -> Surrogate:

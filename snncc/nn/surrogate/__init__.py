@@ -6,7 +6,7 @@ say. docs/surrogates.md has them all in a table, with the names of snnTorch and 
 and defaults are in nn.snntorch.surrogate and nn.spikingjelly.surrogate.
 """
 
-from .base import Surrogate, checked_number
+from .base import Surrogate
 from .noisy import StochasticStep
 from .own import Custom, CustomGradient, custom, custom_gradient
 from .pieces import (
@@ -51,7 +51,6 @@ __all__ = [
     "Surrogate",
     "Triangle",
     "TwoSlopes",
-    "checked_number",
     "custom",
     "custom_gradient",
 ]
