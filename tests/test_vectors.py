@@ -15,7 +15,7 @@ from tests.vectors import Array, LossCase, NeuronCase
 
 DTYPES = ("float32", "float64")
 # Modules that run cases of the manifest; each names them in CASES.
-RUN_BY = ("test_golden_vectors",)
+RUN_BY = ("test_golden_vectors", "test_vectors_surrogates")
 LATER = True    # while neurons, surrogates and losses are being added
 
 

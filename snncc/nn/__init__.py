@@ -1,6 +1,6 @@
 """What networks are made of: layers, neurons, surrogates. All equations, nothing of the compiler."""
 
-from . import surrogate
+from . import snntorch, spikingjelly, surrogate
 from .layers import Flatten, Linear, Sequential
 from .module import Input, Module, Parameter, delay
 from .neuron import Neuron
@@ -16,5 +16,7 @@ __all__ = [
     "Parameter",
     "Sequential",
     "delay",
+    "snntorch",
+    "spikingjelly",
     "surrogate",
 ]
