@@ -35,6 +35,7 @@ DTYPES = {"float32": ("f32", 4), "float64": ("f64", 8)}
 CONTEXTS = ("float32", "float16", "bfloat16")  # beside the network's own dtype
 L2_BYTES = 1 << 20  # where the machine does not say
 MOST_STEPS = 2**31 - 1  # of a call
+MOST_PLACES = 2**16  # that an index of 16 bits can name
 
 
 @dataclass(frozen=True)
@@ -255,22 +256,23 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .plan_tiles import choose_slots, choose_tile
     from .program import Program
 
-    options, real_bytes = target.options, DTYPES[target.dtype][1]
     exact = fixed_steps(network.graph, int(target.num_steps), target.segment)
-    entries, whole = [], []
     final: dict[str, Graph] = {}
+    unsplit: dict[str, Graph] = {}
     for stages in entry_stages(network, target):
-        for step, graph in stages.run(options):
+        for step, graph in stages.run(target.options):
             if isinstance(step, SplitTime):  # as it would be without
-                whole.append(lower(Fuse().run(final[stages.name]), stages.name, real_bytes))
+                unsplit[stages.name] = Fuse().run(final[stages.name])
             final[stages.name] = graph
-        entries.append(lower(final[stages.name], stages.name, real_bytes, target.segment))
+    layout = Layout(DTYPES[target.dtype][1], _index_bytes(final, target))
+    entries = [lower(graph, name, layout, target.segment) for name, graph in final.items()]
+    whole = [lower(graph, name, layout) for name, graph in unsplit.items()]
     optimizer = target.updating
     program = Program(
         prefix(target.name),
-        8 * real_bytes,
+        8 * layout.real_bytes,
         tuple(entries),
-        tensors(network, Layout(real_bytes)),
+        tensors(network, layout),
         user_arrays(final, target.dtype),
         lower_update(optimizer) if optimizer else None,
         optimizer.moments if optimizer else (),
@@ -278,6 +280,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
         int(target.num_steps),
         source,
         target.segment,
+        8 * layout.index_bytes,
         exact,
     )
     program = plan_memory(program.verify())
@@ -285,6 +288,13 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     plain = plan_memory(replace(program, entries=tuple(whole), segment=0)) if whole else program
     tile, slots = choose_tile(plain, int(target.num_steps), _cache_bytes()), choose_slots(program)
     return Compiled(target, network, program, emit(program, _version()), tile, slots)
+
+
+def _index_bytes(graphs: Mapping[str, Graph], target: Target) -> int:
+    """2, unless a list would name more than 16 bits can: features of a wide layer, rows of a long run."""
+    features = (n.type.size for graph in graphs.values() for n in graph if n.op.name == "events")
+    rows = min(int(target.num_steps), target.segment or MOST_STEPS)
+    return 2 if max((*features, rows)) <= MOST_PLACES else 4
 
 
 def write(compiled: Compiled, folder: str | os.PathLike[str]) -> None:
@@ -341,23 +351,18 @@ def _manifest(compiled: Compiled) -> dict[str, Any]:
     from .program import BLOCK_TILES
 
     program, target = compiled.program, compiled.target
-    by_name = {t.name: t for t in program.tensors}
+    optimizer, by_name = target.updating, {t.name: t for t in program.tensors}
     tensors = []
     for index, (role, name, moment) in enumerate(tensor_roles(program)):
         entry: dict[str, Any]
         if role == "powers":
-            entry = {
-                "name": "powers",
-                "role": "optimizer",
-                "shape": [len(program.powers)],
-                "dtype": "float64",
-            }
+            shape = [len(program.powers)]
+            entry = {"name": "powers", "role": "optimizer", "shape": shape, "dtype": "float64"}
         else:
             label = f"{program.moments[moment]}.{name}" if role == "optimizer" else name
             entry = {"name": label, "role": role, "shape": list(by_name[name].shape), "dtype": target.dtype}
             entry |= {"learnable": by_name[name].learnable} if role == "parameter" else {}
         tensors.append({**entry, "index": index})
-    optimizer = target.updating
     return {
         "schema": 1,
         "snncc": _version(),

@@ -344,6 +344,7 @@ class Program:
     num_steps: int = 1  # when the caller does not say
     source: str = ""  # what was compiled, for the header's comment
     segment: int = 0  # steps whose values a tile holds at a time; 0: all
+    index_bits: int = 16  # of what a list of events names
     exact_steps: int = 0  # the only number of steps that a call may have; 0: any
 
     def verify(self) -> Program:

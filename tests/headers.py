@@ -20,11 +20,12 @@ VARIANTS = {
     "fast": ["-O3", "-march=native", "-mprefer-vector-width=512"],
     "plain": ["-O0", "-march=native"],
     "portable": ["-O1", "-DSNNCC_PORTABLE"],
+    "wide": ["-O1", "-march=native", "-DSNNCC_INDEX_BITS=32"],
 }
 
 # What is tested, as declared in the headers without the prefix snncc_; the driver exports each as c_<name>.
 TYPES = """
-typedef struct { int32_t *offsets; int32_t *index; real *value; } snncc_events;
+typedef struct { int32_t *offsets; place *index; real *value; } snncc_events;
 typedef struct { int32_t arrived, turn, asleep, status, unused[12]; } snncc_team;
 typedef struct { snncc_team *team; int part, parts, fresh; void *profile; } snncc_crew;
 """
@@ -95,7 +96,7 @@ void copy_panel(int vectors, int rows, int stride, const real *x, real *copy);
 void input_gradient_panel(int vectors, int first_in, int rows, int n_out, int n_in, int d_stride,
                           int x_stride, const real *d_y, const real *w, real *scratch, real *d_x);
 """
-UNARY = ["exp", "log", "tanh", "sigmoid", "sqrt", "abs", "round", "floor"]
+UNARY = ["exp", "log", "tanh", "sigmoid", "sqrt", "abs", "round", "floor", "sin", "cos"]
 BINARY = ["min", "max"]
 
 
@@ -111,7 +112,8 @@ def arguments(parameters: str) -> str:
 
 def driver() -> tuple[str, str]:
     """C text that exports every function, and its declarations."""
-    declared, text = [TYPES], ['#include "whole_matrices.h"', "typedef snncc_real real;"]
+    declared = [TYPES]
+    text = ['#include "whole_matrices.h"', "typedef snncc_real real;", "typedef snncc_index place;"]
 
     def export(head: str, body: str) -> None:
         declared.append(f"{head};")
@@ -140,6 +142,7 @@ class Headers:
     library: object
     ffi: cffi.FFI
     real: type
+    index: type
     kept: list[object] = field(default_factory=list)
 
     @property
@@ -202,7 +205,8 @@ class Headers:
             return np.frombuffer(self.ffi.buffer(pointer, size * np.dtype(dtype).itemsize), dtype).copy()
 
         value = array(events.value, count, self.real) if events.value else None
-        return array(events.offsets, rows + 1, np.int32), array(events.index, count, np.int32), value
+        index = array(events.index, count, self.index)
+        return array(events.offsets, rows + 1, np.int32), index, value
 
     @property
     def alone(self) -> object:
@@ -254,8 +258,10 @@ def load_headers(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, str
     def load(bits: int, variant: str) -> Headers:
         path = build(folder, f"{variant}{bits}.so", bits, [*VARIANTS[variant], "-shared", "-fPIC"], text)
         ffi = cffi.FFI()
-        ffi.cdef(f"typedef {'float' if bits == 32 else 'double'} real;\n{declarations}")
-        return Headers(ffi.dlopen(str(path)), ffi, np.float32 if bits == 32 else np.float64)
+        real, index = ("float", "double")[bits == 64], ("uint16_t", "int32_t")[variant == "wide"]
+        ffi.cdef(f"typedef {real} real; typedef {index} place;\n{declarations}")
+        types = (np.float32, np.float64)[bits == 64], (np.uint16, np.int32)[variant == "wide"]
+        return Headers(ffi.dlopen(str(path)), ffi, *types)
 
     return load
 

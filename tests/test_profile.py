@@ -264,7 +264,7 @@ def test_operations_are_those_that_a_person_counts(folder: Path) -> None:
     assert (second.dense, second.additions, second.multiplications) == (rows * WIDE * 3, spikes * 3, 0)
     stride, tiles = 160, 3
     assert first.written == rows * stride * 4
-    assert first.read == tiles * 20 * stride * 4 + nonzeros * 8 + rows * 4
+    assert first.read == tiles * 20 * stride * 4 + nonzeros * (2 + 4) + rows * 4
     assert profile["fc2.backward"].work.additions == rows * WIDE * 3
     assert profile["fc1.gradient"].work.additions == nonzeros * WIDE
     dense = sum(row.work.dense for row in profile.rows)

@@ -20,6 +20,7 @@ RUN_BY = (
     "test_vectors_nir",
     "test_vectors_snngrow",
     "test_vectors_spikingjelly",
+    "test_vectors_surrogates",
 )
 LATER = True    # while neurons, surrogates and losses are being added
 

@@ -11,7 +11,6 @@ from tests import vectors
 from tests.vector_runs import DTYPES, disagreements
 
 CASES = vectors.cases("spikingjelly.activation_based.neuron")
-SURROGATES = {"ATan": nn.surrogate.ATan, "Sigmoid": nn.surrogate.Sigmoid}
 NAMES = {"v": "mem", "c": "syn"}    # of states: theirs and ours
 
 
@@ -20,7 +19,7 @@ def neuron(case: vectors.NeuronCase) -> nn.Module:
     options: dict[str, Any] = dict(case.options)
     if "surrogate_function" in options:
         name, arguments = options["surrogate_function"]
-        options["surrogate_function"] = SURROGATES[name](*arguments.values())
+        options["surrogate_function"] = getattr(nn.spikingjelly.surrogate, name)(**arguments)
     made: nn.Module = getattr(nn.spikingjelly, case.constructor.rpartition(".")[2])(**options)
     return made
 

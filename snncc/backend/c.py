@@ -55,7 +55,15 @@ def emit(program: Program, version: str) -> Sources:
     parts = ("/* ---- kernels ---- */\n", *functions.texts(), *update, *entries)
     lengths = BLOCK_TILES, program.segment
     model = ModelRecord(
-        title, version, program.real_bits, "model.h", *lengths, parts, _constants(counted), module
+        title,
+        version,
+        program.real_bits,
+        program.index_bits if program.index_bits != 16 else 0,
+        "model.h",
+        *lengths,
+        parts,
+        _constants(counted),
+        module,
     )
     files = {
         "model.h": render("c/model.h.j2", header),

@@ -54,6 +54,7 @@ class EntryText:
             self.real,
             e.trains,
             e.required,
+            self._listed(),
             str(reals) if reals else "",
             tuple(self._clear(reals)),
             e.blocks,
@@ -82,6 +83,14 @@ class EntryText:
             sum(r.size.at(0, 0) for r in e.shared),
             "\n           + ".join(scratch) or "0",
             "\n           + ".join(panels) or "0",
+        )
+
+    def _listed(self) -> tuple[str, ...]:
+        """How many rows to a sample the entry's lists by input name, as C."""
+        held = "steps < SEGMENT ? steps : SEGMENT" if self.program.segment else "steps"
+        lists = [b for b in self.entry.buffers if b.layout.startswith("transposed")]
+        return tuple(
+            sorted({held if b.time else "BLOCK_TILES" if b.place == "block" else "1" for b in lists})
         )
 
     def _clear(self, reals: int) -> list[str]:

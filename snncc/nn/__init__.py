@@ -1,6 +1,6 @@
 """What networks are made of: layers, neurons, surrogates. All equations, nothing of the compiler."""
 
-from . import aidge, nir, snngrow, spikingjelly, surrogate
+from . import aidge, nir, snngrow, snntorch, spikingjelly, surrogate
 from .layers import Flatten, Linear, Sequential
 from .module import Input, Module, Parameter, delay
 from .neuron import Neuron
@@ -19,6 +19,7 @@ __all__ = [
     "delay",
     "nir",
     "snngrow",
+    "snntorch",
     "spikingjelly",
     "surrogate",
     *neurons,

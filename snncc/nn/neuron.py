@@ -105,7 +105,7 @@ def check_reset(module: Module, reset: str) -> str:
 
 def check_surrogate(module: Module, surrogate: Any) -> Any:
     """A surrogate, or None."""
-    if surrogate is not None and not hasattr(surrogate, "derivative"):
+    if surrogate is not None and not isinstance(surrogate, Surrogate):
         raise module.error(f"surrogate must be one of nn.surrogate or None, got {surrogate!r}")
     return surrogate
 

@@ -1,5 +1,6 @@
-"""SpikingJelly's names, arguments and defaults (version 2.0)."""
+"""SpikingJelly's names, argument orders and defaults, translated to snncc's own layers and surrogates."""
 
+from . import surrogate
 from .neurons import (
     ComplementaryLIFNode,
     CUBALIFNode,
@@ -44,4 +45,5 @@ __all__ = [
     "QIFNode",
     "RAFNode",
     "SlidingPSN",
+    "surrogate",
 ]

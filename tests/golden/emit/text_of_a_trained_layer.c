@@ -361,7 +361,7 @@ static void forward_tile(const layer_model *model, const layer_io *io, const snn
     float *const lif_mem = region0; /* [steps][rows][16] */
     void *const region1 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const fc_linear = region1; /* [steps][rows][16] */
-    void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 64 + 512);
+    void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 64 + 320);
     const snncc_events x_events = snncc_events_at(region2, steps * rows, 4, 1);
     float *const lif_spk = region2; /* [steps][rows][16] */
     void *const region3 = snncc_take(&scratch, (size_t)rows * 64);
@@ -447,7 +447,7 @@ static void backward_tile(const layer_model *model, const layer_io *io, const sn
     float *const d_mem_given = region3; /* [steps][rows][16] */
     void *const region4 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const d_lif_mem = region4; /* [steps][rows][16] */
-    void *const region5 = snncc_take(&scratch, (size_t)steps * rows * 36 + 512);
+    void *const region5 = snncc_take(&scratch, (size_t)steps * rows * 28 + 320);
     const snncc_events x_events = snncc_events_at(region5, steps * rows, 4, 1);
     void *const region6 = snncc_take(&scratch, (size_t)rows * 64);
     float *const lif_mem_initial = region6; /* [rows][16] */
@@ -545,7 +545,7 @@ static void evaluate_tile(const layer_model *model, const layer_io *io, const sn
     float *const fc_linear = region1; /* [steps][rows][16] */
     float *const loss_log_softmax = region1; /* [steps][rows][16] */
     float *const loss_sum_features = region1; /* [steps][rows][1] */
-    void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 36 + 512);
+    void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 28 + 320);
     const snncc_events x_events = snncc_events_at(region2, steps * rows, 4, 1);
     void *const region3 = snncc_take(&scratch, (size_t)rows * 64);
     float *const lif_mem_initial = region3; /* [rows][16] */
@@ -670,7 +670,7 @@ static void train_tile(const layer_model *model, const layer_io *io, const snncc
     float *const d_lif_mem = region2; /* [steps][rows][16] */
     void *const region3 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const lif_mem_prev = region3; /* [steps][rows][16] */
-    void *const region4 = snncc_take(&scratch, (size_t)steps * rows * 36 + 512);
+    void *const region4 = snncc_take(&scratch, (size_t)steps * rows * 28 + 320);
     const snncc_events x_events = snncc_events_at(region4, steps * rows, 4, 1);
     void *const region5 = snncc_take(&scratch, (size_t)steps * rows * 4);
     float *const loss_sum_features = region5; /* [steps][rows][1] */
@@ -794,7 +794,7 @@ static size_t forward_scratch(size_t steps, size_t tile)
     (void)seq, (void)tile, (void)block;
     return snncc_align(seq * 64)
            + snncc_align(seq * 64)
-           + snncc_align(seq * 64 + 512)
+           + snncc_align(seq * 64 + 320)
            + snncc_align(tile * 64)
            + snncc_align(tile * 64);
 }
@@ -815,7 +815,7 @@ static size_t backward_scratch(size_t steps, size_t tile)
            + snncc_align(seq * 64)
            + snncc_align(seq * 64)
            + snncc_align(seq * 64)
-           + snncc_align(seq * 36 + 512)
+           + snncc_align(seq * 28 + 320)
            + snncc_align(tile * 64)
            + snncc_align(tile * 64);
 }
@@ -833,7 +833,7 @@ static size_t evaluate_scratch(size_t steps, size_t tile)
     (void)seq, (void)tile, (void)block;
     return snncc_align(seq * 64)
            + snncc_align(seq * 64)
-           + snncc_align(seq * 36 + 512)
+           + snncc_align(seq * 28 + 320)
            + snncc_align(tile * 64)
            + snncc_align(tile * 64)
            + snncc_align(tile * 64)
@@ -856,7 +856,7 @@ static size_t train_scratch(size_t steps, size_t tile)
            + snncc_align(seq * 64)
            + snncc_align(seq * 64)
            + snncc_align(seq * 64)
-           + snncc_align(seq * 36 + 512)
+           + snncc_align(seq * 28 + 320)
            + snncc_align(seq * 4)
            + snncc_align(tile * 64)
            + snncc_align(tile * 64);

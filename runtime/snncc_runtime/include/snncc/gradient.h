@@ -28,8 +28,15 @@ SNNCC_INLINE size_t snncc_transposed_bytes(size_t rows, size_t n, int valued)
     return snncc_events_bytes(n, rows, valued);
 }
 
+/* Whether lists by input can name the rows of a tile of a batch, so many to a sample. */
+SNNCC_INLINE int snncc_rows_fit(int tile, int batch, int each)
+{
+    const size_t rows = (size_t)(tile < batch ? tile : batch) * (size_t)each;
+    return rows <= (SNNCC_INDEX_BITS == 16 ? 65536 : INT32_MAX);
+}
+
 /* How many of `count` ascending features are below `limit`, one of n. */
-SNNCC_INLINE int32_t snncc_count_below(const int32_t *index, int32_t count, int limit, int n)
+SNNCC_INLINE int32_t snncc_count_below(const snncc_index *index, int32_t count, int limit, int n)
 {
     int32_t below = 0;
     if (limit == 0 || limit == n) return limit == 0 ? 0 : count;
@@ -48,8 +55,8 @@ SNNCC_INLINE snncc_range snncc_events_of(snncc_events x, int row, snncc_range pa
 }
 
 /* The events by input: for each of the n_in inputs the rows in which it is not 0, from the last one down. Rows are
- * counted from the last one, which is 0. A counting sort into snncc_events_at(transposed, n_in, rows, x.value != NULL),
- * of this thread's part of the inputs. */
+ * counted from the last one, which is 0; they must fit. A counting sort into
+ * snncc_events_at(transposed, n_in, rows, x.value != NULL), of this thread's part of the inputs. */
 SNNCC_FUNCTION void snncc_transpose_events(snncc_events x, int rows, int n_in, void *transposed, const snncc_crew *crew)
 {
     const snncc_events by_input = snncc_events_at(transposed, n_in, rows, x.value != NULL);
@@ -73,7 +80,7 @@ SNNCC_FUNCTION void snncc_transpose_events(snncc_events x, int rows, int n_in, v
         const snncc_range mine = snncc_events_of(x, row, inputs, n_in);
         for (int32_t e = mine.begin; e < mine.end; e++) {
             const int32_t place = next[x.index[e]]++;
-            by_input.index[place] = rows - 1 - row;
+            by_input.index[place] = (snncc_index)(rows - 1 - row);
             if (x.value) by_input.value[place] = x.value[e];
         }
     }
