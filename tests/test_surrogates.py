@@ -12,11 +12,11 @@ import pytest
 
 import snncc
 from snncc import cache, loss, nn
-from snncc.driver import Target
 from snncc.errors import CompileError
 from snncc.frontend.dsl import trace
 from snncc.nn import surrogate
 from snncc.nn.surrogate import Surrogate, custom, custom_gradient
+from snncc.target import Target
 from tests.networks import BOUND, RESETS, Bench, Case, Extent, difference
 from tests.test_differentiate import WIDTH, check_loss, sequential
 

@@ -14,12 +14,13 @@ import pytest
 
 import snncc
 from snncc import nn
-from snncc.driver import Target, entry_stages
+from snncc.driver import entry_stages
 from snncc.frontend.dsl import trace
 from snncc.nn.surrogate import Surrogate
 from snncc.passes.differentiate import Differentiate
 from snncc.passes.infer_types import InferTypes
 from snncc.reference import Call, evaluate
+from snncc.target import Target
 from tests import vectors
 from tests.networks import difference
 from tests.vector_runs import BOUND, DTYPES

@@ -9,10 +9,11 @@ import pytest
 
 import snncc
 from snncc import loss, nn, optim
-from snncc.driver import Target, entry_stages
+from snncc.driver import entry_stages
 from snncc.frontend.dsl import trace
 from snncc.nn.surrogate import Surrogate
 from snncc.passes.zeros import with_zeros
+from snncc.target import Target
 
 WIDE = {
     "triangle": nn.surrogate.Triangle(0.5),
