@@ -238,6 +238,29 @@ def test_dsr_trains_a_network_of_two_layers() -> None:
     assert losses[-1] < 0.7 * losses[0]
 
 
+RATES = [
+    (nn.IF(0.5), 0.5),
+    (nn.LIF(2.0, 0.5), 1.0),
+    (nn.LIF(2.0, 0.5, decay_input=False), 0.5),
+    (nn.KLIF(2.0, 0.5), 1.0),
+]
+
+
+@pytest.mark.parametrize(("neuron", "height"), RATES)
+def test_rates_of_neurons_for_the_rule_dsr(neuron: nn.Module, height: float) -> None:
+    """The gradient of a mean current, up to the current that makes a spike at every step."""
+    network = nn.Sequential(lif=neuron, input=nn.Input(3))
+    model = snncc.compile(network, num_steps=4, rule="dsr", name="rates")
+    x = np.broadcast_to([-0.25, 0.25, 1.25], (4, 2, 3))
+    found = model.backward(x, cotangents={"spk": np.ones((4, 2, 3))}).inputs["x"]
+    np.testing.assert_allclose(found, np.broadcast_to([0, 1 / height, 0], (4, 2, 3)), rtol=1e-6)
+
+
+def test_a_neuron_without_a_rate_is_refused() -> None:
+    with pytest.raises(CompileError, match="needs a neuron that defines firing_rate"):
+        snncc.compile(nn.Sequential(qif=nn.QIF(), input=nn.Input(3)), rule="dsr")
+
+
 # The number of steps
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ...ops import maximum, sigmoid, spike
+from ...ops import Value, maximum, sigmoid, spike
 from ..module import Parameter
 from ..neuron import Neuron, check_surrogate, coefficient
 from ..surrogate import Rectangle, Surrogate
@@ -55,6 +55,10 @@ class KLIF(LIF):
             return self.fire(mem)
         spk = spike(mem - self.threshold, self.surrogate, strict=self.strict)
         return spk, self.after(mem / self.k, spk, self.threshold / self.k)
+
+    def firing_rate(self, current: Value) -> Value:
+        """That of LIF for k times the current."""
+        return super().firing_rate(self.k * current)
 
 
 class CubaLIF(IntegrateAndFire):

@@ -13,8 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...ops import Value, detach, greater, maximum, minimum, spike, substitute, sum_time, where
-from ...ops.leaf import Steps
-from ...ops.reduce import leaf
+from ...ops.reduce import mean_time
 from ...ops.steps import at_step
 from ..module import Parameter
 from ..neuron import Neuron
@@ -24,7 +23,7 @@ BOUNDS = ("clamp", "overwrite")
 
 
 class _DSR(Neuron):
-    """What both have in common: the threshold, and the gradient of `rate` in place of the spikes' own."""
+    """What both have in common: the threshold, and the gradient of `firing_rate` in place of the spikes' own."""
 
     v_threshold: Any
 
@@ -61,7 +60,7 @@ class _DSR(Neuron):
     def forward(self, current: Value) -> tuple[Value, ...]:
         outputs = super().forward(current)
         spk, mem = outputs
-        made: tuple[Value, ...] = type(outputs)(substitute(spk, self.rate(current)), detach(mem))  # type: ignore[call-arg]
+        made: tuple[Value, ...] = type(outputs)(substitute(spk, self.firing_rate(current)), detach(mem))  # type: ignore[call-arg]
         return made
 
 
@@ -118,9 +117,9 @@ class DSRIF(_DSR):
         spk = limit * spike(mem - self.alpha * limit, strict=False)
         return spk, mem - spk
 
-    def rate(self, current: Value) -> Value:
+    def firing_rate(self, current: Value) -> Value:
         """The mean output of a mean current: it, limited to 0 and the threshold."""
-        result: Value = minimum(maximum(mean(current), 0.0), self.scaled(self.limit))
+        result: Value = minimum(maximum(mean_time(current), 0.0), self.scaled(self.limit))
         return result
 
 
@@ -185,19 +184,13 @@ class DSRLIF(_DSR):
         s = limit * spike(mem - self.alpha * limit, strict=False)
         return s / self.dt, mem - s
 
-    def rate(self, current: Value) -> Value:
+    def firing_rate(self, current: Value) -> Value:
         """At each step what it has of the weighted mean output, of which the slope by the current is
         1 / tau up to the top, and by the threshold dt above."""
         limit, weight = self.limit, at_step(self.weights)
         top = limit * (self.tau / self.dt)
-        r = substitute(sum_time(weight * current), mean(current))
+        r = substitute(sum_time(weight * current), mean_time(current))
         inside = greater(r, 0.0) * greater(top, r)
         above = where(greater(r, top), self.scaled(limit) * self.dt, 0.0)
         result: Value = where(inside, r / self.tau, above) * (weight * float(self.steps))
         return result
-
-
-def mean(x: Value) -> Value:
-    """x averaged over the steps."""
-    result: Value = sum_time(x) / leaf(x, Steps()) if x.type.time else x
-    return result

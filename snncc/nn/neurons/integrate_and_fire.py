@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ...ops import detach, sigmoid, spike
+from ...ops import Value, clamp, detach, sigmoid, spike
+from ...ops.reduce import mean_time
 from ..module import Module, Parameter
 from ..neuron import Neuron, check_surrogate, coefficient
 from ..surrogate import Sigmoid, Surrogate
@@ -116,6 +117,11 @@ class IF(IntegrateAndFire):
     def charge(self, current: Any, mem: Any) -> Any:
         return mem + current
 
+    def firing_rate(self, current: Value) -> Value:
+        """Of a constant current: how often it fills the threshold."""
+        result: Value = clamp(mean_time(current) / self.threshold, 0.0, 1.0)
+        return result
+
 
 class HalfThresholdIF(IF):
     """Integrate-and-fire with a soft reset that starts at half the threshold: it rounds instead of flooring.
@@ -185,6 +191,12 @@ class LIF(IntegrateAndFire):
         if self.decay_input:
             return mem + (current - (mem - self.base)) / self.tau
         return mem - (mem - self.base) / self.tau + current
+
+    def firing_rate(self, current: Value) -> Value:
+        """How often what a constant current adds in a step fills the threshold, the leak left out."""
+        added = mean_time(current) / self.tau if self.decay_input else mean_time(current)
+        result: Value = clamp(added / self.threshold, 0.0, 1.0)
+        return result
 
 
 class ParametricLIF(IntegrateAndFire):

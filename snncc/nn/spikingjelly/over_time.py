@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ...ops import Value
+from ...ops.reduce import mean_time
 from ..module import Module
 from ..neurons import DSRIF, DSRLIF, LI, GatedLIF, I
 from ..neurons import PSN as OurPSN
 from ..neurons import MaskedPSN as OurMaskedPSN
 from ..neurons import SlidingPSN as OurSlidingPSN
-from ..neurons.dsr import mean
 from ..surrogate import Surrogate
 from .neurons import same_anyway
 
@@ -156,7 +156,7 @@ class _Readout(Module):
 
     def forward(self, current: Value) -> Any:
         outputs: Any = super().forward(current)
-        return {"mem": mean(outputs.mem)} if self.decode else outputs
+        return {"mem": mean_time(outputs.mem)} if self.decode else outputs
 
 
 class NonSpikingIFNode(_Readout, I):
