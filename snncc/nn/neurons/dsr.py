@@ -23,7 +23,7 @@ BOUNDS = ("clamp", "overwrite")
 
 
 class _DSR(Neuron):
-    """What both have in common: the threshold, and the gradient of `firing_rate` in place of the spikes' own."""
+    """What both have in common: the threshold, and `firing_rate`'s gradient in place of the spikes' own."""
 
     v_threshold: Any
 
