@@ -67,13 +67,19 @@ class Neuron(Module):
         result, names = self._named_step(current, *before), self.output_names()
         if not isinstance(result, tuple) or len(result) != len(names):
             raise self.error(f"step must return ({', '.join(names)}), one value each")
-        if trace.by_rates and self.spiking:
-            result = (substitute(result[0], self.firing_rate(current)), *result[1:])
+        if self.spiking:
+            result = (self.by_rate(result[0], current), *result[1:])
         found = dict(zip(names, result, strict=True))
         for name, state in zip(states, before, strict=True):
             trace.name(found[name], name)
             trace.close(state, found[name])
         return named_outputs(names, result)
+
+    def by_rate(self, spk: Value, current: Value) -> Value:
+        """The spikes; with the gradient of the neuron's rate, if the rule asks for that."""
+        by_rates = tracer(type(self).__name__).by_rates
+        result: Value = substitute(spk, self.firing_rate(current)) if by_rates else spk
+        return result
 
     def _named_step(self, *operands: Value) -> tuple[Any, ...]:
         """Run step; values held in its local variables at the end get those names in the graph."""

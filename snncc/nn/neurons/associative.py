@@ -64,7 +64,7 @@ class AssociativeLeaky(Neuron):
         rows, columns = np.divmod(np.arange(self.d_value * self.d_key), self.d_key)
         written = take(self.to_v(current), rows) * take(self.to_k(current), columns)
         mem = self.remembered(written, sigmoid(self.to_alpha(current)), columns)
-        spk = spike(mem - self.threshold, self.surrogate)
+        spk = self.by_rate(spike(mem - self.threshold, self.surrogate), current)
         out = self.read(spk, self.to_q(current)) if self.use_q_projection else spk
         return named_outputs(("out", "spk", "mem"), (out, spk, mem))
 

@@ -207,7 +207,8 @@ class StateLeaky(Firing):
             trace.close(before, mem)
         else:
             mem = self._truncated(current, self.kernel_truncation_steps)
-        return named_outputs(("spk", "mem"), self.fire(mem))
+        spk, mem = self.fire(mem)
+        return named_outputs(("spk", "mem"), (self.by_rate(spk, current), mem))
 
     def _truncated(self, current: Value, count: int) -> Value:
         """The sum of the last currents, from the oldest on."""
