@@ -37,7 +37,7 @@ def state_quant(
     below = math.floor(count * ((center - low) / (high - low)))
     lower = _steps([ratio**j for j in range(below)], low, center)
     upper = _steps([ratio**j for j in reversed(range(count - below))], center, high)
-    return Levels([*lower[:-1], *upper[1:]])
+    return Levels(sorted({*lower[:-1], *upper[1:]}))  # far along, gaps round to nothing
 
 
 def _steps(gaps: list[float], start: float, end: float) -> list[float]:
