@@ -26,7 +26,7 @@ def resetting(reset: str, delay: bool) -> dict[str, Make]:
         "one-to-one": lambda: nn.RLeaky(BETA, [0.3, 0.5, 0.4, 0.2], V=[0.5, -0.5, 1.0, 0.25], **both),
         "all-to-all": lambda: nn.RLeaky(0.8, 0.4, linear_features=4, inhibition=True, **both),
         "synaptic": lambda: nn.Synaptic(BETA, 0.7, 0.4, learn_alpha=True, **both),
-        "recurrent-synaptic": lambda: nn.RSynaptic(0.6, BETA, 0.4, linear_features=4, learn_alpha=True, **both),
+        "both": lambda: nn.RSynaptic(0.6, BETA, 0.4, linear_features=4, learn_alpha=True, **both),
         "alpha": lambda: nn.Alpha(0.9, [0.3, 0.5, 0.8, 0.1], 0.1, learn_alpha=True, learn_beta=True, **late),
         "circuit": lambda: nn.Lapicque(0.8, C=1.5, threshold=0.2, learn_beta=True, exact=delay, **late),
         "lstm": lambda: nn.SLSTM(4, 4, 0.1, **late),

@@ -1,4 +1,4 @@
-"""Every neuron with every reset: compiled, it computes what the reference interpreter does, however a call is cut."""
+"""Every neuron with every reset: compiled, it does what the interpreter does, however a call is cut."""
 
 from __future__ import annotations
 
@@ -54,12 +54,13 @@ def resetting(reset: str, delay: bool) -> dict[str, nn.Module]:
     """Neurons that reset; those without an immediate reset when it is delayed."""
     late: dict[str, Any] = {"reset": reset, "learn_threshold": True}
     both: dict[str, Any] = {**late, "reset_delay": delay}
+    decays: dict[str, Any] = {"learn_alpha": True, "learn_beta": True}
     found: dict[str, nn.Module] = {
         "inhibited": nn.Leaky(slopes(SIZE), inhibition=True, **both),
         "graded": nn.Leaky(0.875, graded_spikes_factor=GRADES, learn_graded_spikes_factor=True, **both),
         "own": nn.RLeaky(0.75, V=GRADES / 4, learn_beta=True, quantize=OWN, **both),
         "all": nn.RLeaky(0.75, linear_features=SIZE, inhibition=True, **both),
-        "synaptic": nn.Synaptic(0.5, slopes(SIZE), learn_alpha=True, learn_beta=True, quantize=UNIFORM, **both),
+        "synaptic": nn.Synaptic(0.5, slopes(SIZE), quantize=UNIFORM, **decays, **both),
         "both": nn.RSynaptic(0.25, 0.5, linear_features=SIZE, learn_recurrent=False, **both),
     }
     if delay:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CompileError, user_line
-from ..ops import clamp, floor, substitute, where
+from ..ops import clamp, floor, greater, substitute, where
 
 
 @dataclass(frozen=True)
@@ -54,4 +54,4 @@ class Levels:
             return self.values[low]
         below = (low + high) // 2
         border = (self.values[below] + self.values[below + 1]) / 2
-        return where(x > border, self._nearest(x, below + 1, high), self._nearest(x, low, below))
+        return where(greater(x, border), self._nearest(x, below + 1, high), self._nearest(x, low, below))

@@ -181,11 +181,15 @@ SNNCC_FUNCTION void snncc_add_by_index(int rows, int n_in, int x_stride, int y_s
 }
 
 /* y = 1 at the first of the largest features of a row (NaN is larger than any number), all else 0. */
-SNNCC_FUNCTION void snncc_first_maximum(int rows, int n, int stride, const snncc_real *x, snncc_real *y)
+SNNCC_FUNCTION void snncc_first_maximum(int rows, int n, int stride, const snncc_real *x, snncc_real *y,
+                                        const snncc_crew *crew)
 {
-    memset(y, 0, (size_t)rows * stride * sizeof *y);
-    for (int first = 0; first < rows; first += SNNCC_LANES) {
-        const int count = snncc_block_size(rows - first);
+    const snncc_range mine = snncc_part(crew, rows);
+    snncc_zero_rows(rows, stride, y, crew);
+    x += (size_t)mine.begin * stride;
+    y += (size_t)mine.begin * stride;
+    for (int first = mine.begin; first < mine.end; first += SNNCC_LANES) {
+        const int count = snncc_block_size(mine.end - first);
         snncc_real largest[SNNCC_LANES];
         snncc_max_block(count, n, stride, x, largest);
         for (int row = 0; row < count; row++, x += stride, y += stride) {
