@@ -18,7 +18,6 @@ CASES = [
     for name in vectors.cases("snntorch.", "snntorch_")
     if not name.removeprefix("snntorch_").startswith(OTHERS)
 ]
-SURROGATES = {"atan": nn.surrogate.ATan, "fast_sigmoid": nn.surrogate.FastSigmoid}
 NAMES = {"y": "out"}    # the outputs that have another name here
 
 
@@ -27,7 +26,7 @@ def preset(case: NeuronCase) -> nn.Module:
     options = dict(case.options)
     if "spike_grad" in options:
         name, arguments = options["spike_grad"]
-        options["spike_grad"] = SURROGATES[name](**arguments)
+        options["spike_grad"] = getattr(nn.snntorch.surrogate, name)(**arguments)
     if "state_quant" in options:
         options["state_quant"] = nn.snntorch.state_quant(**options["state_quant"])
     name, _, inside = case.constructor.removeprefix("snntorch.").partition("(")
