@@ -59,6 +59,7 @@ int32_t load_labels(int rows, int first, int classes, const int64_t *user, int32
 void log_softmax(int rows, int n, int stride, const real *x, real *y, const snncc_crew *crew);
 void sum_features(int rows, int n, int stride, const real *x, real *y, const snncc_crew *crew);
 void max_features(int rows, int n, int stride, const real *x, real *y);
+void first_maximum(int rows, int n, int stride, const real *x, real *y, const snncc_crew *crew);
 void one_hot(int rows, int n, int stride, const int32_t *labels, real *y, const snncc_crew *crew);
 void mix_steps(int transposed, int steps, size_t columns, const real *w, const real *x, real *y,
                const snncc_crew *crew);

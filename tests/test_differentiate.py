@@ -92,7 +92,7 @@ def check_loss(module: nn.Module, chosen: Loss = LOSSES[0]) -> set[tuple[str, st
     return slopes_agree(add_loss(network.graph, chosen), "loss", arguments(network, chosen))
 
 
-def sequential(neuron: nn.Neuron, **options: Any) -> nn.Module:
+def sequential(neuron: nn.Module, **options: Any) -> nn.Module:
     return nn.Sequential(
         fc1=nn.Linear(3, 4), lif1=neuron, fc2=nn.Linear(4, 3), lif2=nn.Leaky(0.8, 0.6), **options
     )

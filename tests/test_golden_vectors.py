@@ -1,4 +1,4 @@
-"""snnTorch's numbers: Leaky and losses, in the reference interpreter and compiled."""
+"""snnTorch's losses: the numbers of the real package, in the reference interpreter and compiled."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from snncc.passes.infer_types import InferTypes
 from snncc.reference import Call, evaluate
 from tests import vectors
 from tests.networks import difference
-from tests.vector_runs import BOUND, DTYPES, disagreements
-from tests.vectors import Array, LossCase, NeuronCase
+from tests.vector_runs import BOUND, DTYPES
+from tests.vectors import Array, LossCase
 
-SURROGATES = {"atan": nn.surrogate.ATan, "fast_sigmoid": nn.surrogate.FastSigmoid}
 LOSSES: dict[str, loss.Loss] = {
     "ce_count": loss.cross_entropy("count"),
     "ce_rate": loss.cross_entropy("rate"),
@@ -26,38 +25,8 @@ LOSSES: dict[str, loss.Loss] = {
     "mse_membrane": loss.mse("mem", on=1.5, off=0.2),
 }
 
-LATER = ("graded_vector", "inhibition", "state_quant")    # options that nn.Leaky does not have yet
-NEURONS = [
-    n
-    for n in vectors.cases("snntorch.Leaky", "snntorch_")
-    if not n.startswith("snntorch_leakyparallel") and not n.endswith(LATER)
-]
 LOSS_CASES = [f"snntorch_loss_{name}" for name in LOSSES]
-CASES = [*NEURONS, *LOSS_CASES]
-
-
-def leaky(case: NeuronCase) -> nn.Module:
-    name, arguments = case.surrogate
-    options = case.options
-    return nn.Leaky(
-        options["beta"],
-        options.get("threshold", 1.0),
-        reset=options.get("reset_mechanism", "subtract"),
-        reset_delay=options.get("reset_delay", True),
-        learn_beta=options.get("learn_beta", False),
-        learn_threshold=options.get("learn_threshold", False),
-        surrogate=None if options.get("surrogate_disable") else SURROGATES[name](**arguments),
-    )
-
-
-@pytest.mark.parametrize("name", NEURONS)
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_neurons(name: str, dtype: str) -> None:
-    case = vectors.load_neuron(name, dtype)
-    assert disagreements(case, leaky(case), dtype) == []
-
-
-# Losses
+CASES = LOSS_CASES
 
 
 class Probe(nn.Module):

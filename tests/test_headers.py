@@ -272,6 +272,18 @@ def test_reductions(headers, rng, rows, n):
     assert not result[:, n:].any()
 
 
+@pytest.mark.parametrize("rows", [1, 16, 37])
+@pytest.mark.parametrize("n", [1, 10, 16, 100])
+def test_the_first_maximum(headers, rng, rows, n):
+    """Of many equal ones the first, and a NaN before any number; pads become 0."""
+    x = rng.integers(-2, 3, (rows, n)).astype(headers.real)
+    x[rng.random((rows, n)) < 0.1 / n] = np.nan
+    tile = headers.tile(x)
+    y = np.full_like(tile, np.nan)
+    headers.call("first_maximum", rows, n, headers.stride(n), tile, y, headers.alone)
+    np.testing.assert_array_equal(y, np.eye(n, headers.stride(n), dtype=headers.real)[np.argmax(x, axis=1)])
+
+
 @pytest.mark.parametrize(
     ("n_out", "n_in"), [(1, 1), (1, 9), (9, 1), (16, 16), (130, 20), (20, 300), (256, 65)]
 )

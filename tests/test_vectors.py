@@ -10,18 +10,27 @@ import pytest
 
 from tests import vectors
 from tests.test_golden_vectors import LOSS_CASES as LOSSES
-from tests.test_golden_vectors import NEURONS as LEAKY
 from tests.vectors import Array, LossCase, NeuronCase
 
 DTYPES = ("float32", "float64")
 # Modules that run cases of the manifest; each names them in CASES.
 RUN_BY = (
     "test_golden_vectors",
+    "test_rules",
     "test_vectors_nir",
     "test_vectors_snngrow",
+    "test_vectors_snntorch",
     "test_vectors_spikingjelly",
     "test_vectors_surrogates",
 )
+# Cases that the equations below are about: Leaky, without the options that they do not have.
+OPTIONS = {"inhibition", "state_quant", "graded_spikes_factor"}
+LEAKY = [
+    name
+    for kind in ("leaky_", "edge_")
+    for name in vectors.cases("snntorch.Leaky", f"snntorch_{kind}")
+    if not OPTIONS & set(vectors.load_neuron(name, "float64").options)
+]
 LATER = True    # while neurons, surrogates and losses are being added
 
 

@@ -203,6 +203,7 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "events_from_rows": events_from_rows,
     "transpose": transpose,
     "log_softmax": _rows_first("snncc_log_softmax"),
+    "first_maximum": _rows_first("snncc_first_maximum"),
     "sum_features": _rows_first("snncc_sum_features"),
     "one_hot": _rows_first("snncc_one_hot"),
     "sum_features_once": sum_features_once,

@@ -332,6 +332,7 @@ CALLS: dict[str, Callable[[Call, int, _How, Work], None]] = {
     **dict.fromkeys((*LOADS, *STORES), _user),
     "transpose": _transpose,
     "log_softmax": _softmax,
+    "first_maximum": _sum_features,  # a comparison a feature
     "sum_features": _sum_features,
     "sum_features_once": _sum_features,
     **dict.fromkeys(("mix_steps", "mix_steps_transposed", "steps_gradient"), _of_steps),

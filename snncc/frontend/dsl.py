@@ -170,9 +170,9 @@ class _Trace:
         self.name(clamped, f"{label}.clamped", exact=True)
         return clamped
 
-    def state(self, module: Module, name: str, like: Value, initial: Any) -> Value:
-        """A state of a neuron: the delay that carries it, with the shape of its input."""
-        return self._delay(like.shape, initial, f"{self.builder.scope or 'neuron'}.{name}")
+    def state(self, module: Module, name: str, shape: tuple[int, ...], initial: Any) -> Value:
+        """A state of a neuron: the delay that carries it."""
+        return self._delay(shape, initial, f"{self.builder.scope or 'neuron'}.{name}")
 
     def delay(self, shape: tuple[int, ...], initial: float, name: str) -> Value:
         scope = self.builder.scope

@@ -8,6 +8,7 @@ from typing import Any
 from ..graph import Graph, Node
 from ..names import Names
 from ..ops.steps import STEP_SUMS
+from ..passes.choose_kernels import is_spike
 from ..program import Buffer, Call, Size
 from .layout import Layout
 
@@ -138,7 +139,7 @@ class Buffers:
     def wanted(self, node: Node) -> list[str]:
         """The layouts in which a value of a sweep leaves it."""
         outside = [r for r in self.readers[node.name] if r.kernel != node.kernel or not r.kernel]
-        bits = node.op.name == "spike" and any(r.op.name == "events" for r in outside)
+        bits = any(r.op.name == "events" for r in outside) and is_spike(self.graph, node.name)
         real = [r for r in outside if not (bits and r.op.name == "events")]
         copies = self._copies(node.name)
         moved = any(

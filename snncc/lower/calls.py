@@ -202,6 +202,7 @@ MAKERS: dict[str, Callable[[Calls, Node], Call | tuple[Call, ...]]] = {
     "events": Calls._events,
     "weight_gradient": Calls._weight_gradient,
     "log_softmax": Calls._rows,
+    "first_maximum": Calls._rows,
     "sum_features": Calls._sum_features,
     "one_hot": Calls._one_hot,
     "take": Calls._indexed,

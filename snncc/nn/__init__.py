@@ -2,6 +2,7 @@
 
 from . import aidge, nir, snngrow, snntorch, spikingjelly, surrogate
 from .layers import Flatten, Linear, Sequential
+from .levels import Levels, UniformLevels
 from .module import Input, Module, Parameter, delay
 from .neuron import Neuron
 from .neurons import *  # noqa: F403 - all of the list there
@@ -10,11 +11,13 @@ from .neurons import __all__ as neurons
 __all__ = [
     "Flatten",
     "Input",
+    "Levels",
     "Linear",
     "Module",
     "Neuron",
     "Parameter",
     "Sequential",
+    "UniformLevels",
     "aidge",
     "delay",
     "nir",

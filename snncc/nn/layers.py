@@ -75,10 +75,11 @@ class Sequential(Module):
         if self.input is not None:
             return {"x": self.input}
         first = next(iter(self.layers.values()))
-        if isinstance(first, Linear):
-            return {"x": Input(first.in_features)}
         if isinstance(first, Sequential):
             return first.inputs
+        size = getattr(first, "in_features", None)  # of layers, neurons with weights of their own included
+        if size is not None:
+            return {"x": Input(size)}
         raise self.error(
             f"the first layer, {type(first).__name__}, does not say its input's shape; "
             "give input=nn.Input(...) to Sequential"

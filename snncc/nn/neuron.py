@@ -44,6 +44,10 @@ class Neuron(Module):
             "rule='dsr' needs a neuron that defines firing_rate(self, current), as nn.Leaky does"
         )
 
+    def state_shape(self, current: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of each state, from that of step's `current`."""
+        return current
+
     @classmethod
     def state_names(cls) -> tuple[str, ...]:
         """The states, in the order of step's arguments."""
@@ -58,27 +62,32 @@ class Neuron(Module):
     def forward(self, current: Value) -> tuple[Value, ...]:
         trace = tracer(type(self).__name__)
         states, initial = self.state_names(), self.initial
-        before = [trace.state(self, name, current, initial.get(name, 0.0)) for name in states]
+        shape = self.state_shape(current.shape)
+        before = [trace.state(self, name, shape, initial.get(name, 0.0)) for name in states]
         result, names = self._named_step(current, *before), self.output_names()
         if not isinstance(result, tuple) or len(result) != len(names):
             raise self.error(f"step must return ({', '.join(names)}), one value each")
-        if trace.by_rates and self.spiking:
-            result = (substitute(result[0], self.firing_rate(current)), *result[1:])
+        if self.spiking:
+            result = (self.by_rate(result[0], current), *result[1:])
         found = dict(zip(names, result, strict=True))
         for name, state in zip(states, before, strict=True):
             trace.name(found[name], name)
             trace.close(state, found[name])
-        if self.spiking:
-            trace.name(found["spk"], "spk")
-        outputs: tuple[Value, ...] = _outputs(names)(*result)
-        return outputs
+        return named_outputs(names, result)
+
+    def by_rate(self, spk: Value, current: Value) -> Value:
+        """The spikes; with the gradient of the neuron's rate, if the rule asks for that."""
+        by_rates = tracer(type(self).__name__).by_rates
+        result: Value = substitute(spk, self.firing_rate(current)) if by_rates else spk
+        return result
 
     def _named_step(self, *operands: Value) -> tuple[Any, ...]:
         """Run step; values held in its local variables at the end get those names in the graph."""
-        trace, code = tracer(type(self).__name__), type(self).step.__code__
+        trace = tracer(type(self).__name__)
+        codes = {kind.__dict__["step"].__code__ for kind in type(self).__mro__ if "step" in kind.__dict__}
 
         def watch(frame: Any, event: str, result: Any) -> None:
-            if event == "return" and frame.f_code is code:
+            if event == "return" and frame.f_code in codes:
                 for name, value in frame.f_locals.items():
                     if isinstance(value, Value) and value.node not in given:
                         trace.name(value, name)
@@ -93,8 +102,16 @@ class Neuron(Module):
             resume() if resume else sys.setprofile(before)
 
 
-def _outputs(names: tuple[str, ...]) -> Any:
-    """A named tuple of values."""
+def named_outputs(names: Sequence[str], values: Sequence[Value]) -> tuple[Value, ...]:
+    """A named tuple of values, which have these names in the graph as well."""
+    trace = tracer("a neuron")
+    for name, value in zip(names, values, strict=True):
+        trace.name(value, name)
+    outputs: tuple[Value, ...] = _tuple_of(names)(*values)
+    return outputs
+
+
+def _tuple_of(names: Sequence[str]) -> Any:
     return NamedTuple("NeuronOutput", [(name, Value) for name in names])
 
 
@@ -118,8 +135,13 @@ def coefficient(
     value: float | Sequence[float] | np.ndarray,
     learnable: bool,
     limits: tuple[float, float] | None = None,
+    literal: bool = True,
 ) -> float | Parameter:
-    """A neuron's coefficient: a number, or a parameter when it is per neuron or learnable."""
+    """A neuron's coefficient: a number, or a parameter when it is per neuron or learnable.
+
+    literal: whether it may be a number. A parameter is rounded to the network's dtype before anything is
+    computed of it; a number after.
+    """
     try:
         array = np.asarray(value, np.float64)
     except (TypeError, ValueError):
@@ -127,6 +149,6 @@ def coefficient(
     if array.ndim > 1 or array.size == 0 or not np.isfinite(array).all():
         found = repr(value) if array.ndim < 2 else f"an array of shape {array.shape}"
         raise module.error(f"{name} must be a finite number or one a neuron, got {found}")
-    if array.ndim == 0 and not learnable:
+    if array.ndim == 0 and literal and not learnable:
         return float(np.clip(array, *limits)) if limits else float(array)
     return Parameter(array.shape, array, learnable=learnable, limits=limits)

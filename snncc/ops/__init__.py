@@ -2,7 +2,7 @@
 
 elementwise.py  scalar functions (a table), spike, detach, substitute, expand
 time.py         delay, advance and their buffered forms, reductions over time
-reduce.py       reductions over batch and features, log_softmax, one_hot, reshape
+reduce.py       reductions over batch and features, log_softmax, first_maximum, one_hot, reshape
 index.py        take, scatter_add: features by constant index
 steps.py        products over the steps, rows of a parameter that belong to steps
 linear.py       linear, transpose, weight_gradient, events, context
@@ -34,7 +34,7 @@ from .elementwise import (
 )
 from .index import scatter_add, take
 from .linear import linear, transpose, weight_gradient
-from .reduce import expand, sum_batch, sum_features, sum_to
+from .reduce import expand, first_maximum, sum_batch, sum_features, sum_to
 from .time import first, sum_time
 from .value import Value, apply
 
@@ -48,6 +48,7 @@ __all__ = [
     "exp",
     "expand",
     "first",
+    "first_maximum",
     "floor",
     "greater",
     "greater_equal",

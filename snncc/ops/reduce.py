@@ -73,6 +73,28 @@ class LogSoftmax(Op):
 
 
 @dataclass(frozen=True)
+class FirstMaximum(Op):
+    """1 at the largest feature (at the first of several, or of NaNs), else 0. It has no gradient."""
+
+    name = "first_maximum"
+
+    def infer(self, *types: Type) -> Type:
+        if len(types[0].features) != 1:
+            raise CompileError(
+                f"first_maximum needs one feature axis, found {list(types[0].features)}; "
+                "put nn.Flatten() before it"
+            )
+        return types[0]
+
+    def evaluate(self, *arrays: Any) -> Any:
+        (x,) = arrays
+        return np.eye(x.shape[-1], dtype=x.dtype)[np.argmax(x, axis=-1)]
+
+    def vjp(self, grad: Any, out: Any, *inputs: Any) -> tuple[Any, ...]:
+        return (None,)
+
+
+@dataclass(frozen=True)
 class OneHot(Op):
     """Class labels as rows of zeros with a one."""
 
@@ -105,6 +127,11 @@ class Reshape(Op):
         if grad.type.features == ():
             return (grad,)
         return (apply(Reshape(inputs[0].type.features), grad),)
+
+
+def first_maximum(x: Any) -> Any:
+    """1 at the largest feature of each sample and step, at the first of several; else 0."""
+    return apply(FirstMaximum(), x)
 
 
 def sum_features(x: Value) -> Value:

@@ -4,13 +4,13 @@ before:  %fc2 = linear(%spk, %w, %b)
 after:   %spk.events = events(%spk)
          %fc2 = linear<events>(%spk.events, %w, %b)
 
-Spikes are 0 or 1: the rows of the weights of those that fired are added ("events"). Inputs may be
-sparse: their nonzeros are counted while they are listed, and the density decides at run time
-("counted"). So are those of cotangents behind a surrogate with compact support, which is exactly zero
-beyond. Everything else, other cotangents above all, takes the dense product ("dense"). Weight gradients
-are driven by spikes as well, or by the density of what else they read. Spikes are not counted: dense
-kernels win above a density of 0.57 to 0.72 only. All kernels add in the same order, so the choice never
-changes a bit.
+Spikes are 0 or 1: the rows of the weights of those that fired are added ("events"). Inputs may be sparse:
+their nonzeros are counted while they are listed, and the density decides at run time ("counted"). So are
+those of graded spikes and of what else is often exactly zero, forward, and backward those of cotangents
+behind a surrogate with compact support, which is exactly zero beyond. Everything else, other cotangents
+above all, takes the dense product ("dense"). Weight gradients are driven by spikes as well, or by the
+density of what else they read. Spikes are not counted: dense kernels win above a density of 0.57 to 0.72
+only. All kernels add in the same order, so the choice never changes a bit.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from .base import Pass
 from .zeros import with_zeros
 
 CHOICES = ("auto", "dense", "events")
+STEPS = ("spike", "greater", "greater_equal")
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class ChooseKernels(Pass):
             return self.products
         if is_spike(graph, node.inputs[0]):
             return "events"
-        return "counted" if origin(graph, node.inputs[0]).op.name == "input" else "dense"
+        sparse = node.inputs[0] in zeros or origin(graph, node.inputs[0]).op.name == "input"
+        return "counted" if sparse else "dense"
 
     def _gradient(self, graph: Graph, node: Node) -> str:
         """A single output has no dense kernel: its weights are no vectors."""
@@ -88,8 +90,14 @@ def origin(graph: Graph, name: str) -> Node:
 
 
 def is_spike(graph: Graph, name: str) -> bool:
-    """Whether a value is 0 or 1 by construction."""
-    return origin(graph, name).op.name == "spike"
+    """Whether a value is 0 or 1 by construction, and of a sweep, which packs it into bits."""
+    node = origin(graph, name)
+    chosen = node.op.name == "mul" and all(_is_binary(graph, i) for i in node.inputs)
+    return node.op.name in STEPS or chosen
+
+
+def _is_binary(graph: Graph, name: str) -> bool:
+    return is_spike(graph, name) or origin(graph, name).op.name == "first_maximum"
 
 
 def _list(nodes: dict[str, Node], source: Node) -> str:

@@ -172,10 +172,12 @@ def _in_order(graph: Graph, nodes: dict[str, Node]) -> dict[str, Node]:
 
 
 def _live(graph: Graph) -> Graph:
-    """Only what the outputs depend on; inputs of the network stay."""
+    """Only what the outputs depend on; inputs of the network stay, and initial states: who has a state may
+    give it back, read or not."""
     keep: set[str] = set()
     work = [o.value for o in graph.outputs]
     work += [n.name for n in graph if n.op.name == "input" and getattr(n.op, "role", "") == "input"]
+    work += [n.name for n in graph if n.op.name == "state"]
     while work:
         name = work.pop()
         if name not in keep:

@@ -24,7 +24,7 @@ SAME = (
     "context",
     "take",
 )
-STEPS = ("spike", "greater", "greater_equal")
+STEPS = ("spike", "greater", "greater_equal", "first_maximum")
 
 
 def with_zeros(graph: Graph) -> set[str]:

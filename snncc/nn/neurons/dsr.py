@@ -17,7 +17,7 @@ from ...ops.reduce import mean_time
 from ...ops.steps import at_step
 from ..module import Parameter
 from ..neuron import Neuron
-from .parallel import count
+from .psn import count
 
 BOUNDS = ("clamp", "overwrite")
 

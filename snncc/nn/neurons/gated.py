@@ -13,7 +13,7 @@ from ...ops.steps import at_step
 from ..module import Parameter
 from ..neuron import Neuron, check_surrogate
 from ..surrogate import Sigmoid, Surrogate
-from .parallel import count
+from .psn import count
 
 
 class GatedLIF(Neuron):

@@ -1,158 +1,280 @@
-"""Parallel spiking neurons: no reset and no recursion, a weighted sum over the steps instead."""
+"""Neurons without a reset, which other systems compute for all steps at once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import sqrt
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ...ops import Value, spike, take
-from ...ops.steps import at_step, mix_steps
+from ...ops import Value, exp, linear, maximum, take
+from ..layers import Linear, positive
 from ..module import Module, Parameter, delay, tracer
-from ..neuron import Neuron, check_surrogate
-from ..surrogate import ATan, Surrogate
+from ..neuron import Neuron, coefficient, named_outputs
+from ..surrogate import Surrogate
+from .firing import Firing, Number, Quantize
 
 
-class Parallel(Neuron):
-    """Base of neurons that fire where a sum over the steps is not negative: define `summed(current)`."""
+class RecurrentWeights(Module):
+    """The weights of a recurrent layer, as PyTorch's RNN has them.
 
-    surrogate: Surrogate = ATan(2.0)
-
-    def summed(self, current: Value) -> Value:
-        """What is compared with 0, for all steps."""
-        raise self.error("must define summed(self, current)")
-
-    def forward(self, current: Value) -> tuple[Value, ...]:
-        h = self.summed(current)
-        tracer(type(self).__name__).name(h, "h")
-        return super().forward(h)
-
-    def step(self, h: Any) -> tuple[Any]:
-        return (spike(h, self.surrogate, strict=False),)
-
-
-class PSN(Parallel):
-    """Parallel spiking neuron: every step sees every step, through a learned matrix.
-
-        h[t]   = sum of weight[t, s] current[s] over all steps s, + bias[t]
-        spk[t] = h[t] >= 0
-
-    Later steps count too, so all must be known at once, and there are always num_steps of them. The
-    parameters are `weight` [num_steps, num_steps] and `bias` [num_steps, 1], which starts at -1.
-
-    num_steps [steps]: length of the sequences.
-
-    surrogate: derivative of the spike at h; None: spikes carry no gradient.
-
-    Outputs: spk.
+    hidden: the initial hidden weights; without them all are uniform in +-1/sqrt(out_features).
     """
-
-    bias: Any
-    known_as: ClassVar[Mapping[str, str]] = {"SpikingJelly": "PSN"}
-
-    def __init__(self, num_steps: int, *, surrogate: Surrogate | None = Parallel.surrogate) -> None:
-        steps = self.steps = count(self, "num_steps", num_steps)
-        self.surrogate = check_surrogate(self, surrogate)
-        self.weight = Parameter((steps, steps), kaiming(steps, (steps, steps)))
-        self.bias = Parameter((steps, 1), np.full((steps, 1), -1.0))
-
-    def mixing(self) -> Any:
-        """The matrix of the sum over the steps."""
-        return self.weight
-
-    def summed(self, current: Value) -> Value:
-        h: Value = mix_steps(current, self.mixing()) + at_step(self.bias)
-        return h
-
-
-class MaskedPSN(PSN):
-    """Masked parallel spiking neuron: from lambda = 1 on a step sees only itself and the k - 1 before.
-
-        mask   = 1 where t - k < s <= t
-        h[t]   = sum of (lambda mask + 1 - lambda)[t, s] weight[t, s] current[s] over all steps s, + bias[t]
-        spk[t] = h[t] >= 0
-
-    The parameters are `weight` [num_steps, num_steps] and `bias` [num_steps, 1], which starts at -1.
-
-    k [steps]: how many steps the mask leaves.
-
-    num_steps [steps]: length of the sequences.
-
-    mask_strength: lambda, between 0 (no mask) and 1; above 1 is 1. It does not train: compile again to
-    change it.
-
-    surrogate: derivative of the spike at h; None: spikes carry no gradient.
-
-    Outputs: spk.
-    """
-
-    mask: Any
-    known_as: ClassVar[Mapping[str, str]] = {"SpikingJelly": "MaskedPSN"}
 
     def __init__(
         self,
-        k: int,
-        num_steps: int,
-        mask_strength: float = 0.0,
+        in_features: int,
+        out_features: int,
+        hidden: np.ndarray | None,
         *,
-        surrogate: Surrogate | None = Parallel.surrogate,
+        bias: bool,
+        dense: bool,
+        learn_hidden: bool,
     ) -> None:
-        super().__init__(num_steps, surrogate=surrogate)
-        band = np.tri(self.steps) - np.tri(self.steps, k=-count(self, "k", k))
-        strength = min(float(mask_strength), 1.0)
-        self.mask = Parameter(band.shape, strength * band + (1.0 - strength), learnable=False)
+        n, bound = out_features, 1.0 / np.sqrt(out_features)
+        self.size, self.has_bias, self.dense = n, bias, dense
 
-    def mixing(self) -> Any:
-        return self.mask * self.weight
+        def start(rng: np.random.Generator) -> np.ndarray:
+            weights = rng.uniform(-bound, bound, (n, n)) if hidden is None else hidden
+            return weights if dense else weights * np.eye(n)
+
+        self.weight_ih_l0 = Parameter(
+            (n, in_features), lambda rng: rng.uniform(-bound, bound, (n, in_features)), panels=True
+        )
+        self.weight_hh_l0 = Parameter((n, n), start, learnable=learn_hidden, panels=dense)
+        if bias:
+            self.bias_ih_l0 = Parameter((n,), lambda rng: rng.uniform(-bound, bound, n))
+            self.bias_hh_l0 = Parameter((n,), lambda rng: rng.uniform(-bound, bound, n))
+
+    def of_input(self, x: Any) -> Any:
+        """What the input and both biases add to the state."""
+        weights: Any = self.weight_ih_l0
+        if not self.has_bias:
+            return linear(x, weights)
+        biases: list[Any] = [self.bias_ih_l0, self.bias_hh_l0]
+        return linear(x, weights, biases[0]) + biases[1]
+
+    def of_state(self, mem: Any) -> Any:
+        """What the state of the step before adds: of all neurons, or of each its own."""
+        weights: Any = self.weight_hh_l0
+        return linear(mem, weights) if self.dense else self.diagonal(weights) * mem
+
+    def diagonal(self, weights: Any) -> Any:
+        """The weight from each neuron to itself."""
+        return take(weights, np.arange(self.size) * (self.size + 1))
 
 
-class SlidingPSN(Parallel):
-    """Sliding parallel spiking neuron: the same weights at every step, for the last k steps.
+class LeakyParallel(Firing):
+    """A layer and its leaky neurons, rectified and without a reset: a recurrent layer that spikes.
 
-        h[t]   = sum of weight[k - 1 - j] current[t - j] for j < k, + bias    (nothing before the first step)
-        spk[t] = h[t] >= 0
+        mem = relu(weight_ih x + bias_ih + weight_hh mem + bias_hh)
+        spk = graded_spikes_factor (mem > threshold)
 
-    The parameters are `weight` [k] and the number `bias`, which starts at -1. For any number of steps, also
-    one at a time.
+    weight_hh is diagonal, a decay a neuron, unless dense=True. It is not clamped.
 
-    k [steps]: how many steps are seen.
-
-    exp_init: weights start at 1 for this step and half of the next one's for each before; else at random.
-
-    surrogate: derivative of the spike at h; None: spikes carry no gradient.
-
-    Outputs: spk.
+    in_features: size of the input.
+    out_features: number of neurons.
+    beta: initial decay, clamped to [0, 1]: a number or one a neuron. None: uniform in
+    +-1/sqrt(out_features), as PyTorch's RNN starts. With dense=True, of all weights of a neuron's row.
+    threshold: any number, or one a neuron; learn_threshold trains it.
+    bias: whether there are biases (two of them, as in PyTorch).
+    dense: whether every neuron's state reaches every neuron.
+    learn_beta: whether weight_hh trains.
+    surrogate: derivative of the spike at mem - threshold; None: spikes carry no gradient.
+    graded_spikes_factor: what a spike is worth, a number or one a neuron; learn_graded_spikes_factor
+    trains it.
+    Outputs: spk, mem.
+    Differences: snnTorch returns the spikes only and ignores one beta a neuron, and dropout.
     """
 
-    known_as: ClassVar[Mapping[str, str]] = {"SpikingJelly": "SlidingPSN"}
+    known_as: ClassVar[Mapping[str, str]] = {"snnTorch": "LeakyParallel"}
 
     def __init__(
-        self, k: int, exp_init: bool = True, *, surrogate: Surrogate | None = Parallel.surrogate
+        self,
+        in_features: int,
+        out_features: int,
+        beta: Number | None = None,
+        threshold: Number = 1.0,
+        *,
+        bias: bool = True,
+        dense: bool = False,
+        learn_beta: bool = False,
+        learn_threshold: bool = False,
+        surrogate: Surrogate | None = Neuron.surrogate,
+        graded_spikes_factor: Number = 1.0,
+        learn_graded_spikes_factor: bool = False,
     ) -> None:
-        self.k, self.surrogate = count(self, "k", k), check_surrogate(self, surrogate)
-        start = 0.5 ** np.arange(self.k)[::-1]
-        self.weight = Parameter((self.k,), start if exp_init else kaiming(self.k, (self.k,)))
-        self.bias = Parameter((), np.full((), -1.0))
+        positive(self, in_features=in_features, out_features=out_features)
+        self.in_features, self.out_features = in_features, out_features
+        self.rnn = RecurrentWeights(
+            in_features,
+            out_features,
+            None if beta is None else self._hidden(beta),
+            bias=bias,
+            dense=dense,
+            learn_hidden=learn_beta,
+        )
+        self.fires(
+            threshold,
+            learn_threshold,
+            surrogate,
+            graded_spikes_factor=graded_spikes_factor,
+            learn_graded_spikes_factor=learn_graded_spikes_factor,
+        )
 
-    def summed(self, current: Value) -> Value:
-        h: Value
-        h, late = take(self.weight, [self.k - 1], ()) * current, current
-        for j in range(1, self.k):
-            late = delay(late, name=f"late{j}")
-            h = h + take(self.weight, [self.k - 1 - j], ()) * late
-        return h + self.bias
+    def _hidden(self, beta: Number) -> np.ndarray:
+        """Hidden weights of which each row holds its neuron's decay."""
+        coefficient(self, "beta", beta, learnable=True)  # checks that these are numbers
+        decays = np.clip(np.asarray(beta, np.float64), 0.0, 1.0).ravel()
+        if decays.size not in (1, self.out_features):
+            raise self.error(f"beta must be one number or {self.out_features}, got {decays.size}")
+        return np.broadcast_to(decays[:, None], (self.out_features, self.out_features))
+
+    def forward(self, current: Value) -> tuple[Value, ...]:
+        return super().forward(self.rnn.of_input(current))
+
+    def step(self, current: Any, mem: Any) -> tuple[Any, Any]:
+        mem = maximum(0.0, current + self.rnn.of_state(mem))
+        spk, mem = self.fire(mem)
+        return spk, mem
 
 
-def count(module: Module, name: str, value: int) -> int:
-    """A positive number of steps."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise module.error(f"{name} must be a positive integer, got {value!r}")
-    return int(value)
+class StateLeaky(Firing):
+    """A leaky integrator that never resets.
+
+        decay = exp(-1 / tau),  tau = 1 / (1 - beta + 1e-12)
+        mem   = decay mem + current
+        spk   = graded_spikes_factor (mem > threshold)
+
+    With kernel_truncation_steps=K the membrane is the sum of the last K currents, each with its decay; then
+    it keeps K - 1 currents instead of a membrane, and takes K multiplications a step.
+
+    beta: sets tau, the decay's time constant in steps; below 1. One number or one a neuron; with learn_beta
+    it is tau that trains (not clamped).
+    threshold: any number, or one a neuron; learn_threshold trains it.
+    surrogate: derivative of the spike at mem - threshold; None: spikes carry no gradient.
+    quantize: a function that what is given out of the membrane goes through; the sum itself is not rounded.
+    graded_spikes_factor: what a spike is worth, a number or one a neuron; learn_graded_spikes_factor
+    trains it.
+    kernel_truncation_steps: how many currents the membrane remembers; None: all.
+    Outputs: spk, mem.
+    Differences: the decay a step is exp(beta - 1), not beta, as in snnTorch, which applies the factor twice.
+    """
+
+    known_as: ClassVar[Mapping[str, str]] = {"snnTorch": "StateLeaky"}
+
+    def __init__(
+        self,
+        beta: Number,
+        threshold: Number = 1.0,
+        *,
+        learn_beta: bool = False,
+        learn_threshold: bool = False,
+        surrogate: Surrogate | None = Neuron.surrogate,
+        quantize: Quantize | None = None,
+        graded_spikes_factor: Number = 1.0,
+        learn_graded_spikes_factor: bool = False,
+        kernel_truncation_steps: int | None = None,
+    ) -> None:
+        coefficient(self, "beta", beta, learnable=True)  # checks that these are numbers
+        decays = np.asarray(beta, np.float64)
+        if (decays > 1.0).any():
+            raise self.error(f"beta must not be larger than 1, got {beta}")
+        self.tau = coefficient(self, "tau", 1.0 / (1.0 - decays + 1e-12), learn_beta)
+        if kernel_truncation_steps is not None:
+            positive(self, kernel_truncation_steps=kernel_truncation_steps)
+        self.kernel_truncation_steps = kernel_truncation_steps
+        self.fires(
+            threshold,
+            learn_threshold,
+            surrogate,
+            quantize=quantize,
+            graded_spikes_factor=graded_spikes_factor,
+            learn_graded_spikes_factor=learn_graded_spikes_factor,
+        )
+
+    @property
+    def decay(self) -> Any:
+        """What is left of the membrane after a step."""
+        tau: Any = self.tau
+        return exp(-1.0 / tau)
+
+    def forward(self, current: Value) -> tuple[Value, ...]:
+        if self.kernel_truncation_steps is None:
+            trace = tracer(type(self).__name__)
+            before = trace.state(self, "mem", current.shape, 0.0)
+            mem = self.decay * before + current
+            trace.close(before, mem)
+        else:
+            mem = self._truncated(current, self.kernel_truncation_steps)
+        spk, mem = self.fire(mem)
+        return named_outputs(("spk", "mem"), (self.by_rate(spk, current), mem))
+
+    def _truncated(self, current: Value, count: int) -> Value:
+        """The sum of the last currents, from the oldest on."""
+        currents = [current]
+        for k in range(1, count):
+            currents.append(delay(currents[-1], name=f"current.{k}"))
+        mem = currents.pop()
+        for younger in reversed(currents):
+            mem = self.decay * mem + younger
+        return mem
 
 
-def kaiming(fan_in: int, shape: tuple[int, ...]) -> Any:
-    """PyTorch's initial weights of a linear layer."""
-    bound = 1 / sqrt(fan_in)
-    return lambda generator: generator.uniform(-bound, bound, shape)
+class LinearLeaky(StateLeaky):
+    """A linear layer and the leaky integrators behind it: `Linear`, then `StateLeaky`.
+
+        current = weight x + bias
+        decay   = exp(-1 / tau),  tau = 1 / (1 - beta + 1e-12)
+        mem     = decay mem + current
+        spk     = graded_spikes_factor (mem > threshold)
+
+    in_features: size of the input.
+    out_features: number of neurons.
+    beta: sets tau, the decay's time constant in steps; below 1. One number or one a neuron; with learn_beta
+    it is tau that trains (not clamped).
+    threshold: any number, or one a neuron; learn_threshold trains it.
+    bias: whether the layer has a bias.
+    surrogate: derivative of the spike at mem - threshold; None: spikes carry no gradient.
+    quantize: a function that what is given out of the membrane goes through; the sum itself is not rounded.
+    graded_spikes_factor: what a spike is worth, a number or one a neuron; learn_graded_spikes_factor
+    trains it.
+    kernel_truncation_steps: how many currents the membrane remembers; None: all.
+    Outputs: spk, mem.
+    Differences: as of `StateLeaky`.
+    """
+
+    known_as: ClassVar[Mapping[str, str]] = {"snnTorch": "LinearLeaky"}
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        beta: Number,
+        threshold: Number = 1.0,
+        *,
+        bias: bool = True,
+        learn_beta: bool = False,
+        learn_threshold: bool = False,
+        surrogate: Surrogate | None = Neuron.surrogate,
+        quantize: Quantize | None = None,
+        graded_spikes_factor: Number = 1.0,
+        learn_graded_spikes_factor: bool = False,
+        kernel_truncation_steps: int | None = None,
+    ) -> None:
+        super().__init__(
+            beta,
+            threshold,
+            learn_beta=learn_beta,
+            learn_threshold=learn_threshold,
+            surrogate=surrogate,
+            quantize=quantize,
+            graded_spikes_factor=graded_spikes_factor,
+            learn_graded_spikes_factor=learn_graded_spikes_factor,
+            kernel_truncation_steps=kernel_truncation_steps,
+        )
+        self.linear = Linear(in_features, out_features, bias)
+        self.in_features, self.out_features = in_features, out_features
+
+    def forward(self, current: Value) -> tuple[Value, ...]:
+        return super().forward(self.linear(current))

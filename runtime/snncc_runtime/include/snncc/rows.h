@@ -180,6 +180,26 @@ SNNCC_FUNCTION void snncc_add_by_index(int rows, int n_in, int x_stride, int y_s
         for (int i = 0; i < n_in; i++) y[index[i]] += x[i];
 }
 
+/* y = 1 at the first of the largest features of a row (NaN is larger than any number), all else 0. */
+SNNCC_FUNCTION void snncc_first_maximum(int rows, int n, int stride, const snncc_real *x, snncc_real *y,
+                                        const snncc_crew *crew)
+{
+    const snncc_range mine = snncc_part(crew, rows);
+    snncc_zero_rows(rows, stride, y, crew);
+    x += (size_t)mine.begin * stride;
+    y += (size_t)mine.begin * stride;
+    for (int first = mine.begin; first < mine.end; first += SNNCC_LANES) {
+        const int count = snncc_block_size(mine.end - first);
+        snncc_real largest[SNNCC_LANES];
+        snncc_max_block(count, n, stride, x, largest);
+        for (int row = 0; row < count; row++, x += stride, y += stride) {
+            int i = 0;
+            while (i < n - 1 && !(x[i] == largest[row] || x[i] != x[i])) i++;
+            y[i] = 1;
+        }
+    }
+}
+
 /* y[row][label] = 1, all else 0; labels from snncc_load_labels. y: [rows][stride]. */
 SNNCC_FUNCTION void snncc_one_hot(int rows, int n, int stride, const int32_t *labels, snncc_real *y,
                                   const snncc_crew *crew)
