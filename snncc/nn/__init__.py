@@ -1,12 +1,11 @@
 """What networks are made of: layers, neurons, surrogates. All equations, nothing of the compiler."""
 
-from . import aidge, nir, snngrow, snntorch, spikingjelly, surrogate
+from . import aidge, neurons, nir, snngrow, snntorch, spikingjelly, surrogate
 from .layers import Flatten, Linear, Sequential
 from .levels import Levels, UniformLevels
 from .module import Input, Module, Parameter, delay
 from .neuron import Neuron
 from .neurons import *  # noqa: F403 - all of the list there
-from .neurons import __all__ as neurons
 
 __all__ = [
     "Flatten",
@@ -25,5 +24,5 @@ __all__ = [
     "snntorch",
     "spikingjelly",
     "surrogate",
-    *neurons,
+    *neurons.__all__,
 ]

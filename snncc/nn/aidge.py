@@ -37,20 +37,13 @@ class Leaky(OurLeaky):
         spk = mem > threshold
 
     nb_timesteps [steps]: steps of Aidge's memories; here the input says how many steps there are.
-
     beta: decay a step. It is not clamped.
-
     threshold: membrane above which the neuron fires.
-
     reset: "subtraction" or "to_zero".
-
     output: which of both outputs Aidge's backward pass starts at, True for the membrane, False for the
     spikes. Here every output has its gradient, so it changes nothing.
-
     name: Aidge's name of the node; here a layer is called after its attribute.
-
     Outputs: spk, mem (before the reset).
-
     Differences: the backward pass that Aidge 0.10.1 compiles carries membrane gradients with factor 1
     instead of beta; this is the formula of its documentation, with beta.
     """
@@ -75,7 +68,6 @@ class Memorize(Module):
     """Aidge's Memorize: the value of the step before, snncc.delay.
 
     end_step [steps]: Aidge's limit of runs, 0 for none. Here the input says how many steps there are.
-
     Outputs: at the first step `init` (a number), then the input of the step before.
     """
 
@@ -114,9 +106,7 @@ class Heaviside(Neuron):
         spk = 0, value or 1
 
     value: what it gives at zero.
-
     surrogate: its derivative; Aidge's is 1 / (1 + (pi u)^2), with no factor 1/pi.
-
     Outputs: spk.
     """
 

@@ -34,7 +34,6 @@ class IFNode(IF):
     """SNNGrow's IFNode: nn.IF.
 
     parallel_optim, T: accepted, and change nothing: see the module.
-
     spike_out: SNNGrow hands on boolean spikes; the numbers are the same, but the reset is detached.
     """
 
@@ -56,7 +55,6 @@ class LIFNode(LIF):
     """SNNGrow's LIFNode: nn.LIF.
 
     parallel_optim, T: accepted, and change nothing: see the module.
-
     spike_out: SNNGrow hands on boolean spikes; the numbers are the same, but the reset is detached.
     """
 

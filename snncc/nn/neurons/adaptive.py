@@ -26,11 +26,8 @@ class KLIF(LIF):
     never negative before a reset.
 
     tau, threshold, v_reset, decay_input: as LIF.
-
     scale_reset: whether the reset acts on mem / k, with threshold / k for a soft one.
-
     detach_reset, strict, init_mem, learn_threshold, surrogate: as IntegrateAndFire.
-
     Outputs: spk, mem (after the reset).
     """
 
@@ -70,11 +67,8 @@ class CubaLIF(IntegrateAndFire):
         mem = spk v_reset + (1 - spk) mem           (v_reset=None: mem - spk threshold)
 
     alpha, beta: decays of the synaptic current and of the membrane a step, one number or one a neuron.
-
     threshold, v_reset, detach_reset, strict, init_mem, learn_threshold, surrogate: as IntegrateAndFire.
-
     Outputs: spk, mem (after the reset), syn.
-
     Differences: snnTorch's Synaptic compares strictly and resets a step later. NIR's CubaLIF has time
     constants, gains and a leak potential: nn.nir.CubaLIF.
     """
@@ -114,11 +108,8 @@ class CLIF(Neuron):
     The reset is always soft and never detached.
 
     tau [steps]: time constant of the membrane, one number or one a neuron.
-
     threshold: membrane from which on the neuron fires, one number or one a neuron.
-
     surrogate: derivative of the spike at mem - threshold; None: spikes carry no gradient.
-
     Outputs: spk, mem (after the reset), m.
     """
 
@@ -157,13 +148,9 @@ class RAF(IntegrateAndFire):
     Only mem is compared and reset.
 
     b [1/s]: growth of the oscillation, below 0.
-
     omega [rad/s]: frequency of the oscillation.
-
     dt [s]: length of a step.
-
     threshold, v_reset, detach_reset, strict, init_mem, learn_threshold, surrogate: as IntegrateAndFire.
-
     Outputs: spk, mem (after the reset), u.
     """
 

@@ -79,20 +79,13 @@ class DSRIF(_DSR):
     The parameter is `v_threshold`, a number.
 
     threshold: height of a spike.
-
     alpha: part of the threshold from which on the neuron fires, above 0 and at most 1.
-
     learn_threshold: whether training changes the threshold.
-
     grad_scaling: factor of the threshold's gradient.
-
     lower_bound: the least threshold in use.
-
     bound: what a threshold below its bound means. "clamp": the bound is used, the gradient is zero.
     "overwrite": the bound is used and the gradient is not masked.
-
     Outputs: spk (0 or the threshold), mem (after the reset; without gradient).
-
     Differences: "clamp" is SpikingJelly 2.0. The authors' code, "overwrite", also writes the bound into the
     parameter before each forward pass; here the parameter stays where training put it.
     """
@@ -141,17 +134,11 @@ class DSRLIF(_DSR):
     The parameter is `v_threshold`, a number; `weights` are those of the means.
 
     num_steps [steps]: length of the sequences.
-
     threshold: height of a spike times dt.
-
     tau [s]: time constant of the membrane.
-
     dt [s]: length of a step.
-
     alpha, learn_threshold, grad_scaling, lower_bound, bound: as DSRIF.
-
     Outputs: spk (0 or threshold / dt), mem (after the reset; without gradient).
-
     Differences: as DSRIF.
     """
 

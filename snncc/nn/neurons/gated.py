@@ -30,16 +30,11 @@ class GatedLIF(Neuron):
     `linear_decay`, `v_subreset`, each a number or one a channel, and `conduct` with one row a step.
 
     num_steps [steps]: length of the sequences.
-
     channels: number of channels, which is the first feature axis; None for one number a layer.
-
     linear_decay, v_subreset, tau, threshold, conduct: what the sigmoids give at first, between 0 and 1.
     Default of linear_decay: threshold / (2 num_steps), of v_subreset: threshold.
-
     surrogate: derivative of the spike at mem - v_threshold; None: spikes carry no gradient.
-
     Outputs: spk, mem (before the reset).
-
     Differences: SpikingJelly forgets the last spike between calls; here it is a state like mem.
     """
 

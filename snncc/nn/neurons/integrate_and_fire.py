@@ -28,21 +28,13 @@ class IntegrateAndFire(Neuron):
     `charge`, or a `step` of its own that ends with `fire`.
 
     threshold: membrane from which on the neuron fires, one number or one a neuron.
-
     v_reset: membrane after a spike, one number or one a neuron; None subtracts the threshold instead.
-
     detach_reset: whether the reset is a constant for the gradient.
-
     strict: whether a membrane equal to the threshold does not fire.
-
     init_mem: membrane before the first step; default: v_reset, or 0 for a soft reset.
-
     learn_threshold: whether training changes the threshold.
-
     surrogate: derivative of the spike at mem - threshold; None: spikes carry no gradient.
-
     Outputs: spk, mem (after the reset).
-
     Differences: snnTorch compares strictly, resets a step later, and detaches the reset.
     """
 
@@ -106,9 +98,7 @@ class IF(IntegrateAndFire):
         mem = spk v_reset + (1 - spk) mem           (v_reset=None: mem - spk threshold)
 
     threshold, v_reset, detach_reset, strict, init_mem, learn_threshold, surrogate: as IntegrateAndFire.
-
     Outputs: spk, mem (after the reset).
-
     Differences: NIR's IF multiplies the current by dt r and compares strictly: nn.nir.IF.
     """
 
@@ -132,9 +122,7 @@ class HalfThresholdIF(IF):
         mem = mem - spk threshold
 
     threshold: membrane from which on the neuron fires, one number or one a neuron.
-
     detach_reset, strict, surrogate: as IntegrateAndFire.
-
     Outputs: spk, mem (after the reset).
     """
 
@@ -162,13 +150,9 @@ class LIF(IntegrateAndFire):
         mem = spk v_reset + (1 - spk) mem                (v_reset=None: leaks to 0, mem - spk threshold)
 
     tau [steps]: time constant of the membrane, one number or one a neuron.
-
     threshold, v_reset, detach_reset, strict, init_mem, learn_threshold, surrogate: as IntegrateAndFire.
-
     decay_input: whether the current is divided by tau as well.
-
     Outputs: spk, mem (after the reset).
-
     Differences: nn.Leaky decays by beta = 1 - 1/tau without dividing the current, compares strictly and
     resets a step later. NIR's LIF leaks to v_leak: nn.nir.LIF.
     """
@@ -209,11 +193,8 @@ class ParametricLIF(IntegrateAndFire):
         mem = spk v_reset + (1 - spk) mem                (v_reset=None: leaks to 0, mem - spk threshold)
 
     tau [steps]: time constant at the start, above 1; one number or one a neuron.
-
     threshold, v_reset, detach_reset, strict, init_mem, learn_threshold, surrogate: as IntegrateAndFire.
-
     decay_input: whether the current is multiplied by q as well.
-
     Outputs: spk, mem (after the reset).
     """
 

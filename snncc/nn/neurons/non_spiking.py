@@ -15,7 +15,6 @@ class I(Neuron):  # noqa: E742 - what NIR calls it
         mem = mem + current
 
     Outputs: mem.
-
     Differences: NIR's I multiplies the current by dt r: nn.nir.I.
     """
 
@@ -32,9 +31,7 @@ class LI(Neuron):
         mem = mem + (current - mem) / tau
 
     tau [steps]: time constant, one number or one a neuron.
-
     Outputs: mem.
-
     Differences: NIR's LI leaks to v_leak and has a resistance: nn.nir.LI.
     """
 

@@ -18,15 +18,10 @@ class QIF(IntegrateAndFire):
         mem = spk v_reset + (1 - spk) mem           (v_reset=None: mem - spk threshold)
 
     tau [steps]: time constant of the membrane, like all that follow one number or one a neuron.
-
     v_c: membrane above which it grows by itself.
-
     a0: strength of the quadratic term.
-
     v_rest: resting membrane.
-
     threshold, v_reset, detach_reset, strict, init_mem, learn_threshold, surrogate: as IntegrateAndFire.
-
     Outputs: spk, mem (after the reset).
     """
 
@@ -60,15 +55,10 @@ class EIF(IntegrateAndFire):
         mem = spk v_reset + (1 - spk) mem           (v_reset=None: mem - spk threshold)
 
     tau [steps]: time constant of the membrane, like all that follow one number or one a neuron.
-
     delta_t: how gently the exponential term sets in.
-
     theta_rh: membrane at which it sets in (rheobase threshold).
-
     v_rest: resting membrane.
-
     threshold, v_reset, detach_reset, strict, init_mem, learn_threshold, surrogate: as IntegrateAndFire.
-
     Outputs: spk, mem (after the reset).
     """
 
@@ -106,17 +96,11 @@ class Izhikevich(IntegrateAndFire):
     w starts at w_rest and reads the membrane before the reset; its jump b spk is never detached.
 
     tau, v_c, a0, v_rest: as QIF.
-
     w_rest: the recovery variable before the first step, like all that follow one number or one a neuron.
-
     tau_w [steps]: its time constant.
-
     a: how strongly it follows the membrane.
-
     b: how far it jumps at a spike.
-
     threshold, v_reset, detach_reset, strict, init_mem, learn_threshold, surrogate: as IntegrateAndFire.
-
     Outputs: spk, mem (after the reset), w.
     """
 

@@ -43,9 +43,7 @@ class PSN(Parallel):
     parameters are `weight` [num_steps, num_steps] and `bias` [num_steps, 1], which starts at -1.
 
     num_steps [steps]: length of the sequences.
-
     surrogate: derivative of the spike at h; None: spikes carry no gradient.
-
     Outputs: spk.
     """
 
@@ -77,14 +75,10 @@ class MaskedPSN(PSN):
     The parameters are `weight` [num_steps, num_steps] and `bias` [num_steps, 1], which starts at -1.
 
     k [steps]: how many steps the mask leaves.
-
     num_steps [steps]: length of the sequences.
-
     mask_strength: lambda, between 0 (no mask) and 1; above 1 is 1. It does not train: compile again to
     change it.
-
     surrogate: derivative of the spike at h; None: spikes carry no gradient.
-
     Outputs: spk.
     """
 
@@ -118,11 +112,8 @@ class SlidingPSN(Parallel):
     one at a time.
 
     k [steps]: how many steps are seen.
-
     exp_init: weights start at 1 for this step and half of the next one's for each before; else at random.
-
     surrogate: derivative of the spike at h; None: spikes carry no gradient.
-
     Outputs: spk.
     """
 

@@ -37,9 +37,7 @@ class I(Neuron):  # noqa: E742 - NIR's name
         mem = mem + dt r current
 
     r [ohm]: resistance, one number or one a neuron.
-
     dt [s]: length of a step.
-
     Outputs: mem.
     """
 
@@ -62,19 +60,12 @@ class IF(IntegrateAndFire):
         mem = spk v_reset + (1 - spk) mem
 
     r [ohm]: resistance, like all but dt one number or one a neuron.
-
     v_threshold [V]: membrane above which the neuron fires.
-
     v_reset [V]: membrane after a spike.
-
     dt [s]: length of a step.
-
     dialect: whose reading, see nn.nir.
-
     surrogate: derivative of the spike at mem - v_threshold; default: the dialect's.
-
     Outputs: spk, mem (after the reset).
-
     Differences: "norse" ignores r and dt; "spikingjelly" needs r = 1/dt. "snntorch" makes a
     Leaky(0.9) of it by mistake; that is an error here.
     """
@@ -109,13 +100,9 @@ class LI(_Leak, Neuron):
         mem = mem + dt/tau ((v_leak - mem) + r current)
 
     tau [s]: time constant, like all but dt one number or one a neuron.
-
     r [ohm]: resistance.
-
     v_leak [V]: what the membrane leaks to.
-
     dt [s]: length of a step.
-
     Outputs: mem.
     """
 
@@ -140,23 +127,14 @@ class LIF(_Leak, IntegrateAndFire):
         mem = spk v_reset + (1 - spk) mem
 
     tau [s]: time constant, like all but dt one number or one a neuron.
-
     r [ohm]: resistance.
-
     v_leak [V]: what the membrane leaks to.
-
     v_threshold [V]: membrane above which the neuron fires.
-
     v_reset [V]: membrane after a spike.
-
     dt [s]: length of a step.
-
     dialect: whose reading, see nn.nir.
-
     surrogate: derivative of the spike at mem - v_threshold; default: the dialect's.
-
     Outputs: spk, mem (after the reset).
-
     Differences: "norse" ignores r; "snntorch" computes mem = (1 - dt/tau) mem + current with the threshold
     v_threshold / (r dt/tau) and needs v_leak = 0; "spikingjelly" needs r = 1 or tau/dt, and v_leak =
     v_reset.
@@ -219,15 +197,10 @@ class CubaLI(_Synapse, Neuron):
         mem = mem + dt/tau_mem ((v_leak - mem) + r syn)
 
     tau_syn, tau_mem [s]: time constants, like all but dt one number or one a neuron.
-
     r [ohm]: resistance.
-
     v_leak [V]: what the membrane leaks to.
-
     w_in: weight of the current.
-
     dt [s]: length of a step.
-
     Outputs: mem, syn.
     """
 
@@ -262,25 +235,15 @@ class CubaLIF(_Synapse, IntegrateAndFire):
         mem = spk v_reset + (1 - spk) mem
 
     tau_syn, tau_mem [s]: time constants, like all but dt one number or one a neuron.
-
     r [ohm]: resistance.
-
     v_leak [V]: what the membrane leaks to.
-
     v_threshold [V]: membrane above which the neuron fires.
-
     v_reset [V]: membrane after a spike.
-
     w_in: weight of the current.
-
     dt [s]: length of a step.
-
     dialect: whose reading, see nn.nir.
-
     surrogate: derivative of the spike at mem - v_threshold; default: the dialect's.
-
     Outputs: spk, mem (after the reset), syn.
-
     Differences: "norse" lets the synapse leak to v_leak too; "snntorch" computes syn = (1 - dt/tau_syn) syn
     + current with the threshold v_threshold / (w_in dt/tau_syn) and needs r = tau_mem/dt, v_leak = 0;
     "spikingjelly" needs the same and w_in = tau_syn/dt.
@@ -327,7 +290,6 @@ class Scale(Module):
     """NIR's Scale: the input times a number, or one a feature.
 
     scale: the factor.
-
     learnable: whether training changes it; NIR does not say.
     """
 
@@ -345,9 +307,7 @@ class Threshold(Neuron):
         spk = current > threshold
 
     threshold: a number or one a neuron.
-
     surrogate: derivative of the spike at current - threshold; None: spikes carry no gradient.
-
     Outputs: spk.
     """
 

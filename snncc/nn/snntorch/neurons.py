@@ -50,7 +50,7 @@ class Leaky(neurons.Leaky):
 
 
 class DeltaLeaky(neurons.DeltaLeaky):
-    """snnTorch's `DeltaLeaky`, which takes Leaky's arguments and uses few of them."""
+    """snnTorch's `DeltaLeaky`. It takes Leaky's arguments and uses few of them: the others are refused."""
 
     def __init__(
         self,
@@ -224,7 +224,7 @@ class RSynaptic(neurons.RSynaptic):
 
 
 class Alpha(neurons.Alpha):
-    """snnTorch's `Alpha`; there, learn_alpha=True fails."""
+    """snnTorch's `Alpha`. There, learn_alpha=True fails; here it is refused."""
 
     def __init__(
         self,

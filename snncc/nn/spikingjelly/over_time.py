@@ -65,7 +65,6 @@ class DSRIFNode(DSRIF):
     """SpikingJelly's DSRIFNode: nn.DSRIF. Its parameter is `v_threshold`.
 
     T: the package's backward pass needs the number of steps here; ours counts them.
-
     bound: "clamp" as in version 2.0, "overwrite" as in the code before it.
     """
 

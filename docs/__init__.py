@@ -1,0 +1,1 @@
+"""Documentation: written pages, and the generators of those that are made from the source."""
