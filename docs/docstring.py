@@ -48,7 +48,7 @@ def parse(documented: object, names: Iterable[str]) -> Docstring:
         head = HEAD.fullmatch(" ".join(text.split()))
         if text.startswith(" "):
             body.append((True, inspect.cleandoc("\n" + text)))
-        elif head and _is_head(text, known):
+        elif head and is_head(text, known):
             found, unit, said = head.groups()
             if found in SECTIONS:
                 sections[found] = said
@@ -60,7 +60,8 @@ def parse(documented: object, names: Iterable[str]) -> Docstring:
     return Docstring(summary, tuple(body), tuple(_mentioned(arguments, names)), sections)
 
 
-def _is_head(line: str, known: set[str]) -> bool:
+def is_head(line: str, known: set[str]) -> bool:
+    """Whether the paragraph of an argument or a section starts here."""
     head = HEAD.match(line)
     return head is not None and known >= set(head[1].split(", "))
 
@@ -69,7 +70,7 @@ def _split(text: str, known: set[str]) -> Iterator[str]:
     """Paragraphs: between blank lines, and from each line that starts an argument's."""
     lines: list[str] = []
     for line in text.split("\n"):
-        if lines and (not line or _is_head(line, known)):
+        if lines and (not line or is_head(line, known)):
             yield "\n".join(lines)
             lines = []
         if line:

@@ -32,3 +32,9 @@ def call(name: str, arguments: Iterable[str], width: int = 100) -> str:
             lines.append(indent)
         lines[-1] += piece
     return "\n".join(lines) if shown else f"{name}()"
+
+
+def sentence(text: str, names: Iterable[str] = ()) -> str:
+    """With a capital letter, unless the first word is a name."""
+    first = text.split(" ")[0]
+    return text[:1].upper() + text[1:] if first.isalpha() and first not in names else text

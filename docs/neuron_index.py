@@ -6,85 +6,94 @@ import inspect
 from importlib import import_module
 from types import ModuleType
 
+from docs.docstring import parse
 from docs.markdown import table
-from docs.neuron_page import docstring, full_name
+from docs.neuron_page import body, docstring, full_name
 from docs.presets import OURS, SYSTEMS, ours, presets, remark
 from snncc import nn
 from snncc.nn.module import Module
 
 START = """# Neurons
 
-Every neuron is its equations: a `step` of a few lines in [snncc/nn/neurons](../../snncc/nn/neurons), from which the C of
-both directions is made. Its page has the equations, arguments with units and defaults, states, parameters, and what
-other systems call it.
+Every neuron is its equations: a `step` of a few lines in [snncc/nn/neurons](../../snncc/nn/neurons), from
+which the C of both directions is made. Its page has equations, arguments with units and defaults, states,
+parameters, and what other systems call it.
 
 ```python
-lif = nn.Leaky(0.9)                             # ours
-lif = nn.snntorch.Leaky(0.9)                    # the same, with snnTorch's arguments, order and defaults
+lif = nn.Leaky(0.9)                        # ours
+lif = nn.snntorch.Leaky(0.9)               # the same, with snnTorch's arguments, order and defaults
 lif = nn.spikingjelly.LIFNode(tau=2.0)
-out = lif(current)                              # in a network's forward
-out.spk, out.mem                                # all outputs, by name
+out = lif(current)                         # in a network's forward
+out.spk, out.mem                           # all outputs, by name
 ```
 
-On the pages, `current` is the neuron's input at a step, `spk` what fires (a comparison gives 1 or 0), `mem` the membrane;
-a state on the right of an equation is that of the step before, or of the line above if that has set it already.
-"One number or one a neuron": `beta=0.9` or `beta=[0.9, 0.8, 0.7]`; what is one a neuron is among the model's parameters
-even if it does not train. *Detached* means: a constant for the gradient. Derivatives of spikes are in
-[surrogates](../surrogates.md).
+`current` is a neuron's input at a step, `spk` what it fires (a comparison gives 1 or 0), `mem` its membrane.
+Where an equation reads a state, it means that of the line above that has set it, else that of the step
+before. *Detached*: a constant for the gradient. *One number or one a neuron*: `beta=0.9` or
+`beta=[0.9, 0.8, 0.7]`; what is one a neuron is among the model's parameters even if it does not train.
+Derivatives of spikes: [surrogates](../surrogates.md). A neuron of your own:
+[README](../../README.md#your-own-neuron).
 
-**Which one?** Systems that call their neuron leaky integrate-and-fire differ in four ways: whether the current is
-scaled, whether a membrane equal to the threshold fires, when the reset comes, and whether the gradient flows through it.
+## Which leaky neuron?
 
-| | `nn.Leaky` (snnTorch, Aidge) | `nn.LIF` (SpikingJelly, SNNGrow) | `nn.nir.LIF` (NIR, Norse) |
+What is called leaky integrate-and-fire differs: how the current counts, whether a membrane at the threshold
+fires, when the reset comes, whether the gradient flows through it, and which membrane comes out.
+
+| | `nn.Leaky`: snnTorch, Aidge | `nn.LIF`: SpikingJelly, SNNGrow | `nn.nir.LIF`: NIR, Norse |
 | --- | --- | --- | --- |
-| decay of the membrane | `beta` | `1 - 1/tau` | `1 - dt/tau` |
-| the current counts | 1 | `1/tau`, or 1 with `decay_input=False` | `r dt/tau` |
+| the membrane keeps | `beta` | `1 - 1/tau` | `1 - dt/tau` |
+| the current counts | 1 | `1/tau`, or 1 with `decay_input=False` | `r dt/tau`, in Norse `dt/tau` |
 | fires where | `mem > threshold` | `mem >= threshold` | `mem > v_threshold` |
-| reset | a step later, or in the step (`reset_delay=False`) | in the step | in the step |
-| gradient of the reset | none if a step later | flows, unless `detach_reset` | flows |
-| `mem` that comes out | before a delayed reset | after the reset | after the reset |
-
-A neuron of your own: README, "Your own neuron".
+| reset | subtracts, a step later | to `v_reset`, in the step | to `v_reset`, in the step |
+| or | to zero; in the step with `reset_delay=False` | subtracts with `v_reset=None` | |
+| gradient of the reset | none; flows with `reset_delay=False` | flows, unless `detach_reset=True` | flows |
+| `mem` that comes out | before the reset | after the reset | after the reset |
+| surrogate | `ATan(2)` | `Sigmoid(4)` | the dialect's |
 
 """
+SECOND = """## My library's neuron, and ours
+
+Under the names that you know, with their arguments, order and defaults. The page of our neuron says where
+every argument goes, and what is refused.
+
+"""
+# The families, by file, in the order of the index.
+FAMILIES = (
+    "leaky", "synaptic", "recurrent", "lapicque", "integrate_and_fire", "nonlinear", "adaptive", "gated",
+    "non_spiking", "parallel", "psn", "lstm", "associative", "dsr",
+)    # fmt: skip
 
 # What has no preset, and why: by system.
 LEFT_OUT: dict[str, tuple[tuple[str, str], ...]] = {
     "snnTorch": (
-        ("`SConv2dLSTM`", "waits for convolutions."),
-        (
-            "`RLeaky`, `RSynaptic` with `conv2d_channels`",
-            "likewise; `linear_features` and `V` work.",
-        ),
-        ("`GradedSpikes`", "an argument here: `graded_spikes_factor`."),
-        ("`SpikingNeuron`, `LIF`", "bases; here `nn.Neuron`."),
+        ("`SConv2dLSTM`", "waits for convolutions"),
+        ("`RLeaky`, `RSynaptic` with `conv2d_channels`", "likewise; `linear_features` and `V` work"),
+        ("`GradedSpikes`", "an argument here: `graded_spikes_factor`"),
+        ("`SpikingNeuron`, `LIF`", "bases; here `nn.Neuron`"),
     ),
     "SpikingJelly": (
-        ("`SimpleIFNode`, `SimpleLIFNode`", "use `IFNode`, `LIFNode`."),
-        ("`BaseNode`, `AdaptBaseNode`, ..., `FlexSN`", "ways to write one's own; here `nn.Neuron`."),
-        ("`OTTTLIFNode`", "a learning rule: `LIFNode` or `nn.Leaky` with [`rule=\"ottt\"`](../learning-rules.md)."),
-        ("`SLTTLIFNode`", "a learning rule that is not there yet."),
-        ("`ILIFNode`, `TernaryIFNode`, `TernaryLIFNode`", "spikes other than 0 and 1: not there yet."),
-        ("`LIAFNode`", "an activation instead of spikes: not there yet."),
-        ("`MPBNLIFNode`", "waits for batch normalisation."),
-        ("`ILCIFNode`, `ILCLIFNode`, `ILCCUBALIFNode`, `Noisy...`", "connections or noise inside: not there."),
-        (
-            "`ActivationAwareIFNode`, `STBIFNode`, `FewSpikeNode`, `HGNode`, `OutlierAwareThresholdNode`",
-            "for converting trained networks without spikes: not there.",
-        ),
-        ("`GatedLIFNode` for maps `[C, H, W]`", "there; `inplane` is C."),
+        ("`SimpleIFNode`, `SimpleLIFNode`", "use `IFNode`, `LIFNode`"),
+        ("`BaseNode`, `AdaptBaseNode`, `FlexSN` and the like", "to write one's own; here `nn.Neuron`"),
+        ("`OTTTLIFNode`", 'a learning rule: `nn.Leaky` with [`rule="ottt"`](../learning-rules.md)'),
+        ("`SLTTLIFNode`", "a learning rule that is not there"),
+        ("`ILIFNode`, `TernaryIFNode`, `TernaryLIFNode`", "not there: spikes other than 0 and 1"),
+        ("`LIAFNode`", "not there: an activation instead of spikes"),
+        ("`MPBNLIFNode`", "waits for batch normalisation"),
+        ("`ILCIFNode`, `ILCLIFNode`, `ILCCUBALIFNode`", "not there: connections within the layer"),
+        ("`NoisyCUBALIFNode` and the other noisy ones", "not there: noise"),
+        ("`ActivationAwareIFNode`, `STBIFNode`", "not there: for converted networks"),
+        ("`FewSpikeNode`, `HGNode`, `OutlierAwareThresholdNode`", "likewise"),
     ),
     "SNNGrow": (),
     "Aidge": (
-        ("`RLeaky`, `Synaptic`, `RSynaptic`", "`nn.RLeaky`, ...; never compared with Aidge's."),
-        ("`SpikGRU`", "not there."),
+        ("`RLeaky`, `Synaptic`, `RSynaptic`", "ours of that name, which were not compared with Aidge's"),
+        ("`SpikGRU`", "not there"),
     ),
-    "NIR": (("`Delay`, convolutions, pooling", "no neurons; not there yet."),),
+    "NIR": (),
     "Norse": (
-        (
-            "`LIFCell`, `LSNN`, `LIFEx`, `LIFAdEx`, `Izhikevich`, ...",
-            "not there, nor modules with recurrent weights; `nn.LIF`, `nn.Synaptic`, `nn.Izhikevich` are relatives, not equals.",
-        ),
+        ("`LIFCell`, `LSNN`, `LIFEx`, `LIFAdEx` and their kin", "not there"),
+        ("`Izhikevich`", "not there: `nn.Izhikevich` is SpikingJelly's, with other equations"),
+        ("modules with recurrent weights", "not there: `nn.RLeaky` is snnTorch's, with other equations"),
     ),
 }
 NORSE = (
@@ -97,9 +106,7 @@ NORSE = (
 
 def page() -> str:
     """The whole page."""
-    text = START + "## Ours\n\n" + _ours() + "## My library's neuron, and ours\n\n"
-    text += "Under the names that you know, with their arguments, orders and defaults; each is one of ours. A neuron's\n"
-    text += "page says where every argument goes.\n\n"
+    text = START + "## Ours\n\n" + _ours() + SECOND
     for system, module in SYSTEMS.items():
         text += _system(system, module)
     text += "### Norse\n\nAs Norse's own import of NIR makes them.\n\n" + table(("Norse", "here"), *NORSE)
@@ -107,10 +114,10 @@ def page() -> str:
 
 
 def families() -> dict[str, list[str]]:
-    """Our neurons by the file that has them, in alphabetical order of the files."""
-    found: dict[str, list[str]] = {}
-    for name, kind in sorted(OURS.items(), key=lambda item: (item[1].__module__, item[0])):
-        found.setdefault(kind.__module__, []).append(name)
+    """Our neurons by the file that has them."""
+    found: dict[str, list[str]] = {f"snncc.nn.neurons.{family}": [] for family in FAMILIES}
+    for name, kind in sorted(OURS.items(), key=lambda item: item[0].lower()):
+        found[kind.__module__].append(name)
     return found
 
 
@@ -119,7 +126,7 @@ def _ours() -> str:
     for module, names in families().items():
         title = (inspect.getdoc(import_module(module)) or "").split("\n")[0]
         rows = [(f"[`{n}`]({n}.md)", docstring(OURS[n]).summary) for n in names]
-        text += f"**{title}**\n\n" + table(("`nn.`", ""), *rows)
+        text += table(("in `snncc.nn`", title.rstrip(".")), *rows)
     return text
 
 
@@ -127,8 +134,8 @@ def _system(system: str, module: ModuleType) -> str:
     rows = [
         (f"`{n}`", f"`{full_name(kind)}`", _link(kind), remark(kind)) for n, kind in presets(module).items()
     ]
-    text = f"### {system}\n\n" + table((system, "preset", "ours", ""), *rows)
-    return text + _left_out(system)
+    text = f"### {system}\n\n{body(parse(module, ()))}"
+    return text + table((system, "preset", "ours", ""), *rows) + _left_out(system)
 
 
 def _left_out(system: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from docs.docstring import Argument, Docstring, parse, reference
-from docs.markdown import block, call, code, table
-from docs.presets import OURS, SYSTEMS, ours, presets_of, where_it_goes
+from docs.markdown import block, call, code, sentence, table
+from docs.presets import OURS, SYSTEMS, ours, presets_of, remark, where_it_goes
 from docs.specimen import (
     NEURONS,
     abstract,
@@ -58,18 +58,21 @@ def page(kind: type[Module]) -> str:
     """The whole page."""
     said = docstring(kind)
     text = f"# {full_name(kind)}\n\n{said.summary}\n\n"
-    text += block(call(full_name(kind), signature(kind)), "python") + _body(said)
+    text += block(call(full_name(kind), signature(kind)), "python") + body(said)
+    if "dialect" in constructor(kind):
+        text += "What the dialects are: [NIR](README.md#nir).\n\n"
     if constructor(kind):
         text += "## Arguments\n\n" + _arguments(kind)
     text += f"## Outputs and states\n\n{_outputs(kind)}\n\n"
     if not abstract(kind):
         text += _states(kind) + _parameters(kind)
     if differences(kind):
-        text += f"## Differences\n\n{differences(kind)}\n\n"
-    return (text + _others(kind)).rstrip("\n") + "\n"
+        text += f"## Differences\n\n{sentence(differences(kind), constructor(kind))}\n\n"
+    return text + _others(kind) + _source(kind)
 
 
-def _body(said: Docstring) -> str:
+def body(said: Docstring) -> str:
+    """Equations and prose."""
     return "".join(block(text) if is_equations else f"{text}\n\n" for is_equations, text in said.body)
 
 
@@ -147,7 +150,7 @@ def _others(kind: type[Module]) -> str:
         return ""
     text = "## In other systems\n\n"
     names = ", ".join(f"{system} `{name}`" for system, name in known.items())
-    text += f"{names}.\n\n"
+    text += f"{names}. Arguments of a preset, and what they are here:\n\n"
     for _, preset in presets_of(kind.__name__):
         text += _preset(preset)
     if "NIR" in known:
@@ -159,7 +162,7 @@ def _others(kind: type[Module]) -> str:
 def _preset(kind: type[Module]) -> str:
     said = docstring(kind)
     text = f"### {full_name(kind)}\n\n" + block(call(full_name(kind), signature(kind)), "python")
-    text += f"{said.summary}\n\n" + _body(said)
+    text += (f"{remark(kind)}\n\n" if remark(kind) else "") + body(said)
     notes = {name: a.text for a in said.arguments for name in a.names}
     groups: dict[tuple[str, str], list[str]] = {}
     for name in constructor(kind):
@@ -172,3 +175,8 @@ def _preset(kind: type[Module]) -> str:
     if "Differences" in said.sections:
         text += f"Differences: {said.sections['Differences']}\n\n"
     return text
+
+
+def _source(kind: type[Module]) -> str:
+    path = f"{kind.__module__.replace('.', '/')}.py"
+    return f"---\n\nMade from [{path}](../../{path}).\n"

@@ -14,7 +14,8 @@ from types import ModuleType
 from typing import Any
 
 from docs.docstring import parse
-from docs.specimen import NEURONS, constructor, required
+from docs.markdown import sentence
+from docs.specimen import NEURONS, abstract, constructor, required
 from snncc import CompileError, nn
 from snncc.nn import neurons
 from snncc.nn.module import Module
@@ -36,7 +37,8 @@ TRIALS: dict[str, tuple[Any, ...]] = {
     "surrogate_function": (nn.surrogate.Triangle(),), "beta": (0.6,), "R": (2.0,), "C": (2.0,),
     "linear_features": (NEURONS, 18), "conv2d_channels": (4,), "kernel_size": (3,), "inplane": (NEURONS,),
     "kernel_truncation_steps": (3,), "init_linear_decay": (0.3,), "init_v_subreset": (0.3,),
-    "device": ("cpu",), "dtype": ("float32",), "time_step": (2.0,), "T": (14,), "d_value": (8,), "d_key": (12,),
+    "device": ("cpu",), "dtype": ("float32",), "time_step": (2.0,), "T": (14,),
+    "d_value": (8,), "d_key": (12,),
 }    # fmt: skip
 # What else must be given for an argument to matter; each is tried.
 BASES: dict[str, tuple[dict[str, Any], ...]] = {
@@ -59,7 +61,7 @@ def presets(module: ModuleType) -> dict[str, type[Module]]:
     """A system's modules by its own names, in alphabetical order."""
     return {
         name: kind
-        for name, kind in sorted(vars(module).items())
+        for name, kind in sorted(vars(module).items(), key=lambda item: item[0].lower())
         if inspect.isclass(kind)
         and issubclass(kind, Module)
         and f"{kind.__module__}.".startswith(f"{module.__name__}.")
@@ -68,8 +70,9 @@ def presets(module: ModuleType) -> dict[str, type[Module]]:
 
 
 def ours(kind: type[Module]) -> str | None:
-    """The neuron of ours that it is a preset of."""
-    return next((base.__name__ for base in kind.__mro__[1:] if base in OURS.values()), None)
+    """The neuron of ours that it is a preset of; a base without equations is none."""
+    found = (base for base in kind.__mro__[1:] if base in OURS.values() and not abstract(base))
+    return next((base.__name__ for base in found), None)
 
 
 def presets_of(name: str) -> Iterator[tuple[str, type[Module]]]:
@@ -82,7 +85,7 @@ def remark(kind: type[Module]) -> str:
     """The summary of a preset without "SpikingJelly's IFNode: nn.IF.", which its place says."""
     summary = parse(kind, constructor(kind)).summary
     rest = re.sub(r"^\S+'s `?\w+`?(: nn\.\w+)?(\.\s*|[,;:]\s*|$)", "", summary)
-    return rest[:1].upper() + rest[1:]
+    return sentence(rest)
 
 
 @contextmanager
@@ -128,13 +131,13 @@ def _trial(argument: inspect.Parameter, now: Any) -> Any:
 
 def _goes_to(kind: type[Module], argument: inspect.Parameter, given: dict[str, Any]) -> set[str]:
     now, before = given.get(argument.name, argument.default), _told(kind, **given)
-    other = {argument.name: _trial(argument, now), **TOGETHER.get(argument.name, {})}
+    given_too = {argument.name: _trial(argument, now), **TOGETHER.get(argument.name, {})}
     try:
-        after = _told(kind, **{**given, **other})
+        after = _told(kind, **{**given, **given_too})
     except CompileError:
         return {REFUSED}
-    told, now_told = before[0], after[0]
-    changed = {name for name, value in told.items() if value is not now_told[name] and value != now_told[name]}
+    pairs = ((name, value, after[0][name]) for name, value in before[0].items())
+    changed = {name for name, one, other in pairs if one is not other and one != other}
     return changed or ({OWN} if before[1] != after[1] else {NOTHING})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 
 import snncc
+from docs.surrogate_page import ABSTRACT, classes
 from snncc import cache, loss, nn
 from snncc.errors import CompileError
 from snncc.frontend.dsl import trace
@@ -36,14 +36,8 @@ EVERY: tuple[Surrogate, ...] = (
 )    # fmt: skip
 OF_EACH_CLASS = tuple({type(s): s for s in EVERY}.values())    # the last, which does not have the defaults
 WHOLE = custom_gradient(lambda u, grad, spk: grad * (0.5 + spk) / (1 + u * u))
-ABSTRACT = {"Surrogate", "Custom", "CustomGradient"}
 DRAWN = {"StochasticStep"}    # its derivative is random
 GRID = np.concatenate([np.linspace(-3, 3, 301) + 0.00123, [-40.0, 40.0]])
-
-
-def classes() -> dict[str, type[Surrogate]]:
-    found = {name: getattr(surrogate, name) for name in surrogate.__all__}
-    return {name: value for name, value in found.items() if inspect.isclass(value) and name not in ABSTRACT}
 
 
 def presets(module: ModuleType) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def _options(
 class IFNode(IF):
     """SNNGrow's IFNode: nn.IF.
 
-    parallel_optim, T: accepted, and change nothing: see the module.
+    parallel_optim, T: every layer handles all steps anyway.
     spike_out: SNNGrow hands on boolean spikes; the numbers are the same, but the reset is detached.
     """
 
@@ -54,7 +54,7 @@ class IFNode(IF):
 class LIFNode(LIF):
     """SNNGrow's LIFNode: nn.LIF.
 
-    parallel_optim, T: accepted, and change nothing: see the module.
+    parallel_optim, T: every layer handles all steps anyway.
     spike_out: SNNGrow hands on boolean spikes; the numbers are the same, but the reset is detached.
     """
 

@@ -18,12 +18,14 @@ from .integrate_and_fire import LIF, Coefficient, IntegrateAndFire, positive
 class KLIF(LIF):
     """Leaky integrate-and-fire with a learned gain k and a ReLU before the comparison.
 
-        mem = relu(k charge)                        (charge: that of LIF)
+        mem = mem + (current - (mem - v_reset)) / tau    (decay_input=True)
+        mem = mem - (mem - v_reset) / tau + current      (decay_input=False)
+        mem = relu(k mem)
         spk = mem >= threshold
-        mem = spk v_reset + (1 - spk) mem           (v_reset=None: mem - spk threshold)
+        mem = spk v_reset + (1 - spk) mem                (v_reset=None: mem - spk threshold)
 
-    With scale_reset, mem and threshold are divided by k before the reset. k starts at 1. The membrane is
-    never negative before a reset.
+    The parameter `k` starts at 1. With scale_reset, mem and threshold are divided by k before the reset. With
+    v_reset=None the leak is to 0. The membrane is never negative before a reset.
 
     tau, threshold, v_reset, decay_input: as LIF.
     scale_reset: whether the reset acts on mem / k, with threshold / k for a soft one.
@@ -147,7 +149,7 @@ class RAF(IntegrateAndFire):
 
     Only mem is compared and reset.
 
-    b [1/s]: growth of the oscillation, below 0.
+    b [1/s]: growth of the oscillation; negative, so that it decays.
     omega [rad/s]: frequency of the oscillation.
     dt [s]: length of a step.
     threshold, v_reset, detach_reset, strict, init_mem, learn_threshold, surrogate: as IntegrateAndFire.

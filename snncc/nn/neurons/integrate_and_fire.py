@@ -147,7 +147,7 @@ class LIF(IntegrateAndFire):
         mem = mem + (current - (mem - v_reset)) / tau    (decay_input=True)
         mem = mem - (mem - v_reset) / tau + current      (decay_input=False)
         spk = mem >= threshold
-        mem = spk v_reset + (1 - spk) mem                (v_reset=None: leaks to 0, mem - spk threshold)
+        mem = spk v_reset + (1 - spk) mem                (v_reset=None: mem - spk threshold; the leak is to 0)
 
     tau [steps]: time constant of the membrane, one number or one a neuron.
     threshold, v_reset, detach_reset, strict, init_mem, learn_threshold, surrogate: as IntegrateAndFire.
@@ -190,7 +190,7 @@ class ParametricLIF(IntegrateAndFire):
         mem = mem + (current - (mem - v_reset)) q        (decay_input=True)
         mem = mem - (mem - v_reset) q + current          (decay_input=False)
         spk = mem >= threshold
-        mem = spk v_reset + (1 - spk) mem                (v_reset=None: leaks to 0, mem - spk threshold)
+        mem = spk v_reset + (1 - spk) mem                (v_reset=None: mem - spk threshold; the leak is to 0)
 
     tau [steps]: time constant at the start, above 1; one number or one a neuron.
     threshold, v_reset, detach_reset, strict, init_mem, learn_threshold, surrogate: as IntegrateAndFire.

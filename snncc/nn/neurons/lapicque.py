@@ -30,7 +30,7 @@ class Lapicque(Firing):
     R [ohm]: resistance, a number or one a neuron.
     C [F]: capacitance, a number or one a neuron.
     time_step [s]: duration of a step.
-    threshold: any number, or one a neuron; learn_threshold trains it.
+    threshold: membrane above which a neuron fires, one number or one a neuron; learn_threshold trains it.
     exact: whether the membrane decays as the circuit does, by beta.
     reset: what a spike does to the membrane: "subtract", "zero" or "none".
     surrogate: derivative of the spike at mem - threshold; None: spikes carry no gradient.

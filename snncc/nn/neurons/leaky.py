@@ -12,7 +12,7 @@ from .firing import Firing, Number, Quantize
 
 
 class Leaky(Firing):
-    """Leaky integrate-and-fire of first order: snnTorch's `Leaky`, to the bit of its semantics.
+    """Leaky integrate-and-fire of first order, as snnTorch defines it.
 
         reset = mem > threshold                       (of the step before, detached)
         mem   = beta mem + current - reset threshold  (reset="subtract")
@@ -24,7 +24,7 @@ class Leaky(Firing):
     detached, so the surrogate's gradient flows through it.
 
     beta: decay a step, used clamped to [0, 1]. One number or one a neuron; learn_beta trains it.
-    threshold: any number, or one a neuron; learn_threshold trains it.
+    threshold: membrane above which a neuron fires, one number or one a neuron; learn_threshold trains it.
     reset: what a spike does to the membrane: "subtract", "zero" or "none".
     reset_delay: whether the reset waits for the next step.
     init_mem: membrane before the first step, a number or one a neuron (not learned).

@@ -59,7 +59,7 @@ class SLSTM(Firing):
 
     in_features: size of the input.
     out_features: number of neurons.
-    threshold: any number, or one a neuron; learn_threshold trains it.
+    threshold: membrane above which a neuron fires, one number or one a neuron; learn_threshold trains it.
     bias: whether the gates have biases (two of them, as in PyTorch).
     reset: what a spike does to the membrane: "subtract", "zero" or "none".
     surrogate: derivative of the spike at mem - threshold; None: spikes carry no gradient.

@@ -17,7 +17,9 @@ class QIF(IntegrateAndFire):
         spk = mem >= threshold
         mem = spk v_reset + (1 - spk) mem           (v_reset=None: mem - spk threshold)
 
-    tau [steps]: time constant of the membrane, like all that follow one number or one a neuron.
+    All coefficients are one number or one a neuron.
+
+    tau [steps]: time constant of the membrane.
     v_c: membrane above which it grows by itself.
     a0: strength of the quadratic term.
     v_rest: resting membrane.
@@ -54,7 +56,9 @@ class EIF(IntegrateAndFire):
         spk = mem >= threshold
         mem = spk v_reset + (1 - spk) mem           (v_reset=None: mem - spk threshold)
 
-    tau [steps]: time constant of the membrane, like all that follow one number or one a neuron.
+    All coefficients are one number or one a neuron.
+
+    tau [steps]: time constant of the membrane.
     delta_t: how gently the exponential term sets in.
     theta_rh: membrane at which it sets in (rheobase threshold).
     v_rest: resting membrane.
@@ -93,13 +97,14 @@ class Izhikevich(IntegrateAndFire):
         w   = w + (a (mem - v_rest) - w) / tau_w + b spk
         mem = spk v_reset + (1 - spk) mem           (v_reset=None: mem - spk threshold)
 
-    w starts at w_rest and reads the membrane before the reset; its jump b spk is never detached.
+    w starts at w_rest and reads the membrane before the reset; its jump b spk is never detached. All
+    coefficients are one number or one a neuron.
 
     tau, v_c, a0, v_rest: as QIF.
-    w_rest: the recovery variable before the first step, like all that follow one number or one a neuron.
-    tau_w [steps]: its time constant.
-    a: how strongly it follows the membrane.
-    b: how far it jumps at a spike.
+    w_rest: the recovery variable w before the first step.
+    tau_w [steps]: time constant of w.
+    a: how strongly w follows the membrane.
+    b: how far w jumps at a spike.
     threshold, v_reset, detach_reset, strict, init_mem, learn_threshold, surrogate: as IntegrateAndFire.
     Outputs: spk, mem (after the reset), w.
     """

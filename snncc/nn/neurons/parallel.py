@@ -76,7 +76,7 @@ class LeakyParallel(Firing):
     out_features: number of neurons.
     beta: initial decay, clamped to [0, 1]: a number or one a neuron. None: uniform in
     +-1/sqrt(out_features), as PyTorch's RNN starts. With dense=True, of all weights of a neuron's row.
-    threshold: any number, or one a neuron; learn_threshold trains it.
+    threshold: membrane above which a neuron fires, one number or one a neuron; learn_threshold trains it.
     bias: whether there are biases (two of them, as in PyTorch).
     dense: whether every neuron's state reaches every neuron.
     learn_beta: whether weight_hh trains.
@@ -151,7 +151,7 @@ class StateLeaky(Firing):
 
     beta: sets tau, the decay's time constant in steps; below 1. One number or one a neuron; with learn_beta
     it is tau that trains (not clamped).
-    threshold: any number, or one a neuron; learn_threshold trains it.
+    threshold: membrane above which a neuron fires, one number or one a neuron; learn_threshold trains it.
     surrogate: derivative of the spike at mem - threshold; None: spikes carry no gradient.
     quantize: a function that what is given out of the membrane goes through; the sum itself is not rounded.
     graded_spikes_factor: what a spike is worth, a number or one a neuron; learn_graded_spikes_factor
@@ -233,7 +233,7 @@ class LinearLeaky(StateLeaky):
     out_features: number of neurons.
     beta: sets tau, the decay's time constant in steps; below 1. One number or one a neuron; with learn_beta
     it is tau that trains (not clamped).
-    threshold: any number, or one a neuron; learn_threshold trains it.
+    threshold: membrane above which a neuron fires, one number or one a neuron; learn_threshold trains it.
     bias: whether the layer has a bias.
     surrogate: derivative of the spike at mem - threshold; None: spikes carry no gradient.
     quantize: a function that what is given out of the membrane goes through; the sum itself is not rounded.

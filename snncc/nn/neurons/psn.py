@@ -109,7 +109,7 @@ class SlidingPSN(Parallel):
         spk[t] = h[t] >= 0
 
     The parameters are `weight` [k] and the number `bias`, which starts at -1. For any number of steps, also
-    one at a time.
+    one at a time: states `late1` to `late<k - 1>` hold the currents of the last steps.
 
     k [steps]: how many steps are seen.
     exp_init: weights start at 1 for this step and half of the next one's for each before; else at random.

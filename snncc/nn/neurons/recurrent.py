@@ -52,7 +52,7 @@ class RLeaky(Recurrent):
     With reset_delay=False the membrane is reset in the step of its spike; that reset is not detached.
 
     beta: decay a step, used clamped to [0, 1]. One number or one a neuron; learn_beta trains it.
-    threshold: any number, or one a neuron; learn_threshold trains it.
+    threshold: membrane above which a neuron fires, one number or one a neuron; learn_threshold trains it.
     V: weight from each neuron to itself, a number or one a neuron.
     linear_features: number of neurons, if they are connected all to all. Either this or V.
     learn_recurrent: whether V, or weight and bias of the connections, train.
@@ -118,7 +118,7 @@ class RSynaptic(Recurrent):
     alpha: decay of the synaptic current a step, used clamped to [0, 1]. One number or one a neuron;
     learn_alpha trains it.
     beta: decay of the membrane a step, likewise; learn_beta trains it.
-    threshold: any number, or one a neuron; learn_threshold trains it.
+    threshold: membrane above which a neuron fires, one number or one a neuron; learn_threshold trains it.
     V: weight from each neuron to itself, a number or one a neuron.
     linear_features: number of neurons, if they are connected all to all. Either this or V.
     learn_recurrent: whether V, or weight and bias of the connections, train.

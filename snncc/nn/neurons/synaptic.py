@@ -28,7 +28,7 @@ class Synaptic(Firing):
     alpha: decay of the synaptic current a step, used clamped to [0, 1]. One number or one a neuron;
     learn_alpha trains it.
     beta: decay of the membrane a step, likewise; learn_beta trains it.
-    threshold: any number, or one a neuron; learn_threshold trains it.
+    threshold: membrane above which a neuron fires, one number or one a neuron; learn_threshold trains it.
     reset: what a spike does to the membrane: "subtract", "zero" or "none".
     reset_delay: whether the reset waits for the next step.
     surrogate: derivative of the spike at mem - threshold; None: spikes carry no gradient.
@@ -78,14 +78,19 @@ class Synaptic(Firing):
 class Alpha(Firing):
     """The membrane follows an alpha function of the input: it rises and decays, between two currents.
 
-        reset   = mem > threshold                (of the step before, detached)
+        reset   = mem > threshold                  (of the step before, detached)
         exc     = alpha syn_exc + current
         inh     = beta syn_inh - current
         tau     = ln alpha / (ln beta - ln alpha) + 1
-        mem     = tau (exc + inh)
-        reset="zero":     syn_exc, syn_inh and mem are multiplied by 1 - reset
-        reset="subtract": syn_exc = exc - reset threshold,  syn_inh = (1 - reset) inh,
-                          mem = tau (exc + inh) + reset syn_inh  (of the step before)
+        mem     = (1 - reset) tau (exc + inh)      (reset="zero")
+        syn_exc = (1 - reset) exc
+        syn_inh = (1 - reset) inh
+        mem     = tau (exc + inh) + reset syn_inh  (reset="subtract"; syn_inh of the step before)
+        syn_exc = exc - reset threshold
+        syn_inh = (1 - reset) inh
+        mem     = tau (exc + inh)                  (reset="none")
+        syn_exc = exc
+        syn_inh = inh
         spk     = mem > threshold
 
     The membrane has no memory of its own; the currents carry it. syn_inh is negative.
@@ -93,8 +98,8 @@ class Alpha(Firing):
     alpha: decay of the excitatory current a step, used clamped to [0, 1]; larger than beta. One number or
     one a neuron; learn_alpha trains it.
     beta: decay of the inhibitory current a step, likewise, not 1; learn_beta trains it.
-    threshold: any number, or one a neuron; learn_threshold trains it.
-    reset: "zero", "subtract" or "none".
+    threshold: membrane above which a neuron fires, one number or one a neuron; learn_threshold trains it.
+    reset: what a spike does to the currents and the membrane: "zero", "subtract" or "none".
     surrogate: derivative of the spike at mem - threshold; None: spikes carry no gradient.
     inhibition: only the neuron with the largest mem - threshold may fire.
     quantize: a function that all three states go through.

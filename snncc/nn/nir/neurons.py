@@ -36,8 +36,11 @@ class I(Neuron):  # noqa: E742 - NIR's name
 
         mem = mem + dt r current
 
+    What is one number a neuron becomes the parameter `gain`, dt r.
+
     r [ohm]: resistance, one number or one a neuron.
     dt [s]: length of a step.
+    dialect: whose reading, see nn.nir.
     Outputs: mem.
     """
 
@@ -58,6 +61,8 @@ class IF(IntegrateAndFire):
         mem = mem + dt r current
         spk = mem > v_threshold
         mem = spk v_reset + (1 - spk) mem
+
+    What is one number a neuron becomes the parameters `gain`, dt r, `threshold` and `v_reset`.
 
     r [ohm]: resistance, like all but dt one number or one a neuron.
     v_threshold [V]: membrane above which the neuron fires.
@@ -99,10 +104,13 @@ class LI(_Leak, Neuron):
 
         mem = mem + dt/tau ((v_leak - mem) + r current)
 
+    What is one number a neuron becomes the parameters `pull`, dt/tau, `gain`, r dt/tau, and `v_leak`.
+
     tau [s]: time constant, like all but dt one number or one a neuron.
     r [ohm]: resistance.
     v_leak [V]: what the membrane leaks to.
     dt [s]: length of a step.
+    dialect: whose reading, see nn.nir.
     Outputs: mem.
     """
 
@@ -125,6 +133,9 @@ class LIF(_Leak, IntegrateAndFire):
         mem = mem + dt/tau ((v_leak - mem) + r current)
         spk = mem > v_threshold
         mem = spk v_reset + (1 - spk) mem
+
+    What is one number a neuron becomes the parameters `pull`, dt/tau, `gain`, r dt/tau, `v_leak`, `threshold`
+    and `v_reset`.
 
     tau [s]: time constant, like all but dt one number or one a neuron.
     r [ohm]: resistance.
@@ -196,11 +207,15 @@ class CubaLI(_Synapse, Neuron):
         syn = syn + dt/tau_syn (w_in current - syn)
         mem = mem + dt/tau_mem ((v_leak - mem) + r syn)
 
+    What is one number a neuron becomes the parameters `pull`, `gain`, `v_leak` of the membrane (dt/tau_mem,
+    r dt/tau_mem, v_leak), `syn_pull`, `syn_gain` of the synapse (dt/tau_syn, w_in dt/tau_syn).
+
     tau_syn, tau_mem [s]: time constants, like all but dt one number or one a neuron.
     r [ohm]: resistance.
     v_leak [V]: what the membrane leaks to.
     w_in: weight of the current.
     dt [s]: length of a step.
+    dialect: whose reading, see nn.nir.
     Outputs: mem, syn.
     """
 
@@ -233,6 +248,10 @@ class CubaLIF(_Synapse, IntegrateAndFire):
         mem = mem + dt/tau_mem ((v_leak - mem) + r syn)
         spk = mem > v_threshold
         mem = spk v_reset + (1 - spk) mem
+
+    What is one number a neuron becomes the parameters `pull`, `gain`, `v_leak` of the membrane (dt/tau_mem,
+    r dt/tau_mem, v_leak), `syn_pull`, `syn_gain` of the synapse (dt/tau_syn, w_in dt/tau_syn), `threshold`
+    and `v_reset`.
 
     tau_syn, tau_mem [s]: time constants, like all but dt one number or one a neuron.
     r [ohm]: resistance.

@@ -126,8 +126,10 @@ class _Squared:
 class StateLeaky(_Squared, neurons.StateLeaky):
     """snnTorch's `StateLeaky`. Spikes are multiplied by graded_spikes_factor twice.
 
-    output=False: membranes only, as in snnTorch. The parameter `beta` that snnTorch's has beside `tau` does
-    nothing there; here it is not.
+    The parameter `beta` that snnTorch's has beside `tau` does nothing there; here there is none.
+
+    channels: number of neurons; the input must have as many.
+    output: whether there are spikes as well; without, membranes only.
     """
 
     def __init__(
@@ -167,7 +169,10 @@ class StateLeaky(_Squared, neurons.StateLeaky):
 
 
 class LinearLeaky(_Squared, neurons.LinearLeaky):
-    """snnTorch's `LinearLeaky`: a linear layer, then `StateLeaky`."""
+    """snnTorch's `LinearLeaky`: a linear layer, then `StateLeaky`.
+
+    output: whether there are spikes as well; without, membranes only.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,9 @@
-"""SpikingJelly's names, argument orders and defaults, translated to snncc's own layers and surrogates."""
+"""SpikingJelly's names, argument orders and defaults, translated to snncc's own layers and surrogates.
+
+Step modes "s" and "m" and every backend compute the same here, and the membrane is always an output:
+step_mode, backend and store_v_seq are accepted, and change nothing. Where the package needs all steps at
+once, step_mode="s" is refused.
+"""
 
 from . import surrogate
 from .neurons import (

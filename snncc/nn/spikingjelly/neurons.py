@@ -1,8 +1,4 @@
-"""SpikingJelly's neurons under its own names: arguments, order and defaults of version 2.0.
-
-step_mode "s" and "m" and every backend compute the same here, and the membrane is always an output:
-those arguments are accepted, and change nothing.
-"""
+"""SpikingJelly's neurons under its own names: arguments, order and defaults of version 2.0."""
 
 from __future__ import annotations
 
@@ -220,8 +216,10 @@ class CUBALIFNode(CubaLIF):
 
 
 class ComplementaryLIFNode(CLIF):
-    """SpikingJelly's ComplementaryLIFNode: nn.CLIF. In its eval mode spikes carry no gradient: surrogate
-    None."""
+    """SpikingJelly's ComplementaryLIFNode: nn.CLIF.
+
+    In its eval mode spikes carry no gradient: surrogate_function=None.
+    """
 
     def __init__(
         self,

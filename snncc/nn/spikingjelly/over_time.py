@@ -27,7 +27,7 @@ class PSN(OurPSN):
 class MaskedPSN(OurMaskedPSN):
     """SpikingJelly's MaskedPSN: nn.MaskedPSN. Its parameters are `weight` [T, T] and `bias` [T, 1].
 
-    step_mode: changes nothing. All steps are mixed whatever lambda is, one at a time is not possible.
+    step_mode: all steps are mixed whatever lambda is, one at a time is not possible.
     """
 
     def __init__(
