@@ -52,7 +52,7 @@ LONGEST_FUNCTION, LONGEST_FILE = 60, 400
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "manager", "handler", "process", "data", "info"}
 PRINTERS = {"snncc/cli.py", "runtime/snncc_runtime/progress.py"}
 SHIPPED = (COMPILER, RUNTIME)
-EVERYTHING = (*SHIPPED, ROOT / "models", ROOT / "benchmarks", ROOT / "tests")
+EVERYTHING = (*SHIPPED, ROOT / "models", ROOT / "benchmarks", ROOT / "docs", ROOT / "tests")
 TEXT_SUFFIXES = {".py", ".h", ".c", ".cu", ".j2", ".inc"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
