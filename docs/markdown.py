@@ -36,5 +36,5 @@ def call(name: str, arguments: Iterable[str], width: int = 100) -> str:
 
 def sentence(text: str, names: Iterable[str] = ()) -> str:
     """With a capital letter, unless the first word is a name."""
-    first = text.split(" ")[0]
-    return text[:1].upper() + text[1:] if first.isalpha() and first not in names else text
+    first = text.split(" ")[0].rstrip(",;:")
+    return text[:1].upper() + text[1:] if first.isalpha() and first.islower() and first not in names else text

@@ -54,7 +54,7 @@ SAID = {
     "all_to_all": "`V` (False) or `linear_features` (True)",
     "num_spiking_neurons": "must be d_value d_key",
 }
-NOTHING, REFUSED, OWN = "changes nothing", "refused, with the reason", "the preset's own"
+NOTHING, REFUSED, OWN = "changes nothing", "another value is refused, with the reason", "the preset's own"
 
 
 def presets(module: ModuleType) -> dict[str, type[Module]]:

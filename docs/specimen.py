@@ -43,7 +43,7 @@ def constructor(kind: type[Module]) -> dict[str, inspect.Parameter]:
     for base in kind.__mro__:
         if "__init__" not in base.__dict__ or base is object:
             continue
-        own = dict(list(inspect.signature(base.__init__).parameters.items())[1:])
+        own = dict(list(inspect.signature(base.__dict__["__init__"]).parameters.items())[1:])
         named = {n: p for n, p in own.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
         if found:
             named = {n: p.replace(kind=p.KEYWORD_ONLY) for n, p in named.items()}
@@ -117,7 +117,7 @@ def states(network: Network) -> Iterator[tuple[str, tuple[int, ...], str]]:
         (value,) = initial.inputs
         source = graph.nodes[value]
         first = getattr(source.op, "value", None)
-        label = initial.op.label.removeprefix("neuron.")
+        label = str(getattr(initial.op, "label", "")).removeprefix("neuron.")
         yield label, node.type.features, f"{first:g}" if first is not None else f"`{value}`"
 
 

@@ -41,7 +41,7 @@ derivative, `nn.surrogate.custom_gradient(lambda u, grad, spk: ...)` gives all o
 
 def classes() -> dict[str, type[Surrogate]]:
     """Our surrogates by name."""
-    found = {name: getattr(surrogate, name) for name in surrogate.__all__}
+    found: dict[str, Any] = {name: getattr(surrogate, name) for name in surrogate.__all__}
     return {name: value for name, value in found.items() if inspect.isclass(value) and name not in ABSTRACT}
 
 

@@ -103,7 +103,7 @@ class Pop(Module):
 class Heaviside(Neuron):
     """Aidge's Heaviside: 0 below zero, `value` at zero, 1 above.
 
-        spk = 0, value or 1
+        spk = 0 where current < 0, value where current = 0, 1 where current > 0
 
     value: what it gives at zero.
     surrogate: its derivative; Aidge's is 1 / (1 + (pi u)^2), with no factor 1/pi.

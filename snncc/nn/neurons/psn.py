@@ -66,7 +66,7 @@ class PSN(Parallel):
 
 
 class MaskedPSN(PSN):
-    """Masked parallel spiking neuron: from lambda = 1 on a step sees only itself and the k - 1 before.
+    """Masked parallel spiking neuron: under the whole mask a step sees only itself and the k - 1 before.
 
         mask   = 1 where t - k < s <= t
         h[t]   = sum of (lambda mask + 1 - lambda)[t, s] weight[t, s] current[s] over all steps s, + bias[t]
@@ -76,8 +76,8 @@ class MaskedPSN(PSN):
 
     k [steps]: how many steps the mask leaves.
     num_steps [steps]: length of the sequences.
-    mask_strength: lambda, between 0 (no mask) and 1; above 1 is 1. It does not train: compile again to
-    change it.
+    mask_strength: lambda, from 0 (no mask) to 1 (the whole mask); above 1 is 1. It does not train: compile
+    again to change it.
     surrogate: derivative of the spike at h; None: spikes carry no gradient.
     Outputs: spk.
     """
