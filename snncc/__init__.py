@@ -32,6 +32,7 @@ from .ops import (
     substitute,
     take,
     tanh,
+    uniform,
     where,
 )
 
@@ -66,5 +67,6 @@ __all__ = [
     "substitute",
     "take",
     "tanh",
+    "uniform",
     "where",
 ]

@@ -116,6 +116,18 @@ class Array:
 
 
 @dataclass(frozen=True)
+class Key:
+    """What a sweep draws random numbers from, for each row: the C local `name`, of draw `draw`.
+
+    time: whether it is another at each step.
+    """
+
+    name: str
+    draw: int
+    time: bool
+
+
+@dataclass(frozen=True)
 class Sweep:
     """An elementwise kernel: for each sample and neuron, for each step. See templates/c/sweep.c.j2."""
 
@@ -134,6 +146,7 @@ class Sweep:
     body: tuple[Statement, ...]
     after: tuple[Statement, ...]
     layer: str = ""  # whose equations these are, in the user's words; with ".backward" for the backward half
+    keys: tuple[Key, ...] = ()
 
     @property
     def buffers(self) -> tuple[Buffer, ...]:

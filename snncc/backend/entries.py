@@ -9,6 +9,7 @@ from ..cost import Kernel
 from ..errors import InternalError
 from ..expr import Dialect
 from ..lower import Layout
+from ..ops.random import SEED
 from ..plan_memory import SCRATCH, sum_reals
 from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Segments, Size, Sweep, flat, used
 from .calls import INDEXED, Place, call_text
@@ -291,9 +292,8 @@ class EntryText:
     def _statements(self, item: Sweep | Call | Panels | Segments, in_loop: bool, panels: bool) -> list[str]:
         if isinstance(item, Sweep):
             given = {b.name: self._argument(b, in_loop) for b in item.buffers if b is not None}
-            return [
-                self.kernels.sweep(item, self.entry.name).call(given, "1" if in_loop else self.steps, "rows")
-            ]
+            text = self.kernels.sweep(item, self.entry.name)
+            return [text.call(given, "1" if in_loop else self.steps, "rows", self._draws(item, in_loop))]
         if isinstance(item, Call):
             names = [self._argument(b, in_loop) for b in item.buffers]
             function = self._function(item)
@@ -309,6 +309,12 @@ class EntryText:
         if call.kind in INDEXED:
             return self.kernels.indexed(call, self.entry.name)
         return self.kernels.product(call, self.entry.name) if call.kind in FORMS else ""
+
+    def _draws(self, sweep: Sweep, in_loop: bool) -> str:
+        """Where a kernel that draws random numbers stands: step and sample of its first row."""
+        places = ["start"] * bool(self.program.segment) + ["t"] * in_loop
+        step = " + ".join(places if any(k.time for k in sweep.keys) else []) or "0"
+        return f"snncc_draws_at(io->{SEED}, {step}, first)"
 
     def _panels(self, loop: Panels, in_loop: bool) -> list[str]:
         count = -(-self.layout.stride(loop.size) // self.layout.panel)

@@ -202,6 +202,7 @@ class ExampleRecord:
     update: bool
     backward: bool
     learning_rate: str
+    seed: str
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ..expr import Apply, Const, Expr, Ref
 from ..graph import Graph, Node
 from ..names import RESERVED, Names, plain_text
 from ..ops.time import REDUCTIONS
-from ..program import ROUNDED, Array, Buffer, Pointer, Statement, Sweep
+from ..program import ROUNDED, Array, Buffer, Key, Pointer, Statement, Sweep
 
 
 class Memory(Protocol):
@@ -45,6 +45,7 @@ class SweepBuilder:
         self.pointers: dict[str, Pointer] = {}
         self.scalars: dict[str, Statement] = {}
         self.arrays: list[Array] = []
+        self.keys: list[Key] = []
         self.sections: dict[str, list[Statement]] = {"before": [], "body": [], "after": []}
         self.names = Names(RESERVED)
         self.section = {n.name: self._section(n) for n in nodes}
@@ -99,6 +100,7 @@ class SweepBuilder:
             before,
             body,
             after,
+            keys=tuple(self.keys),
         )
 
     def _comment(self, first: Node, size: int) -> tuple[str, ...]:
@@ -131,6 +133,10 @@ class SweepBuilder:
         op: Any = node.op
         if op.name in ("expand", "detach"):
             return operands[0]
+        if op.name == "uniform":
+            key = self.names.new(f"{self._local(node)}_key")
+            self.keys.append(Key(key, op.key, node.type.time))
+            return Apply("uniform", (Ref(key), Ref("n0 + i" if node.type.size > 1 else "0")))
         return Apply(op.name, operands, getattr(op, "strict", True))
 
     def _reduction(self, node: Node) -> None:
@@ -216,7 +222,7 @@ class SweepBuilder:
 
     def _nameless(self, node: Node) -> bool:
         """Whether a value is called after its operator and not by a user."""
-        last = re.sub(r"(\.\d+|\.again)+$", "", node.name).rpartition(".")[2]
+        last = re.sub(r"(\.\d+|\.again|\.drawn)+$", "", node.name).rpartition(".")[2]
         return last == node.op.name or node.op.name in ("expand", "detach")
 
     def _array(

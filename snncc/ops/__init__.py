@@ -5,6 +5,7 @@ time.py         delay, advance and their buffered forms, reductions over time
 reduce.py       reductions over batch and features, log_softmax, one_hot, reshape
 index.py        take, scatter_add: features by constant index
 linear.py       linear, transpose, weight_gradient, events, context
+random.py       random numbers from counters
 leaf.py         inputs, parameters, states, constants
 value.py        values: what Python arithmetic builds nodes from
 """
@@ -31,6 +32,7 @@ from .elementwise import (
 )
 from .index import scatter_add, take
 from .linear import linear, transpose, weight_gradient
+from .random import uniform
 from .reduce import expand, sum_batch, sum_features, sum_to
 from .time import first, sum_time
 from .value import Value, apply
@@ -65,6 +67,7 @@ __all__ = [
     "take",
     "tanh",
     "transpose",
+    "uniform",
     "weight_gradient",
     "where",
 ]

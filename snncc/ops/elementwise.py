@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import CompileError
 from ..graph import Op, Type
+from .random import Uniform
 from .value import OPERATORS, apply
 
 Arrays = Any
@@ -193,7 +194,7 @@ class Expand(Op):
         return (grad,)
 
 
-ELEMENTWISE = (Elementwise, Spike, Detach, Substitute, Expand)
+ELEMENTWISE = (Elementwise, Spike, Detach, Substitute, Expand, Uniform)
 
 
 def broadcast(*types: Type) -> Type:

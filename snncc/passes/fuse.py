@@ -25,7 +25,32 @@ class Fuse(Pass):
     def run(self, graph: Graph) -> Graph:
         work = _Levels(graph)
         kernels = _name(graph, work.groups())
-        return graph.map(lambda n: replace(n, kernel=kernels.get(n.name, "")))
+        return _drawn_in_place(graph.map(lambda n: replace(n, kernel=kernels.get(n.name, ""))))
+
+
+def _drawn_in_place(graph: Graph) -> Graph:
+    """Random numbers drawn again in each kernel that reads them, so that they are in no memory: the same
+    draw gives the same numbers."""
+    readers, left = graph.readers(), {o.value for o in graph.outputs}
+    copies: dict[tuple[str, str], Node] = {}
+    for node in graph:
+        for reader in readers[node.name] if node.op.name == "uniform" else ():
+            if reader.kernel in ("", node.kernel):
+                left.add(node.name)
+            else:
+                place = (node.name, reader.kernel)
+                name = f"{node.name}.drawn" + (f".{len(copies) + 1}" if copies else "")
+                stage = node.stage and reader.stage and replace(node.stage, part=reader.stage.part)
+                copy = replace(node, name=name, half=reader.half, kernel=reader.kernel, stage=stage)
+                copies.setdefault(place, copy)
+    nodes: dict[str, Node] = {}
+    for node in graph:
+        inputs = [copies.get((i, node.kernel)) for i in node.inputs]
+        named = (c.name if c else i for c, i in zip(inputs, node.inputs, strict=True))
+        nodes |= {c.name: c for c in inputs if c}
+        if node.op.name != "uniform" or node.name in left or not readers[node.name]:
+            nodes[node.name] = replace(node, inputs=tuple(named))
+    return replace(graph, nodes=nodes)
 
 
 INLINE = ("number", "scalar")  # dtypes of what is written out where it is used

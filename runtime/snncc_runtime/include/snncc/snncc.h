@@ -10,6 +10,7 @@
 #include "team.h"
 #include "math.h"
 #include "half.h"
+#include "random.h"
 #include "product.h"
 #include "rows.h"
 #include "layout.h"
