@@ -116,15 +116,15 @@ class Array:
 
 
 @dataclass(frozen=True)
-class Key:
-    """What a sweep draws random numbers from, for each row: the C local `name`, of draw `draw`.
+class Local:
+    """A C local that a sweep's statements read. kind: "key" of a row's random numbers (of that draw, and
+    whether it is another at each step), "step" (its number), "table" (of numbers, one a neuron)."""
 
-    time: whether it is another at each step.
-    """
-
+    kind: str
     name: str
-    draw: int
-    time: bool
+    draw: int = 0
+    time: bool = True
+    values: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Sweep:
     body: tuple[Statement, ...]
     after: tuple[Statement, ...]
     layer: str = ""  # whose equations these are, in the user's words; with ".backward" for the backward half
-    keys: tuple[Key, ...] = ()
+    locals: tuple[Local, ...] = ()
 
     @property
     def buffers(self) -> tuple[Buffer, ...]:

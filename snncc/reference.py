@@ -78,6 +78,8 @@ class _Run:
                 return array.reshape(array.shape + (1,) * (2 + len(node.type.features) - array.ndim))
             case "input":
                 return self._input(node)
+            case "step_number":
+                return np.arange(call.steps, dtype=call.dtype)[:, None]
             case "uniform":
                 drawn = op.numbers(call.steps, call.batch, call.seed, call.first_step)
                 return np.asarray(drawn, call.dtype)

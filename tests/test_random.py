@@ -138,13 +138,13 @@ def test_no_sequence_of_numbers_is_kept() -> None:
     program = generate(trace(Net()), Target()).program
     for entry in program.entries:
         assert not [b.name for b in entry.buffers if "uniform" in b.name], entry.name
-        assert any(sweep.keys for sweep in _sweeps(entry.items)), entry.name
+        assert any(sweep.locals for sweep in _sweeps(entry.items)), entry.name
 
 
 def _sweeps(items: Any) -> list[Any]:
     found = []
     for item in items:
-        found += _sweeps(item.items) if hasattr(item, "items") else [item] if hasattr(item, "keys") else []
+        found += _sweeps(item.items) if hasattr(item, "items") else [item] if hasattr(item, "locals") else []
     return found
 
 

@@ -9,7 +9,6 @@ from ..cost import Kernel
 from ..errors import InternalError
 from ..expr import Dialect
 from ..lower import Layout
-from ..ops.random import SEED
 from ..plan_memory import SCRATCH, sum_reals
 from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Segments, Size, Sweep, flat, used
 from .calls import INDEXED, Place, call_text
@@ -293,7 +292,7 @@ class EntryText:
         if isinstance(item, Sweep):
             given = {b.name: self._argument(b, in_loop) for b in item.buffers if b is not None}
             text = self.kernels.sweep(item, self.entry.name)
-            return [text.call(given, "1" if in_loop else self.steps, "rows", self._draws(item, in_loop))]
+            return [text.call(given, "1" if in_loop else self.steps, "rows", self._start(item, in_loop))]
         if isinstance(item, Call):
             names = [self._argument(b, in_loop) for b in item.buffers]
             function = self._function(item)
@@ -310,11 +309,11 @@ class EntryText:
             return self.kernels.indexed(call, self.entry.name)
         return self.kernels.product(call, self.entry.name) if call.kind in FORMS else ""
 
-    def _draws(self, sweep: Sweep, in_loop: bool) -> str:
-        """Where a kernel that draws random numbers stands: step and sample of its first row."""
+    def _start(self, sweep: Sweep, in_loop: bool) -> str:
+        """The number of a kernel's first step within the call."""
         places = ["start"] * bool(self.program.segment) + ["t"] * in_loop
-        step = " + ".join(places if any(k.time for k in sweep.keys) else []) or "0"
-        return f"snncc_draws_at(io->{SEED}, {step}, first)"
+        timed = any(x.time and x.kind != "table" for x in sweep.locals)
+        return " + ".join(places if timed else []) or "0"
 
     def _panels(self, loop: Panels, in_loop: bool) -> list[str]:
         count = -(-self.layout.stride(loop.size) // self.layout.panel)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from dataclasses import dataclass
 
 from ..expr import Apply, Const, Dialect, Expr, Ref, show
 from ..lower import Layout
 from ..ops.elementwise import SCALARS
-from ..program import ROUNDED, Buffer, Key, Pointer, Statement, Sweep
+from ..ops.random import SEED
+from ..program import ROUNDED, Buffer, Local, Pointer, Statement, Sweep
 from .records import BlockRecord, LoopText, StepRecord, SweepRecord, UpdateRecord
 from .render import render
 
@@ -97,10 +99,10 @@ class SweepText:
             ),
         )
 
-    def call(self, arguments: dict[str, str], steps: str, rows: str, draws: str = "") -> str:
-        """A call, given C text for each buffer by name; draws: where it stands, if it draws numbers."""
+    def call(self, arguments: dict[str, str], steps: str, rows: str, start: str = "0") -> str:
+        """A call, given C text for each buffer by name; start: the number of its first step."""
         given = {"num_steps": "(double)steps", "num_samples": "(double)batch", "steps": steps, "rows": rows}
-        given |= {"panel": "panel", "draws": draws}
+        given |= {"panel": "panel", "start": start, "draws": f"snncc_draws_at(io->{SEED}, {start}, first)"}
         for p in self.sweep.pointers:
             given[p.name] = arguments[p.buffer.name]
             if p.initial:
@@ -144,13 +146,13 @@ class SweepText:
 
     def _outer(self) -> list[Parameter]:
         numbers = [Parameter(n, f"double {n}") for n in ("num_steps", "num_samples")]
-        places = [Parameter(n, f"int {n}") for n in ("steps", "rows", "panel")]
+        places = [Parameter(n, f"int {n}") for n in ("steps", "start", "rows", "panel")]
         return [*self._pointers(), *numbers, DRAWS, *places]
 
     def _candidates(self, step: bool) -> list[Parameter]:
         """What a block or a step may need."""
         scalars = [Parameter(x.target, f"const {self.real} {x.target}") for x in self.sweep.scalars]
-        places = [Parameter(n, f"int {n}") for n in ("steps", "rows", "b", "n0")]
+        places = [Parameter(n, f"int {n}") for n in ("steps", "start", "rows", "b", "n0")]
         places += [Parameter(n, f"const int {n}") for n in ("width", "valid")]
         if step:
             places.append(Parameter("t", "int t"))
@@ -201,7 +203,22 @@ class SweepText:
         """Pointers to the row and neurons at hand, for what the statements touch."""
         used = [p for p in self.sweep.pointers if _uses(statements, f"{p.name}_at", p.name)]
         rows = [line for p in used for line in (self._read(p) if _is_read(p) else [self._row(p, step)])]
-        return [*rows, *(_key(k) for k in self.sweep.keys if _uses(statements, k.name))]
+        return [
+            *rows,
+            *(line for x in self.sweep.locals if _uses(statements, x.name) for line in self._made(x)),
+        ]
+
+    def _made(self, local: Local) -> list[str]:
+        """The definition of what a row's statements read beside arrays."""
+        if local.kind == "table":
+            numbers = textwrap.wrap(", ".join(map(self.dialect.literal, local.values)), 90)
+            head = f"static const {self.real} {local.name}[{self.layout.stride(len(local.values))}] = {{"
+            return [head, *("    " + line for line in numbers), "};"]
+        if local.kind == "step":
+            return [f"const {self.real} {local.name} = ({self.real})(start + t);"]
+        if local.time:
+            return [f"const snncc_key {local.name} = snncc_key_at(draws, {local.draw}, t, b);"]
+        return [f"const snncc_key {local.name} = snncc_key_of_call(draws, {local.draw}, b);"]
 
     def _read(self, p: Pointer) -> list[str]:
         """A packed row is turned into reals before the loop over neurons: that keeps the loop simple."""
@@ -327,13 +344,6 @@ def _mentioned(candidates: list[Parameter], lines: list[str]) -> list[Parameter]
     """The parameters whose names stand in the text."""
     words = {w for line in lines for w in re.findall(r"\w+", line)}
     return [c for c in candidates if c.name in words]
-
-
-def _key(key: Key) -> str:
-    """What the numbers of a row are drawn from."""
-    if key.time:
-        return f"const snncc_key {key.name} = snncc_key_at(draws, {key.draw}, t, b);"
-    return f"const snncc_key {key.name} = snncc_key_of_call(draws, {key.draw}, b);"
 
 
 def _is_read(p: Pointer) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..graph import Graph, Node
 from ..names import Names
+from ..ops.elementwise import IN_PLACE
 from ..program import Buffer, Call, Size
 from .layout import Layout
 
@@ -71,8 +72,8 @@ class Buffers:
             if len(members) > 1 and not all(self.graph[m].kernel for m in members):
                 stages = (self.graph[m].stage for m in members)
                 stepped |= dict.fromkeys(members, max(s.loop for s in stages if s))
-        for name, readers in self.readers.items():  # what a kernel in a loop draws is drawn there
-            kernel = self.graph[name].kernel if self.graph[name].op.name == "uniform" else ""
+        for name, readers in self.readers.items():  # what a kernel in a loop makes in place
+            kernel = self.graph[name].kernel if isinstance(self.graph[name].op, IN_PLACE) else ""
             loops = {stepped.get(r.name, 0) for r in readers if r.kernel == kernel}
             if kernel and len(loops) == 1 and max(loops):
                 stepped[name] = loops.pop()

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import CompileError
 from ..graph import Op, Type
+from .leaf import StepNumber, Vector
 from .random import Uniform
 from .value import OPERATORS, apply
 
@@ -194,7 +195,8 @@ class Expand(Op):
         return (grad,)
 
 
-ELEMENTWISE = (Elementwise, Spike, Detach, Substitute, Expand, Uniform)
+IN_PLACE = (Uniform, Vector, StepNumber)  # of no operands, made in each kernel that reads them
+ELEMENTWISE = (Elementwise, Spike, Detach, Substitute, Expand, *IN_PLACE)
 
 
 def broadcast(*types: Type) -> Type:

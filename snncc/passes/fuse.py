@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from ..graph import Graph, Node
-from ..ops.elementwise import ELEMENTWISE
+from ..graph import Graph, Node, Stage
+from ..ops.elementwise import ELEMENTWISE, IN_PLACE
 from ..ops.time import REDUCTIONS, Carry, Memorize, Shift
 from .base import Pass
 
@@ -25,32 +25,38 @@ class Fuse(Pass):
     def run(self, graph: Graph) -> Graph:
         work = _Levels(graph)
         kernels = _name(graph, work.groups())
-        return _drawn_in_place(graph.map(lambda n: replace(n, kernel=kernels.get(n.name, ""))))
+        return _made_in_place(graph.map(lambda n: replace(n, kernel=kernels.get(n.name, ""))))
 
 
-def _drawn_in_place(graph: Graph) -> Graph:
-    """Random numbers drawn again in each kernel that reads them, so that they are in no memory: the same
-    draw gives the same numbers."""
+def _made_in_place(graph: Graph) -> Graph:
+    """Random numbers, tables and step numbers, made in each kernel that reads them: they are in no memory."""
     readers, left = graph.readers(), {o.value for o in graph.outputs}
     copies: dict[tuple[str, str], Node] = {}
     for node in graph:
-        for reader in readers[node.name] if node.op.name == "uniform" else ():
+        for reader in readers[node.name] if isinstance(node.op, IN_PLACE) else ():
             if reader.kernel in ("", node.kernel):
                 left.add(node.name)
             else:
-                place = (node.name, reader.kernel)
-                name = f"{node.name}.drawn" + (f".{len(copies) + 1}" if copies else "")
-                stage = node.stage and reader.stage and replace(node.stage, part=reader.stage.part)
-                copy = replace(node, name=name, half=reader.half, kernel=reader.kernel, stage=stage)
-                copies.setdefault(place, copy)
+                name = f"{node.name}.here" + (f".{len(copies) + 1}" if copies else "")
+                copy = replace(
+                    node, name=name, half=reader.half, kernel=reader.kernel, stage=_beside(node, reader)
+                )
+                copies.setdefault((node.name, reader.kernel), copy)
     nodes: dict[str, Node] = {}
     for node in graph:
-        inputs = [copies.get((i, node.kernel)) for i in node.inputs]
-        named = (c.name if c else i for c, i in zip(inputs, node.inputs, strict=True))
-        nodes |= {c.name: c for c in inputs if c}
-        if node.op.name != "uniform" or node.name in left or not readers[node.name]:
-            nodes[node.name] = replace(node, inputs=tuple(named))
+        made = [copies.get((i, node.kernel)) for i in node.inputs]
+        inputs = tuple(c.name if c else i for c, i in zip(made, node.inputs, strict=True))
+        nodes |= {c.name: c for c in made if c}
+        if not isinstance(node.op, IN_PLACE) or node.name in left or not readers[node.name]:
+            nodes[node.name] = replace(node, inputs=inputs)
     return replace(graph, nodes=nodes)
+
+
+def _beside(node: Node, reader: Node) -> Stage | None:
+    """The stage of a copy in the kernel of its reader, outside of loops."""
+    if reader.stage is None or reader.stage.kind in ("once", "finish"):
+        return reader.stage
+    return Stage("parallel" if node.type.time else "tile", part=reader.stage.part)
 
 
 INLINE = ("number", "scalar")  # dtypes of what is written out where it is used
