@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from tests import vectors
-from tests.test_golden_vectors import LOSS_CASES as LOSSES
 from tests.test_golden_vectors import NEURONS as LEAKY
 from tests.vectors import Array, LossCase, NeuronCase
 
 DTYPES = ("float32", "float64")
+LOSSES = [f"snntorch_loss_{name}" for name in ("ce_count", "ce_rate", "mse_count", "mse_membrane")]
 # Modules that run cases of the manifest; each names them in CASES.
-RUN_BY = ("test_golden_vectors",)
+RUN_BY = ("test_golden_vectors", "test_vectors_losses")
 LATER = True    # while neurons, surrogates and losses are being added
 
 

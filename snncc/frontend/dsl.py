@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import located, user_line
 from ..graph import Builder, Graph, Output, Type, renamed
-from ..loss import Loss
+from ..loss import Loss, Values
 from ..nn.module import Input, Module, Parameter, tracing
 from ..ops import Value, clamp, sum_time
 from ..ops import leaf as leaves
@@ -58,23 +58,7 @@ def add_loss(graph: Graph, loss: Loss) -> Graph:
     """The graph with the loss of its output as a further output, `loss`."""
     builder = Builder(graph)
     builder.scope = "loss"
-    found = {o.name: o.value for o in graph.outputs if o.role == "output"}
-    if loss.reads not in found:
-        raise located(
-            f"loss {loss}: the network has no output {loss.reads!r}, it has {', '.join(found)}", user_line()
-        )
-    x = Value(builder, found[loss.reads])
-    if not x.type.time:
-        raise located(f"loss {loss}: output {loss.reads!r} does not vary over time", user_line())
-    label = loss.target_is_label()
-    shape, dtype = ((), "i32") if label else (x.type.features, "real")
-    if label and len(x.type.features) != 1:
-        raise located(
-            f"loss {loss}: output {loss.reads!r} must be [classes], it is {list(x.type.features)}",
-            user_line(),
-        )
-    target = Value(builder, builder.add(leaves.Input("target", "target", shape, False, dtype), name="target"))
-    value = loss.equation(x, target)
+    value = loss.value(Values(builder, {o.name: o.value for o in graph.outputs if o.role == "output"}))
     builder.scope = ""
     builder.output("loss", "loss", value.node)
     return builder.graph()

@@ -157,9 +157,9 @@ class Buffers:
     def started(self, node: Node) -> Call:
         """The call that sets a state to what it is before the first step, or a sum over time to zero."""
         pitch = (self.pitch(node),)
-        if node.op.name == "memorize":
+        if node.op.name == "memorize" and self.graph[node.inputs[1]].op.name != "constant":
             return Call("copy_rows", (self.buffer(node.inputs[1]), self.state(node)), pitch)
-        target = self.state(node) if node.op.name == "carry" else self.buffer(node.name)
+        target = self.buffer(node.name) if node.op.name == "sum_time" else self.state(node)
         return Call("zero_rows", (target,), pitch)
 
     def marks(self, node: Node) -> Buffer:

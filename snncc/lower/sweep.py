@@ -170,7 +170,7 @@ class SweepBuilder:
         lasting = self.memory.segmented and not getattr(op, "every", 0)
         if lasting:
             start = Ref(self._element(self.memory.state(node), written=True))
-        elif node.op.name == "memorize":
+        elif node.op.name == "memorize" and self.graph[node.inputs[1]].op.name != "constant":
             start = Ref(self._element(self.memory.buffer(node.inputs[1])))
         array = self._array(node, start, name=op.buffer)
         local = self.names.new(self._local(node))

@@ -31,7 +31,7 @@ class Shift(Op):
 
 @dataclass(frozen=True)
 class Delay(Shift):
-    """delay(x, initial): x of the step before; at the first step, initial."""
+    """delay(x, initial): x of the step before; at the first step, initial: a state, or the number 0."""
 
     name: ClassVar[str] = "delay"
 
