@@ -98,6 +98,11 @@ def load_loss(name: str, dtype: str) -> LossCase:
     )
 
 
+def read_arrays(name: str) -> dict[str, Array]:
+    """The arrays of a case under their own keys."""
+    return _read(name)[1]
+
+
 @cache
 def _manifest() -> dict[str, Any]:
     manifest: dict[str, Any] = json.loads((FOLDER / "manifest.json").read_text(encoding="utf-8"))

@@ -222,13 +222,21 @@ class Model:
     def evaluate(
         self, x: Any, y: Any, batch_size: int = 512, *, num_steps: int | None = None
     ) -> dict[str, float]:
-        """`loss`, and for class targets `accuracy` (most spikes) and `accuracy_mem` (largest sum)."""
+        """`loss`, and for class targets `accuracy` and `accuracy_mem` (largest sum).
+
+        `accuracy` is by the loss's readout (first spikes, largest membrane, groups of a population code), for
+        "mem", "rate" and "count" by most spikes; a loss's `accuracy=` says another one.
+        """
         return self._trainer(num_steps).evaluate(x, y, _positive("batch_size", batch_size))
 
     def predict(
         self, x: Any, by: str | None = None, batch_size: int = 512, *, num_steps: int | None = None
     ) -> np.ndarray:
-        """Classes, int64 [N]: the largest sum over time of output `by` (`spk`, else the first)."""
+        """Classes, int64 [N]: the largest sum over time of output `by`, or the largest score of a readout.
+
+        Readouts are those of metrics.scores ("mem_max", "latency" ...). By default the readout that the loss
+        is measured by, else `spk`, else the first output.
+        """
         return self._trainer(num_steps).predict(x, by, _positive("batch_size", batch_size))
 
     def profile(

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..errors import located, user_line
 from ..graph import Builder, Graph, Output, Type, renamed
-from ..loss import Loss, Values
+from ..loss import Loss, Scores, Values
+from ..loss.readout import score
 from ..nn.module import Input, Module, Parameter, tracing
 from ..ops import Value, clamp, sum_time
 from ..ops import leaf as leaves
@@ -64,8 +65,8 @@ def add_loss(graph: Graph, loss: Loss) -> Graph:
     return builder.graph()
 
 
-def add_sums(graph: Graph) -> Graph:
-    """The graph with its outputs summed over time: what accuracy needs.
+def add_sums(graph: Graph, chosen: Scores | None = None) -> Graph:
+    """The graph with what accuracy needs: its outputs summed over time, and the scores of classes, if chosen.
 
     Final states stay, so that hidden layers have the same kernels as in a forward run.
     """
@@ -75,6 +76,11 @@ def add_sums(graph: Graph) -> Graph:
     for output in sums:
         total = sum_time(Value(builder, output.value))
         builder.outputs.append(Output(output.name, "sum", total.node))
+    values = Values(builder, {o.name: o.value for o in graph.outputs if o.role == "output"})
+    if chosen is not None:
+        builder.scope = "scores"
+        result = score(values.read(chosen.of, "accuracy"), chosen)
+        builder.outputs.append(Output("classes", "score", result.node))
     return builder.graph()
 
 

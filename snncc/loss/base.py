@@ -21,7 +21,7 @@ class Values:
     outputs: Mapping[str, str]
     _target: Value | None = None
 
-    def read(self, name: str, loss: Loss) -> Value:
+    def read(self, name: str, loss: Loss | str) -> Value:
         """An output, or the value of that name, or a layer's spikes. Raises CompileError."""
         for candidate in (self.outputs.get(name, ""), name, f"{name}.spk"):
             if candidate in self.builder.nodes:

@@ -12,7 +12,14 @@ from ..program import Buffer, Call, Size
 from .layout import Layout
 
 ALIASES = ("context", "reshape")  # the same memory under another name
-STORED = ("output", "state_out", "sum", "d_input", "d_state")  # roles of what a tile hands to the caller
+STORED = (
+    "output",
+    "state_out",
+    "sum",
+    "score",
+    "d_input",
+    "d_state",
+)  # roles of what a tile hands to the caller
 SHIFTS = ("memorize", "carry")
 
 
