@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import CompileError, user_line
+from ..graph import Type
 from ..ops import Value, absolute, detach, expand, greater, minimum, scatter_add, substitute, sum_time, where
 from ..ops.leaf import StepNumber, Steps
 from ..ops.reduce import leaf
@@ -74,7 +75,9 @@ def grouped(x: Value, classes: int) -> Value:
         return x
     size = x.type.size
     if size % classes:
-        raise CompileError(f"loss: {size} outputs cannot be {classes} groups of the same size")
+        raise CompileError(
+            f"loss: {size} outputs cannot be {classes} groups of the same size ({user_line()})"
+        )
     return scatter_add(x, [i * classes // size for i in range(size)], (classes,))  # type: ignore[no-any-return]
 
 
@@ -114,8 +117,9 @@ def _at(x: Value, value: Value, step: Value) -> Value:
     return result
 
 
-def _step(near: Value) -> Value:
-    return leaf(near, StepNumber())
+def _step(like: Value) -> Value:
+    """The number of the step, beside every neuron: in their kernel it costs nothing."""
+    return expand(leaf(like, StepNumber()), Type(like.shape, True))
 
 
 def _delay(like: Value) -> Value:
