@@ -1,4 +1,4 @@
-"""Losses beside snnTorch's own numbers: readouts, regularisers, sums, metrics; and what cannot be asked for."""
+"""Losses beside snnTorch's own numbers: readouts, regularisers, sums, metrics; and bad input."""
 
 from __future__ import annotations
 
@@ -53,6 +53,10 @@ def grouped(x: Array) -> Array:
     return x.reshape(*x.shape[:-1], 3, 2).sum(-1)
 
 
+def square(distance: Array) -> float:
+    return float((distance**2).mean())
+
+
 def first(spk: Array) -> Array:
     return np.where(spk.any(0), spk.argmax(0), STEPS - 1)
 
@@ -90,18 +94,15 @@ VALUES: dict[str, tuple[loss.Loss, float, Array]] = {
         np.full((BATCH, CLASSES), 4.0),
     ),
     "mse_from_the_end": (
-        loss.mse("latency", on=0, off=-2), float(((first(SPIKES) - np.where(HOT, 0, 7)) ** 2).mean() / STEPS**2),
-        LABELS,
+        loss.mse("latency", on=0, off=-2), square(first(SPIKES) - np.where(HOT, 0, 7)) / STEPS**2, LABELS,
     ),
     "mse_two_spikes": (
         loss.mse("latency", on=(0, 3), off=(4, 7)),
-        float(
-            (((first(SPIKES) - np.where(HOT, 0, 4)) ** 2).mean() + ((SECOND - np.where(HOT, 3, 7)) ** 2).mean())
-            / 2 / STEPS**2
-        ), LABELS,
+        (square(first(SPIKES) - np.where(HOT, 0, 4)) + square(SECOND - np.where(HOT, 3, 7))) / 2 / STEPS**2,
+        LABELS,
     ),
     "l1": (loss.cross_entropy("mem") + loss.l1_rate(0.5), STEPS * entropy(DATA) + 0.5 * RATE.mean(), LABELS),
-    "l2": (loss.mse("mem", on=1) + loss.l2_rate(2.0), ((DATA - HOT) ** 2).mean() + 2 * (RATE**2).mean(), LABELS),
+    "l2": (loss.mse("mem", on=1) + loss.l2_rate(2.0), square(DATA - HOT) + 2 * square(RATE), LABELS),
     "upper": (
         0.5 * loss.cross_entropy("mem_last") + loss.upper_rate(0.25, 3.0),
         0.5 * entropy(DATA[-1]) + 3 * (np.maximum(RATE - 0.25, 0) ** 2).mean(), LABELS,
@@ -147,7 +148,7 @@ def test_compiled_losses_are_the_interpreted_ones(name: str) -> None:
         np.testing.assert_allclose(model.gradients()["nudge"], gradient, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", [n for n in VALUES if "time" not in n and "spikes" not in n and "end" not in n])
+@pytest.mark.parametrize("name", [n for n, (of, _, _) in VALUES.items() if "latency" not in str(of)])
 def test_gradients_are_slopes(name: str) -> None:
     """Where a gradient is one: first spikes have a stand-in."""
     of, _, targets = VALUES[name]
@@ -281,9 +282,9 @@ def two_targets() -> object:
         (two_targets, "losses of a sum share one target"),
         (lambda: loss.cross_entropy("spikes"), "expected one of 'mem', 'mem_last'.*got 'spikes'"),
         (lambda: loss.cross_entropy("count", accuracy="all"), "expected one of .*got 'all'"),
-        (lambda: loss.cross_entropy("count", label_smoothing=2), "label_smoothing must be from 0 to 1, got 2"),
+        (lambda: loss.cross_entropy("count", label_smoothing=2), "label_smoothing must be from 0 to 1"),
         (lambda: loss.cross_entropy("latency", inverse="none"), "inverse must be 'negate' or 'reciprocal'"),
-        (lambda: loss.cross_entropy("count", population=-1), "population must be a number of classes, got -1"),
+        (lambda: loss.cross_entropy("count", population=-1), "population must be a number of classes"),
         (lambda: loss.cross_entropy("latency", population=2), "has no population code"),
         (lambda: loss.cross_entropy("count", class_weights=(1, -1)), "class_weights must be numbers from 0"),
         (lambda: loss.mse("mem", class_weights=(1, 2)), "class_weights need class labels"),
@@ -319,5 +320,5 @@ def test_bad_metrics() -> None:
     with pytest.raises(ModelError, match="expected 5 class labels"):
         metrics.accuracy(SPIKES, LABELS[:2])
     model = snncc.compile(Outputs(), num_steps=STEPS)
-    with pytest.raises(ModelError, match="predict: by must be one of spk, mem, rate, count.*got 'volts'"):
+    with pytest.raises(ModelError, match=r"predict: by must be one of spk, mem, rate, count.*got 'volts'"):
         model.predict({"s": SPIKES, "m": DATA}, by="volts")

@@ -36,7 +36,8 @@ class Rate(Module):
         self.first_spike_time = _steps(self, "first_spike_time", first_spike_time)
 
     def forward(self, x: Value) -> Value:
-        chance = clamp(x * self.gain + self.offset, 0.0, 1.0)
+        scaled = x * self.gain
+        chance = clamp(scaled + self.offset if self.offset else scaled, 0.0, 1.0)
         spk: Value = spike(chance - uniform(x))
         if not self.first_spike_time:
             return spk

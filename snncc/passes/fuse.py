@@ -11,6 +11,7 @@ moved to the level of their readers, so that what is cheap to compute is compute
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -189,7 +190,7 @@ def layer_of(graph: Graph, group: list[str]) -> str:
 
 def _scope(name: str) -> str:
     """All but the last part: `lif1` of `lif1.mem`."""
-    return name.removesuffix(".prev").rpartition(".")[0]
+    return re.sub(r"(\.prev|\.here(\.\d+)?)$", "", name).rpartition(".")[0]
 
 
 def _layer(name: str, layers: set[str]) -> str:
