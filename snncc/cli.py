@@ -68,6 +68,7 @@ NETWORK_OPTIONS = (
     ("--seed", int, 0, "S", "Of the initial weights."),
     ("--unroll", str, "none", "K", "Steps that a turn of a time loop does: none, full or a number."),
     ("--products", str, "auto", "KIND", "auto, dense or events."),
+    ("--rule", str, "bptt", "RULE", "bptt, dsr, ottt or stdp; also bptt,truncate=8 or stdp,tau_pre=3."),
     ("--checkpoint-every", int, None, "K", "Hold the values of only K steps at a time; same bits."),
     ("--context", str, None, "TYPE", "What is kept for the backward half: float32, float16 or bfloat16."),
 )

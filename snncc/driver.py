@@ -22,8 +22,8 @@ from .graph import Graph
 from .loss import Loss
 from .names import prefix
 from .nn.module import Input, Module
-from .optim import Optimizer
-from .rules import RULES, Rule
+from .optim import SGD, Optimizer
+from .rules import RULES, STDP, Rule
 
 if TYPE_CHECKING:  # what a model from the cache does not need is not loaded: 80 ms of 300
     from .backend.c import Sources
@@ -35,6 +35,7 @@ DTYPES = {"float32": ("f32", 4), "float64": ("f64", 8)}
 CONTEXTS = ("float32", "float16", "bfloat16")  # beside the network's own dtype
 L2_BYTES = 1 << 20  # where the machine does not say
 MOST_STEPS = 2**31 - 1  # of a call
+MOST_PLACES = 2**16  # that an index of 16 bits can name
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,31 @@ class Target:
             raise located(
                 f"context must be 'float32', 'float16' or 'bfloat16', got {self.context!r}", user_line()
             )
-        if self.optimizer is not None and self.loss is None:
-            raise located("an optimizer needs a loss: give loss= as well", user_line())
+        self._check_learning()
         if self.loss is not None and not isinstance(self.loss, Loss):
             raise located(f"loss must be made by snncc.loss, got {self.loss!r}", user_line())
         if self.optimizer is not None and not isinstance(self.optimizer, Optimizer):
             raise located(f"optimizer must be made by snncc.optim, got {self.optimizer!r}", user_line())
+
+    def _check_learning(self) -> None:
+        """A gradient rule and its optimizer need a loss; plasticity needs an optimizer and has no loss."""
+        plastic = isinstance(self.learning, STDP)
+        if self.optimizer is not None and self.loss is None and not plastic:
+            raise located("an optimizer needs a loss: give loss= as well", user_line())
+        if plastic and (self.loss is not None or not isinstance(self.optimizer, SGD)):
+            found = f"loss={self.loss}, optimizer={self.optimizer}"
+            raise located(
+                f"rule='stdp' takes no loss, and optimizer=optim.SGD(lr) to apply its changes; found {found}",
+                user_line(),
+            )
+
+    @property
+    def updating(self) -> Optimizer | None:
+        """The optimizer, within the bounds that the learning rule asks for."""
+        rule, optimizer = self.learning, self.optimizer
+        if isinstance(rule, STDP) and rule.bounds and isinstance(optimizer, SGD):
+            return replace(optimizer, bounds=rule.bounds)
+        return optimizer
 
     @property
     def options(self) -> Options:
@@ -218,10 +238,10 @@ def entry_stages(network: Network, target: Target) -> tuple[Stages, ...]:
     if target.loss is not None:
         with_loss = add_loss(graph, target.loss)
         only_loss = replace(with_loss, outputs=tuple(o for o in with_loss.outputs if o.role == "loss"))
-        stages += [
-            Stages("evaluate", add_sums(with_loss, target.loss.scores)),
-            Stages("train", rule.prepared(only_loss), "loss"),
-        ]
+        evaluate = add_sums(with_loss, target.loss.scores)
+        stages += [Stages("evaluate", evaluate), Stages("train", rule.prepared(only_loss), "loss")]
+    if isinstance(rule, STDP):
+        stages.append(Stages("learn", rule.learning(graph)))
     return tuple(stages)
 
 
@@ -236,21 +256,22 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .plan_tiles import choose_slots, choose_tile
     from .program import Program
 
-    options, real_bytes = target.options, DTYPES[target.dtype][1]
-    entries, whole = [], []
     final: dict[str, Graph] = {}
+    unsplit: dict[str, Graph] = {}
     for stages in entry_stages(network, target):
-        for step, graph in stages.run(options):
+        for step, graph in stages.run(target.options):
             if isinstance(step, SplitTime):  # as it would be without
-                whole.append(lower(Fuse().run(final[stages.name]), stages.name, real_bytes))
+                unsplit[stages.name] = Fuse().run(final[stages.name])
             final[stages.name] = graph
-        entries.append(lower(final[stages.name], stages.name, real_bytes, target.segment))
-    optimizer = target.optimizer
+    layout = Layout(DTYPES[target.dtype][1], _index_bytes(final, target))
+    entries = [lower(graph, name, layout, target.segment) for name, graph in final.items()]
+    whole = [lower(graph, name, layout) for name, graph in unsplit.items()]
+    optimizer = target.updating
     program = Program(
         prefix(target.name),
-        8 * real_bytes,
+        8 * layout.real_bytes,
         tuple(entries),
-        tensors(network, Layout(real_bytes)),
+        tensors(network, layout),
         user_arrays(final, target.dtype),
         lower_update(optimizer) if optimizer else None,
         optimizer.moments if optimizer else (),
@@ -258,12 +279,20 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
         int(target.num_steps),
         source,
         target.segment,
+        8 * layout.index_bytes,
     )
     program = plan_memory(program.verify())
     # The tile decides in which order samples are added: checkpoint_every must not change it.
     plain = plan_memory(replace(program, entries=tuple(whole), segment=0)) if whole else program
     tile, slots = choose_tile(plain, int(target.num_steps), _cache_bytes()), choose_slots(program)
     return Compiled(target, network, program, emit(program, _version()), tile, slots)
+
+
+def _index_bytes(graphs: Mapping[str, Graph], target: Target) -> int:
+    """2, unless a list would name more than 16 bits can: features of a wide layer, rows of a long run."""
+    features = (n.type.size for graph in graphs.values() for n in graph if n.op.name == "events")
+    rows = min(int(target.num_steps), target.segment or MOST_STEPS)
+    return 2 if max((*features, rows)) <= MOST_PLACES else 4
 
 
 def write(compiled: Compiled, folder: str | os.PathLike[str]) -> None:
@@ -325,18 +354,14 @@ def _manifest(compiled: Compiled) -> dict[str, Any]:
     for index, (role, name, moment) in enumerate(tensor_roles(program)):
         entry: dict[str, Any]
         if role == "powers":
-            entry = {
-                "name": "powers",
-                "role": "optimizer",
-                "shape": [len(program.powers)],
-                "dtype": "float64",
-            }
+            count = len(program.powers)
+            entry = {"name": "powers", "role": "optimizer", "shape": [count], "dtype": "float64"}
         else:
             label = f"{program.moments[moment]}.{name}" if role == "optimizer" else name
             entry = {"name": label, "role": role, "shape": list(by_name[name].shape), "dtype": target.dtype}
             entry |= {"learnable": by_name[name].learnable} if role == "parameter" else {}
         tensors.append({**entry, "index": index})
-    optimizer = target.optimizer
+    optimizer = target.updating
     return {
         "schema": 1,
         "snncc": _version(),
@@ -363,6 +388,8 @@ def _manifest(compiled: Compiled) -> dict[str, Any]:
         "optimizer": {"name": type(optimizer).__name__, **vars(optimizer)} if optimizer else None,
         "loss": str(target.loss) if target.loss else None,
         "accuracy": target.loss.scores.record() if target.loss and target.loss.scores else None,
+        "rule": str(target.learning),
+        "learns": getattr(target.learning, "every", ""),
         "kernels": records(program),
         "crossover": _crossovers(),
         "block_tiles": BLOCK_TILES,

@@ -13,7 +13,7 @@ from numbers import Real
 from typing import Any, ClassVar
 
 from .errors import located, user_line
-from .ops import sqrt
+from .ops import clamp, sqrt
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if name != "betas" and not _limited(value, inf):
+            if name not in ("betas", "bounds") and not _limited(value, inf):
                 found = f"{name} must be a number and not negative, got {value!r}"
                 raise located(f"{type(self).__name__}: {found}", user_line())
 
@@ -44,10 +44,14 @@ def _limited(value: Any, limit: float) -> bool:
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Stochastic gradient descent with momentum and L2 weight decay."""
+    """Stochastic gradient descent with momentum and L2 weight decay.
+
+    bounds: parameters are limited to these after each update.
+    """
 
     momentum: float = 0.0
     weight_decay: float = 0.0
+    bounds: tuple[float, float] | None = None
     moments = ("momentum_buffer",)
 
     def update(
@@ -56,7 +60,8 @@ class SGD(Optimizer):
         if self.weight_decay:
             gradient = gradient + self.weight_decay * parameter
         velocity = self.momentum * moments["momentum_buffer"] + gradient
-        return parameter - lr * velocity, {"momentum_buffer": velocity}
+        changed = parameter - lr * velocity
+        return clamp(changed, *self.bounds) if self.bounds else changed, {"momentum_buffer": velocity}
 
 
 @dataclass(frozen=True)

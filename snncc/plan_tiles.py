@@ -48,5 +48,5 @@ def _rows(program: Program, entry: Entry, cache: int) -> int:
 
 
 def _row(region: Region) -> int:
-    """Bytes of a row that are touched; lists have room for any density and are seldom a quarter full."""
-    return max(b.size.seq // (4 if b.layout in LISTS else 1) for b in region.buffers)
+    """Bytes of a row that are touched; lists have room for any density and are seldom half full."""
+    return max(b.size.seq // (2 if b.layout in LISTS else 1) for b in region.buffers)

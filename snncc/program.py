@@ -117,8 +117,7 @@ class Array:
 
 @dataclass(frozen=True)
 class Local:
-    """A C local that a sweep's statements read. kind: "key" of a row's random numbers (of that draw, and
-    whether it is another at each step), "step" (its number), "table" (of numbers, one a neuron)."""
+    """A C local that statements read. kind: "key" of a row's random numbers, its "step", or a "table"."""
 
     kind: str
     name: str
@@ -357,6 +356,7 @@ class Program:
     num_steps: int = 1  # when the caller does not say
     source: str = ""  # what was compiled, for the header's comment
     segment: int = 0  # steps whose values a tile holds at a time; 0: all
+    index_bits: int = 16  # of what a list of events names
 
     def verify(self) -> Program:
         """Every buffer is written before it is read, and names are unique within an entry."""

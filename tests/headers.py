@@ -20,11 +20,12 @@ VARIANTS = {
     "fast": ["-O3", "-march=native", "-mprefer-vector-width=512"],
     "plain": ["-O0", "-march=native"],
     "portable": ["-O1", "-DSNNCC_PORTABLE"],
+    "wide": ["-O1", "-march=native", "-DSNNCC_INDEX_BITS=32"],
 }
 
 # What is tested, as declared in the headers without the prefix snncc_; the driver exports each as c_<name>.
 TYPES = """
-typedef struct { int32_t *offsets; int32_t *index; real *value; } snncc_events;
+typedef struct { int32_t *offsets; place *index; real *value; } snncc_events;
 typedef struct { int32_t arrived, turn, asleep, status, unused[12]; } snncc_team;
 typedef struct { snncc_team *team; int part, parts, fresh; void *profile; } snncc_crew;
 """
@@ -37,8 +38,9 @@ size_t events_bytes(size_t rows, size_t n, int valued);
 snncc_events events_at(void *base, int rows, int n, int valued);
 int32_t events_count(snncc_events events, int rows);
 int gradient_is_dense(int vectors, snncc_events x, int rows, int n_in);
-void events_from_bits(snncc_events events, int rows, int n, const uint64_t *bits);
-void events_from_rows(snncc_events events, int rows, int n, int stride, const real *x);
+int32_t events_from_bits(snncc_events events, int rows, int n, const uint64_t *bits, const snncc_crew *crew);
+int32_t events_from_rows(snncc_events events, int rows, int n, int stride, const real *x,
+                         const snncc_crew *crew);
 void product_dense(int rows, int n_in, int x_stride, int n_out_stride, const real *x, const real *w,
                    const real *bias, real *y);
 void product_events(snncc_events x, int rows, int n_in, int n_out_stride, const real *w, const real *bias,
@@ -46,16 +48,18 @@ void product_events(snncc_events x, int rows, int n_in, int n_out_stride, const 
 void product(snncc_events e, int rows, int n_in, int x_stride, int n_out_stride, const real *x, const real *w,
              const real *bias, real *y);
 size_t transposed_bytes(size_t rows, size_t n, int valued);
-void transpose_events(snncc_events x, int rows, int n_in, void *transposed);
+void transpose_events(snncc_events x, int rows, int n_in, void *transposed, const snncc_crew *crew);
 void weight_gradient(snncc_events x, int rows, int n_in, int d_stride, const real *d_y, void *scratch,
                      real *d_w);
-int32_t load(int steps, int rows, int batch, int first, int n, int stride, const real *user, real *tile);
-void store(int steps, int rows, int batch, int first, int n, int stride, const real *tile, real *user);
+int32_t load(int steps, int rows, int batch, int first, int n, int stride, const real *user, real *tile,
+             const snncc_crew *crew);
+void store(int steps, int rows, int batch, int first, int n, int stride, const real *tile, real *user,
+           const snncc_crew *crew);
 int32_t load_labels(int rows, int first, int classes, const int64_t *user, int32_t *tile);
-void log_softmax(int rows, int n, int stride, const real *x, real *y);
-void sum_features(int rows, int n, int stride, const real *x, real *y);
+void log_softmax(int rows, int n, int stride, const real *x, real *y, const snncc_crew *crew);
+void sum_features(int rows, int n, int stride, const real *x, real *y, const snncc_crew *crew);
 void max_features(int rows, int n, int stride, const real *x, real *y);
-void one_hot(int rows, int n, int stride, const int32_t *labels, real *y);
+void one_hot(int rows, int n, int stride, const int32_t *labels, real *y, const snncc_crew *crew);
 void panels_from_matrix(int n_out, int n_in, const real *matrix, real *panels);
 void matrix_from_panels(int n_out, int n_in, const real *panels, real *matrix);
 void transpose_weights(int n_out, int n_in, const real *panels, real *transposed);
@@ -102,7 +106,8 @@ def arguments(parameters: str) -> str:
 
 def driver() -> tuple[str, str]:
     """C text that exports every function, and its declarations."""
-    declared, text = [TYPES], ['#include "whole_matrices.h"', "typedef snncc_real real;"]
+    declared = [TYPES]
+    text = ['#include "whole_matrices.h"', "typedef snncc_real real;", "typedef snncc_index place;"]
 
     def export(head: str, body: str) -> None:
         declared.append(f"{head};")
@@ -131,6 +136,7 @@ class Headers:
     library: object
     ffi: cffi.FFI
     real: type
+    index: type
     kept: list[object] = field(default_factory=list)
 
     @property
@@ -182,7 +188,7 @@ class Headers:
         memory = self.bytes(self.library.c_events_bytes(rows, n, valued))
         events = self.library.c_events_at(memory, rows, n, valued)
         tile = self.tile(x)
-        self.call("events_from_rows", events, rows, n, tile.shape[1], tile)
+        self.call("events_from_rows", events, rows, n, tile.shape[1], tile, self.alone)
         return events
 
     def lists(self, events: object, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -193,7 +199,13 @@ class Headers:
             return np.frombuffer(self.ffi.buffer(pointer, size * np.dtype(dtype).itemsize), dtype).copy()
 
         value = array(events.value, count, self.real) if events.value else None
-        return array(events.offsets, rows + 1, np.int32), array(events.index, count, np.int32), value
+        index = array(events.index, count, self.index)
+        return array(events.offsets, rows + 1, np.int32), index, value
+
+    @property
+    def alone(self) -> object:
+        """The crew of one thread."""
+        return self.crew(0, 1)
 
     def crew(self, part: int, parts: int) -> object:
         """One thread's place among `parts` threads, an snncc_crew *; the others never come."""
@@ -240,8 +252,10 @@ def load_headers(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, str
     def load(bits: int, variant: str) -> Headers:
         path = build(folder, f"{variant}{bits}.so", bits, [*VARIANTS[variant], "-shared", "-fPIC"], text)
         ffi = cffi.FFI()
-        ffi.cdef(f"typedef {'float' if bits == 32 else 'double'} real;\n{declarations}")
-        return Headers(ffi.dlopen(str(path)), ffi, np.float32 if bits == 32 else np.float64)
+        real, index = ("float", "double")[bits == 64], ("uint16_t", "int32_t")[variant == "wide"]
+        ffi.cdef(f"typedef {real} real; typedef {index} place;\n{declarations}")
+        types = (np.float32, np.float64)[bits == 64], (np.uint16, np.int32)[variant == "wide"]
+        return Headers(ffi.dlopen(str(path)), ffi, *types)
 
     return load
 

@@ -19,22 +19,22 @@ static void check(int rows, int n_in, int n_out, int percent, int valued)
     snncc_matrix_from_panels(n_in, n_out, wt, matrix);
     snncc_vector_from_array(n_out, ys, matrix, bias);
     snncc_array_from_vector(n_out, ys, bias, matrix);
-    if (snncc_load(1, rows, rows, 0, n_in, xs, user, x)) abort();
-    snncc_store(1, rows, rows, 0, n_in, xs, x, user);
+    if (snncc_load(1, rows, rows, 0, n_in, xs, user, x, &ALONE)) abort();
+    snncc_store(1, rows, rows, 0, n_in, xs, x, user, &ALONE);
     for (int row = 0; row < rows; row++)
         for (int i = 0; i < n_in; i += 64)
             snncc_pack(x + row * xs + i, n_in - i < 64 ? n_in - i : 64, bits + row * words + i / 64);
-    snncc_events_from_bits(events, rows, n_in, bits);
-    snncc_events_from_rows(events, rows, n_in, xs, x);
+    snncc_events_from_bits(events, rows, n_in, bits, &ALONE);
+    snncc_events_from_rows(events, rows, n_in, xs, x, &ALONE);
     for (int row = 0; row < rows && !valued; row++) snncc_unpack(bits + row * words, n_in, x + row * xs);
     snncc_product_dense(rows, n_in, xs, ys, x, w, bias, y);
     snncc_product_events(events, rows, n_in, ys, w, bias, y2);
     if (memcmp(y, y2, (size_t)(rows * ys) * sizeof *y)) abort();
     snncc_product(events, rows, n_in, xs, ys, x, w, NULL, y);
     snncc_weight_gradient(events, rows, n_in, ys, y, scratch, d_w);
-    snncc_one_hot(rows, n_out, ys, labels, y2);
-    snncc_log_softmax(rows, n_out, ys, y, y2);
-    snncc_sum_features(rows, n_out, ys, y, each);
+    snncc_one_hot(rows, n_out, ys, labels, y2, &ALONE);
+    snncc_log_softmax(rows, n_out, ys, y, y2, &ALONE);
+    snncc_sum_features(rows, n_out, ys, y, each, &ALONE);
     snncc_max_features(rows, n_out, ys, y, each);
     while (count) free(kept[--count]);
 }

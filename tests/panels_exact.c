@@ -12,8 +12,8 @@ static void check(int vectors, int rows, int n_in, int percent, int valued)
     void *const lists = exact(snncc_transposed_bytes((size_t)rows, (size_t)n_in, 1));
     const snncc_events events = snncc_events_at(memory, rows, n_in, 1);
     const snncc_events by_input = snncc_events_at(lists, n_in, rows, 1);
-    snncc_events_from_rows(events, rows, n_in, n_in, x);
-    snncc_transpose_events(events, rows, n_in, lists);
+    snncc_events_from_rows(events, rows, n_in, n_in, x, &ALONE);
+    snncc_transpose_events(events, rows, n_in, lists, &ALONE);
     if (!valued)
         for (int i = 0; i < rows * n_in; i++) x[i] = x[i] != 0;
     SNNCC_SPECIALISE(snncc_dense_panel, vectors, rows, n_in, n_in, width, x, w, bias, y)

@@ -154,7 +154,7 @@ def test_bits_and_events(headers, rng, n, density):
             np.testing.assert_array_equal(values, x[x != 0])
         memory = headers.bytes(headers.library.c_events_bytes(rows, n, valued))
         events = headers.library.c_events_at(memory, rows, n, valued)
-        headers.call("events_from_bits", events, rows, n, bits)
+        headers.call("events_from_bits", events, rows, n, bits, headers.alone)
         np.testing.assert_array_equal(headers.lists(events, rows)[1], index)
         assert not valued or np.all(headers.lists(events, rows)[2] == 1)
 
@@ -207,7 +207,7 @@ def test_weight_gradient_adds_in_descending_order(headers, rng, rows, n_in, n_ou
 def test_transposed_events(headers, rng):
     x = sparse(rng, (9, 70), 0.3, True, headers.real)
     scratch = headers.bytes(headers.library.c_transposed_bytes(9, 70, True))
-    headers.call("transpose_events", headers.events(x, True), 9, 70, scratch)
+    headers.call("transpose_events", headers.events(x, True), 9, 70, scratch, headers.alone)
     found = headers.lists(headers.library.c_events_at(scratch, 70, 9, True), 70)
     expected = headers.lists(headers.events(np.ascontiguousarray(x[::-1].T), True), 70)
     for by_input, transposed in zip(found, expected, strict=True):
@@ -219,18 +219,18 @@ def test_tiles_are_loaded_and_stored(headers, rng):
     user = rng.standard_normal((steps, batch, n)).astype(headers.real)
     tile = np.full((steps, rows, headers.stride(n)), np.nan, headers.real)
     shape = (steps, rows, batch, first, n, headers.stride(n))
-    assert headers.call("load", *shape, user, tile) == 0
+    assert headers.call("load", *shape, user, tile, headers.alone) == 0
     np.testing.assert_array_equal(tile[:, :, :n], user[:, first : first + rows])
     assert not tile[:, :, n:].any()
     back = np.zeros_like(user)
-    headers.call("store", *shape, tile, back)
+    headers.call("store", *shape, tile, back, headers.alone)
     np.testing.assert_array_equal(back[:, first : first + rows], user[:, first : first + rows])
     assert np.count_nonzero(back) == steps * rows * n
     for bad in (np.nan, np.inf, -np.inf):
         user[-1, first + rows - 1, -1] = bad
-        assert headers.call("load", *shape, user, tile) == 7
+        assert headers.call("load", *shape, user, tile, headers.alone) == 7
     user[:, first : first + rows] = np.finfo(headers.real).max
-    assert headers.call("load", *shape, user, tile) == 0
+    assert headers.call("load", *shape, user, tile, headers.alone) == 0
 
 
 def test_labels(headers):
@@ -240,7 +240,7 @@ def test_labels(headers):
     assert headers.call("load_labels", 2, 2, 3, user, tile) == 5
     assert headers.call("load_labels", 1, 4, 3, user, tile) == 5
     y = np.full((2, headers.stride(3)), np.nan, headers.real)
-    headers.call("one_hot", 2, 3, headers.stride(3), np.array([0, 2], np.int32), y)
+    headers.call("one_hot", 2, 3, headers.stride(3), np.array([0, 2], np.int32), y, headers.alone)
     np.testing.assert_array_equal(y, np.eye(3, headers.stride(3), dtype=headers.real)[[0, 2]])
 
 
@@ -249,12 +249,12 @@ def test_labels(headers):
 def test_reductions(headers, rng, rows, n):
     x = (10 * rng.standard_normal((rows, n))).astype(headers.real)
     tile, y = headers.tile(x), np.empty(rows, headers.real)
-    headers.call("sum_features", rows, n, headers.stride(n), tile, y)
+    headers.call("sum_features", rows, n, headers.stride(n), tile, y, headers.alone)
     np.testing.assert_array_equal(bits_of(y), bits_of(np.cumsum(x, axis=1)[:, -1]))
     headers.call("max_features", rows, n, headers.stride(n), tile, y)
     np.testing.assert_array_equal(y, np.max(x, axis=1))
     result = np.full_like(tile, np.nan)
-    headers.call("log_softmax", rows, n, headers.stride(n), tile, result)
+    headers.call("log_softmax", rows, n, headers.stride(n), tile, result, headers.alone)
     shifted = x.astype(np.longdouble) - np.max(x, axis=1, keepdims=True)
     exact = shifted - np.log(np.sum(np.exp(shifted), axis=1, keepdims=True))
     eps = np.finfo(headers.real).eps

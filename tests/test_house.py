@@ -25,7 +25,7 @@ FLOORS = (
     ("nn", "loss", "optim", "reference", "passes", "rules"),
     ("frontend", "program"),
     ("lower", "plan_memory"),
-    ("cost", "plan_tiles"),
+    ("cost", "plan_crews", "plan_tiles"),
     ("backend", "interface"),
     ("build",),
     ("cache",),

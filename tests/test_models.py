@@ -132,9 +132,14 @@ def test_the_picture_is_drawn(tmp_path: Path, silent: bool) -> None:
 ROOT = Path(__file__).parents[1]
 
 
+def surroundings() -> dict[str, str]:
+    """The environment of a script that runs as in a clone."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "runtime")))}
+
+
 def mnist_mlp(*options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "models" / "mnist_mlp.py"), *options]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "runtime")))}
+    environment = surroundings()
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
@@ -177,3 +182,16 @@ def test_the_hidden_layer_of_the_picture_is_that_of_the_network(monkeypatch: pyt
     assert hidden.shape == (5, 1000) and 0 < hidden.mean() < 1
     drive = hidden @ model.params["fc2.weight"].T + model.params["fc2.bias"]
     np.testing.assert_allclose(model(image).mem[0, 0], drive[0], rtol=1e-5, atol=1e-6)
+
+
+def test_stdp_draws_what_a_synapse_learns(tmp_path: Path) -> None:
+    """The synapse that fires before grows, the one that fires after shrinks; same picture every time."""
+    pytest.importorskip("matplotlib")
+    script, pictures = ROOT / "models" / "stdp.py", []
+    for name in ("a.svg", "b.svg"):
+        command = [sys.executable, script, "--out", tmp_path / name]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=surroundings())
+        found = re.match(r"weights: 0\.5 and 0\.5 before, ([0-9.]+) and ([0-9.]+) after", done.stdout)
+        assert found and float(found[1]) > 0.55 and float(found[2]) < 0.45
+        pictures.append((tmp_path / name).read_bytes())
+    assert pictures[0] == pictures[1]

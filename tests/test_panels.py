@@ -105,7 +105,7 @@ def test_weight_gradients(headers, rng, vectors, rows, n_in, valued, density):
     d_y = Panel.of(headers, rng.standard_normal((rows, width)))
     tile, events = headers.tile(x), headers.events(x, valued)
     lists = headers.bytes(headers.library.c_transposed_bytes(rows, n_in, valued))
-    headers.call("transpose_events", events, rows, n_in, lists)
+    headers.call("transpose_events", events, rows, n_in, lists, headers.alone)
     by_input = headers.library.c_events_at(lists, n_in, rows, valued)
     copy = np.empty((rows, width), real)
     headers.call("copy_panel", vectors, rows, d_y.stride, d_y.start, copy)

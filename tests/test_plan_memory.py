@@ -14,7 +14,7 @@ import snncc
 from snncc import driver, loss, nn, optim, plan_memory
 from snncc.driver import DTYPES, Target, entry_stages
 from snncc.frontend.dsl import trace
-from snncc.lower import lower
+from snncc.lower import Layout, lower
 from snncc.program import Buffer, Entry, Item, Loop, Program, Sweep, used
 from snncc_runtime.instance import Config
 from tests import random_networks
@@ -30,7 +30,7 @@ def planned(seed: int) -> Program:
     entries = []
     for stages in entry_stages(case.network, target):
         graph = [g for _, g in stages.run(target.options)][-1]
-        entries.append(lower(graph, stages.name, DTYPES[target.dtype][1]))
+        entries.append(lower(graph, stages.name, Layout(DTYPES[target.dtype][1])))
     bits = 8 * DTYPES[target.dtype][1]
     return plan_memory.plan_memory(Program("model", bits, tuple(entries), (), ()).verify())
 

@@ -231,7 +231,7 @@ def test_plain_c11_without_threads_or_clock_counts_too(tmp_path: Path, clock: bo
 def test_every_call_has_a_cost() -> None:
     """A kind that is not listed here is taken for a copy of rows."""
     copies = {"one_hot", "copy_rows", "copy_gradient", "zero_rows", "keep_rows", "restore_rows"}
-    copies |= {"take", "take_once"}
+    copies |= {"take", "take_once", "copy_if_first"}
     assert set(CALLS) == set(costs.CALLS) | copies
 
 
@@ -264,7 +264,7 @@ def test_operations_are_those_that_a_person_counts(folder: Path) -> None:
     assert (second.dense, second.additions, second.multiplications) == (rows * WIDE * 3, spikes * 3, 0)
     stride, tiles = 160, 3
     assert first.written == rows * stride * 4
-    assert first.read == tiles * 20 * stride * 4 + nonzeros * 8 + rows * 4
+    assert first.read == tiles * 20 * stride * 4 + nonzeros * (2 + 4) + rows * 4
     assert profile["fc2.backward"].work.additions == rows * WIDE * 3
     assert profile["fc1.gradient"].work.additions == nonzeros * WIDE
     dense = sum(row.work.dense for row in profile.rows)

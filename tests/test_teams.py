@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +58,36 @@ def test_more_threads_than_work_change_nothing(folder: Path) -> None:
     found = [snncc.load(folder, threads=threads, slots=2)(x).mem for threads in (1, 2, 5, 16)]
     for other in found[1:]:
         assert other.tobytes() == found[0].tobytes()
+
+
+RACE = Path(__file__).with_name("teams_race.c")
+
+
+@pytest.fixture(scope="module")
+def race(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program that shares the slots of a network of wide layers, with the thread sanitizer."""
+    layers = {"fc1": nn.Linear(100, 200), "lif1": nn.Leaky(0.9)}
+    layers |= {"fc2": nn.Linear(200, 150), "lif2": nn.Leaky(0.9)}
+    folder = tmp_path_factory.mktemp("race")
+    options = {"loss": loss.mse("rate"), "optimizer": optim.Adam(1e-3), "num_steps": 6, "name": "model"}
+    snncc.compile(nn.Sequential(**layers), out=folder / "model", **options)
+    shutil.copy(RACE, folder / "model" / "race.c")
+    flags = ["-O1", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fopenmp", "-fsanitize=thread"]
+    command = ["cc", *flags, "race.c", "-o", "race", "-lpthread", "-lm"]
+    built = subprocess.run(command, cwd=folder / "model", capture_output=True, text=True)
+    if built.returncode and "tsan" in built.stderr:
+        pytest.skip("no thread sanitizer")
+    assert built.returncode == 0, built.stderr
+    return folder / "model" / "race"
+
+
+@pytest.mark.parametrize(("steps", "batch"), [(1, 1), (1, 3), (6, 1), (6, 13)])
+def test_threads_of_a_crew_do_not_race(race: Path, steps: int, batch: int) -> None:
+    """Rows that the threads do not divide, fewer than threads, one; several tiles. All find the same bits."""
+    found = set()
+    for threads in (1, 2, 3, 4):
+        command = [str(race), *map(str, (threads, steps, batch))]
+        answer = subprocess.run(command, timeout=60, capture_output=True, text=True)
+        assert answer.returncode == 0, answer.stderr
+        found.add(answer.stdout)
+    assert len(found) == 1

@@ -4,6 +4,9 @@
 
 #include "snncc/snncc.h"
 
+/* A crew of one thread. */
+static const snncc_crew ALONE = {NULL, 0, 1, 0, NULL};
+
 /* kernel(V, ...) with V = vectors as a constant from 1 to 8: loops over vectors unroll, sums become registers. */
 #define SNNCC_SPECIALISE(kernel, vectors, ...)   \
     switch (vectors) {                           \
@@ -121,7 +124,7 @@ SNNCC_INLINE void snncc_weight_gradient(snncc_events x, int rows, int n_in, int 
         return;
     }
     const snncc_events by_input = snncc_events_at(scratch, n_in, rows, x.value != NULL);
-    snncc_transpose_events(x, rows, n_in, scratch);
+    snncc_transpose_events(x, rows, n_in, scratch, &ALONE);
     if (x.value)
         SNNCC_EACH_PANEL(snncc_gradient_panel_at, d_stride, 1, by_input, rows, n_in, d_stride, d_y, d_w);
     else

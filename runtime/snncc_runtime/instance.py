@@ -17,7 +17,7 @@ from .manifest import IO_ROLES, Manifest, Port, Tensor
 from .values import Arrays
 
 COUNTS = 4  # of a kernel
-TRAINING_ENTRIES = frozenset({"backward", "train"})
+TRAINING_ENTRIES = frozenset({"backward", "train", "learn"})
 CARRIED_ROLES = ("parameter", "gradient", "optimizer")
 
 
@@ -108,7 +108,12 @@ class Instance:
 
     def require(self, entry: str) -> None:
         if entry not in self.manifest.entries:
-            options = {"train": "with a loss", "evaluate": "with a loss", "update": "with an optimizer"}
+            options = {
+                "train": "with a loss",
+                "evaluate": "with a loss",
+                "learn": "with rule='stdp'",
+                "update": "with an optimizer",
+            }
             remedy = f"compile it again {options.get(entry, 'with that entry')}"
             raise ModelError(f"{self.manifest.name}: was compiled without {entry!r}; {remedy}")
 

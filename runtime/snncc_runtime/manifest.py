@@ -18,6 +18,7 @@ from .errors import ModelError
 from .files import MANIFEST, WEIGHTS, is_plain_name, reason
 
 SCHEMA = 1
+LEARNING = ("", "step", "call")
 BINDING = "_binding.py"
 DTYPES = ("float32", "float64", "int64")
 IO_ROLES = (
@@ -64,6 +65,7 @@ class Manifest:
     ports: tuple[Port, ...]
     tensors: tuple[Tensor, ...]
     learning_rate: float | None
+    learns: str  # when weights change without a loss: after each step or each call, or ""
     dtype: np.dtype[Any]
     tile: int
     slots: int | None
@@ -151,6 +153,7 @@ def parse_manifest(raw: Any) -> Manifest:
         ports=tuple(_port(entry) for entry in _get(raw, "io", list)),
         tensors=tuple(_tensor(entry) for entry in _get(raw, "tensors", list)),
         learning_rate=None if optimizer is None else float(_get(optimizer, "learning_rate", float, int)),
+        learns=_one_of(raw, "learns", LEARNING),
         dtype=np.dtype(_one_of(raw, "dtype", DTYPES[:2])),
         tile=_positive(memory, "tile"),
         slots=_positive(memory, "slots") if "slots" in memory else None,

@@ -17,6 +17,7 @@ from .cpu import default_slots, default_threads
 from .errors import ModelError
 from .files import MANIFEST, WEIGHTS, locked, replace_folder
 from .instance import Config, Draws, Instance
+from .learning import learn
 from .manifest import Manifest, check_cpu, path_of, read_files, read_manifest
 from .measure import measure
 from .params import Parameters, read_weights
@@ -182,6 +183,25 @@ class Model:
     def train_step(self, x: Any, y: Any, lr: float | None = None, *, num_steps: int | None = None) -> float:
         """One step of the optimiser on one batch; returns the loss before it (a mean over the batch)."""
         return self._trainer(num_steps).step(x, y, lr).loss
+
+    def learn(
+        self,
+        x: Any = None,
+        /,
+        *,
+        state: Mapping[str, Any] | None = None,
+        lr: float | None = None,
+        num_steps: int | None = None,
+        **inputs: Any,
+    ) -> Output:
+        """Runs all time steps and lets the weights follow their learning rule (rule="stdp"), step by step or
+        once at the end, as it was compiled. Returns what a call does; traces are among `out.state`.
+
+        Give `state=out.state` to go on. `gradients()` are the last changes, negated.
+        """
+        given = {"input": _inputs(x, inputs), "state": state}
+        outputs, last = learn(self._instance, given, _steps(num_steps), lr)
+        return Output(outputs, last)
 
     def gradients(self) -> Arrays:
         """Parameter gradients of the last `backward` or `train_step`, by parameter name."""

@@ -14,6 +14,7 @@ from .arrays import Extent
 from .dataset import Batch, Dataset
 from .errors import ModelError
 from .instance import Instance
+from .learning import learning_rate
 from .manifest import Manifest, Port
 from .metrics import OUTPUTS, READOUTS, most, scores
 from .progress import Progress, choose_progress
@@ -95,7 +96,7 @@ class Trainer:
     def step(self, x: Any, y: Any, rate: float | None) -> Outcome:
         """Gradients and update for one batch."""
         self._instance.require("train")
-        rate = self._checked_rate(rate)
+        rate = learning_rate(self._manifest, rate)
         with self._instance.lock:
             outcome = self._run("train", {"input": x, "target": y})
             self._instance.update(rate)
@@ -191,18 +192,6 @@ class Trainer:
             return most(values)
         flat = values.reshape(*values.shape[:2], -1)
         return most(scores(flat, readout, population))
-
-    def _checked_rate(self, rate: float | None) -> float:
-        rate = self._manifest.learning_rate if rate is None else rate
-        if rate is None:
-            raise ModelError(f"{self._manifest.name}: was compiled without an optimizer; compile it with one")
-        try:
-            number = float(rate)
-        except (TypeError, ValueError):
-            number = math.nan
-        if not 0 <= number < math.inf:
-            raise ModelError(f"lr must be a finite number from 0, got {rate!r}")
-        return number
 
 
 class Score:

@@ -57,7 +57,15 @@ def emit(program: Program, version: str) -> Sources:
     parts = ("/* ---- kernels ---- */\n", *functions.texts(), *update, *entries)
     lengths = BLOCK_TILES, program.segment
     model = ModelRecord(
-        title, version, program.real_bits, "model.h", *lengths, parts, _constants(counted), module
+        title,
+        version,
+        program.real_bits,
+        program.index_bits if program.index_bits != 16 else 0,
+        "model.h",
+        *lengths,
+        parts,
+        _constants(counted),
+        module,
     )
     files = {
         "model.h": render("c/model.h.j2", header),
@@ -109,6 +117,7 @@ def _prototypes(program: Program, prefix: str) -> list[Prototype]:
         "forward": "Outputs and final states of a batch.",
         "backward": "Gradients of parameters, inputs and initial states, given cotangents of the outputs.",
         "train": "The loss and its gradients for the parameters; update applies them.",
+        "learn": "Outputs, final states, and what the weights learn by their rule; update applies it.",
         "evaluate": "The loss, and the outputs summed over the steps.",
     }
     found = [

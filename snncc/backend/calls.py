@@ -11,28 +11,44 @@ from .products import FORMS
 
 # Kinds whose numbers are sizes of both sides, then the index.
 INDEXED = ("take", "scatter_add", "take_once", "scatter_add_once")
+COUNTED = ("events_from_bits", "events_from_rows")  # return how many events they have listed
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where an item stands: whether in a loop over time or over panels, which crew it gets, and whether the
+    profile counts it as one kernel of all threads."""
+
+    in_loop: bool = False
+    panels: bool = False
+    crew: str = "crew"
+    shared: bool = False
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a call stands: C text of its buffers, how literals are written, a product's function."""
+    """What a call is made of: C text of its buffers, how literals are written, a product's function."""
 
     names: list[str]
     literal: Callable[[float], str]
-    in_loop: bool = False
+    spot: Spot
     function: str = ""
-    panels: bool = False  # whether in a loop over panels
     steps: str = "steps"
     start: str = ""  # first step of a segment of time
+    first: str = ""  # the segment that comes first
 
     def rows(self, call: Call) -> str:
         """How many rows a kernel of whole rows runs over."""
-        return f"{self.steps} * rows" if call.time and not self.in_loop else "rows"
+        return f"{self.steps} * rows" if call.time and not self.spot.in_loop else "rows"
 
     def user(self, call: Call) -> str:
         """The caller's array, from the first step on that a kernel of all steps runs over."""
         skipped = f" + (size_t){self.start} * batch * {call.numbers[0]}" if self.start and call.time else ""
         return f"io->{call.field}{skipped}"
+
+    def shared(self, function: str, *arguments: object) -> str:
+        """A call of which each thread of the crew does its part."""
+        return f"{function}({', '.join(map(str, (*arguments, self.spot.crew)))})"
 
 
 def _guarded(text: str) -> str:
@@ -47,16 +63,14 @@ def load(call: Call, place: Place) -> str:
     if optional and "+" in user:
         user = f"io->{call.field} ? {user} : NULL"
     kind = "snncc_load_optional" if optional else "snncc_load"
-    return _guarded(f"{kind}({steps}, rows, batch, first, {n}, {stride}, {user}, {tile})")
+    return _guarded(place.shared(kind, steps, "rows", "batch", "first", n, stride, user, tile))
 
 
 def load_state(call: Call, place: Place) -> str:
     n, stride = call.numbers
     tile, default = place.names
-    value = place.literal(call.value)
-    return _guarded(
-        f"snncc_load_state(rows, batch, first, {n}, {stride}, io->{call.field}, {default}, {value}, {tile})"
-    )
+    given = (f"io->{call.field}", default, place.literal(call.value))
+    return _guarded(place.shared("snncc_load_state", "rows", "batch", "first", n, stride, *given, tile))
 
 
 def load_labels(call: Call, place: Place) -> str:
@@ -68,8 +82,8 @@ def store(call: Call, place: Place) -> str:
     n, stride = call.numbers
     (tile,) = place.names
     steps = place.steps if call.time else "1"
-    user = f"{tile}, {place.user(call)}"
-    return f"if (io->{call.field}) snncc_store({steps}, rows, batch, first, {n}, {stride}, {user});"
+    copy = place.shared("snncc_store", steps, "rows", "batch", "first", n, stride, tile, place.user(call))
+    return f"if (io->{call.field}) {copy};"
 
 
 def store_loss(call: Call, place: Place) -> str:
@@ -81,24 +95,21 @@ def _rows_first(function: str) -> Callable[[Call, Place], str]:
     """function(rows, sizes ..., buffers ...)."""
 
     def text(call: Call, place: Place) -> str:
-        sizes = [str(n) for n in call.numbers]
-        return f"{function}({', '.join([place.rows(call), *sizes, *place.names])});"
+        return place.shared(function, place.rows(call), *call.numbers, *place.names) + ";"
 
     return text
 
 
 def product(call: Call, place: Place) -> str:
     """A wide gradient may start its sum: that of the first tile does, in the segment that comes first."""
-    start = "crew->fresh && segment == segments - 1" if place.start and call.time else "crew->fresh"
-    fresh = [start] * call.kind.startswith("wide")
-    return (
-        f"{place.function}({', '.join([*fresh, place.rows(call), *place.names, *['panel'] * place.panels])});"
-    )
+    start = f"crew->fresh && segment == {place.first}" if place.start and call.time else "crew->fresh"
+    fresh, panel = [start] * call.kind.startswith("wide"), ["panel"] * place.spot.panels
+    return f"{place.function}({', '.join([*fresh, place.rows(call), *place.names, *panel])});"
 
 
 def transpose_events(call: Call, place: Place) -> str:
     events, lists = place.names
-    return f"snncc_transpose_events({events}, {place.rows(call)}, {call.numbers[0]}, {lists});"
+    return place.shared("snncc_transpose_events", events, place.rows(call), call.numbers[0], lists) + ";"
 
 
 def transpose_counted(call: Call, place: Place) -> str:
@@ -110,13 +121,12 @@ def transpose_counted(call: Call, place: Place) -> str:
 
 def events_from_bits(call: Call, place: Place) -> str:
     bits, events = place.names
-    return f"snncc_events_from_bits({events}, {place.rows(call)}, {call.numbers[0]}, {bits});"
+    return place.shared("snncc_events_from_bits", events, place.rows(call), call.numbers[0], bits) + ";"
 
 
 def events_from_rows(call: Call, place: Place) -> str:
     x, events = place.names
-    n, stride = call.numbers
-    return f"snncc_events_from_rows({events}, {place.rows(call)}, {n}, {stride}, {x});"
+    return place.shared("snncc_events_from_rows", events, place.rows(call), *call.numbers, x) + ";"
 
 
 def transpose(call: Call, place: Place) -> str:
@@ -125,7 +135,7 @@ def transpose(call: Call, place: Place) -> str:
 
 
 def sum_features_once(call: Call, place: Place) -> str:
-    return f"snncc_sum_features({', '.join(['1', *map(str, call.numbers), *place.names])});"
+    return place.shared("snncc_sum_features", 1, *call.numbers, *place.names) + ";"
 
 
 def indexed(call: Call, place: Place) -> str:
@@ -134,8 +144,11 @@ def indexed(call: Call, place: Place) -> str:
 
 
 def copy_rows(call: Call, place: Place) -> str:
-    source, target = place.names
-    return f"memcpy({target}, {source}, (size_t)rows * {call.numbers[0]} * sizeof *{target});"
+    return place.shared("snncc_copy_rows", "rows", call.numbers[0], *place.names) + ";"
+
+
+def copy_if_first(call: Call, place: Place) -> str:
+    return f"if (segment == 0) {copy_rows(call, place)}"
 
 
 def copy_gradient(call: Call, place: Place) -> str:
@@ -144,21 +157,20 @@ def copy_gradient(call: Call, place: Place) -> str:
 
 
 def zero_rows(call: Call, place: Place) -> str:
-    (target,) = place.names
-    return f"memset({target}, 0, (size_t)rows * {call.numbers[0]} * sizeof *{target});"
+    return place.shared("snncc_zero_rows", "rows", call.numbers[0], *place.names) + ";"
 
 
 def keep_rows(call: Call, place: Place) -> str:
     """A state at the start of a segment of time."""
     state, marks = place.names
     n = call.numbers[0]
-    return f"memcpy({marks} + (size_t)segment * rows * {n}, {state}, (size_t)rows * {n} * sizeof *{state});"
+    return place.shared("snncc_copy_rows", "rows", n, state, f"{marks} + (size_t)segment * rows * {n}") + ";"
 
 
 def restore_rows(call: Call, place: Place) -> str:
     state, marks = place.names
     n = call.numbers[0]
-    return f"memcpy({state}, {marks} + (size_t)segment * rows * {n}, (size_t)rows * {n} * sizeof *{state});"
+    return place.shared("snncc_copy_rows", "rows", n, f"{marks} + (size_t)segment * rows * {n}", state) + ";"
 
 
 CALLS: dict[str, Callable[[Call, Place], str]] = {
@@ -179,6 +191,7 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "sum_features_once": sum_features_once,
     **dict.fromkeys(INDEXED, indexed),
     "copy_rows": copy_rows,
+    "copy_if_first": copy_if_first,
     "copy_gradient": copy_gradient,
     "zero_rows": zero_rows,
     "keep_rows": keep_rows,

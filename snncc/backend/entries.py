@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 import re
+from dataclasses import replace
 
 from ..cost import Kernel
 from ..errors import InternalError
 from ..expr import Dialect
 from ..lower import Layout
+from ..plan_crews import FIRST, sharing, turns
 from ..plan_memory import SCRATCH, sum_reals
 from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Segments, Size, Sweep, flat, used
-from .calls import INDEXED, Place, call_text
+from .calls import COUNTED, INDEXED, Place, Spot, call_text
 from .kernels import Kernels
 from .products import FORMS
 from .records import EntryMemory, EntryRecord, LevelText
 from .render import render
 from .sweeps import ROWS, dialect
 
+ALL, SHARED = Spot(), Spot(shared=True)
 TYPES = {"bits": "uint64_t", "labels": "int32_t", "transposed": "void", "transposed_valued": "void", **ROWS}
 
 
@@ -36,6 +38,7 @@ class EntryText:
         self.offsets = {t.name: t.offset for t in program.tensors}
         self.learnable = sum(t.length for t in program.tensors if t.learnable)
         self.steps = "span" if program.segment else "steps"  # that a kernel runs over
+        self.first_segment = ""  # of the loop over segments at hand
         self.held = "most" if program.segment else "steps"  # that a buffer has room for
 
     def text(self) -> str:
@@ -51,6 +54,7 @@ class EntryText:
             self.real,
             e.trains,
             e.required,
+            self._listed(),
             str(reals) if reals else "",
             tuple(self._clear(reals)),
             e.blocks,
@@ -78,6 +82,14 @@ class EntryText:
             sum(r.size.at(0, 0) for r in e.shared),
             "\n           + ".join(scratch) or "0",
             "\n           + ".join(panels) or "0",
+        )
+
+    def _listed(self) -> tuple[str, ...]:
+        """How many rows to a sample the entry's lists by input name, as C."""
+        held = "steps < SEGMENT ? steps : SEGMENT" if self.program.segment else "steps"
+        lists = [b for b in self.entry.buffers if b.layout.startswith("transposed")]
+        return tuple(
+            sorted({held if b.time else "BLOCK_TILES" if b.place == "block" else "1" for b in lists})
         )
 
     def _clear(self, reals: int) -> list[str]:
@@ -138,30 +150,42 @@ class EntryText:
         return (f"{self.entry.name}_{level}({arguments});",) if items else ()
 
     def _shared_out(self, items: tuple[Item, ...]) -> list[str]:
-        """The items; loops over panels by all threads of the crew, what is between them by the first one."""
+        """The items, by all threads of the crew or by the first one, and where the threads meet."""
         lines: list[str] = []
-        for panels, run in itertools.groupby(items, lambda item: isinstance(item, (Panels, Segments))):
-            if panels:
-                for item in run:
-                    if isinstance(item, Segments):
-                        lines += self._segments(item)
-                    else:
-                        lines += [*self._item(item, False), "snncc_meet(crew);"]
+        meet = ["snncc_meet(crew);"]
+        found = turns(self.entry, items, self.layout)
+        for turn in found:
+            lines += meet * turn.meet
+            if not turn.shared:
+                lines += self._alone(turn.items)
+            elif isinstance(turn.items[0], Segments):
+                lines += self._segments(turn.items[0])
             else:
-                body = [line for item in run for line in self._item(item, False)]
-                lines += [
-                    "if (crew->part == 0) {",
-                    *("    " + line for line in body),
-                    "}",
-                    "snncc_meet(crew);",
-                ]
-        return lines
+                lines += self._items(turn.items, SHARED)
+        ended = not found or isinstance(found[-1].items[0], Segments)
+        return lines if ended else lines + meet
+
+    def _alone(self, items: tuple[Item, ...]) -> list[str]:
+        """Items of the first thread, but for ticks of kernels that are shared in part."""
+        spot, lines, block = Spot(crew="&alone"), list[str](), list[str]()
+        for item in items:
+            if self._shared(item):
+                lines += [*_first(block + self._statements(item, spot)), *self._tick(item, SHARED)]
+                block = []
+            else:
+                block += self._item(item, spot)
+        return lines + _first(block)
+
+    def _shared(self, item: Item) -> bool:
+        """Whether an item of the first thread ends a kernel of the profile that others have a part of."""
+        kernel = self.ticks.get(id(item))
+        return kernel is not None and any(sharing(i, self.layout) != FIRST for i in kernel.items)
 
     def _segments(self, loop: Segments) -> list[str]:
         """A loop over segments of time, by all threads of the crew."""
-        order = "segment = 0; segment < segments; segment++"
+        order, self.first_segment = "segment = 0; segment < segments; segment++", "0"
         if loop.reverse:
-            order = "segment = segments - 1; segment >= 0; segment--"
+            order, self.first_segment = "segment = segments - 1; segment >= 0; segment--", "segments - 1"
         body = [
             "const int start = segment * SEGMENT, left = steps - start;",
             "const int span = left < SEGMENT ? left : SEGMENT;",
@@ -258,50 +282,55 @@ class EntryText:
         crew = "const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, 0, &profile};"
         return [profile, crew, *(self._pointer(b) for b in _unique(items)), *self._items(items)]
 
-    def _items(self, items: tuple[Item, ...], in_loop: bool = False, panels: bool = False) -> list[str]:
-        return [line for item in items for line in self._item(item, in_loop, panels)]
+    def _items(self, items: tuple[Item, ...], spot: Spot = ALL) -> list[str]:
+        return [line for item in items for line in self._item(item, spot)]
 
-    def _item(self, item: Item, in_loop: bool, panels: bool = False) -> list[str]:
+    def _item(self, item: Item, spot: Spot) -> list[str]:
         if isinstance(item, Loop):
-            return self._loop(item)
-        return [*self._statements(item, in_loop, panels), *self._tick(item, in_loop)]
+            return self._loop(item, spot)
+        lines = self._statements(item, spot)
+        if isinstance(item, Call) and item.kind in COUNTED and id(item) in self.ticks:
+            listed = lines[0].removesuffix(";")
+            return [f"snncc_tick_listed({spot.crew}, {self.ticks[id(item)].constant}, {listed});"]
+        return [*lines, *self._tick(item, spot)]
 
-    def _tick(self, item: Item, in_loop: bool) -> list[str]:
-        """What the profile counts after an item: time, and the events that were read or listed."""
+    def _tick(self, item: Item, spot: Spot) -> list[str]:
+        """What the profile counts after an item: time, and the events that were read."""
         kernel = self.ticks.get(id(item))
         if kernel is None:
             return []
-        head, listed = f"crew->profile, {kernel.constant}", kernel.listed
+        tick, listed = "snncc_tick_shared" if spot.shared else "snncc_tick", kernel.listed
+        head = f"{'crew' if spot.shared else 'crew->profile'}, {kernel.constant}"
         if listed is None:
-            return [f"snncc_tick({head});"]
+            return [f"{tick}({head});"]
         assert isinstance(item, Call)
-        rows = Place([], self.dialect.literal, in_loop, steps=self.steps).rows(item)
+        rows = Place([], self.dialect.literal, spot, steps=self.steps).rows(item)
         if item.kind == "wide_gradient_events":  # the list itself may be gone; that by input holds as many
             by_input, n_in = item.buffers[0], item.numbers[0]
             assert by_input is not None
             lists = (
                 f"snncc_events_at({by_input.name}, {n_in}, {rows}, {int(by_input.layout.endswith('valued'))})"
             )
-            return [f"snncc_tick_events({head}, {lists}, {n_in});"]
+            return [f"{tick}_events({head}, {lists}, {n_in});"]
         if kernel.crossover:
             macro = f"SNNCC_{kernel.crossover.upper()}_CROSSOVER".replace("_PRODUCT", "")
-            return [f"snncc_tick_counted({head}, {listed.name}, {rows}, {listed.count}, {macro});"]
-        return [f"snncc_tick_events({head}, {listed.name}, {rows});"]
+            return [f"{tick}_counted({head}, {listed.name}, {rows}, {listed.count}, {macro});"]
+        return [f"{tick}_events({head}, {listed.name}, {rows});"]
 
-    def _statements(self, item: Sweep | Call | Panels | Segments, in_loop: bool, panels: bool) -> list[str]:
+    def _statements(self, item: Item, spot: Spot) -> list[str]:
         if isinstance(item, Sweep):
-            given = {b.name: self._argument(b, in_loop) for b in item.buffers if b is not None}
-            text = self.kernels.sweep(item, self.entry.name)
-            return [text.call(given, "1" if in_loop else self.steps, "rows", self._start(item, in_loop))]
+            given = {b.name: self._argument(b, spot) for b in item.buffers if b is not None}
+            steps, text = "1" if spot.in_loop else self.steps, self.kernels.sweep(item, self.entry.name)
+            start = " + ".join(["start"] * bool(self.program.segment) + ["t"] * spot.in_loop)
+            return [text.call(given, steps, "rows", start)]
         if isinstance(item, Call):
-            names = [self._argument(b, in_loop) for b in item.buffers]
-            function = self._function(item)
-            start = "start" if self.program.segment else ""
-            place = Place(names, self.dialect.literal, in_loop, function, panels, self.steps, start)
+            names, first = [self._argument(b, spot) for b in item.buffers], self.first_segment
+            function, start = self._function(item), "start" if self.program.segment else ""
+            place = Place(names, self.dialect.literal, spot, function, self.steps, start, first)
             return [call_text(item, place)]
-        if isinstance(item, Segments):
-            raise InternalError("segments of time do not nest")
-        return self._panels(item, in_loop)
+        if isinstance(item, Panels):
+            return self._panels(item, spot)
+        raise InternalError("loops do not stand here")
 
     def _function(self, call: Call) -> str:
         """The name of the function that a call has for its sizes or its index, if it has one."""
@@ -309,42 +338,46 @@ class EntryText:
             return self.kernels.indexed(call, self.entry.name)
         return self.kernels.product(call, self.entry.name) if call.kind in FORMS else ""
 
-    def _start(self, sweep: Sweep, in_loop: bool) -> str:
-        """The number of a kernel's first step within the call."""
-        places = ["start"] * bool(self.program.segment) + ["t"] * in_loop
-        timed = any(x.time and x.kind != "table" for x in sweep.locals)
-        return " + ".join(places if timed else []) or "0"
-
-    def _panels(self, loop: Panels, in_loop: bool) -> list[str]:
+    def _panels(self, loop: Panels, spot: Spot) -> list[str]:
         count = -(-self.layout.stride(loop.size) // self.layout.panel)
         begin, end = f"{count} * crew->part / crew->parts", f"{count} * (crew->part + 1) / crew->parts"
-        if in_loop:
+        if spot.in_loop:
             begin, end = "0", str(count)
         head = f"for (int panel = {begin}; panel < {end}; panel++) {{"
-        return [head, *("    " + line for line in self._items(loop.items, in_loop, True)), "}"]
+        inside = self._items(loop.items, replace(spot, panels=True, shared=False))
+        return [head, *("    " + line for line in inside), "}"]
 
-    def _argument(self, buffer: Buffer | None, in_loop: bool) -> str:
+    def _argument(self, buffer: Buffer | None, spot: Spot) -> str:
         """A buffer as an argument; in a loop over time, its rows of step t."""
         if buffer is None:
             return "NULL"
-        if in_loop and buffer.time:
+        if spot.in_loop and buffer.time:
             return f"{buffer.name} + (size_t)t * rows * {self._row_length(buffer)}"
         return buffer.name
 
-    def _loop(self, loop: Loop) -> list[str]:
+    def _loop(self, loop: Loop, spot: Spot) -> list[str]:
         unroll = [f"SNNCC_PRAGMA(GCC unroll {loop.unroll})"] if loop.unroll > 1 else []
         head = (
             f"for (int t = {self.steps} - 1; t >= 0; t--) {{"
             if loop.reverse
             else f"for (int t = 0; t < {self.steps}; t++) {{"
         )
-        body = self._items(loop.items, in_loop=True)
+        inside = replace(spot, in_loop=True)
+        body = self._items(loop.items, inside)
         for state, value in loop.states:
             length = self._row_length(state)
             bytes = f"(size_t)rows * {length} * sizeof *{state.name}"
-            body.append(f"memcpy({state.name}, {self._argument(value, True)}, {bytes});")
-        body += self._tick(loop, True)
+            body.append(f"memcpy({state.name}, {self._argument(value, inside)}, {bytes});")
+        body += self._tick(loop, inside)
         return [*unroll, head, *("    " + line for line in body), "}"]
+
+
+def _first(lines: list[str]) -> list[str]:
+    """Lines for the first thread of a crew."""
+    if not lines:
+        return []
+    crew = ["const snncc_crew alone = snncc_alone(crew);"] * any("&alone" in line for line in lines)
+    return ["if (crew->part == 0) {", *("    " + line for line in (*crew, *lines)), "}"]
 
 
 def _bytes(size: Size, seq: str, row: str, block: str, mark: str) -> str:

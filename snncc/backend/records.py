@@ -95,6 +95,7 @@ class EntryRecord:
     real: str
     trains: bool
     required: tuple[str, ...]
+    listed: tuple[str, ...]  # rows to a sample that lists by input name
     sum_reals: str
     clear: tuple[str, ...]
     blocks: bool
@@ -140,6 +141,7 @@ class ModelRecord:
     title: str
     version: str
     real_bits: int
+    index_bits: int  # 0: as the headers have it
     header: str
     block_tiles: int
     segment: int

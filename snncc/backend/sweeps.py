@@ -99,8 +99,10 @@ class SweepText:
             ),
         )
 
-    def call(self, arguments: dict[str, str], steps: str, rows: str, start: str = "0") -> str:
-        """A call, given C text for each buffer by name; start: the number of its first step."""
+    def call(self, arguments: dict[str, str], steps: str, rows: str, start: str = "") -> str:
+        """A call, given C text for each buffer by name; start: the number of its first step, if not 0."""
+        timed = any(x.time and x.kind != "table" for x in self.sweep.locals)
+        start = start if timed and start else "0"
         given = {"num_steps": "(double)steps", "num_samples": "(double)batch", "steps": steps, "rows": rows}
         given |= {"panel": "panel", "start": start, "draws": f"snncc_draws_at(io->{SEED}, {start}, first)"}
         for p in self.sweep.pointers:

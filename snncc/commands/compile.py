@@ -20,7 +20,7 @@ def compile_source(text: str, folder: Path, choices: Choices) -> str:
     target = choices.target()
     check_replaceable(folder)  # complain before the work
     source = load_source(text)
-    network = trace(source.network, None, choices.seed)
+    network = trace(source.network, None, choices.seed, target.learning.by_rates)
     made = make(network, target, source.label, folder)
     return _report(folder, made, time.perf_counter() - start)
 

@@ -48,7 +48,7 @@ def inspect_source(text: str, view: View, choices: Choices) -> str:
     if view.entry is not None and view.after is None and not view.cost:
         raise CompileError("--entry chooses what --after and --cost show: give one of them as well")
     target, source = choices.target(), load_source(text)
-    network = trace(source.network, None, choices.seed)
+    network = trace(source.network, None, choices.seed, target.learning.by_rates)
     if view.after is not None:
         stages = _entry(entry_stages(network, target), view.entry or "forward")
         return graph_after(view.after, stages, target)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from .. import loss as losses
-from .. import optim
+from .. import optim, rules
 from ..driver import Target
 from ..errors import CompileError
 from ..loss import READS, Loss
@@ -39,12 +39,14 @@ class Choices:
     products: str = "auto"
     checkpoint_every: int | None = None
     context: str | None = None
+    rule: str = "bptt"
 
     def target(self) -> Target:
         """Raises CompileError for what does not make sense."""
         if self.lr is not None and self.optimizer is None:
             raise CompileError("--lr needs an --optimizer")
-        if self.optimizer is not None and self.loss is None:
+        rule = parse_rule(self.rule)
+        if self.optimizer is not None and self.loss is None and not isinstance(rule, rules.STDP):
             raise CompileError("--optimizer needs a --loss")
         if self.seed < 0:
             raise CompileError(f"--seed must not be negative, got {self.seed}")
@@ -58,6 +60,7 @@ class Choices:
             self.products,
             self.checkpoint_every,
             self.context,
+            rule,
         )
 
 
@@ -94,6 +97,16 @@ def parse_optimizer(text: str, lr: float | None = None) -> Optimizer:
     return kind(lr, **numbers)
 
 
+def parse_rule(text: str) -> rules.Rule:
+    """`ottt`, `bptt,truncate=8`, `stdp,tau_pre=3`. Raises CompileError."""
+    head = text.partition(",")[0]
+    if head not in rules.RULES:
+        raise CompileError(f"--rule must be one of {', '.join(rules.RULES)}, got {text!r}")
+    known = {"bptt": ("truncate",), "stdp": ("tau_pre", "tau_post")}.get(head, ())
+    numbers = _numbers("--rule", text, known)[1]
+    return rules.RULES[head](**{name: int(n) if n == int(n) else n for name, n in numbers.items()})
+
+
 def parse_unroll(text: str) -> str | int:
     return int(text) if text.isdecimal() else text
 
@@ -109,5 +122,5 @@ def _numbers(option: str, text: str, known: tuple[str, ...]) -> tuple[str, dict[
         except ValueError:
             raise CompileError(f"{option}: expected {key or 'name'}=NUMBER, got {part!r}") from None
         if key not in known:
-            raise CompileError(f"{option}: {key!r} is not known, only {', '.join(known)}")
+            raise CompileError(f"{option}: {key!r} is not known, only {', '.join(known) or 'the name alone'}")
     return head, found

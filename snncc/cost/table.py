@@ -43,7 +43,7 @@ class Work:
 
 def records(program: Program) -> list[dict[str, Any]]:
     """A record for each kernel, for the manifest."""
-    layout = Layout(program.real_bits // 8)
+    layout = Layout(program.real_bits // 8, program.index_bits // 8)
     found = kernels(program)
     sources = _sources(found)
     return [_record(kernel, program, layout, sources) for kernel in found]
@@ -211,7 +211,7 @@ class _How:
     @property
     def entry_bytes(self) -> int:
         """Bytes of one event of a list."""
-        return 4 + self.layout.real_bytes * self.valued
+        return self.layout.index_bytes + self.layout.real_bytes * self.valued
 
     def row_bytes(self, n: int) -> int:
         return self.layout.stride(n) * self.layout.real_bytes

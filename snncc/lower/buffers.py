@@ -39,11 +39,13 @@ class Buffers:
         self.stored = {self.source(o.value) for o in graph.outputs if o.role in STORED}
         parameters: list[Any] = [n.op for n in graph if n.op.name == "parameter"]
         self.matrices = {op.label for op in parameters if op.panels}
+        self.panelled = self._panelled()
         self.stepped = self._stepped()
         self.blocks: set[str] = set()  # values without a time axis, made or read before or after tiles
         self.states: dict[str, Buffer] = {}  # memorize or carry that lives in memory: its rows
         self.marked: dict[str, Buffer] = {}  # memorize: its rows at the start of each segment of time
         self.starts: dict[str, Buffer] = {}  # memorize: its rows at the start of the segment at hand
+        self.passed: dict[str, Buffer] = {}  # first: its rows in the segment at hand
         self.one_round = False  # whether each segment runs forward and backward at once
 
     def source(self, name: str) -> str:
@@ -72,6 +74,19 @@ class Buffers:
                     readers[i].append(node)
         return readers
 
+    def _panelled(self) -> set[str]:
+        """Matrices as products have them: weights, their gradients, and what is computed from either."""
+        found: set[str] = set()
+        for name in self.graph.order:
+            node = self.graph[name]
+            op: Any = node.op
+            matrix = op.name in ("weight_gradient", "transpose") or self.gradients.get(name) in self.matrices
+            same = (i for i in node.inputs if self.graph[i].type.features == node.type.features)
+            computed = (bool(node.kernel) or op.name in ALIASES) and any(i in found for i in same)
+            if matrix or computed or (op.name == "parameter" and op.panels):
+                found.add(name)
+        return found
+
     def _stepped(self) -> dict[str, int]:
         """Nodes on loops that hold more than sweeps can."""
         stepped: dict[str, int] = {}
@@ -96,9 +111,7 @@ class Buffers:
 
     def _own_layout(self, node: Node) -> str:
         """The one layout of parameters, matrices and labels; any other value may have several."""
-        op: Any = node.op
-        matrix = op.name in ("weight_gradient", "transpose") or self.gradients.get(node.name) in self.matrices
-        if matrix or (op.name == "parameter" and op.panels):
+        if node.name in self.panelled:
             return "panels"
         return "labels" if node.type.dtype == "i32" else ""
 
@@ -184,6 +197,13 @@ class Buffers:
             return self.buffer(node.inputs[1])
         carrier = self.carrier(node)
         return self.start(carrier) if self.one_round else self.state(carrier)
+
+    def passing(self, node: Node) -> Buffer:
+        """Where a segment leaves what is wanted of the first one alone."""
+        if node.name not in self.passed:
+            kept = self.buffer(node.name)
+            self.passed[node.name] = replace(kept, name=self.names.new(f"{kept.name}.here"))
+        return self.passed[node.name]
 
     def start(self, node: Node) -> Buffer:
         """The rows of a state at the start of the segment, kept while the forward half moves them on."""

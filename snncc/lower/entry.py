@@ -21,10 +21,10 @@ from .sweep import SweepBuilder
 SKIPPED = (*ALIASES, "parameter", "constant", "steps", "samples")  # nothing runs for these
 
 
-def lower(graph: Graph, name: str, real_bytes: int, segment: int = 0) -> Entry:
-    """The entry point `name` that computes the graph's outputs, in a dtype of so many bytes; the values of
-    `segment` steps are held at a time (0: of all)."""
-    return _EntryBuilder(graph, name, Layout(real_bytes), bool(segment)).build()
+def lower(graph: Graph, name: str, layout: Layout, segment: int = 0) -> Entry:
+    """The entry point `name` that computes the graph's outputs; the values of `segment` steps are held at a
+    time (0: of all)."""
+    return _EntryBuilder(graph, name, layout, bool(segment)).build()
 
 
 class _EntryBuilder:

@@ -9,14 +9,16 @@ from ..program import ROUNDED, Buffer, Size
 
 PANEL = 64  # SNNCC_PANEL of target.h: a word of spike bits, in either dtype
 LISTS = ("events", "valued", "transposed", "transposed_valued")
+ROOM = 5 * 64  # bytes: a vector behind the indices and one behind the values, and three arrays' ends
 SLICE = 128  # SNNCC_SLICE of gradient.h
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Sizes that depend on the dtype."""
+    """Sizes that depend on the dtype; index_bytes: of what a list of events names."""
 
     real_bytes: int
+    index_bytes: int = 2
 
     @property
     def lanes(self) -> int:
@@ -68,20 +70,19 @@ class Layout:
         Lists are sized for any density, as snncc_events_bytes has it.
         """
         real, words = self.real_bytes, 8 * ((count + 63) // 64)
+        event = self.index_bytes + real * layout.endswith("valued")
         if layout == "panels":
             return Size(fixed=self.parameter_length(shape, True) * real)
         row = {
             "real": (self.pitch(count) if rows else self.stride(count)) * real,
             "bits": words,
             "labels": 4,
-            "events": 4 + 4 * count,
-            "valued": 4 + (4 + real) * count,
-            "transposed": 4 * count,
-            "transposed_valued": (4 + real) * count,
+            **dict.fromkeys(("events", "valued"), 4 + event * count),
+            **dict.fromkeys(("transposed", "transposed_valued"), event * count),
             **{name: self.pitch(count, name) * bytes for name, bytes in ROUNDED.items()},
         }[layout]
         lists = layout in LISTS
-        fixed = (448 + 16 * real + (4 * count if layout.startswith("transposed") else 0)) if lists else 0
+        fixed = (ROOM + (4 * count if layout.startswith("transposed") else 0)) if lists else 0
         if not rows:
             return Size(fixed=row + fixed)
         axis = "seq" if time else {"tile": "row", "block": "block"}[rows]

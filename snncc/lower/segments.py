@@ -60,7 +60,7 @@ class Segmented:
         """Whether the backward half of a segment waits for nothing of later ones."""
         waits = any(k in turn for unit in backward.values() for k in unit.needs)
         nodes = self._nodes(backward)
-        later = any(n.op.name == "first" or (n.op.name == "carry" and not _cut(n)) for n in nodes)
+        later = any(n.op.name == "carry" and not _cut(n) for n in nodes)
         return bool(nodes) and not waits and not later
 
     def _together(
@@ -73,11 +73,20 @@ class Segmented:
             for n in before
         ]
         items = [*kept, *self.lowering.ordered({**timed["forward"], **timed["backward"]})]
-        stores = [*given["forward"], *given["backward"]]
+        firsts = [n for n in self._nodes(timed["backward"]) if n.op.name == "first"]
+        stores = [*self._of_first(firsts), *given["forward"], *given["backward"]]
         return [
             *self._started(timed["backward"]),
             Segments((*items, *stores)),
             *self.lowering.ordered(turn),
+        ]
+
+    def _of_first(self, nodes: Iterable[Node]) -> list[Item]:
+        """Copies of what the first segment left; the others leave something, too."""
+        buffers = self.buffers
+        return [
+            Call("copy_if_first", (buffers.passing(n), buffers.buffer(n.name)), (buffers.pitch(n),))
+            for n in nodes
         ]
 
     def _there_and_back(

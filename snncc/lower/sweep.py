@@ -24,10 +24,12 @@ class Memory(Protocol):
     names: Names
     stepped: dict[str, int]
     segmented: bool
+    one_round: bool
 
     def buffer(self, name: str, layout: str = "real") -> Buffer: ...
     def state(self, node: Node) -> Buffer: ...
     def before(self, node: Node) -> Buffer: ...
+    def passing(self, node: Node) -> Buffer: ...
     def wanted(self, node: Node) -> list[str]: ...
     def length(self, node: Node) -> int: ...
 
@@ -161,7 +163,11 @@ class SweepBuilder:
         kind = "add" if node.op.name == "sum_time" else "set"
         self._emit("body", kind, f"{array}[i]", self.value(node.inputs[0]))
         self.expressions[node.name] = Ref(f"{array}[i]")
-        self._store(node, Ref(f"{array}[i]"), "after")
+        if node.op.name == "first" and self.memory.one_round:
+            target = self._element(self.memory.passing(node), written=True)
+            self._emit("after", "set", target, Ref(f"{array}[i]"))
+        else:
+            self._store(node, Ref(f"{array}[i]"), "after")
 
     def _carried(self, node: Node) -> None:
         """A state in registers: its element at the start of a step is the value of the step before."""

@@ -61,7 +61,7 @@ class _InPlace:
     def __init__(self, graph: Graph) -> None:
         self.names = Names()
         self.stepped: dict[str, int] = {}
-        self.segmented = False
+        self.segmented = self.one_round = False
         self.results = {o.value: o.name for o in graph.outputs}
 
     def buffer(self, name: str, layout: str = "real") -> Buffer:
@@ -77,4 +77,4 @@ class _InPlace:
     def state(self, node: Node) -> Buffer:
         raise InternalError(f"%{node.name}: an update has no states")
 
-    before = state
+    before = passing = state

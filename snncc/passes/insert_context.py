@@ -9,6 +9,13 @@ the forward graph finds the cheapest set of values from which all of it can be c
 running a loop or a product a second time; values are priced by their bytes a step. A delayed value
 is read from the kept sequence, one row earlier.
 
+A list of events has room for any density. It is not kept through the products of later layers, but made again
+from the spikes, a bit each, or from the numbers that are listed.
+
+before:  %spk.events = events(%spk)             %d_w = weight_gradient<events>(%d_y, %spk.events)
+after:   %ctx_spk.bits = context<bits>(%spk)    %spk.events.again = events(%ctx_spk.bits)
+                                                %d_w = weight_gradient<events>(%d_y, %spk.events.again)
+
 With a format (float32 of a double, float16, bfloat16) elementwise operators read rounded values:
 
 after:   %ctx_mem = context<float16>(%mem)      %u.again = sub(%ctx_mem, 1.0)
@@ -27,11 +34,13 @@ from ..ops.elementwise import ELEMENTWISE
 from ..ops.linear import Context
 from ..ops.time import Memorize, Previous
 from .base import Pass
+from .choose_kernels import is_spike
 from .simplify import live
 
 if TYPE_CHECKING:
     import networkx
 
+LONG = 2  # later products through which a list of numbers is not kept; of spikes, which is made faster: 1
 ONCE_A_TILE = 16  # a value without a time axis costs this much less than one with
 
 
@@ -74,9 +83,21 @@ class _Context:
                     needed[source] = None
                 else:
                     kept.add(source)
+        for name in [name for name in kept if self._listed_again(self.graph[name])]:
+            kept.remove(name)
+            if not is_spike(self.graph, name):
+                kept.add(self.graph[name].inputs[0])
         cut = self._cut(list(needed), kept)
         self.formats = {name: self._format(self.graph[name]) for name in cut - kept}
         return [name for name in self.graph.nodes if name in kept | cut]
+
+    def _listed_again(self, node: Node) -> bool:
+        """Whether a list is not worth its memory until the backward half: other products run before."""
+        if node.op.name != "events" or not node.type.time:
+            return False
+        readers = [node.name in n.inputs for n in self.graph if n.half == "forward" and n.op.name == "linear"]
+        later = readers[::-1].index(True) if any(readers) else LONG
+        return later >= (1 if is_spike(self.graph, node.name) else LONG)
 
     def _cut(self, needed: list[str], kept: set[str]) -> set[str]:
         import networkx
@@ -123,10 +144,15 @@ class _Context:
         """The graph with contexts, and with what is computed again."""
         self.contexts = {name: f"ctx_{name}" for name in kept}
         self.again: dict[str, str] = {}
+        # A list that only the backward half reads is not made before.
+        unread = {n.name for n in self.graph if n.op.name == "events" and n.half == "forward"} - {*kept}
+        unread -= {i for n in self.graph if n.half == "forward" for i in n.inputs}
         for node in self.graph:
             if node.half == "backward":
                 inputs = tuple(self._read(i) if self.crosses(i) else i for i in node.inputs)
                 node = replace(node, inputs=inputs)
+            if node.name in unread:
+                continue
             self.nodes[node.name] = node
             if node.name in self.contexts:
                 name = self.contexts[node.name]
@@ -138,8 +164,11 @@ class _Context:
         """The backward half's copy of a forward value."""
         if name in self.contexts:
             return self.contexts[name]
-        if name not in self.again:
-            node = self.graph[name]
+        node = self.graph[name]
+        if name not in self.again and node.op.name == "events":
+            self.again[name] = again = f"{name}.again"
+            self.nodes[again] = replace(node, name=again, inputs=(self._listed(node),), half="backward")
+        elif name not in self.again:
             op = Previous(node.type.features) if isinstance(node.op, Memorize) else node.op
             inputs = tuple(self._read(i) if self.crosses(i) else i for i in node.inputs)
             self.again[name] = again = f"{name}.again"
@@ -147,6 +176,17 @@ class _Context:
                 node, name=again, op=op, inputs=inputs, half="backward", stage=_stage(node)
             )
         return self.again[name]
+
+    def _listed(self, node: Node) -> str:
+        """The backward half's copy of what a list is made from."""
+        source = self.graph[node.inputs[0]]
+        if not is_spike(self.graph, source.name):
+            return self._read(source.name)
+        bits = f"ctx_{source.name}.bits"
+        self.nodes[bits] = replace(
+            source, name=bits, op=Context("bits"), inputs=(source.name,), stage=_stage(source)
+        )
+        return bits
 
 
 def _stage(node: Node) -> Stage:

@@ -6,10 +6,12 @@ ottt    online training through time: no gradient goes back in time, memory does
 stdp    spike-timing dependent plasticity: no loss, weights follow pairs of spikes
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from .base import Rule
 from .online import OTTT
+from .plasticity import STDP, Clamped, Power
 from .through_time import BPTT, DSR
 
 
@@ -28,6 +30,33 @@ def ottt() -> OTTT:
     return OTTT()
 
 
-RULES: dict[str, Callable[[], Rule]] = {"bptt": bptt, "dsr": dsr, "ottt": ottt}
+def stdp(
+    tau_pre: float = 2.0,
+    tau_post: float = 2.0,
+    *,
+    f_pre: Callable[[Any], Any] = STDP.f_pre,
+    f_post: Callable[[Any], Any] = STDP.f_post,
+    every: str = "step",
+    bounds: tuple[float, float] | None = None,
+    layers: Sequence[str] | None = None,
+) -> STDP:
+    """See `STDP`."""
+    return STDP(tau_pre, tau_post, f_pre, f_post, every, bounds, None if layers is None else tuple(layers))
 
-__all__ = ["BPTT", "DSR", "OTTT", "RULES", "Rule", "bptt", "dsr", "ottt"]
+
+RULES: dict[str, Callable[..., Rule]] = {"bptt": bptt, "dsr": dsr, "ottt": ottt, "stdp": stdp}
+
+__all__ = [
+    "BPTT",
+    "DSR",
+    "OTTT",
+    "RULES",
+    "STDP",
+    "Clamped",
+    "Power",
+    "Rule",
+    "bptt",
+    "dsr",
+    "ottt",
+    "stdp",
+]

@@ -28,7 +28,7 @@ SAME = ("reshape", "take", "expand")  # a current in another shape
 
 @dataclass(frozen=True)
 class OTTT(Rule):
-    """Online training through time (Xiao et al. 2022, OTTT_A; with one hidden layer, e-prop's symmetric form).
+    """Online training through time (Xiao et al. 2022, OTTT_A; for one hidden layer, symmetric e-prop).
 
     The gradient of a weight is the sum over steps of the current's cotangent, which comes from the loss of
     the same step alone, times the trace of the input, which decays as the membrane does. Memory does not

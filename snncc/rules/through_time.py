@@ -41,8 +41,8 @@ class BPTT(Rule):
 class DSR(Rule):
     """Differentiation on spike representation (Meng et al. 2022).
 
-    A neuron's spikes have the gradient of its rate, a clamped function of its current averaged over the steps:
-    the same gradient at every step, no surrogate, no loop backward in time. For neurons that define `rate`.
+    A neuron's spikes have the gradient of its rate, a clamped function of its current averaged over the
+    steps: the same at every step, no surrogate, no loop backward in time. For neurons that define `rate`.
     """
 
     by_rates: ClassVar[bool] = True

@@ -278,24 +278,21 @@ static void forward_tile(const neuron_model *model, const neuron_io *io, const s
     void *const region4 = snncc_take(&scratch, (size_t)rows * 576);
     double *const lif_mem_last = region4; /* [rows][72] */
 
-    if (crew->part == 0) {
-        snncc_note(crew->team, snncc_load(steps, rows, batch, first, 70, 72, io->x, x));
-        snncc_tick(crew->profile, FORWARD_X_LOAD);
-        snncc_note(crew->team, snncc_load_state(rows, batch, first, 70, 72, io->lif_mem, NULL, 0.0, lif_mem_initial));
-        snncc_tick(crew->profile, FORWARD_LIF_LOAD);
-    }
+    snncc_note(crew->team, snncc_load(steps, rows, batch, first, 70, 72, io->x, x, crew));
+    snncc_tick_shared(crew, FORWARD_X_LOAD);
+    snncc_note(crew->team, snncc_load_state(rows, batch, first, 70, 72, io->lif_mem, NULL, 0.0, lif_mem_initial,
+               crew));
+    snncc_tick_shared(crew, FORWARD_LIF_LOAD);
     snncc_meet(crew);
     for (int panel = 2 * crew->part / crew->parts; panel < 2 * (crew->part + 1) / crew->parts; panel++) {
         lif(lif_mem_initial, lif_beta_clamped, x, lif_mem, lif_spk, lif_mem_last, steps, rows, panel);
         snncc_tick(crew->profile, FORWARD_LIF);
     }
     snncc_meet(crew);
-    if (crew->part == 0) {
-        if (io->spk) snncc_store(steps, rows, batch, first, 70, 72, lif_spk, io->spk);
-        if (io->mem) snncc_store(steps, rows, batch, first, 70, 72, lif_mem, io->mem);
-        if (io->lif_mem_next) snncc_store(1, rows, batch, first, 70, 72, lif_mem_last, io->lif_mem_next);
-        snncc_tick(crew->profile, FORWARD_SPK_STORE);
-    }
+    if (io->spk) snncc_store(steps, rows, batch, first, 70, 72, lif_spk, io->spk, crew);
+    if (io->mem) snncc_store(steps, rows, batch, first, 70, 72, lif_mem, io->mem, crew);
+    if (io->lif_mem_next) snncc_store(1, rows, batch, first, 70, 72, lif_mem_last, io->lif_mem_next, crew);
+    snncc_tick_shared(crew, FORWARD_SPK_STORE);
     snncc_meet(crew);
     (void)sums;
     (void)panels;
@@ -379,15 +376,14 @@ static void backward_tile(const neuron_model *model, const neuron_io *io, const 
     void *const panel0 = snncc_take(&panels, (size_t)steps * rows * 512);
     double *const lif_mem = panel0; /* [steps][rows][64] */
 
-    if (crew->part == 0) {
-        snncc_note(crew->team, snncc_load(steps, rows, batch, first, 70, 72, io->x, x));
-        snncc_tick(crew->profile, BACKWARD_X_LOAD);
-        snncc_note(crew->team, snncc_load_state(rows, batch, first, 70, 72, io->lif_mem, NULL, 0.0, lif_mem_initial));
-        snncc_tick(crew->profile, BACKWARD_LIF_LOAD);
-        snncc_note(crew->team, snncc_load_optional(steps, rows, batch, first, 70, 72, io->d_spk, d_spk_given));
-        snncc_note(crew->team, snncc_load_optional(steps, rows, batch, first, 70, 72, io->d_mem, d_mem_given));
-        snncc_tick(crew->profile, BACKWARD_SPK_LOAD);
-    }
+    snncc_note(crew->team, snncc_load(steps, rows, batch, first, 70, 72, io->x, x, crew));
+    snncc_tick_shared(crew, BACKWARD_X_LOAD);
+    snncc_note(crew->team, snncc_load_state(rows, batch, first, 70, 72, io->lif_mem, NULL, 0.0, lif_mem_initial,
+               crew));
+    snncc_tick_shared(crew, BACKWARD_LIF_LOAD);
+    snncc_note(crew->team, snncc_load_optional(steps, rows, batch, first, 70, 72, io->d_spk, d_spk_given, crew));
+    snncc_note(crew->team, snncc_load_optional(steps, rows, batch, first, 70, 72, io->d_mem, d_mem_given, crew));
+    snncc_tick_shared(crew, BACKWARD_SPK_LOAD);
     snncc_meet(crew);
     for (int panel = 2 * crew->part / crew->parts; panel < 2 * (crew->part + 1) / crew->parts; panel++) {
         lif_2(lif_mem_initial, lif_beta_clamped, x, lif_mem, steps, rows, panel);
@@ -397,11 +393,9 @@ static void backward_tile(const neuron_model *model, const neuron_io *io, const 
         snncc_tick(crew->profile, BACKWARD_LIF_BACKWARD);
     }
     snncc_meet(crew);
-    if (crew->part == 0) {
-        if (io->grad_x) snncc_store(steps, rows, batch, first, 70, 72, d_lif_mem, io->grad_x);
-        if (io->grad_lif_mem) snncc_store(1, rows, batch, first, 70, 72, d_lif_mem_initial, io->grad_lif_mem);
-        snncc_tick(crew->profile, BACKWARD_X_STORE);
-    }
+    if (io->grad_x) snncc_store(steps, rows, batch, first, 70, 72, d_lif_mem, io->grad_x, crew);
+    if (io->grad_lif_mem) snncc_store(1, rows, batch, first, 70, 72, d_lif_mem_initial, io->grad_lif_mem, crew);
+    snncc_tick_shared(crew, BACKWARD_X_STORE);
     snncc_meet(crew);
 }
 
@@ -420,7 +414,7 @@ static void backward_work(const neuron_model *model, const neuron_io *io, int st
         const int begin = (int)snncc_share((size_t)batch, slot, slots);
         const int end = (int)snncc_share((size_t)batch, slot + 1, slots);
         snncc_clear(sums, 80, &crew);
-        snncc_tick(&profile, BACKWARD_CLEAR);
+        snncc_tick_shared(&crew, BACKWARD_CLEAR);
         snncc_meet(&crew);
         for (int first = begin; first < end; first += tile) {
             const int rows = end - first < tile ? end - first : tile;
@@ -431,7 +425,7 @@ static void backward_work(const neuron_model *model, const neuron_io *io, int st
     const snncc_crew all = {teams + slots, worker, workers, 0, &profile};
     snncc_meet(&all);
     snncc_add_slots(80, slots, model->sums_stride, model->sums, &all);
-    snncc_tick(&profile, BACKWARD_ADD);
+    snncc_tick_shared(&all, BACKWARD_ADD);
 }
 
 /* backward: once a call, when the sums of all tiles are known. */
@@ -445,7 +439,7 @@ static void backward_finish(neuron_model *model, const neuron_io *io, int steps,
     double *const d_lif_beta_clamped_greater = (double *)(void *)(model->shared + 128);
     double *const d_lif_beta_maximum_greater = (double *)(void *)(model->shared + 192);
     double *const d_lif_beta = sums + 0;
-    snncc_sum_features(1, 70, 72, d_lif_mul_sum_batch, d_lif_beta_clamped);
+    snncc_sum_features(1, 70, 72, d_lif_mul_sum_batch, d_lif_beta_clamped, crew);
     lif_beta_backward_2(d_lif_beta_clamped_greater, d_lif_beta_clamped, d_lif_beta_maximum_greater, d_lif_beta);
     snncc_tick(crew->profile, BACKWARD_LIF_BETA_BACKWARD_2);
     (void)io;

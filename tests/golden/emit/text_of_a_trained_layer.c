@@ -361,7 +361,7 @@ static void forward_tile(const layer_model *model, const layer_io *io, const snn
     float *const lif_mem = region0; /* [steps][rows][16] */
     void *const region1 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const fc_linear = region1; /* [steps][rows][16] */
-    void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 64 + 512);
+    void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 64 + 320);
     const snncc_events x_events = snncc_events_at(region2, steps * rows, 4, 1);
     float *const lif_spk = region2; /* [steps][rows][16] */
     void *const region3 = snncc_take(&scratch, (size_t)rows * 64);
@@ -370,18 +370,19 @@ static void forward_tile(const layer_model *model, const layer_io *io, const snn
     float *const lif_mem_last = region4; /* [rows][16] */
 
     if (crew->part == 0) {
-        snncc_note(crew->team, snncc_load(steps, rows, batch, first, 4, 16, io->x, x));
+        const snncc_crew alone = snncc_alone(crew);
+        snncc_note(crew->team, snncc_load(steps, rows, batch, first, 4, 16, io->x, x, &alone));
         snncc_tick(crew->profile, FORWARD_X_LOAD);
-        snncc_events_from_rows(x_events, steps * rows, 4, 16, x);
-        snncc_tick_events(crew->profile, FORWARD_X_EVENTS, x_events, steps * rows);
+        snncc_tick_listed(&alone, FORWARD_X_EVENTS, snncc_events_from_rows(x_events, steps * rows, 4, 16, x, &alone));
         product_4_3(steps * rows, x_events, x, fc_weight, fc_bias, fc_linear);
         snncc_tick_counted(crew->profile, FORWARD_FC_PRODUCT, x_events, steps * rows, 4, SNNCC_CROSSOVER);
-        snncc_note(crew->team, snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f, lif_mem_initial));
+        snncc_note(crew->team, snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f, lif_mem_initial,
+                   &alone));
         lif(lif_mem_initial, fc_linear, lif_mem, lif_spk, lif_mem_last, steps, rows);
         snncc_tick(crew->profile, FORWARD_LIF);
-        if (io->spk) snncc_store(steps, rows, batch, first, 3, 16, lif_spk, io->spk);
-        if (io->mem) snncc_store(steps, rows, batch, first, 3, 16, lif_mem, io->mem);
-        if (io->lif_mem_next) snncc_store(1, rows, batch, first, 3, 16, lif_mem_last, io->lif_mem_next);
+        if (io->spk) snncc_store(steps, rows, batch, first, 3, 16, lif_spk, io->spk, &alone);
+        if (io->mem) snncc_store(steps, rows, batch, first, 3, 16, lif_mem, io->mem, &alone);
+        if (io->lif_mem_next) snncc_store(1, rows, batch, first, 3, 16, lif_mem_last, io->lif_mem_next, &alone);
         snncc_tick(crew->profile, FORWARD_SPK_STORE);
     }
     snncc_meet(crew);
@@ -446,7 +447,7 @@ static void backward_tile(const layer_model *model, const layer_io *io, const sn
     float *const d_mem_given = region3; /* [steps][rows][16] */
     void *const region4 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const d_lif_mem = region4; /* [steps][rows][16] */
-    void *const region5 = snncc_take(&scratch, (size_t)steps * rows * 36 + 512);
+    void *const region5 = snncc_take(&scratch, (size_t)steps * rows * 28 + 320);
     const snncc_events x_events = snncc_events_at(region5, steps * rows, 4, 1);
     void *const region6 = snncc_take(&scratch, (size_t)rows * 64);
     float *const lif_mem_initial = region6; /* [rows][16] */
@@ -456,17 +457,19 @@ static void backward_tile(const layer_model *model, const layer_io *io, const sn
     float *const d_x_slice = panel0; /* [rows][64] */
 
     if (crew->part == 0) {
-        snncc_note(crew->team, snncc_load(steps, rows, batch, first, 4, 16, io->x, x));
+        const snncc_crew alone = snncc_alone(crew);
+        snncc_note(crew->team, snncc_load(steps, rows, batch, first, 4, 16, io->x, x, &alone));
         snncc_tick(crew->profile, BACKWARD_X_LOAD);
-        snncc_events_from_rows(x_events, steps * rows, 4, 16, x);
-        snncc_tick_events(crew->profile, BACKWARD_X_EVENTS, x_events, steps * rows);
+        snncc_tick_listed(&alone, BACKWARD_X_EVENTS, snncc_events_from_rows(x_events, steps * rows, 4, 16, x,
+                          &alone));
         product_4_3(steps * rows, x_events, x, fc_weight, fc_bias, fc_linear);
         snncc_tick_counted(crew->profile, BACKWARD_FC_PRODUCT, x_events, steps * rows, 4, SNNCC_CROSSOVER);
-        snncc_note(crew->team, snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f, lif_mem_initial));
+        snncc_note(crew->team, snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f, lif_mem_initial,
+                   &alone));
         lif_2(lif_mem_initial, fc_linear, lif_mem, steps, rows);
         snncc_tick(crew->profile, BACKWARD_LIF);
-        snncc_note(crew->team, snncc_load_optional(steps, rows, batch, first, 3, 16, io->d_spk, d_spk_given));
-        snncc_note(crew->team, snncc_load_optional(steps, rows, batch, first, 3, 16, io->d_mem, d_mem_given));
+        snncc_note(crew->team, snncc_load_optional(steps, rows, batch, first, 3, 16, io->d_spk, d_spk_given, &alone));
+        snncc_note(crew->team, snncc_load_optional(steps, rows, batch, first, 3, 16, io->d_mem, d_mem_given, &alone));
         snncc_tick(crew->profile, BACKWARD_SPK_LOAD);
         lif_backward(lif_mem, d_spk_given, d_mem_given, d_lif_mem, lif_mem, lif_mem_initial, d_lif_mem_initial,
                      d_fc_bias, steps, rows);
@@ -475,8 +478,8 @@ static void backward_tile(const layer_model *model, const layer_io *io, const sn
         snncc_tick(crew->profile, BACKWARD_FC_BACKWARD);
         gradient_4_3(steps * rows, x_events, x, d_lif_mem, d_fc_weight);
         snncc_tick_counted(crew->profile, BACKWARD_FC_GRADIENT, x_events, steps * rows, 4, SNNCC_NARROW_CROSSOVER);
-        if (io->grad_x) snncc_store(steps, rows, batch, first, 4, 16, d_x, io->grad_x);
-        if (io->grad_lif_mem) snncc_store(1, rows, batch, first, 3, 16, d_lif_mem_initial, io->grad_lif_mem);
+        if (io->grad_x) snncc_store(steps, rows, batch, first, 4, 16, d_x, io->grad_x, &alone);
+        if (io->grad_lif_mem) snncc_store(1, rows, batch, first, 3, 16, d_lif_mem_initial, io->grad_lif_mem, &alone);
         snncc_tick(crew->profile, BACKWARD_X_STORE);
     }
     snncc_meet(crew);
@@ -497,7 +500,7 @@ static void backward_work(const layer_model *model, const layer_io *io, int step
         const int begin = (int)snncc_share((size_t)batch, slot, slots);
         const int end = (int)snncc_share((size_t)batch, slot + 1, slots);
         snncc_clear(sums, 80, &crew);
-        snncc_tick(&profile, BACKWARD_CLEAR);
+        snncc_tick_shared(&crew, BACKWARD_CLEAR);
         snncc_meet(&crew);
         for (int first = begin; first < end; first += tile) {
             const int rows = end - first < tile ? end - first : tile;
@@ -508,7 +511,7 @@ static void backward_work(const layer_model *model, const layer_io *io, int step
     const snncc_crew all = {teams + slots, worker, workers, 0, &profile};
     snncc_meet(&all);
     snncc_add_slots(80, slots, model->sums_stride, model->sums, &all);
-    snncc_tick(&profile, BACKWARD_ADD);
+    snncc_tick_shared(&all, BACKWARD_ADD);
 }
 
 int32_t layer_backward(layer_model *model, const layer_io *io, int32_t steps, int32_t batch)
@@ -542,7 +545,7 @@ static void evaluate_tile(const layer_model *model, const layer_io *io, const sn
     float *const fc_linear = region1; /* [steps][rows][16] */
     float *const loss_log_softmax = region1; /* [steps][rows][16] */
     float *const loss_sum_features = region1; /* [steps][rows][1] */
-    void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 36 + 512);
+    void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 28 + 320);
     const snncc_events x_events = snncc_events_at(region2, steps * rows, 4, 1);
     void *const region3 = snncc_take(&scratch, (size_t)rows * 64);
     float *const lif_mem_initial = region3; /* [rows][16] */
@@ -557,26 +560,28 @@ static void evaluate_tile(const layer_model *model, const layer_io *io, const sn
     int32_t *const target_labels = region7; /* [rows][1] */
 
     if (crew->part == 0) {
-        snncc_note(crew->team, snncc_load(steps, rows, batch, first, 4, 16, io->x, x));
+        const snncc_crew alone = snncc_alone(crew);
+        snncc_note(crew->team, snncc_load(steps, rows, batch, first, 4, 16, io->x, x, &alone));
         snncc_tick(crew->profile, EVALUATE_X_LOAD);
-        snncc_events_from_rows(x_events, steps * rows, 4, 16, x);
-        snncc_tick_events(crew->profile, EVALUATE_X_EVENTS, x_events, steps * rows);
+        snncc_tick_listed(&alone, EVALUATE_X_EVENTS, snncc_events_from_rows(x_events, steps * rows, 4, 16, x,
+                          &alone));
         product_4_3(steps * rows, x_events, x, fc_weight, fc_bias, fc_linear);
         snncc_tick_counted(crew->profile, EVALUATE_FC_PRODUCT, x_events, steps * rows, 4, SNNCC_CROSSOVER);
-        snncc_note(crew->team, snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f, lif_mem_initial));
+        snncc_note(crew->team, snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f, lif_mem_initial,
+                   &alone));
         lif_3(lif_mem_initial, fc_linear, lif_mem, lif_mem_last, sum_time, sum_time_2, steps, rows);
         snncc_tick(crew->profile, EVALUATE_LIF);
         snncc_note(crew->team, snncc_load_labels(rows, first, 3, io->target, target_labels));
         snncc_tick(crew->profile, EVALUATE_TARGET_LOAD);
-        snncc_one_hot(rows, 3, 16, target_labels, loss_one_hot);
-        snncc_log_softmax(steps * rows, 3, 16, lif_mem, loss_log_softmax);
+        snncc_one_hot(rows, 3, 16, target_labels, loss_one_hot, &alone);
+        snncc_log_softmax(steps * rows, 3, 16, lif_mem, loss_log_softmax, &alone);
         loss(loss_one_hot, loss_log_softmax, loss_mul, steps, rows);
-        snncc_sum_features(steps * rows, 3, 16, loss_mul, loss_sum_features);
+        snncc_sum_features(steps * rows, 3, 16, loss_mul, loss_sum_features, &alone);
         loss_2(loss_sum_features, loss_sum_batch, steps, rows);
         snncc_tick(crew->profile, EVALUATE_LOSS);
-        if (io->lif_mem_next) snncc_store(1, rows, batch, first, 3, 16, lif_mem_last, io->lif_mem_next);
-        if (io->sum_spk) snncc_store(1, rows, batch, first, 3, 16, sum_time, io->sum_spk);
-        if (io->sum_mem) snncc_store(1, rows, batch, first, 3, 16, sum_time_2, io->sum_mem);
+        if (io->lif_mem_next) snncc_store(1, rows, batch, first, 3, 16, lif_mem_last, io->lif_mem_next, &alone);
+        if (io->sum_spk) snncc_store(1, rows, batch, first, 3, 16, sum_time, io->sum_spk, &alone);
+        if (io->sum_mem) snncc_store(1, rows, batch, first, 3, 16, sum_time_2, io->sum_mem, &alone);
         snncc_tick(crew->profile, EVALUATE_LIF_MEM_STORE);
     }
     snncc_meet(crew);
@@ -598,7 +603,7 @@ static void evaluate_work(const layer_model *model, const layer_io *io, int step
         const int begin = (int)snncc_share((size_t)batch, slot, slots);
         const int end = (int)snncc_share((size_t)batch, slot + 1, slots);
         snncc_clear(sums, 16, &crew);
-        snncc_tick(&profile, EVALUATE_CLEAR);
+        snncc_tick_shared(&crew, EVALUATE_CLEAR);
         snncc_meet(&crew);
         for (int first = begin; first < end; first += tile) {
             const int rows = end - first < tile ? end - first : tile;
@@ -609,7 +614,7 @@ static void evaluate_work(const layer_model *model, const layer_io *io, int step
     const snncc_crew all = {teams + slots, worker, workers, 0, &profile};
     snncc_meet(&all);
     snncc_add_slots(16, slots, model->sums_stride, model->sums, &all);
-    snncc_tick(&profile, EVALUATE_ADD);
+    snncc_tick_shared(&all, EVALUATE_ADD);
 }
 
 /* evaluate: once a call, when the sums of all tiles are known. */
@@ -665,7 +670,7 @@ static void train_tile(const layer_model *model, const layer_io *io, const snncc
     float *const d_lif_mem = region2; /* [steps][rows][16] */
     void *const region3 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const lif_mem_prev = region3; /* [steps][rows][16] */
-    void *const region4 = snncc_take(&scratch, (size_t)steps * rows * 36 + 512);
+    void *const region4 = snncc_take(&scratch, (size_t)steps * rows * 28 + 320);
     const snncc_events x_events = snncc_events_at(region4, steps * rows, 4, 1);
     void *const region5 = snncc_take(&scratch, (size_t)steps * rows * 4);
     float *const loss_sum_features = region5; /* [steps][rows][1] */
@@ -678,25 +683,26 @@ static void train_tile(const layer_model *model, const layer_io *io, const snncc
     float *const d_loss_log_softmax = region7; /* [rows][16] */
 
     if (crew->part == 0) {
-        snncc_note(crew->team, snncc_load(steps, rows, batch, first, 4, 16, io->x, x));
+        const snncc_crew alone = snncc_alone(crew);
+        snncc_note(crew->team, snncc_load(steps, rows, batch, first, 4, 16, io->x, x, &alone));
         snncc_tick(crew->profile, TRAIN_X_LOAD);
-        snncc_events_from_rows(x_events, steps * rows, 4, 16, x);
-        snncc_tick_events(crew->profile, TRAIN_X_EVENTS, x_events, steps * rows);
+        snncc_tick_listed(&alone, TRAIN_X_EVENTS, snncc_events_from_rows(x_events, steps * rows, 4, 16, x, &alone));
         product_4_3(steps * rows, x_events, x, fc_weight, fc_bias, fc_linear);
         snncc_tick_counted(crew->profile, TRAIN_FC_PRODUCT, x_events, steps * rows, 4, SNNCC_CROSSOVER);
-        snncc_note(crew->team, snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f, lif_mem_initial));
+        snncc_note(crew->team, snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f, lif_mem_initial,
+                   &alone));
         lif_4(lif_mem_initial, lif_mem_prev, fc_linear, lif_mem, steps, rows);
         snncc_tick(crew->profile, TRAIN_LIF);
         snncc_note(crew->team, snncc_load_labels(rows, first, 3, io->target, target_labels));
         snncc_tick(crew->profile, TRAIN_TARGET_LOAD);
-        snncc_one_hot(rows, 3, 16, target_labels, loss_one_hot);
-        snncc_log_softmax(steps * rows, 3, 16, lif_mem, loss_log_softmax);
+        snncc_one_hot(rows, 3, 16, target_labels, loss_one_hot, &alone);
+        snncc_log_softmax(steps * rows, 3, 16, lif_mem, loss_log_softmax, &alone);
         loss(loss_one_hot, loss_log_softmax, loss_mul, steps, rows);
-        snncc_sum_features(steps * rows, 3, 16, loss_mul, loss_sum_features);
+        snncc_sum_features(steps * rows, 3, 16, loss_mul, loss_sum_features, &alone);
         loss_2(loss_sum_features, loss_sum_batch, steps, rows);
         snncc_tick(crew->profile, TRAIN_LOSS);
         loss_backward(loss_one_hot, d_loss_log_softmax, (double)batch, rows);
-        snncc_sum_features(rows, 3, 16, d_loss_log_softmax, d_loss_log_softmax_sum_features);
+        snncc_sum_features(rows, 3, 16, d_loss_log_softmax, d_loss_log_softmax_sum_features, &alone);
         snncc_tick(crew->profile, TRAIN_LOSS_BACKWARD);
         lif_backward_2(loss_log_softmax, d_loss_log_softmax_sum_features, d_loss_log_softmax, d_lif_mem,
                        lif_mem_prev, d_fc_bias, steps, rows);
@@ -723,7 +729,7 @@ static void train_work(const layer_model *model, const layer_io *io, int steps, 
         const int begin = (int)snncc_share((size_t)batch, slot, slots);
         const int end = (int)snncc_share((size_t)batch, slot + 1, slots);
         snncc_clear(sums, 96, &crew);
-        snncc_tick(&profile, TRAIN_CLEAR);
+        snncc_tick_shared(&crew, TRAIN_CLEAR);
         snncc_meet(&crew);
         for (int first = begin; first < end; first += tile) {
             const int rows = end - first < tile ? end - first : tile;
@@ -734,7 +740,7 @@ static void train_work(const layer_model *model, const layer_io *io, int steps, 
     const snncc_crew all = {teams + slots, worker, workers, 0, &profile};
     snncc_meet(&all);
     snncc_add_slots(96, slots, model->sums_stride, model->sums, &all);
-    snncc_tick(&profile, TRAIN_ADD);
+    snncc_tick_shared(&all, TRAIN_ADD);
 }
 
 /* train: once a call, when the sums of all tiles are known. */
@@ -788,7 +794,7 @@ static size_t forward_scratch(size_t steps, size_t tile)
     (void)seq, (void)tile, (void)block;
     return snncc_align(seq * 64)
            + snncc_align(seq * 64)
-           + snncc_align(seq * 64 + 512)
+           + snncc_align(seq * 64 + 320)
            + snncc_align(tile * 64)
            + snncc_align(tile * 64);
 }
@@ -809,7 +815,7 @@ static size_t backward_scratch(size_t steps, size_t tile)
            + snncc_align(seq * 64)
            + snncc_align(seq * 64)
            + snncc_align(seq * 64)
-           + snncc_align(seq * 36 + 512)
+           + snncc_align(seq * 28 + 320)
            + snncc_align(tile * 64)
            + snncc_align(tile * 64);
 }
@@ -827,7 +833,7 @@ static size_t evaluate_scratch(size_t steps, size_t tile)
     (void)seq, (void)tile, (void)block;
     return snncc_align(seq * 64)
            + snncc_align(seq * 64)
-           + snncc_align(seq * 36 + 512)
+           + snncc_align(seq * 28 + 320)
            + snncc_align(tile * 64)
            + snncc_align(tile * 64)
            + snncc_align(tile * 64)
@@ -850,7 +856,7 @@ static size_t train_scratch(size_t steps, size_t tile)
            + snncc_align(seq * 64)
            + snncc_align(seq * 64)
            + snncc_align(seq * 64)
-           + snncc_align(seq * 36 + 512)
+           + snncc_align(seq * 28 + 320)
            + snncc_align(seq * 4)
            + snncc_align(tile * 64)
            + snncc_align(tile * 64);
@@ -1022,8 +1028,9 @@ int32_t layer_update(layer_model *model, double learning_rate)
         const size_t begin = snncc_share(LEARNABLE, worker, workers), end = snncc_share(LEARNABLE, worker + 1,
                                          workers);
         snncc_profile profile = snncc_profile_start(model->profile, KERNELS, worker);
+        const snncc_crew all = {NULL, worker, workers, 0, &profile};
         update_parameters(begin, end, model->moments, model->sums, model->parameters, learning_rate);
-        snncc_tick(&profile, UPDATE_);
+        snncc_tick_shared(&all, UPDATE_);
     }
     return SNNCC_OK;
 }

@@ -3,36 +3,52 @@
 #define SNNCC_EVENTS_H
 
 #include "target.h"
+#include "team.h"
+
+/* Places in a list: features, or rows of a tile where a list is by input. 16 bits halve what is read of a list of spikes;
+ * generated code asks for 32 where a list would name a place beyond 65535. */
+#ifndef SNNCC_INDEX_BITS
+#define SNNCC_INDEX_BITS 16
+#endif
+#if SNNCC_INDEX_BITS == 16
+typedef uint16_t snncc_index;
+#elif SNNCC_INDEX_BITS == 32
+typedef int32_t snncc_index;
+#else
+#error "SNNCC_INDEX_BITS must be 16 or 32"
+#endif
 
 /* Row r holds the entries offsets[r] .. offsets[r + 1] of index (ascending feature numbers) and value. Without value
  * all entries are ones. */
 typedef struct {
     int32_t *offsets;
-    int32_t *index;
+    snncc_index *index;
     snncc_real *value;
 } snncc_events;
 
-/* Room for `entries` and for one more vector of indices: entries are appended a vector at a time. */
-#define SNNCC_EVENT_ROOM(entries) ((entries) + 16)
+/* Bytes for so many entries of `size` bytes, and for one more vector: entries are appended a vector at a time. */
+SNNCC_INLINE size_t snncc_event_room(size_t entries, size_t size)
+{
+    return snncc_align(entries * size + 64);
+}
 
 /* Bytes for the events of `rows` rows of n features at any density. */
 SNNCC_INLINE size_t snncc_events_bytes(size_t rows, size_t n, int valued)
 {
-    const size_t room = SNNCC_EVENT_ROOM(rows * n);
-    /* One offset more than rows + 1: snncc_transpose_events counts in it. */
-    return snncc_align((rows + 2) * sizeof(int32_t)) + snncc_align(room * sizeof(int32_t)) +
-           (valued ? snncc_align(room * sizeof(snncc_real)) : 0);
+    const size_t entries = rows * n;
+    return snncc_align((rows + 1) * sizeof(int32_t)) + snncc_event_room(entries, sizeof(snncc_index)) +
+           (valued ? snncc_event_room(entries, sizeof(snncc_real)) : 0);
 }
 
 /* Events in the snncc_events_bytes at `base`, which is aligned to 64 bytes. */
 SNNCC_INLINE snncc_events snncc_events_at(void *base, int rows, int n, int valued)
 {
     char *const bytes = (char *)base;
-    const size_t index = snncc_align(((size_t)rows + 2) * sizeof(int32_t));
-    const size_t value = index + snncc_align(SNNCC_EVENT_ROOM((size_t)rows * n) * sizeof(int32_t));
+    const size_t index = snncc_align(((size_t)rows + 1) * sizeof(int32_t));
+    const size_t value = index + snncc_event_room((size_t)rows * n, sizeof(snncc_index));
     snncc_events events;
     events.offsets = (int32_t *)(void *)bytes;
-    events.index = (int32_t *)(void *)(bytes + index);
+    events.index = (snncc_index *)(void *)(bytes + index);
     events.value = valued ? (snncc_real *)(void *)(bytes + value) : NULL;
     return events;
 }
@@ -48,16 +64,25 @@ SNNCC_INLINE int32_t snncc_events_count(snncc_events events, int rows)
 
 /* Compiler built-ins rather than <immintrin.h>, which would take longer to compile than most models. */
 #ifdef SNNCC_AVX512
-typedef int32_t snncc_lane_index
-    __attribute__((vector_size(SNNCC_LANES * sizeof(int32_t)), aligned(sizeof(int32_t)), may_alias));
+typedef int32_t snncc_lane_index __attribute__((vector_size(SNNCC_LANES * sizeof(int32_t))));
+typedef snncc_index snncc_places
+    __attribute__((vector_size(SNNCC_LANES * sizeof(snncc_index)), aligned(sizeof(snncc_index)), may_alias));
 #if SNNCC_REAL_BITS == 32
 #define SNNCC_NOT_ZERO(x) (uint16_t) __builtin_ia32_cmpps512_mask(x, (snncc_vec){0}, 4, -1, 4)
 #define SNNCC_COMPRESS_INDEX(x, mask) __builtin_ia32_compresssi512_mask(x, (snncc_lane_index){0}, mask)
 #define SNNCC_COMPRESS(x, mask) __builtin_ia32_compresssf512_mask(x, (snncc_vec){0}, mask)
+#define SNNCC_NARROW_INDEX(x) __builtin_ia32_pmovdw512_mask(x, (snncc_short_index){0}, -1)
 #else
 #define SNNCC_NOT_ZERO(x) (uint8_t) __builtin_ia32_cmppd512_mask(x, (snncc_vec){0}, 4, -1, 4)
 #define SNNCC_COMPRESS_INDEX(x, mask) __builtin_ia32_compresssi256_mask(x, (snncc_lane_index){0}, mask)
 #define SNNCC_COMPRESS(x, mask) __builtin_ia32_compressdf512_mask(x, (snncc_vec){0}, mask)
+#define SNNCC_NARROW_INDEX(x) __builtin_ia32_pmovdw256_mask(x, (snncc_short_index){0}, -1)
+#endif
+#if SNNCC_INDEX_BITS == 16
+typedef int16_t snncc_short_index __attribute__((vector_size(SNNCC_LANES * sizeof(int16_t))));
+#else
+#undef SNNCC_NARROW_INDEX
+#define SNNCC_NARROW_INDEX(x) (x)
 #endif
 #endif
 
@@ -115,34 +140,41 @@ SNNCC_INLINE int32_t snncc_append(snncc_events events, int32_t end, int32_t firs
 #else
     const snncc_lane_index lane = {0, 1, 2, 3, 4, 5, 6, 7};
 #endif
-    *(snncc_lane_index *)(events.index + end) = (snncc_lane_index)SNNCC_COMPRESS_INDEX(lane + first, lanes);
+    const snncc_lane_index set = SNNCC_COMPRESS_INDEX(lane + first, lanes);
+    *(snncc_places *)(events.index + end) = (snncc_places)SNNCC_NARROW_INDEX(set);
     if (x) *(snncc_vec *)(events.value + end) = (snncc_vec)SNNCC_COMPRESS(*(const snncc_vec *)(x + first), lanes);
     return end + __builtin_popcount(lanes);
 #else
     for (; lanes; lanes &= lanes - 1, end++) {
         const int32_t i = first + __builtin_ctz(lanes);
-        events.index[end] = i;
+        events.index[end] = (snncc_index)i;
         if (x) events.value[end] = x[i];
     }
     return end;
 #endif
 }
 
-#if defined(SNNCC_AVX512) && defined(__AVX512VBMI2__)
+#if defined(SNNCC_AVX512) && defined(__AVX512VBMI2__) && defined(__AVX512BW__)
 #define SNNCC_AVX512_BYTES
 typedef char snncc_bytes __attribute__((vector_size(64)));
-typedef int32_t snncc_indices __attribute__((vector_size(64), aligned(4), may_alias));
+/* 64 bytes of indices, and as many of bytes. */
+enum { SNNCC_WIDE = 64 / (int)sizeof(snncc_index) };
+typedef snncc_index snncc_indices __attribute__((vector_size(64), aligned(sizeof(snncc_index)), may_alias));
 
-/* index[k] = first + byte k, for 16 bytes. */
-SNNCC_INLINE void snncc_widen(const char *bytes, int32_t first, int32_t *index)
+/* index[k] = first + byte k, for SNNCC_WIDE bytes. */
+SNNCC_INLINE void snncc_widen(const char *bytes, int32_t first, snncc_index *index)
 {
-    typedef char part __attribute__((vector_size(16), aligned(1), may_alias));
+    typedef char part __attribute__((vector_size(64 / sizeof(snncc_index)), aligned(1), may_alias));
 #ifdef __clang__
-    *(snncc_indices *)index = __builtin_convertvector(*(const part *)bytes, snncc_indices) + first;
-#else
+    *(snncc_indices *)index = __builtin_convertvector(*(const part *)bytes, snncc_indices) + (snncc_index)first;
+#elif SNNCC_INDEX_BITS == 16
     /* Converting a vector is scalar code in gcc 12. */
-    const snncc_indices none = {0};
-    *(snncc_indices *)index = (snncc_indices)__builtin_ia32_pmovzxbd512_mask(*(const part *)bytes, none, -1) + first;
+    typedef int16_t shorts __attribute__((vector_size(64)));
+    const snncc_indices set = (snncc_indices)__builtin_ia32_pmovzxbw512_mask(*(const part *)bytes, (shorts){0}, -1);
+    *(snncc_indices *)index = set + (snncc_index)first;
+#else
+    const snncc_indices set = (snncc_indices)__builtin_ia32_pmovzxbd512_mask(*(const part *)bytes, (snncc_indices){0}, -1);
+    *(snncc_indices *)index = set + first;
 #endif
 }
 #endif
@@ -151,14 +183,14 @@ SNNCC_INLINE void snncc_widen(const char *bytes, int32_t first, int32_t *index)
 SNNCC_INLINE int32_t snncc_append_word(snncc_events events, int32_t end, int32_t first, uint64_t word)
 {
 #ifdef SNNCC_AVX512_BYTES
-    /* One instruction compresses the places of 64 bits, as bytes. Few words have more than 16 of them. */
+    /* One instruction compresses the places of 64 bits, as bytes. Few words have more than SNNCC_WIDE. */
     const snncc_bytes places = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
                                 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43,
                                 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
     const int count = __builtin_popcountll(word);
     const snncc_bytes set = __builtin_ia32_compressqi512_mask(places, (snncc_bytes){0}, word);
     snncc_widen((const char *)&set, first, events.index + end);
-    for (int done = 16; done < count; done += 16)
+    for (int done = SNNCC_WIDE; done < count; done += SNNCC_WIDE)
         snncc_widen((const char *)&set + done, first, events.index + end + done);
     return end + count;
 #else
@@ -168,42 +200,120 @@ SNNCC_INLINE int32_t snncc_append_word(snncc_events events, int32_t end, int32_t
 #endif
 }
 
-/* Events of spike bits: rows of (n + 63) / 64 words, in which the bits from n on are 0. All values are 1: where the
- * events have room for values, they are filled in. */
-SNNCC_FUNCTION void snncc_events_from_bits(snncc_events events, int rows, int n, const uint64_t *bits)
+/* The same for the places of a word's bits alone, with the values x[first + i] where x is given: nothing is written
+ * after the new end. */
+SNNCC_INLINE int32_t snncc_append_exactly(snncc_events events, int32_t end, int32_t first, uint64_t word,
+                                          const snncc_real *x)
 {
-    const int words = (n + 63) / 64;
-    int32_t end = 0;
-    for (int row = 0; row < rows; row++) {
-        events.offsets[row] = end;
-        for (int w = 0; w < words; w++) end = snncc_append_word(events, end, 64 * w, bits[(size_t)row * words + w]);
+    for (; word; word &= word - 1, end++) {
+        const int32_t i = first + __builtin_ctzll(word);
+        events.index[end] = (snncc_index)i;
+        if (x) events.value[end] = x[i];
     }
-    events.offsets[rows] = end;
-    if (events.value)
-        for (int32_t e = 0; e < end; e++) events.value[e] = 1;
+    return end;
 }
 
-/* Events of the nonzeros of rows of n features; without events.value only where they are. */
-SNNCC_FUNCTION void snncc_events_from_rows(snncc_events events, int rows, int n, int stride, const snncc_real *x)
+/* The most entries that are written after those of a row. */
+#define SNNCC_SPILL (64 / (int)sizeof(snncc_index))
+
+/* Events of a row of spike bits. */
+SNNCC_INLINE int32_t snncc_list_bits(snncc_events events, int32_t end, int n, const uint64_t *bits, int exactly)
 {
-    int32_t end = 0;
-    for (int row = 0; row < rows; row++, x += stride) {
-        int i = 0;
-        events.offsets[row] = end;
-        for (; !events.value && i + 64 <= n; i += 64) {
-            uint64_t word;
-            snncc_pack(x + i, 64, &word);
-            end = snncc_append_word(events, end, i, word);
-        }
-        for (; i + SNNCC_LANES <= n; i += SNNCC_LANES)
-            end = snncc_append(events, end, i, snncc_nonzeros(x + i), events.value ? x : NULL);
-        for (; i < n; i++) {
-            events.index[end] = i;
-            if (events.value) events.value[end] = x[i];
-            end += x[i] != (snncc_real)0;
-        }
+    for (int i = 0; i < n; i += 64)
+        end = exactly ? snncc_append_exactly(events, end, i, bits[i / 64], NULL)
+                      : snncc_append_word(events, end, i, bits[i / 64]);
+    return end;
+}
+
+/* Events of the nonzeros of a row. */
+SNNCC_INLINE int32_t snncc_list_row(snncc_events events, int32_t end, int n, const snncc_real *x, int exactly)
+{
+    int i = 0;
+    for (; (exactly || !events.value) && i < n; i += 64) {
+        uint64_t word;
+        snncc_pack(x + i, n - i < 64 ? n - i : 64, &word);
+        end = exactly ? snncc_append_exactly(events, end, i, word, events.value ? x : NULL)
+                      : snncc_append_word(events, end, i, word);
     }
-    events.offsets[rows] = end;
+    for (; i + SNNCC_LANES <= n; i += SNNCC_LANES) end = snncc_append(events, end, i, snncc_nonzeros(x + i), x);
+    for (; i < n; i++) {
+        events.index[end] = (snncc_index)i;
+        events.value[end] = x[i];
+        end += x[i] != (snncc_real)0;
+    }
+    return end;
+}
+
+SNNCC_INLINE int32_t snncc_count_bits(size_t words, const uint64_t *bits)
+{
+    int32_t count = 0;
+    for (size_t w = 0; w < words; w++) count += __builtin_popcountll(bits[w]);
+    return count;
+}
+
+/* How many nonzeros the rows begin .. end have, in offsets of their own. x and bits: as in snncc_list. */
+SNNCC_INLINE int32_t snncc_count_rows(snncc_events events, snncc_range rows, int n, int stride, const snncc_real *x,
+                                      const uint64_t *bits)
+{
+    const int words = (n + 63) / 64;
+    int32_t all = 0;
+    for (int row = rows.begin; row < rows.end; row++) {
+        int32_t count = x ? 0 : snncc_count_bits((size_t)words, bits + (size_t)row * words);
+        for (int i = 0; x && i < n; i += 64) {
+            uint64_t word;
+            snncc_pack(x + (size_t)row * stride + i, n - i < 64 ? n - i : 64, &word);
+            count += __builtin_popcountll(word);
+        }
+        events.offsets[row] = count;
+        all += count;
+    }
+    return all;
+}
+
+/* Lists rows of nonzeros, or of spike bits where x is NULL. Threads that share them count first, to know where their
+ * own begin: nonzeros each of its own rows, bits, which is quicker than to meet, also of all rows before. A thread's
+ * last rows leave the next one's first entries alone. Returns where this thread's events lie. */
+SNNCC_INLINE snncc_range snncc_list(snncc_events events, int rows, int n, int stride, const snncc_real *x,
+                                    const uint64_t *bits, const snncc_crew *crew)
+{
+    const int words = (n + 63) / 64, shared = crew->parts > 1;
+    const snncc_range mine = snncc_part(crew, rows);
+    int32_t begin = 0, limit = 0;
+    if (shared) {
+        const int32_t count = snncc_count_rows(events, mine, n, stride, x, bits);
+        begin = x ? snncc_sum_before(crew, events.offsets, mine.begin)
+                  : snncc_count_bits((size_t)mine.begin * words, bits);
+        limit = begin + count;
+    }
+    int32_t end = begin;
+    for (int row = mine.begin; row < mine.end; row++) {
+        const int exactly = shared && end + events.offsets[row] + SNNCC_SPILL > limit;
+        events.offsets[row] = end;
+        end = x ? snncc_list_row(events, end, n, x + (size_t)row * stride, exactly)
+                : snncc_list_bits(events, end, n, bits + (size_t)row * words, exactly);
+    }
+    if (crew->part == crew->parts - 1) events.offsets[rows] = end;
+    return (snncc_range){begin, end};
+}
+
+/* Events of spike bits: rows of (n + 63) / 64 words, in which the bits from n on are 0. All values are 1: where the
+ * events have room for values, they are filled in. All threads of the crew call it; returns how many events this one
+ * has listed. */
+SNNCC_FUNCTION int32_t snncc_events_from_bits(snncc_events events, int rows, int n, const uint64_t *bits,
+                                              const snncc_crew *crew)
+{
+    const snncc_range mine = snncc_list(events, rows, n, 0, NULL, bits, crew);
+    if (events.value)
+        for (int32_t e = mine.begin; e < mine.end; e++) events.value[e] = 1;
+    return mine.end - mine.begin;
+}
+
+/* The same of the nonzeros of rows of n features; without events.value only where they are. */
+SNNCC_FUNCTION int32_t snncc_events_from_rows(snncc_events events, int rows, int n, int stride, const snncc_real *x,
+                                              const snncc_crew *crew)
+{
+    const snncc_range mine = snncc_list(events, rows, n, stride, x, NULL, crew);
+    return mine.end - mine.begin;
 }
 
 #endif

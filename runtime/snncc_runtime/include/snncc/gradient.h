@@ -28,22 +28,62 @@ SNNCC_INLINE size_t snncc_transposed_bytes(size_t rows, size_t n, int valued)
     return snncc_events_bytes(n, rows, valued);
 }
 
+/* Whether lists by input can name the rows of a tile of a batch, so many to a sample. */
+SNNCC_INLINE int snncc_rows_fit(int tile, int batch, int each)
+{
+    const size_t rows = (size_t)(tile < batch ? tile : batch) * (size_t)each;
+    return rows <= (SNNCC_INDEX_BITS == 16 ? 65536 : INT32_MAX);
+}
+
+/* How many of `count` ascending features are below `limit`, one of n. */
+SNNCC_INLINE int32_t snncc_count_below(const snncc_index *index, int32_t count, int limit, int n)
+{
+    int32_t below = 0;
+    if (limit == 0 || limit == n) return limit == 0 ? 0 : count;
+    for (int32_t e = 0; e < count; e++) below += index[e] < limit;
+    return below;
+}
+
+/* The events of a row whose features are `part` of n. */
+SNNCC_INLINE snncc_range snncc_events_of(snncc_events x, int row, snncc_range part, int n)
+{
+    const int32_t begin = x.offsets[row], count = x.offsets[row + 1] - begin;
+    snncc_range mine;
+    mine.begin = begin + snncc_count_below(x.index + begin, count, part.begin, n);
+    mine.end = begin + snncc_count_below(x.index + begin, count, part.end, n);
+    return mine;
+}
+
 /* The events by input: for each of the n_in inputs the rows in which it is not 0, from the last one down. Rows are
- * counted from the last one, which is 0. A counting sort into snncc_events_at(transposed, n_in, rows, x.value != NULL). */
-SNNCC_FUNCTION void snncc_transpose_events(snncc_events x, int rows, int n_in, void *transposed)
+ * counted from the last one, which is 0; they must fit. A counting sort into
+ * snncc_events_at(transposed, n_in, rows, x.value != NULL), of this thread's part of the inputs. */
+SNNCC_FUNCTION void snncc_transpose_events(snncc_events x, int rows, int n_in, void *transposed, const snncc_crew *crew)
 {
     const snncc_events by_input = snncc_events_at(transposed, n_in, rows, x.value != NULL);
+    const snncc_range inputs = snncc_part(crew, n_in);
     /* next[i] is where the next entry of input i goes; once all are placed it is the start of input i + 1. */
     int32_t *const next = by_input.offsets + 1;
-    memset(by_input.offsets, 0, ((size_t)n_in + 2) * sizeof(int32_t));
-    for (int32_t e = 0; e < x.offsets[rows]; e++) next[x.index[e] + 1]++;
-    for (int i = 0; i < n_in; i++) next[i + 1] += next[i];
-    for (int row = rows - 1; row >= 0; row--)
-        for (int32_t e = x.offsets[row]; e < x.offsets[row + 1]; e++) {
+    int32_t start = 0;
+    for (int i = inputs.begin; i < inputs.end; i++) next[i] = 0;
+    for (int row = 0; row < rows; row++) {
+        const snncc_range mine = snncc_events_of(x, row, inputs, n_in);
+        start += mine.begin - x.offsets[row];
+        for (int32_t e = mine.begin; e < mine.end; e++) next[x.index[e]]++;
+    }
+    for (int i = inputs.begin; i < inputs.end; i++) {
+        const int32_t count = next[i];
+        next[i] = start;
+        start += count;
+    }
+    if (crew->part == 0) by_input.offsets[0] = 0;
+    for (int row = rows - 1; row >= 0; row--) {
+        const snncc_range mine = snncc_events_of(x, row, inputs, n_in);
+        for (int32_t e = mine.begin; e < mine.end; e++) {
             const int32_t place = next[x.index[e]]++;
-            by_input.index[place] = rows - 1 - row;
+            by_input.index[place] = (snncc_index)(rows - 1 - row);
             if (x.value) by_input.value[place] = x.value[e];
         }
+    }
 }
 
 /* d_w += x^T d_y for one panel, input by input: the sums of an input stay in registers while its rows pass, in blocks of

@@ -4,7 +4,6 @@
 #define SNNCC_PROFILE_H
 
 #include "target.h"
-#include "events.h"
 
 /* A clock that counts evenly on all cores and needs no library; the caller finds out how fast. 0 where there is none:
  * define SNNCC_NOW to have another one. */
@@ -49,35 +48,39 @@ SNNCC_INLINE snncc_profile snncc_profile_start(int64_t *counts, int kernels, int
     return profile;
 }
 
-SNNCC_FUNCTION SNNCC_NOINLINE void snncc_count(snncc_profile *profile, int kernel, int64_t events, int dense)
+/* All since the last count was the kernel's time. */
+SNNCC_FUNCTION SNNCC_NOINLINE void snncc_count(snncc_profile *profile, int kernel, int calls, int64_t events, int dense)
 {
     int64_t *const counts = profile->counts + (size_t)kernel * SNNCC_COUNTS;
     const int64_t now = SNNCC_NOW();
     counts[0] += now - profile->last;
-    counts[1] += 1;
+    counts[1] += calls;
     counts[2] += events;
     counts[3] += dense;
     profile->last = now;
 }
 
-/* After a kernel: all since the last tick was its time. */
+/* After a kernel. */
 SNNCC_INLINE void snncc_tick(snncc_profile *profile, int kernel)
 {
-    if (profile->counts) snncc_count(profile, kernel, 0, 0);
+    if (profile->counts) snncc_count(profile, kernel, 1, 0, 0);
 }
 
-/* After a kernel that reads or makes the events of `rows` rows. */
-SNNCC_INLINE void snncc_tick_events(snncc_profile *profile, int kernel, snncc_events events, int rows)
+/* The time, where it is wanted. */
+SNNCC_INLINE int64_t snncc_now(const snncc_profile *profile)
 {
-    if (profile->counts) snncc_count(profile, kernel, events.offsets[rows], 0);
+    return profile->counts ? SNNCC_NOW() : 0;
 }
 
-/* After a product of `rows` rows of n features that is dense from a density of `crossover` on. */
-SNNCC_INLINE void snncc_tick_counted(snncc_profile *profile, int kernel, snncc_events events, int rows, int n,
-                                     double crossover)
+/* After waiting for other threads, maybe within a kernel: its time goes on as if there had been no wait. */
+SNNCC_INLINE void snncc_waited(snncc_profile *profile, int64_t since)
 {
-    if (profile->counts)
-        snncc_count(profile, kernel, events.offsets[rows], events.offsets[rows] >= crossover * rows * n);
+    if (!profile->counts) return;
+    const int64_t waited = SNNCC_NOW() - since;
+    int64_t *const counts = profile->counts + (size_t)SNNCC_WAITING * SNNCC_COUNTS;
+    counts[0] += waited;
+    counts[1] += 1;
+    profile->last += waited;
 }
 
 #endif

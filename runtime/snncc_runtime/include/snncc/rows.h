@@ -2,40 +2,65 @@
  *
  * User arrays are [steps][batch][n]; a tile holds `rows` samples of them from sample `first`, as
  * [steps][rows][stride]. Reductions run over the features in ascending order, so with the same bits on every
- * target; the lanes of a vector are rows, since a row is often as short as ten classes. */
+ * target; the lanes of a vector are rows, since a row is often as short as ten classes.
+ *
+ * What takes a crew is one thread's part of the rows; all threads of the crew call it. */
 #ifndef SNNCC_ROWS_H
 #define SNNCC_ROWS_H
 
 #include "target.h"
+#include "team.h"
 #include "math.h"
 
+/* Which row of a user array is row `row` of a tile, counted over all steps. */
+SNNCC_INLINE size_t snncc_user_row(int row, int rows, int batch, int first)
+{
+    return (size_t)(row / rows) * batch + first + row % rows;
+}
+
 /* User array to tile; pads become 0. SNNCC_FINITE if a number is NaN or infinite (the tile is filled all the same). */
-SNNCC_FUNCTION int32_t snncc_load(int steps, int rows, int batch, int first, int n, int stride,
-                                  const snncc_real *SNNCC_RESTRICT user, snncc_real *SNNCC_RESTRICT tile)
+SNNCC_FUNCTION int32_t snncc_load(int steps, int rows, int batch, int first, int n, int stride, const snncc_real *user,
+                                  snncc_real *tile, const snncc_crew *crew)
 {
     const snncc_bits exponent = (snncc_bits)(2 * SNNCC_BIAS + 1) << SNNCC_MANTISSA;
+    const snncc_range mine = snncc_part(crew, steps * rows);
     snncc_bits bad = 0;
-    for (int step = 0; step < steps; step++) {
-        const snncc_real *from = user + ((size_t)step * batch + first) * n;
-        for (int row = 0; row < rows; row++, from += n, tile += stride) {
-            for (int i = 0; i < n; i++) {
-                tile[i] = from[i];
-                bad |= (snncc_to_bits(from[i]) & exponent) == exponent;
-            }
-            for (int i = n; i < stride; i++) tile[i] = 0;
+    for (int row = mine.begin; row < mine.end; row++) {
+        const snncc_real *SNNCC_RESTRICT const from = user + snncc_user_row(row, rows, batch, first) * n;
+        snncc_real *SNNCC_RESTRICT const to = tile + (size_t)row * stride;
+        for (int i = 0; i < n; i++) {
+            to[i] = from[i];
+            bad |= (snncc_to_bits(from[i]) & exponent) == exponent;
         }
+        for (int i = n; i < stride; i++) to[i] = 0;
     }
     return bad ? SNNCC_FINITE : SNNCC_OK;
 }
 
 /* Tile to user array. */
 SNNCC_FUNCTION void snncc_store(int steps, int rows, int batch, int first, int n, int stride, const snncc_real *tile,
-                                snncc_real *user)
+                                snncc_real *user, const snncc_crew *crew)
 {
-    for (int step = 0; step < steps; step++) {
-        snncc_real *to = user + ((size_t)step * batch + first) * n;
-        for (int row = 0; row < rows; row++, to += n, tile += stride) memcpy(to, tile, (size_t)n * sizeof *to);
+    const snncc_range mine = snncc_part(crew, steps * rows);
+    for (int row = mine.begin; row < mine.end; row++) {
+        snncc_real *const to = user + snncc_user_row(row, rows, batch, first) * n;
+        memcpy(to, tile + (size_t)row * stride, (size_t)n * sizeof *to);
     }
+}
+
+/* y = x. x, y: [rows][stride]. */
+SNNCC_FUNCTION void snncc_copy_rows(int rows, int stride, const snncc_real *x, snncc_real *y, const snncc_crew *crew)
+{
+    const snncc_range mine = snncc_part(crew, rows);
+    const size_t begin = (size_t)mine.begin * stride;
+    memcpy(y + begin, x + begin, (size_t)(mine.end - mine.begin) * stride * sizeof *y);
+}
+
+/* y = 0. y: [rows][stride]. */
+SNNCC_FUNCTION void snncc_zero_rows(int rows, int stride, snncc_real *y, const snncc_crew *crew)
+{
+    const snncc_range mine = snncc_part(crew, rows);
+    memset(y + (size_t)mine.begin * stride, 0, (size_t)(mine.end - mine.begin) * stride * sizeof *y);
 }
 
 /* Target classes of the samples first .. first + rows; SNNCC_LABEL if one is not in 0 .. classes - 1. */
@@ -93,10 +118,12 @@ SNNCC_INLINE void snncc_sum_block(int rows, int n, int stride, const snncc_real 
 }
 
 /* y[row] = the sum of the n features, in ascending order. x: [rows][stride]. */
-SNNCC_FUNCTION void snncc_sum_features(int rows, int n, int stride, const snncc_real *x, snncc_real *y)
+SNNCC_FUNCTION void snncc_sum_features(int rows, int n, int stride, const snncc_real *x, snncc_real *y,
+                                       const snncc_crew *crew)
 {
-    for (int row = 0; row < rows; row += SNNCC_LANES) {
-        const int count = snncc_block_size(rows - row);
+    const snncc_range mine = snncc_part(crew, rows);
+    for (int row = mine.begin; row < mine.end; row += SNNCC_LANES) {
+        const int count = snncc_block_size(mine.end - row);
         snncc_real sum[SNNCC_LANES];
         snncc_sum_block(count, n, stride, x + (size_t)row * stride, NULL, sum);
         memcpy(y + row, sum, (size_t)count * sizeof *y);
@@ -115,10 +142,14 @@ SNNCC_FUNCTION void snncc_max_features(int rows, int n, int stride, const snncc_
 }
 
 /* y = x - max - log(sum(exp(x - max))) for each row; x, y: [rows][stride], pads of y become 0. */
-SNNCC_FUNCTION void snncc_log_softmax(int rows, int n, int stride, const snncc_real *x, snncc_real *y)
+SNNCC_FUNCTION void snncc_log_softmax(int rows, int n, int stride, const snncc_real *x, snncc_real *y,
+                                      const snncc_crew *crew)
 {
-    for (int first = 0; first < rows; first += SNNCC_LANES) {
-        const int count = snncc_block_size(rows - first);
+    const snncc_range mine = snncc_part(crew, rows);
+    x += (size_t)mine.begin * stride;
+    y += (size_t)mine.begin * stride;
+    for (int first = mine.begin; first < mine.end; first += SNNCC_LANES) {
+        const int count = snncc_block_size(mine.end - first);
         snncc_real largest[SNNCC_LANES], sum[SNNCC_LANES], log_sum[SNNCC_LANES];
         snncc_max_block(count, n, stride, x, largest);
         snncc_sum_block(count, n, stride, x, largest, sum);
@@ -150,10 +181,12 @@ SNNCC_FUNCTION void snncc_add_by_index(int rows, int n_in, int x_stride, int y_s
 }
 
 /* y[row][label] = 1, all else 0; labels from snncc_load_labels. y: [rows][stride]. */
-SNNCC_FUNCTION void snncc_one_hot(int rows, int n, int stride, const int32_t *labels, snncc_real *y)
+SNNCC_FUNCTION void snncc_one_hot(int rows, int n, int stride, const int32_t *labels, snncc_real *y,
+                                  const snncc_crew *crew)
 {
-    memset(y, 0, (size_t)rows * stride * sizeof *y);
-    for (int row = 0; row < rows; row++)
+    const snncc_range mine = snncc_part(crew, rows);
+    snncc_zero_rows(rows, stride, y, crew);
+    for (int row = mine.begin; row < mine.end; row++)
         if (labels[row] >= 0 && labels[row] < n) y[(size_t)row * stride + labels[row]] = 1;
 }
 

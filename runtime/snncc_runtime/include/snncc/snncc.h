@@ -5,9 +5,10 @@
 #define SNNCC_H
 
 #include "target.h"
-#include "events.h"
 #include "profile.h"
 #include "team.h"
+#include "events.h"
+#include "ticks.h"
 #include "math.h"
 #include "half.h"
 #include "random.h"

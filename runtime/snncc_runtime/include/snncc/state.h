@@ -7,20 +7,23 @@
 
 /* Initial states of a tile: the caller's [batch][n], or else the default vector, or else the default value. */
 SNNCC_FUNCTION int32_t snncc_load_state(int rows, int batch, int first, int n, int stride, const snncc_real *user,
-                                        const snncc_real *vector, snncc_real value, snncc_real *tile)
+                                        const snncc_real *vector, snncc_real value, snncc_real *tile,
+                                        const snncc_crew *crew)
 {
-    if (user) return snncc_load(1, rows, batch, first, n, stride, user, tile);
-    for (int row = 0; row < rows; row++, tile += stride)
+    const snncc_range mine = snncc_part(crew, rows);
+    if (user) return snncc_load(1, rows, batch, first, n, stride, user, tile, crew);
+    tile += (size_t)mine.begin * stride;
+    for (int row = mine.begin; row < mine.end; row++, tile += stride)
         for (int i = 0; i < stride; i++) tile[i] = !vector ? value : i < n ? vector[i] : (snncc_real)0;
     return SNNCC_OK;
 }
 
 /* A cotangent, or zeros where the caller gives none. */
 SNNCC_FUNCTION int32_t snncc_load_optional(int steps, int rows, int batch, int first, int n, int stride,
-                                           const snncc_real *user, snncc_real *tile)
+                                           const snncc_real *user, snncc_real *tile, const snncc_crew *crew)
 {
-    if (user) return snncc_load(steps, rows, batch, first, n, stride, user, tile);
-    memset(tile, 0, (size_t)steps * rows * stride * sizeof *tile);
+    if (user) return snncc_load(steps, rows, batch, first, n, stride, user, tile, crew);
+    snncc_zero_rows(steps * rows, stride, tile, crew);
     return SNNCC_OK;
 }
 

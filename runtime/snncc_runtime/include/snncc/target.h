@@ -63,7 +63,8 @@ enum {
     SNNCC_LABEL = 5,  /* target class out of range */
     SNNCC_MODE = 6,   /* initialised for inference only */
     SNNCC_FINITE = 7, /* NaN or infinity in an input */
-    SNNCC_CONFIG = 8
+    SNNCC_CONFIG = 8,
+    SNNCC_ROWS = 9 /* more rows of a tile than lists by input can name */
 };
 
 SNNCC_FUNCTION const char *snncc_error_text(int32_t code)
@@ -78,6 +79,9 @@ SNNCC_FUNCTION const char *snncc_error_text(int32_t code)
     case SNNCC_MODE: return "the model was initialised for inference only";
     case SNNCC_FINITE: return "an input holds NaN or infinity";
     case SNNCC_CONFIG: return "invalid configuration";
+    case SNNCC_ROWS:
+        return "a tile has more rows (samples times steps) than lists of events can name: load with a smaller tile, or "
+               "compile with checkpoint_every, which changes no bit";
     default: return "unknown error code";
     }
 }

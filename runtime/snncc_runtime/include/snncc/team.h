@@ -1,5 +1,6 @@
-/* Threads. Each slot of the batch is worked on by a crew of one or more threads, which share the panels of a layer
- * and meet between kernels; what is not worth sharing runs on the first of them. Without OpenMP there is one thread. */
+/* Threads. Each slot of the batch is worked on by a crew of one or more threads, which share the panels of a layer, and
+ * the rows of what lies between such loops, and meet where one reads what others have made; what is not worth sharing
+ * runs on the first of them. Without OpenMP there is one thread. */
 #ifndef SNNCC_TEAM_H
 #define SNNCC_TEAM_H
 
@@ -91,8 +92,9 @@ SNNCC_FUNCTION void snncc_meet(const snncc_crew *crew)
     if (crew->parts == 1) return;
     const int32_t turn = __atomic_load_n(&team->turn, __ATOMIC_ACQUIRE);
     if (__atomic_add_fetch(&team->arrived, 1, __ATOMIC_ACQ_REL) < crew->parts) {
+        const int64_t since = snncc_now(crew->profile);
         snncc_await(team, turn);
-        snncc_tick(crew->profile, SNNCC_WAITING);
+        snncc_waited(crew->profile, since);
         return;
     }
     __atomic_store_n(&team->arrived, 0, __ATOMIC_RELAXED);
@@ -103,16 +105,51 @@ SNNCC_FUNCTION void snncc_meet(const snncc_crew *crew)
 #endif
 }
 
-/* Keeps the first bad status of a slot. */
+/* Keeps a bad status of a slot; of several the highest, whichever thread found it first. */
 SNNCC_INLINE void snncc_note(snncc_team *team, int32_t status)
 {
-    if (!team->status) team->status = status;
+    int32_t known = __atomic_load_n(&team->status, __ATOMIC_RELAXED);
+    while (known < status && !__atomic_compare_exchange_n(&team->status, &known, status, 0, __ATOMIC_RELAXED,
+                                                          __ATOMIC_RELAXED)) {}
 }
 
 /* Where part `part` of `count` things begins; it ends where the next part begins. */
 SNNCC_INLINE size_t snncc_share(size_t count, int part, int parts)
 {
     return count * (size_t)part / (size_t)parts;
+}
+
+/* Things begin .. end of some. */
+typedef struct {
+    int begin, end;
+} snncc_range;
+
+/* This thread's part of `count` things that the crew shares. */
+SNNCC_INLINE snncc_range snncc_part(const snncc_crew *crew, int count)
+{
+    snncc_range mine;
+    mine.begin = (int)snncc_share((size_t)count, crew->part, crew->parts);
+    mine.end = (int)snncc_share((size_t)count, crew->part + 1, crew->parts);
+    return mine;
+}
+
+/* A crew of this thread alone, for what it does not share. */
+SNNCC_INLINE snncc_crew snncc_alone(const snncc_crew *crew)
+{
+    snncc_crew alone = *crew;
+    alone.part = 0;
+    alone.parts = 1;
+    return alone;
+}
+
+/* counts[0] + .. + counts[end - 1], of which each thread has written its part; they may be overwritten after. */
+SNNCC_INLINE int32_t snncc_sum_before(const snncc_crew *crew, const int32_t *counts, int end)
+{
+    int32_t sum = 0;
+    snncc_meet(crew);
+    for (int k = 0; k < end; k++) sum += counts[k];
+    snncc_meet(crew);
+    return sum;
 }
 
 /* Threads for each slot: all of them, evenly, but at least one. */

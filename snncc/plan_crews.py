@@ -1,0 +1,80 @@
+"""How the threads of a crew share the items of a tile, and where they meet.
+
+Loops over panels are shared by panels, calls on wide rows by rows: each thread takes a part of them, the
+same one in every such call. All else is the first thread's. Threads meet before an item that touches what
+another thread may have touched since they last met: the same buffer shared in another way, or another
+buffer in the same memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from .lower.layout import Layout
+from .program import Buffer, Call, Entry, Item, Panels, Segments, used
+
+FIRST = "first"  # the first thread's alone
+TOUCHED = ("tile", "block", "sum", "gradient")  # places of what threads make for each other
+BY_ROWS = (
+    *("load", "load_state", "store", "copy_rows", "zero_rows", "keep_rows", "restore_rows"),
+    *("events_from_bits", "events_from_rows", "log_softmax", "sum_features", "one_hot"),
+)
+BY_INPUTS = ("transpose_events", "transpose_counted")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Items between which nobody waits, all of them shared or all the first thread's.
+
+    meet: whether the threads meet before.
+    """
+
+    meet: bool
+    shared: bool
+    items: tuple[Item, ...]
+
+
+def sharing(item: Item, layout: Layout) -> str:
+    """What an item is shared by: "panels", "rows" (all steps of all samples), "samples", "inputs"; or FIRST.
+
+    Rows as narrow as a panel are quicker done by one thread than waited for.
+    """
+    if isinstance(item, Panels):
+        return "panels"
+    if isinstance(item, Call) and item.numbers and item.numbers[0] > layout.panel:
+        if item.kind in BY_INPUTS:
+            return "inputs"
+        if item.kind in BY_ROWS:
+            return "rows" if item.time else "samples"
+    return FIRST
+
+
+def turns(entry: Entry, items: tuple[Item, ...], layout: Layout) -> list[Turn]:
+    """The items in order. A loop over segments of time is a turn of its own and ends with all threads met;
+    after any other last turn they have yet to meet."""
+    memory = {b: k for k, region in enumerate(entry.regions) for b in region.buffers}
+    touched: dict[object, tuple[Buffer, str]] = {}  # since the threads met, by memory
+    found: list[Turn] = []
+    for item in items:
+        if isinstance(item, Segments):
+            found.append(Turn(bool(touched), True, (item,)))
+            touched = {}
+            continue
+        by, mine = sharing(item, layout), dict[object, tuple[Buffer, str]]()
+        for buffer in (b for b in used(item) if b.place in TOUCHED):
+            mine[memory.get(buffer, buffer)] = (buffer, by)
+        meet = any(_conflict(touched[k], mine[k]) for k in mine.keys() & touched.keys())
+        touched = mine if meet else {**touched, **mine}
+        last = found[-1] if found and not isinstance(found[-1].items[0], Segments) else None
+        if last and not meet and last.shared is (by != FIRST):
+            found[-1] = replace(last, items=(*last.items, item))
+        else:
+            found.append(Turn(meet, by != FIRST, (item,)))
+    return found
+
+
+def _conflict(before: tuple[Buffer, str], now: tuple[Buffer, str]) -> bool:
+    """Whether another thread may have touched what this item does: (buffer, what it is shared by) of both."""
+    if before[1] == now[1] == FIRST:
+        return False
+    return before != now or now[1] == "panels"
