@@ -9,6 +9,7 @@ import pytest
 
 import snncc
 from snncc import CompileError, ModelError, loss, metrics, nn, optim
+from snncc.commands.options import parse_loss
 from snncc.driver import Target, generate
 from snncc.frontend.dsl import add_loss, trace
 from snncc.passes.differentiate import Differentiate
@@ -252,6 +253,30 @@ def _by_max(of: loss.Loss) -> Array:
     population = "population" in str(of)
     result: Array = (grouped(largest) if population else largest).argmax(1)
     return result
+
+
+def test_targets_that_vary_over_time_are_fitted() -> None:
+    net = nn.Sequential(fc=nn.Linear(4, 3), lif=nn.Leaky(0.9))
+    of = loss.mse("mem", time_varying=True)
+    model = snncc.compile(net, num_steps=7, loss=of, optimizer=optim.Adam(1e-2))
+    x, y = RNG.random((7, 20, 4)), RNG.random((7, 20, 3))
+    history = model.fit(x, y, epochs=3, batch_size=6, progress=False)
+    assert history.loss[-1] < 0.5 * history.loss[0]
+    out = model(x)
+    assert model.evaluate(x, y, batch_size=7)["loss"] == pytest.approx(((out.mem - y) ** 2).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cross_entropy:mem_max", loss.cross_entropy("mem_max")),
+        ("cross_entropy:count,population=3,label_smoothing=0.1",
+         loss.cross_entropy("count", population=3, label_smoothing=0.1)),
+        ("mse:latency,on=1,off=-1,tolerance=2", loss.mse("latency", on=1.0, off=-1.0, tolerance=2.0)),
+    ],
+)    # fmt: skip
+def test_losses_on_the_command_line(text: str, expected: loss.Loss) -> None:
+    assert parse_loss(text) == expected
 
 
 # ---- bad input

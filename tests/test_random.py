@@ -11,9 +11,10 @@ import pytest
 
 import snncc
 from snncc import CompileError, ModelError, loss, nn, optim
-from snncc.driver import Target, generate
+from snncc.driver import Target, entry_stages, generate
 from snncc.frontend.dsl import trace
 from snncc.ops.random import Uniform
+from snncc.passes.insert_context import InsertContext
 from snncc.reference import Call, evaluate
 
 STEPS, BATCH, SIZE = 9, 37, 130
@@ -68,6 +69,26 @@ def test_compiled_draws_what_the_interpreter_draws(
         for name in ("drawn", "once", "rate"):
             np.testing.assert_array_equal(getattr(out, name), expected[name], err_msg=name)
         np.testing.assert_allclose(out.scaled, expected["scaled"], atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"checkpoint_every": 4}, {"context": "float16"}], ids=str)
+def test_every_pass_keeps_the_numbers(options: dict[str, Any], x: np.ndarray) -> None:
+    """The law, on draws and on what losses make in place: tables and step numbers."""
+    of = loss.cross_entropy("mem_max", class_weights=range(1, 21)) + loss.l1_rate(0.5, of="lif")
+    network, target = trace(Noisy()), Target(loss=of, dtype="float64", **options)
+    given = {"x": x, "target": np.arange(BATCH) % 20, "d_mem": np.ones((STEPS, BATCH, 20))}
+    call = Call(given, network.parameters, {}, STEPS, BATCH, np.float64, seed=5)
+    for stages in entry_stages(network, target):
+        before: dict[tuple[str, str], np.ndarray] = {}
+        for step, graph in stages.run(target.options):
+            if isinstance(step, InsertContext) and target.context:
+                before = {}    # it rounds what is kept
+            found = evaluate(graph, call)
+            for name in before.keys() & found.keys():
+                np.testing.assert_allclose(
+                    found[name], before[name], rtol=1e-10, atol=1e-12, err_msg=f"{step} {name}"
+                )
+            before = found
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
