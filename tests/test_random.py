@@ -11,6 +11,7 @@ import pytest
 
 import snncc
 from snncc import CompileError, ModelError, loss, nn, optim
+from snncc.commands.check import check
 from snncc.driver import Target, entry_stages, generate
 from snncc.frontend.dsl import trace
 from snncc.ops.random import Uniform
@@ -167,6 +168,16 @@ def _sweeps(items: Any) -> list[Any]:
     for item in items:
         found += _sweeps(item.items) if hasattr(item, "items") else [item] if hasattr(item, "locals") else []
     return found
+
+
+def test_check_compares_networks_that_draw() -> None:
+    net = nn.Sequential(
+        code=nn.Rate(), fc=nn.Linear(6, 8), lif=nn.Leaky(0.9), input=nn.Input(6, static=True)
+    )
+    of = loss.cross_entropy("mem_max") + loss.l1_rate(0.1, of="lif")
+    for steps in (5, 6):
+        report = check(trace(net), Target(num_steps=steps, loss=of), 4, 0, "drawing")
+        assert report.sound, report.text
 
 
 # ---- how random they are
