@@ -16,11 +16,12 @@ import numpy as np
 
 import snncc
 from snncc import Model, loss, nn, optim
-from snncc.driver import Target, entry_stages
+from snncc.driver import entry_stages
 from snncc.frontend.dsl import trace
 from snncc.nn.module import Module
 from snncc.passes.simplify import Simplify
 from snncc.reference import Call, evaluate
+from snncc.target import Target
 
 Array = np.ndarray
 Results = dict[tuple[str, str], Array]

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 import snncc
 from snncc import loss, nn
-from snncc.driver import Stages, Target, entry_stages
+from snncc.driver import Stages, entry_stages
 from snncc.frontend.dsl import Network, trace
 from snncc.loss import Loss
 from snncc.nn import surrogate
 from snncc.nn.surrogate import Surrogate
 from snncc.reference import Call
+from snncc.target import Target
 
 Array = NDArray[Any]
 Random = np.random.Generator

@@ -12,8 +12,9 @@ import pytest
 
 import snncc
 from snncc import loss, nn, optim
-from snncc.driver import Target, generate
+from snncc.driver import generate
 from snncc.frontend.dsl import trace
+from snncc.target import Target
 
 NET = nn.Sequential(
     fc1=nn.Linear(96, 200), lif1=nn.Leaky(0.9), fc2=nn.Linear(200, 130), lif2=nn.Leaky(0.9),

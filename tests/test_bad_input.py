@@ -18,11 +18,12 @@ import pytest
 
 import snncc
 from snncc import CompileError, loss, nn, optim
-from snncc.driver import Target, generate, make
+from snncc.driver import generate, make
 from snncc.frontend.dsl import Network, trace
 from snncc.graph import Builder, Type
 from snncc.ops.elementwise import Elementwise
 from snncc.ops.leaf import Input as InputOp
+from snncc.target import Target
 from tests.terminal import Terminal
 
 EVIL = 'x"; system("touch pwned"); //\n#include <evil.h>\n*/ int main(void) { } /* ${evil} //% evil'

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from snncc import cache, loss, nn, optim
-from snncc.driver import Target
 from snncc.frontend.dsl import trace
+from snncc.target import Target
 
 
 def network(**changes: Any) -> Any:

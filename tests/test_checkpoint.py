@@ -14,11 +14,11 @@ import pytest
 
 import snncc
 from snncc import driver, loss, nn, optim, plan_memory
-from snncc.driver import Target
 from snncc.frontend.dsl import trace
 from snncc.nn.module import Module
 from snncc.ops import sum_time
 from snncc.program import Buffer, Entry, Item, Segments, used
+from snncc.target import Target
 from tests import random_networks
 from tests.mistakes import refused
 from tests.networks import Array, Bench, Case, Custom, Deep, Extent, Feedback, Shared, Stack, TwoRoads

@@ -12,11 +12,12 @@ import pytest
 
 import snncc
 from snncc import driver, loss, nn, optim, reference
-from snncc.driver import Target, entry_stages
+from snncc.driver import entry_stages
 from snncc.frontend.dsl import trace
 from snncc.graph import Graph
 from snncc.ops.linear import rounded
 from snncc.plan_memory import footprint
+from snncc.target import Target
 from tests import random_networks, test_emit, test_end_to_end
 from tests.mistakes import Mistake, refused
 from tests.networks import Bench, Case, Extent, Stack

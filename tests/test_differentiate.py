@@ -17,7 +17,7 @@ import pytest
 
 import snncc
 from snncc import loss, nn, reference
-from snncc.driver import Target, entry_stages
+from snncc.driver import entry_stages
 from snncc.errors import CompileError
 from snncc.frontend.dsl import Network, add_loss, trace
 from snncc.graph import Graph
@@ -27,6 +27,7 @@ from snncc.nn.surrogate import Surrogate
 from snncc.passes.differentiate import Differentiate
 from snncc.passes.infer_types import InferTypes
 from snncc.reference import Call
+from snncc.target import Target
 from tests import random_networks
 from tests.random_networks import LOSSES, SURROGATES, Adaptive, Synaptic
 

@@ -18,9 +18,10 @@ from snncc.backend import records
 from snncc.backend.c import Sources
 from snncc.backend.render import environment
 from snncc.build import build_api_module, find_compiler
-from snncc.driver import Target, _headers, generate
+from snncc.driver import _headers, generate
 from snncc.frontend.dsl import trace
 from snncc.nn.module import Module
+from snncc.target import Target
 from tests.conftest import Golden
 from tests.networks import LOSSES, Bank, Custom, Deep, Feedback, Stack, TwoRoads
 

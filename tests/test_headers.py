@@ -68,6 +68,8 @@ FUNCTIONS = {
     "tanh": Accuracy(np.tanh, 1.5, {32: (-11, 11), 64: (-21, 21)}),
     "round": Accuracy(np.rint, 0.0, {32: (-1e7, 1e7), 64: (-1e7, 1e7)}),
     "floor": Accuracy(np.floor, 0.0, {32: (-1e7, 1e7), 64: (-1e7, 1e7)}),
+    "sin": Accuracy(np.sin, 2.5, {32: (-3000, 3000), 64: (-1e6, 1e6)}),
+    "cos": Accuracy(np.cos, 2.5, {32: (-3000, 3000), 64: (-1e6, 1e6)}),
     "sigmoid": Accuracy(lambda x: 1 / (1 + np.exp(-x)), 2.5, {32: (-100, 100), 64: (-740, 740)}),
 }
 
@@ -105,6 +107,8 @@ def test_functions_give_the_same_bits_at_every_optimisation(load_headers, bits, 
         ("sigmoid", [0, np.inf, -np.inf, np.nan, 50], [0.5, 1, 0, np.nan, 1]),
         ("round", [0.5, 1.5, -2.5, -0.0, 1e30, np.inf, np.nan], [0, 2, -2, -0.0, 1e30, np.inf, np.nan]),
         ("floor", [0.5, -0.5, -0.0, 3, -1e30, -np.inf, np.nan], [0, -1, -0.0, 3, -1e30, -np.inf, np.nan]),
+        ("sin", [0.0, -0.0, np.inf, np.nan, 1e-40], [0.0, -0.0, np.nan, np.nan, 1e-40]),
+        ("cos", [0.0, -0.0, -np.inf, np.nan, 1e-40], [1, 1, np.nan, np.nan, 1]),
         ("sqrt", [0, 4, 2, np.inf, -1], [0, 2, np.sqrt(2), np.inf, np.nan]),
         ("abs", [0.0, -0.0, -2, -np.inf, np.nan], [0.0, 0.0, 2, np.inf, np.nan]),
     ],
@@ -119,6 +123,12 @@ def test_special_values(headers, name, x, y):
 def test_log_of_subnormal_numbers(headers):
     x = np.array([np.finfo(headers.real).smallest_subnormal, np.finfo(headers.real).tiny / 3], headers.real)
     assert ulps(headers.map("log", x), np.log(x.astype(np.longdouble))) <= 1
+
+
+@pytest.mark.parametrize("name", ["sin", "cos"])
+def test_waves_of_large_numbers_stay_within_one(headers, rng, name):
+    x = (rng.choice([-1, 1], 1000) * 10 ** rng.uniform(3, 37, 1000)).astype(headers.real)
+    assert np.abs(headers.map(name, x)).max() <= 1
 
 
 def test_min_and_max_pass_nan_on(headers):

@@ -23,7 +23,7 @@ FLOORS = (
     ("graph",),
     ("ops",),
     ("nn", "loss", "optim", "reference", "passes", "rules"),
-    ("frontend", "program"),
+    ("frontend", "program", "target"),
     ("lower", "plan_memory"),
     ("cost", "plan_crews", "plan_tiles"),
     ("backend", "interface"),

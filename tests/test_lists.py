@@ -11,10 +11,10 @@ import pytest
 
 import snncc
 from snncc import driver, loss, nn, optim
-from snncc.driver import Target
 from snncc.frontend.dsl import trace
 from snncc.graph import Graph
 from snncc.lower import Layout
+from snncc.target import Target
 from tests.headers import headers as headers
 from tests.headers import load_headers as load_headers
 

@@ -9,10 +9,10 @@ import pytest
 
 import snncc
 from snncc import loss, nn, optim
-from snncc.driver import Target
 from snncc.errors import located
 from snncc.frontend.dsl import add_loss, trace
 from snncc.nn.module import Module
+from snncc.target import Target
 from tests.mistakes import Mistake, refused
 
 

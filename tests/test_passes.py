@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from snncc import loss, nn, reference
-from snncc.driver import Stages, Target, entry_stages
+from snncc.driver import Stages, entry_stages
 from snncc.frontend.dsl import trace
 from snncc.graph import Builder, Graph, Type
 from snncc.ops import Value, linear, spike, sqrt, sum_time, tanh
@@ -36,6 +36,7 @@ from snncc.passes.pipeline import Options, pipeline, run
 from snncc.passes.simplify import Simplify
 from snncc.passes.unroll_time import UnrollTime
 from snncc.reference import Call
+from snncc.target import Target
 from tests import random_networks
 
 SEEDS = range(110)

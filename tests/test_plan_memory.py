@@ -12,10 +12,11 @@ import pytest
 
 import snncc
 from snncc import driver, loss, nn, optim, plan_memory
-from snncc.driver import DTYPES, Target, entry_stages
+from snncc.driver import entry_stages
 from snncc.frontend.dsl import trace
 from snncc.lower import Layout, lower
 from snncc.program import Buffer, Entry, Item, Loop, Program, Sweep, used
+from snncc.target import DTYPES, Target
 from snncc_runtime.instance import Config
 from tests import random_networks
 

@@ -19,9 +19,10 @@ from snncc import ModelError, cli, loss, nn, optim
 from snncc.backend.calls import CALLS
 from snncc.build import find_compiler
 from snncc.commands.cost import Assumed, parse_densities, predict
-from snncc.driver import Target, _headers, generate, text_of
+from snncc.driver import _headers, generate, text_of
 from snncc.frontend.dsl import trace
 from snncc.program import BLOCK_TILES
+from snncc.target import Target
 from snncc_runtime.kernels import Load, Work, parse_kernels
 from snncc_runtime.profile import Profile, Row
 from tests.conftest import Golden

@@ -11,10 +11,11 @@ import pytest
 
 import snncc
 from snncc import Model, driver, nn, optim, reference
-from snncc.driver import Target, entry_stages
+from snncc.driver import entry_stages
 from snncc.graph import Graph
 from snncc.passes.differentiate import Differentiate
 from snncc.passes.infer_types import InferTypes
+from snncc.target import Target
 from tests import random_networks
 from tests.random_networks import Case
 

@@ -10,6 +10,9 @@ import pytest
 import snncc
 from snncc import nn
 from snncc.frontend.dsl import trace
+from snncc.graph import Builder
+from snncc.ops import Value
+from snncc.ops.leaf import Input
 from snncc.reference import Call, evaluate, evaluate_nodes
 from tests.random_networks import SURROGATES, Adaptive, Synaptic
 
@@ -168,3 +171,14 @@ def test_linear_and_flatten() -> None:
     expected = (x.reshape(3, 5, 6) @ p["1.weight"].T + p["1.bias"]) @ p["2.weight"].T
     found = evaluate(network.graph, Call({"x": x}, p, {}, 3, 5))
     np.testing.assert_allclose(found["output", "out"], expected, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("exponent", [-3, -1, 0, 1, 2, 7, 16, 2.0])
+def test_whole_powers_are_products(exponent: float) -> None:
+    builder = Builder()
+    x = Value(builder, builder.add(Input("x", features=(3,)), name="x"))
+    builder.output("y", "output", (abs(x) ** exponent).node)
+    given = np.array([[[-1.5, 0.25, 3.0]]])
+    found = evaluate(builder.graph(), Call({"x": given}, {}, {}, 1, 1, np.dtype("float64")))
+    np.testing.assert_allclose(found["output", "y"], np.abs(given) ** exponent, rtol=1e-14)
+    assert sum(node.op.name == "mul" for node in builder.nodes.values()) <= 5

@@ -10,10 +10,11 @@ import pytest
 
 import snncc
 from snncc import loss, nn, optim, rules
-from snncc.driver import Target, entry_stages, generate
+from snncc.driver import entry_stages, generate
 from snncc.frontend.dsl import trace
 from snncc.plan_memory import footprint
 from snncc.reference import Call, evaluate
+from snncc.target import Target
 from tests import vectors
 from tests.networks import difference
 
@@ -337,7 +338,7 @@ def test_learning_gives_the_same_bits_on_any_number_of_threads(tmp_path: Any) ->
         (lambda: snncc.compile(network(), rule="stdp"), r"optimizer=optim.SGD\(lr\) to apply its changes"),
         (lambda: plastic(layers=["fc9"]), "fc9 has no weights to learn; layers that have: fc"),
         (lambda: plastic(neuron=nn.Flatten()), "expected one neuron behind %fc.linear, found 0"),
-        (lambda: train("dsr", net=nn.Sequential(nn.Linear(20, 4), IF())), r"defines rate\(self, current\)"),
+        (lambda: train("dsr", net=nn.Sequential(nn.Linear(20, 4), IF())), r"defines firing_rate"),
     ],
 )
 def test_mistakes(make: Any, message: str) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from snncc import loss, optim
-from snncc.driver import Target, generate
+from snncc.driver import generate
 from snncc.frontend.dsl import trace
+from snncc.target import Target
 from tests.networks import Array, Bench, Case, Extent, Feedback, Stack
 
 ROOT = Path(__file__).parents[1]

@@ -15,7 +15,7 @@ from tests.vectors import Array, LossCase, NeuronCase
 DTYPES = ("float32", "float64")
 LOSSES = [f"snntorch_loss_{name}" for name in ("ce_count", "ce_rate", "mse_count", "mse_membrane")]
 # Modules that run cases of the manifest; each names them in CASES.
-RUN_BY = ("test_golden_vectors", "test_vectors_losses", "test_vectors_encoders")
+RUN_BY = ("test_golden_vectors", "test_vectors_losses", "test_vectors_encoders", "test_vectors_surrogates")
 LATER = True    # while neurons, surrogates and losses are being added
 
 

@@ -13,8 +13,8 @@ import snncc
 from snncc import CompileError, nn
 from snncc.driver import Target, generate
 from snncc.frontend.dsl import trace
-from snncc.nn import spikegen
 from snncc.nn.module import Module
+from snncc.nn.snntorch import spikegen
 from snncc.reference import Call, evaluate
 from tests import vectors
 from tests.vectors import Array

@@ -9,13 +9,25 @@ import pytest
 
 import snncc
 from snncc import loss, nn, optim
-from snncc.driver import Target, entry_stages
+from snncc.driver import entry_stages
 from snncc.frontend.dsl import trace
 from snncc.nn.surrogate import Surrogate
 from snncc.passes.zeros import with_zeros
+from snncc.target import Target
 
-WIDE = {"triangle": nn.surrogate.Triangle(0.5), "rectangle": nn.surrogate.Rectangle(0.5)}
-DENSE = {"atan": nn.surrogate.ATan(), "straight": nn.surrogate.StraightThrough()}
+WIDE = {
+    "triangle": nn.surrogate.Triangle(0.5),
+    "rectangle": nn.surrogate.Rectangle(0.5),
+    "one-sided": nn.surrogate.TwoSlopes(),
+    "cut": nn.surrogate.SparseFastSigmoid(5.0, 0.25),
+    "log-tail": nn.surrogate.LogTailedReLU(),
+}
+DENSE = {
+    "atan": nn.surrogate.ATan(),
+    "straight": nn.surrogate.StraightThrough(),
+    "leaking": nn.surrogate.Rectangle(0.5, leak=0.25),
+    "two-sided": nn.surrogate.TwoSlopes(0.1),
+}
 
 
 def network(surrogate: Surrogate, reset: str = "subtract") -> nn.Module:

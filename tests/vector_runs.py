@@ -9,11 +9,12 @@ import numpy as np
 
 import snncc
 from snncc import nn
-from snncc.driver import Target, entry_stages
+from snncc.driver import entry_stages
 from snncc.frontend.dsl import trace
 from snncc.passes.differentiate import Differentiate
 from snncc.passes.infer_types import InferTypes
 from snncc.reference import Call, evaluate
+from snncc.target import Target
 from tests.networks import difference
 from tests.vectors import Array, NeuronCase
 

@@ -59,6 +59,19 @@ class LossCase:
     gradient: Array              # of the loss, by data
 
 
+@dataclass(frozen=True)
+class SurrogateCase:
+    """A surrogate at some membranes."""
+
+    name: str
+    constructor: str             # "snntorch.surrogate.atan"
+    options: dict[str, Any]
+    u: Array                     # [n]
+    spikes: Array
+    gradient: Array              # of the sum of the spikes, by u
+    noise: Array | None          # what the backward pass drew, from 0 to below 1
+
+
 def cases(constructor: str = "", kind: str = "") -> list[str]:
     """Names of the cases whose constructor begins so, and whose own name begins with `kind`."""
     found = _manifest()["cases"].items()
@@ -101,6 +114,21 @@ def load_loss(name: str, dtype: str) -> LossCase:
 def read_arrays(name: str) -> dict[str, Array]:
     """The arrays of a case under their own keys."""
     return _read(name)[1]
+
+
+def load_surrogate(name: str, dtype: str) -> SurrogateCase:
+    """The case `name` in "float32" or "float64"."""
+    entry, arrays = _read(name)
+    short = SHORT[dtype]
+    return SurrogateCase(
+        name=name,
+        constructor=entry["constructor"],
+        options=entry["kwargs"],
+        u=arrays["u"].astype(dtype),
+        spikes=arrays[f"{short}.out.spk"],
+        gradient=arrays[f"{short}.grad.u"],
+        noise=arrays.get(f"{short}.noise_uniform01"),
+    )
 
 
 @cache

@@ -175,7 +175,8 @@ class Model:
         """
         given = {"input": x, "state": state, "cotangent": {**(cotangents or {}), **named}}
         extent = Extent(steps=_steps(num_steps))
-        last = self._instance.drawn if self._instance.draws_numbers else None
+        repeats = bool(self._manifest.ports_of("seed", "forward"))  # else only gradients are drawn
+        last = self._instance.drawn if repeats else None
         draws = last if seed is None else _draws(seed, 0)
         filled = self._instance.call("backward", given, extent, ("d_input", "d_state"), draws=draws)
         return Gradients(filled["d_input"], self.gradients(), filled["d_state"])

@@ -87,13 +87,15 @@ def fold_long_lines(text: str, width: int = 118) -> str:
     return "\n".join(folded for line in text.split("\n") for folded in _fold(line.rstrip(), width))
 
 
-def _fold(line: str, width: int, indent: int = 0) -> list[str]:
-    if len(line) <= width or line.lstrip().startswith(("/*", "*", "#")):
-        return [line]
-    opened = line.find("(")
-    if not indent:
-        indent = opened + 1 if 0 <= opened < 60 else len(line) - len(line.lstrip()) + 8
-    cut = line.rfind(", ", indent, width)
-    if cut < 0 or (opened < 0 and not line.startswith(" " * indent)):
-        return [line]
-    return [line[: cut + 1], *_fold(" " * indent + line[cut + 2 :], width, indent)]
+def _fold(line: str, width: int) -> list[str]:
+    lines, indent = [], 0
+    while len(line) > width and not line.lstrip().startswith(("/*", "*", "#")):
+        opened = line.find("(")
+        if not indent:
+            indent = opened + 1 if 0 <= opened < 60 else len(line) - len(line.lstrip()) + 8
+        cut = line.rfind(", ", indent, width)
+        if cut < 0 or (opened < 0 and not line.startswith(" " * indent)):
+            break
+        lines.append(line[: cut + 1])
+        line = " " * indent + line[cut + 2 :]
+    return [*lines, line]

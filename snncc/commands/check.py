@@ -18,9 +18,10 @@ import numpy as np
 from snncc_runtime import Model, load
 
 from .. import optim
-from ..driver import Target, make
+from ..driver import make
 from ..errors import CompileError
 from ..frontend.dsl import Network, trace
+from ..target import Target
 from .draw import Draw, Key, Subject
 from .options import Choices
 from .probe import with_probes

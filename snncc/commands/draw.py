@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ..driver import Stages, Target, entry_stages
+from ..driver import Stages, entry_stages
 from ..frontend.dsl import Network
 from ..graph import Graph, Type
 from ..passes.differentiate import Differentiate
 from ..passes.infer_types import InferTypes
 from ..reference import Call, evaluate
+from ..target import Target
 
 Key = tuple[str, str]  # role and name
 Arrays = dict[str, np.ndarray]

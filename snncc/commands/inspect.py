@@ -13,13 +13,14 @@ from snncc_runtime import Model, load
 from snncc_runtime.cpu import default_slots, default_threads
 from snncc_runtime.kernels import load_of
 
-from ..driver import Compiled, Stages, Target, entry_stages, generate, text_of
+from ..driver import Compiled, Stages, entry_stages, generate, text_of
 from ..errors import CompileError
 from ..frontend.dsl import Network, trace
 from ..graph import Graph, Type
 from ..nn.module import Module
 from ..passes.infer_types import InferTypes
 from ..plan_memory import describe
+from ..target import Target
 from .cost import parse_densities, predict
 from .options import Choices
 from .source import Source, load_source

@@ -9,10 +9,10 @@ from typing import Any
 
 from .. import loss as losses
 from .. import optim, rules
-from ..driver import Target
 from ..errors import CompileError
 from ..loss import READS, Loss
 from ..optim import Optimizer
+from ..target import Target
 
 LOSSES: dict[str, Callable[..., Loss]] = {"cross_entropy": losses.cross_entropy, "mse": losses.mse}
 NUMBERS = {

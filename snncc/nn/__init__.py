@@ -1,6 +1,6 @@
 """What networks are made of: layers, neurons, surrogates. All equations, nothing of the compiler."""
 
-from . import spikegen, surrogate
+from . import snntorch, spikingjelly, surrogate
 from .encoders import Delta, Latency, Rate, Repeat
 from .layers import Flatten, Linear, Sequential
 from .module import Input, Module, Parameter, delay
@@ -21,6 +21,7 @@ __all__ = [
     "Repeat",
     "Sequential",
     "delay",
-    "spikegen",
+    "snntorch",
+    "spikingjelly",
     "surrogate",
 ]

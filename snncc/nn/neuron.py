@@ -38,9 +38,11 @@ class Neuron(Module):
         """Initial values of states that do not start at zero."""
         return {}
 
-    def rate(self, current: Any) -> Any:
+    def firing_rate(self, current: Any) -> Any:
         """The firing rate that a current makes, without time: what rule="dsr" differentiates."""
-        raise self.error("rule='dsr' needs a neuron that defines rate(self, current), as nn.Leaky does")
+        raise self.error(
+            "rule='dsr' needs a neuron that defines firing_rate(self, current), as nn.Leaky does"
+        )
 
     @classmethod
     def state_names(cls) -> tuple[str, ...]:
@@ -61,7 +63,7 @@ class Neuron(Module):
         if not isinstance(result, tuple) or len(result) != len(names):
             raise self.error(f"step must return ({', '.join(names)}), one value each")
         if trace.by_rates and self.spiking:
-            result = (substitute(result[0], self.rate(current)), *result[1:])
+            result = (substitute(result[0], self.firing_rate(current)), *result[1:])
         found = dict(zip(names, result, strict=True))
         for name, state in zip(states, before, strict=True):
             trace.name(found[name], name)
@@ -105,7 +107,7 @@ def check_reset(module: Module, reset: str) -> str:
 
 def check_surrogate(module: Module, surrogate: Any) -> Any:
     """A surrogate, or None."""
-    if surrogate is not None and not hasattr(surrogate, "derivative"):
+    if surrogate is not None and not isinstance(surrogate, Surrogate):
         raise module.error(f"surrogate must be one of nn.surrogate or None, got {surrogate!r}")
     return surrogate
 

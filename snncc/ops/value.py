@@ -61,6 +61,21 @@ class Value:
     def __rtruediv__(self, other: object) -> Value:
         return _operator("div", other, self)
 
+    def __pow__(self, exponent: object) -> Value:
+        """Of whole numbers from -16 to 16: repeated multiplication, the same bits everywhere."""
+        if not isinstance(exponent, (int, float)) or exponent not in range(-16, 17):
+            raise CompileError(
+                f"%{self.node}: ** takes whole numbers from -16 to 16, got {exponent!r}; other powers of "
+                f"x > 0 are snncc.exp(p * snncc.log(x)), the root is snncc.sqrt(x) ({user_line()})"
+            )
+        if exponent == 0:
+            return self * 0.0 + 1.0
+        power = _power(self, abs(int(exponent)))
+        return power if exponent > 0 else 1.0 / power
+
+    def __abs__(self) -> Value:
+        return _operator("abs", self)
+
     def __neg__(self) -> Value:
         return _operator("neg", self)
 
@@ -89,6 +104,14 @@ class Value:
 def _operator(name: str, *operands: object) -> Value:
     result: Value = apply(OPERATORS[name], *operands)
     return result
+
+
+def _power(x: Value, exponent: int) -> Value:
+    """x to a power from 1, by squares."""
+    if exponent == 1:
+        return x
+    half = _power(x, exponent // 2)
+    return half * half * x if exponent % 2 else half * half
 
 
 def apply(op: Op, *operands: Any, name: str = "") -> Any:

@@ -42,7 +42,7 @@ class DSR(Rule):
     """Differentiation on spike representation (Meng et al. 2022).
 
     A neuron's spikes have the gradient of its rate, a clamped function of its current averaged over the
-    steps: the same at every step, no surrogate, no loop backward in time. For neurons that define `rate`.
+    steps: the same at every step, no surrogate, no loop backward in time. For neurons with a `firing_rate`.
     """
 
     by_rates: ClassVar[bool] = True

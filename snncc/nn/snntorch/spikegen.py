@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from ..errors import CompileError, user_line
-from .encoders import Delta, Latency, Rate
+from ...errors import CompileError, user_line
+from ..encoders import Delta, Latency, Rate
 
 
 def rate(

@@ -1,0 +1,5 @@
+"""snnTorch's names, argument orders and defaults, translated to snncc's own layers, encoders and surrogates."""
+
+from . import spikegen, surrogate
+
+__all__ = ["spikegen", "surrogate"]
