@@ -170,6 +170,26 @@ def _sweeps(items: Any) -> list[Any]:
     return found
 
 
+@pytest.mark.parametrize("variant", ["plain", "segments"])
+def test_a_surrogate_may_draw(variant: str, x: np.ndarray) -> None:
+    """Numbers that only gradients have: those of the interpreter, and others at each call."""
+    net = nn.Sequential(
+        fc=nn.Linear(SIZE, 20), lif=nn.Leaky(0.9, surrogate=nn.surrogate.StochasticStep(0.0, 0.5))
+    )
+    options = {**VARIANTS[variant], "dtype": "float64"}
+    model, network = snncc.compile(net, num_steps=STEPS, **options), trace(net)
+    weights = np.ones((STEPS, BATCH, 20))
+    first, second, again = (
+        model.backward(x, cotangents={"spk": weights}, **seed).inputs["x"] for seed in ({}, {}, {"seed": 0})
+    )
+    assert (first != second).mean() > 0.9
+    np.testing.assert_array_equal(first, again)
+    stages = next(s for s in entry_stages(network, Target(**options)) if s.name == "backward")
+    graph = [graph for _, graph in stages.run(Target(**options).options)][1]
+    call = Call({"x": x, "d_spk": weights}, network.parameters, {}, STEPS, BATCH, np.float64)
+    np.testing.assert_allclose(first, evaluate(graph, call)["d_input", "x"], rtol=1e-9, atol=1e-11)
+
+
 def test_check_compares_networks_that_draw() -> None:
     net = nn.Sequential(
         code=nn.Rate(), fc=nn.Linear(6, 8), lif=nn.Leaky(0.9), input=nn.Input(6, static=True)

@@ -1,4 +1,4 @@
-"""snnTorch's names, argument orders and defaults, translated to snncc's own layers, encoders and surrogates."""
+"""snnTorch's names, argument orders and defaults, translated to our layers, encoders and surrogates."""
 
 from . import spikegen, surrogate
 
