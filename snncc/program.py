@@ -116,6 +116,17 @@ class Array:
 
 
 @dataclass(frozen=True)
+class Local:
+    """A C local that statements read. kind: "key" of a row's random numbers, its "step", or a "table"."""
+
+    kind: str
+    name: str
+    draw: int = 0
+    time: bool = True
+    values: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class Sweep:
     """An elementwise kernel: for each sample and neuron, for each step. See templates/c/sweep.c.j2."""
 
@@ -134,6 +145,7 @@ class Sweep:
     body: tuple[Statement, ...]
     after: tuple[Statement, ...]
     layer: str = ""  # whose equations these are, in the user's words; with ".backward" for the backward half
+    locals: tuple[Local, ...] = ()
 
     @property
     def buffers(self) -> tuple[Buffer, ...]:
