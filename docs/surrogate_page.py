@@ -41,8 +41,8 @@ derivative, `nn.surrogate.custom_gradient(lambda u, grad, spk: ...)` gives all o
 
 def classes() -> dict[str, type[Surrogate]]:
     """Our surrogates by name."""
-    found: dict[str, Any] = {name: getattr(surrogate, name) for name in surrogate.__all__}
-    return {name: value for name, value in found.items() if inspect.isclass(value) and name not in ABSTRACT}
+    found = ((name, getattr(surrogate, name)) for name in surrogate.__all__ if name not in ABSTRACT)
+    return {name: value for name, value in found if isinstance(value, type) and issubclass(value, Surrogate)}
 
 
 def call_of(function: Any) -> str:

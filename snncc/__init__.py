@@ -6,7 +6,7 @@ load: a compiled model. The functions of `ops` are what neurons' equations are w
 
 __version__ = "0.1.0"
 
-from snncc_runtime import Model, ModelError, load
+from snncc_runtime import Model, ModelError, load, metrics
 
 from . import loss, nn, optim, rules
 from .driver import compile
@@ -35,6 +35,7 @@ from .ops import (
     substitute,
     take,
     tanh,
+    uniform,
     where,
 )
 
@@ -58,6 +59,7 @@ __all__ = [
     "log",
     "loss",
     "maximum",
+    "metrics",
     "minimum",
     "nn",
     "optim",
@@ -72,5 +74,6 @@ __all__ = [
     "substitute",
     "take",
     "tanh",
+    "uniform",
     "where",
 ]

@@ -141,7 +141,8 @@ def entry_stages(network: Network, target: Target) -> tuple[Stages, ...]:
     if target.loss is not None:
         with_loss = add_loss(graph, target.loss)
         only_loss = replace(with_loss, outputs=tuple(o for o in with_loss.outputs if o.role == "loss"))
-        stages += [Stages("evaluate", add_sums(with_loss)), Stages("train", rule.prepared(only_loss), "loss")]
+        evaluate = add_sums(with_loss, target.loss.scores)
+        stages += [Stages("evaluate", evaluate), Stages("train", rule.prepared(only_loss), "loss")]
     if isinstance(rule, STDP):
         stages.append(Stages("learn", rule.learning(graph)))
     return tuple(stages)
@@ -292,6 +293,7 @@ def _manifest(compiled: Compiled) -> dict[str, Any]:
         "tensors": tensors,
         "optimizer": {"name": type(optimizer).__name__, **vars(optimizer)} if optimizer else None,
         "loss": str(target.loss) if target.loss else None,
+        "accuracy": target.loss.scores.record() if target.loss and target.loss.scores else None,
         "rule": str(target.learning),
         "learns": getattr(target.learning, "every", ""),
         "kernels": records(program),

@@ -10,6 +10,7 @@ from .errors import located, user_line
 from .frontend.dsl import Network
 from .graph import Graph
 from .lower import Layout, user_field
+from .ops.random import SEED
 from .program import Tensor, UserArray
 
 
@@ -54,6 +55,8 @@ def _given(graph: Graph, dtype: str) -> Iterator[UserArray]:
             yield UserArray(
                 op.label, user_field("state", op.label), "state", node.type.features, False, True, dtype
             )
+    if any(node.op.name == "uniform" for node in graph):
+        yield UserArray(SEED, SEED, "seed", (2,), False, False, "int64")
 
 
 def _taken(graph: Graph, dtype: str) -> Iterator[UserArray]:

@@ -26,6 +26,7 @@ class Call:
     inputs: by label, [T, B, *features], or [B, *features] without a time axis; targets and cotangents
     among them (cotangents under `d_` + the output's name; missing ones are zero). parameters: by label.
     states: initial states by label, [B, *features]; missing ones start at their defaults.
+    seed, first_step: of random numbers.
     smooth: spikes give the antiderivative of their surrogate instead of 0 and 1 (for finite differences).
     """
 
@@ -35,6 +36,8 @@ class Call:
     steps: int
     batch: int
     dtype: Any = np.float64
+    seed: int = 0
+    first_step: int = 0
     smooth: bool = False
 
 
@@ -75,6 +78,11 @@ class _Run:
                 return array.reshape(array.shape + (1,) * (2 + len(node.type.features) - array.ndim))
             case "input":
                 return self._input(node)
+            case "step_number":
+                return np.arange(call.steps, dtype=call.dtype)[:, None]
+            case "uniform":
+                drawn = op.numbers(call.steps, call.batch, call.seed, call.first_step)
+                return np.asarray(drawn, call.dtype)
         return None
 
     def _input(self, node: Node) -> np.ndarray:

@@ -250,7 +250,7 @@ def manifest(record: dict[str, Any], real: str = "float", static: bool = False) 
 
     return {
         "schema": 1, "snncc": "0.1.0", "name": "tiny", "prefix": "tiny", "target": "c", "dtype": dtype,
-        "num_steps": 4, "loss": "mse(mem)", "optimizer": {"name": "SGD", "learning_rate": 0.1},
+        "num_steps": 4, "loss": "mse(mem)", "learns": "", "optimizer": {"name": "SGD", "learning_rate": 0.1},
         "entries": ["forward", "step", "backward", "train", "evaluate", "update"],
         "io": [
             port("x", "x", "input", "forward step backward train evaluate", time=not static),

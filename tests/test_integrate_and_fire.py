@@ -281,7 +281,7 @@ def test_a_network_for_a_number_of_steps_runs_no_other() -> None:
 
 def test_two_numbers_of_steps_are_one_too_many() -> None:
     network = nn.Sequential(a=nn.PSN(6), b=nn.PSN(7), input=nn.Input(3))
-    with pytest.raises(CompileError, match=r"6 and 7 steps in one network.*test_neurons\.py"):
+    with pytest.raises(CompileError, match=r"6 and 7 steps in one network.*test_integrate_and_fire\.py"):
         snncc.compile(network, num_steps=6)
 
 

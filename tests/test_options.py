@@ -134,9 +134,10 @@ def names_that_clash() -> object:
     return snncc.compile(Clash())
 
 
+READOUTS = "'mem', 'mem_last', 'mem_max', 'mem_mean', 'rate', 'count', 'latency'"
 MISTAKES: dict[Mistake, str] = {
-    a_loss_of_voltage: "loss: expected 'mem', 'rate' or 'count', got 'voltage'",
-    a_mse_of_nothing: "loss: expected 'mem', 'rate' or 'count', got ''",
+    a_loss_of_voltage: f"loss: expected one of {READOUTS}, got 'voltage'",
+    a_mse_of_nothing: f"loss: expected one of {READOUTS}, got ''",
     a_loss_of_a_missing_output: "loss cross_entropy(mem): the network has no output 'mem', it has out",
     a_loss_of_a_static_output: "loss cross_entropy(rate): output 'spk' does not vary over time",
     a_loss_of_two_axes: "loss cross_entropy(mem): output 'mem' must be [classes], it is [2, 3]",

@@ -226,6 +226,39 @@ def test_online_learning_needs_one_decay(neuron: nn.Module, why: str) -> None:
         train("ottt", net=nn.Sequential(nn.Linear(20, 4), neuron))
 
 
+# Rates
+
+
+def test_gradients_of_rates_are_those_written_out() -> None:
+    """d rate / d mean current is 1 / threshold where the rate is between 0 and 1; the same at every step."""
+    _, found = train("dsr", "count")
+    weights = trace(network()).parameters
+    w1, b1, w2, b2 = (weights[n] for n in ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"))
+    cur1 = X @ w1.T + b1
+    spk1 = run_leaky(cur1, 0.9)[0]
+    cur2 = spk1 @ w2.T + b2
+    counts = run_leaky(cur2, 0.8)[0].sum(0)
+    z = np.exp(counts - counts.max(-1, keepdims=True))
+    d_rate2 = STEPS * (z / z.sum(-1, keepdims=True) - np.eye(4)[Y]) / BATCH
+    d_cur2 = d_rate2 * ((cur2.mean(0) >= 0) & (cur2.mean(0) <= 1)) / STEPS
+    d_cur1 = STEPS * (d_cur2 @ w2) * ((cur1.mean(0) >= 0) & (cur1.mean(0) <= 1)) / STEPS
+    expected = {
+        "fc1.weight": d_cur1.T @ X.sum(0),
+        "fc1.bias": STEPS * d_cur1.sum(0),
+        "fc2.weight": d_cur2.T @ spk1.sum(0),
+        "fc2.bias": STEPS * d_cur2.sum(0),
+    }
+    for name, gradient in expected.items():
+        assert difference(found[name], gradient) < 1e-12, name
+
+
+def test_rates_leave_outputs_alone() -> None:
+    plain = snncc.compile(network(), num_steps=STEPS)(X)
+    by_rates = snncc.compile(network(), num_steps=STEPS, rule="dsr")(X)
+    np.testing.assert_array_equal(by_rates.spk, plain.spk)
+    np.testing.assert_array_equal(by_rates.mem, plain.mem)
+
+
 # Plasticity
 
 

@@ -199,8 +199,9 @@ def test_prediction(model: Model) -> None:
         np.testing.assert_array_equal(model.predict(SAMPLES, batch_size=size), (mem > 1).sum(0).argmax(1))
         np.testing.assert_array_equal(model.predict(SAMPLES, "mem", size), mem.sum(0).argmax(1))
     assert model.predict(SAMPLES).dtype == np.int64
-    with pytest.raises(ModelError, match="predict: by must be one of spk, mem, got 'rate'"):
-        model.predict(SAMPLES, by="rate")
+    with pytest.raises(ModelError, match=r"predict: by must be one of spk, mem, rate.*got 'volts'"):
+        model.predict(SAMPLES, by="volts")
+    np.testing.assert_array_equal(model.predict(SAMPLES, "rate"), model.predict(SAMPLES))
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,11 @@ def load_loss(name: str, dtype: str) -> LossCase:
     )
 
 
+def read_arrays(name: str) -> dict[str, Array]:
+    """The arrays of a case under their own keys."""
+    return _read(name)[1]
+
+
 def load_surrogate(name: str, dtype: str) -> SurrogateCase:
     """The case `name` in "float32" or "float64"."""
     entry, arrays = _read(name)

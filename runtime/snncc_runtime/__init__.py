@@ -5,13 +5,24 @@
 
 from pathlib import Path
 
+from . import metrics
 from .errors import ModelError
 from .model import Model, load
 from .profile import Profile
 from .training import History
 from .values import Gradients, Output
 
-__all__ = ["Gradients", "History", "Model", "ModelError", "Output", "Profile", "get_include", "load"]
+__all__ = [
+    "Gradients",
+    "History",
+    "Model",
+    "ModelError",
+    "Output",
+    "Profile",
+    "get_include",
+    "load",
+    "metrics",
+]
 __version__ = "0.1.0"
 
 

@@ -42,6 +42,14 @@ class EntryPoint:
     known: dict[str, tuple[Port, ...]]
 
 
+@dataclass(frozen=True)
+class Draws:
+    """What random numbers a call draws: of which seed, and which step its first one is."""
+
+    seed: int
+    first_step: int = 0
+
+
 class Instance:
     """Runs entry points. Holds a lock: the arena is scratch memory of one call at a time."""
 
@@ -49,6 +57,9 @@ class Instance:
         self.manifest = manifest
         self.lock = RLock()
         self.has_gradients = False
+        self.seed = 0  # of the next call that is given none
+        self.drawn = Draws(0)  # by the last call
+        self.draws_numbers = bool(manifest.ports_of("seed"))
         self._entry_points: dict[str, EntryPoint] = {}
         self._library = library
         self._model_memory = aligned_bytes(library.model_bytes)
@@ -58,18 +69,29 @@ class Instance:
         self._start(config, self._make_arena(config))
 
     def call(
-        self, entry: str, given: Mapping[str, Any], extent: Extent, results: Collection[str], only: str = ""
+        self,
+        entry: str,
+        given: Mapping[str, Any],
+        extent: Extent,
+        results: Collection[str],
+        only: str = "",
+        draws: Draws | None = None,
     ) -> dict[str, Arrays]:
         """Calls an entry point: `given` arrays by role and name in, arrays of the roles `results` out.
 
-        Of outputs only the one named `only` is made, if given. Raises ModelError.
+        Of outputs only the one named `only` is made, if given. draws: of random numbers; None for the next
+        seed. Raises ModelError.
         """
         point = self._entry_points.get(entry) or self._entry_point(entry)
+        if draws is not None and not self.draws_numbers:
+            raise ModelError(f"{self.manifest.name}: draws no random numbers, so it has no use for a seed")
         arrays = self._convert(point, given, extent)
         pointers = {port.field: self._library.pointer(array) for port, array in arrays}
         filled: dict[str, Arrays] = {role: {} for role in results}
         with self.lock:
             steps = self._settle(extent)
+            for port in point.ports["seed"]:
+                pointers[port.field] = self._library.pointer(self._draw(draws))
             self._reserve(steps, point.trains)
             for role, made in filled.items():
                 for port in point.ports[role]:
@@ -119,15 +141,17 @@ class Instance:
 
     @contextmanager
     def unchanged(self, training: bool) -> Iterator[None]:
-        """Afterwards parameters and the optimiser's state are what they were before; training: whether there
-        must be room for that state, because it is going to be used."""
+        """Afterwards parameters, seed and the optimiser's state are what they were before; training: whether
+        there must be room for that state, because it is going to be used."""
         with self.lock:
             self._reserve(self.config.steps, training)
             roles = ("parameter", "optimizer") if self.config.training else ("parameter",)
             kept = [(tensor, self.get(tensor)) for tensor in self.manifest.tensors if tensor.role in roles]
+            seed, drawn = self.seed, self.drawn
             try:
                 yield
             finally:
+                self.seed, self.drawn = seed, drawn
                 for tensor, values in kept:
                     self.set(tensor, values)
 
@@ -178,6 +202,13 @@ class Instance:
                 elif role in ("input", "target"):
                     raise ModelError(f"{self.manifest.name}: {role} {port.name!r} is missing")
         return arrays
+
+    def _draw(self, draws: Draws | None) -> np.ndarray:
+        """What the C library draws from; without `draws` from the next seed."""
+        if draws is None:
+            draws, self.seed = Draws(self.seed), self.seed + 1
+        self.drawn = draws
+        return np.array([draws.seed, draws.first_step], np.int64)
 
     def _settle(self, extent: Extent) -> int:
         """Steps of this call, from an array, else from num_steps, else from the manifest."""

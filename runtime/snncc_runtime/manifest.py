@@ -22,8 +22,8 @@ LEARNING = ("", "step", "call")
 BINDING = "_binding.py"
 DTYPES = ("float32", "float64", "int64")
 IO_ROLES = (
-    *("input", "state", "target", "cotangent"),  # given by the caller
-    *("output", "state_out", "d_input", "d_state", "loss", "sum"),  # filled by the model
+    *("input", "state", "target", "cotangent", "seed"),  # given by the caller
+    *("output", "state_out", "d_input", "d_state", "loss", "sum", "score"),  # filled by the model
 )
 TENSOR_ROLES = ("parameter", "gradient", "optimizer")
 

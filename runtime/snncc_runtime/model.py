@@ -16,7 +16,7 @@ from .binding import Library
 from .cpu import default_slots, default_threads
 from .errors import ModelError
 from .files import MANIFEST, WEIGHTS, locked, replace_folder
-from .instance import Config, Instance
+from .instance import Config, Draws, Instance
 from .learning import learn
 from .manifest import Manifest, check_cpu, path_of, read_files, read_manifest
 from .measure import measure
@@ -68,8 +68,10 @@ def _load(path: Path, threads: int | None, slots: int | None, tile: int | None) 
 class Model:
     """A compiled spiking network. Arrays are [T, B, *features], or [B, *features] without time.
 
-    State starts fresh at each call unless it is passed in. Every wrong argument raises ModelError. Calls from
-    several threads run one after the other; load the folder twice to run at the same time.
+    State starts fresh at each call unless it is passed in. A network with random numbers draws others at each
+    call: those of `seed`, which then grows by one; a call's own `seed=` repeats numbers. Every wrong argument
+    raises ModelError. Calls from several threads run one after the other; load the folder twice to run at
+    the same time.
     """
 
     def __init__(self, manifest: Manifest, instance: Instance, files: Mapping[str, bytes]) -> None:
@@ -103,6 +105,15 @@ class Model:
     def state_names(self) -> tuple[str, ...]:
         return tuple(port.name for port in self._manifest.ports_of("state"))
 
+    @property
+    def seed(self) -> int:
+        """The seed of the next call that is given none: 0 after loading. Set it to repeat what follows."""
+        return self._instance.seed
+
+    @seed.setter
+    def seed(self, value: int) -> None:
+        self._instance.seed = _draws(value, 0).seed
+
     def __call__(
         self,
         x: Any = None,
@@ -110,6 +121,7 @@ class Model:
         *,
         state: Mapping[str, Any] | None = None,
         num_steps: int | None = None,
+        seed: int | None = None,
         **inputs: Any,
     ) -> Output:
         """All time steps. `x` is the only input, or a mapping of inputs by name, which may also be keywords.
@@ -119,14 +131,30 @@ class Model:
         """
         given = {"input": _inputs(x, inputs), "state": state}
         extent = Extent(steps=_steps(num_steps))
-        filled = self._instance.call("forward", given, extent, ("output", "state_out"))
+        draws = None if seed is None else _draws(seed, 0)
+        filled = self._instance.call("forward", given, extent, ("output", "state_out"), draws=draws)
         return Output(filled["output"], filled["state_out"])
 
-    def step(self, x: Any = None, /, *, state: Mapping[str, Any] | None = None, **inputs: Any) -> Output:
-        """One time step of [B, *features] arrays: `out = model.step(x, state=out.state)` streams."""
+    def step(
+        self,
+        x: Any = None,
+        /,
+        *,
+        state: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        number: int = 0,
+        **inputs: Any,
+    ) -> Output:
+        """One time step of [B, *features] arrays: `out = model.step(x, state=out.state)` streams.
+
+        With `seed` and the number of the step (from 0) it draws what a call of all steps draws there.
+        """
         given = {"input": _inputs(x, inputs), "state": state}
         extent = Extent(time=False, steps=1)
-        filled = self._instance.call("step", given, extent, ("output", "state_out"))
+        if seed is None and number:
+            raise ModelError("step: the number of a step says which numbers of a seed are drawn: give seed")
+        draws = None if seed is None else _draws(seed, number)
+        filled = self._instance.call("step", given, extent, ("output", "state_out"), draws=draws)
         return Output(filled["output"], filled["state_out"])
 
     def backward(
@@ -137,15 +165,20 @@ class Model:
         state: Mapping[str, Any] | None = None,
         num_steps: int | None = None,
         cotangents: Mapping[str, Any] | None = None,
+        seed: int | None = None,
         **named: Any,
     ) -> Gradients:
         """Gradients of sum(output * cotangent), for cotangents by output (`spk=...`); missing ones are zero.
 
         Several inputs are given as a mapping. Needs no call before it: it runs the forward half by itself.
+        Random numbers are by default those of the last call.
         """
         given = {"input": x, "state": state, "cotangent": {**(cotangents or {}), **named}}
         extent = Extent(steps=_steps(num_steps))
-        filled = self._instance.call("backward", given, extent, ("d_input", "d_state"))
+        repeats = bool(self._manifest.ports_of("seed", "forward"))  # else only gradients are drawn
+        last = self._instance.drawn if repeats else None
+        draws = last if seed is None else _draws(seed, 0)
+        filled = self._instance.call("backward", given, extent, ("d_input", "d_state"), draws=draws)
         return Gradients(filled["d_input"], self.gradients(), filled["d_state"])
 
     def train_step(self, x: Any, y: Any, lr: float | None = None, *, num_steps: int | None = None) -> float:
@@ -210,13 +243,21 @@ class Model:
     def evaluate(
         self, x: Any, y: Any, batch_size: int = 512, *, num_steps: int | None = None
     ) -> dict[str, float]:
-        """`loss`, and for class targets `accuracy` (most spikes) and `accuracy_mem` (largest sum)."""
+        """`loss`, and for class targets `accuracy` and `accuracy_mem` (largest sum).
+
+        `accuracy` is by the loss's readout (first spikes, largest membrane, groups of a population code), for
+        "mem", "rate" and "count" by most spikes; a loss's `accuracy=` says another one.
+        """
         return self._trainer(num_steps).evaluate(x, y, _positive("batch_size", batch_size))
 
     def predict(
         self, x: Any, by: str | None = None, batch_size: int = 512, *, num_steps: int | None = None
     ) -> np.ndarray:
-        """Classes, int64 [N]: the largest sum over time of output `by` (`spk`, else the first)."""
+        """Classes, int64 [N]: the largest sum over time of output `by`, or the largest score of a readout.
+
+        Readouts are those of metrics.scores ("mem_max", "latency" ...). By default the readout that the loss
+        is measured by, else `spk`, else the first output.
+        """
         return self._trainer(num_steps).predict(x, by, _positive("batch_size", batch_size))
 
     def profile(
@@ -273,6 +314,14 @@ def _inputs(x: Any, named: Mapping[str, Any]) -> Any:
 
 def _steps(num_steps: int | None) -> int | None:
     return None if num_steps is None else _positive("num_steps", num_steps)
+
+
+def _draws(seed: Any, first_step: Any) -> Draws:
+    for name, value, limit in (("seed", seed, 2**63), ("number", first_step, 2**31)):
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        if not whole or not 0 <= value < limit:
+            raise ModelError(f"{name} must be an integer from 0 to {limit - 1}, got {value!r}")
+    return Draws(int(seed), int(first_step))
 
 
 def _positive(name: str, value: int | None, default: int = 1) -> int:

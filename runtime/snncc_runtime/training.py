@@ -16,6 +16,7 @@ from .errors import ModelError
 from .instance import Instance
 from .learning import learning_rate
 from .manifest import Manifest, Port
+from .metrics import OUTPUTS, READOUTS, most, scores
 from .progress import Progress, choose_progress
 
 Rate = float | Callable[[int], float] | None
@@ -81,6 +82,7 @@ class Outcome(NamedTuple):
 
     loss: float
     sums: dict[str, np.ndarray]
+    scores: dict[str, np.ndarray]
 
 
 class Trainer:
@@ -143,13 +145,23 @@ class Trainer:
     def predict(self, x: Any, by: str | None, batch_size: int) -> np.ndarray:
         """See Model.predict."""
         outputs = {port.name: port for port in self._manifest.ports_of("output", "forward")}
-        if by is None:
-            by = "spk" if "spk" in outputs else next(iter(outputs))
-        if by not in outputs:
-            raise ModelError(f"predict: by must be one of {', '.join(outputs)}, got {by!r}")
+        own = self._manifest.raw.get("accuracy") or {}
+        readout, of = (
+            own.get("readout", "count"),
+            own.get("of", "spk" if "spk" in outputs else next(iter(outputs))),
+        )
+        if by in outputs:
+            readout, of = "count", by
+        elif by is not None:
+            readout, of = by, OUTPUTS.get(by, "mem") if by in READOUTS else ""
+        if of not in outputs:
+            known = ", ".join(dict.fromkeys((*outputs, *READOUTS)))
+            raise ModelError(
+                f"predict: by must be one of {known}, got {by!r}; outputs are {', '.join(outputs)}"
+            )
         dataset = Dataset(self._manifest, "forward", x, None, self._num_steps)
-        classes = [self._classes(batch, outputs[by]) for batch in dataset.batches(batch_size)]
-        return np.concatenate(classes)
+        chosen = (outputs[of], readout, int(own.get("population", 0)))
+        return np.concatenate([self._classes(batch, *chosen) for batch in dataset.batches(batch_size)])
 
     def _run_epoch(self, dataset: Dataset, plan: Plan, epoch: int, display: Progress) -> dict[str, float]:
         order, rate = plan.order(epoch, dataset.size), plan.learning_rate(epoch)
@@ -167,32 +179,41 @@ class Trainer:
         return {**score.results(), "seconds": time.perf_counter() - start}
 
     def _run(self, entry: str, given: Mapping[str, Any]) -> Outcome:
-        filled = self._instance.call(entry, given, Extent(steps=self._num_steps), ("loss", "sum"))
+        filled = self._instance.call(entry, given, Extent(steps=self._num_steps), ("loss", "sum", "score"))
         (loss,) = filled["loss"].values()
-        return Outcome(float(loss), filled["sum"])
+        return Outcome(float(loss), filled["sum"], filled["score"])
 
-    def _classes(self, batch: Batch, port: Port) -> np.ndarray:
+    def _classes(self, batch: Batch, port: Port, readout: str, population: int) -> np.ndarray:
         given = {"input": batch.given["input"]}
         extent = Extent(steps=self._num_steps)
         filled = self._instance.call("forward", given, extent, ("output",), only=port.name)
         values = filled["output"][port.name]
-        return most(values.sum(axis=0) if port.time else values)
+        if not port.time:
+            return most(values)
+        flat = values.reshape(*values.shape[:2], -1)
+        return most(scores(flat, readout, population))
 
 
 class Score:
-    """Mean loss and, for class targets, the share of samples whose class has the largest sum over time."""
+    """Mean loss and, for class targets, the share of samples whose class has the largest score: by the loss's
+    readout where it says one, else the largest sum over time."""
 
     def __init__(self, manifest: Manifest, entry: str) -> None:
         targets = manifest.ports_of("target", entry)
         sums = {port.name: port for port in manifest.ports_of("sum", entry)}
-        readout = sums.get("spk") or next(iter(sums.values()), None)
+        own = manifest.ports_of("score", entry)
+        self._scored = bool(own)
+        readout = own[0] if own else sums.get("spk") or next(iter(sums.values()), None)
         self._target = targets[0].name if targets and targets[0].dtype.kind == "i" else None
         self._readouts: dict[str, str] = {}  # metric by output
         if readout is not None and self._target is not None:
             same = (name for name, port in sums.items() if port.shape == readout.shape)
-            self._readouts = {name: f"accuracy_{name}" for name in same} | {readout.name: "accuracy"}
+            self._readouts = {name: f"accuracy_{name}" for name in same}
+            if not self._scored:
+                self._readouts[readout.name] = "accuracy"
         self._loss, self._count = 0.0, 0
         self._right = dict.fromkeys(self._readouts, 0)
+        self._chosen = 0  # right by the loss's own scores
 
     def add(self, batch: Batch, outcome: Outcome) -> None:
         self._loss += outcome.loss * batch.count
@@ -201,13 +222,12 @@ class Score:
             assert self._target is not None
             labels = batch.given["target"][self._target]
             self._right[name] += int(np.count_nonzero(most(outcome.sums[name]) == labels))
+        for chosen in outcome.scores.values():
+            assert self._target is not None
+            labels = batch.given["target"][self._target]
+            self._chosen += int(np.count_nonzero(most(chosen) == labels))
 
     def results(self) -> dict[str, float]:
         accuracies = {self._readouts[name]: right / self._count for name, right in self._right.items()}
-        return {"loss": self._loss / self._count, **accuracies}
-
-
-def most(sums: np.ndarray) -> np.ndarray:
-    """The feature with the largest value of each sample, the first of equals."""
-    classes: np.ndarray = sums.reshape(len(sums), -1).argmax(axis=1)
-    return classes
+        own = {"accuracy": self._chosen / self._count} if self._scored else {}
+        return {"loss": self._loss / self._count, **own, **accuracies}

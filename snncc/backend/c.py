@@ -26,8 +26,10 @@ MEANING = {
     "d_input": "gradient with respect to an input",
     "d_state": "gradient with respect to an initial state",
     "sum": "output summed over the steps",
+    "score": "the largest one's class is chosen",
+    "seed": "of random numbers, and the number of the first step; NULL: 0, 0",
 }
-WRITTEN = ("output", "state_out", "d_input", "d_state", "loss", "sum")
+WRITTEN = ("output", "state_out", "d_input", "d_state", "loss", "sum", "score")
 
 
 @dataclass(frozen=True)

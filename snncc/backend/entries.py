@@ -321,8 +321,9 @@ class EntryText:
     def _statements(self, item: Item, spot: Spot) -> list[str]:
         if isinstance(item, Sweep):
             given = {b.name: self._argument(b, spot) for b in item.buffers if b is not None}
-            steps = "1" if spot.in_loop else self.steps
-            return [self.kernels.sweep(item, self.entry.name).call(given, steps, "rows")]
+            steps, text = "1" if spot.in_loop else self.steps, self.kernels.sweep(item, self.entry.name)
+            start = " + ".join(["start"] * bool(self.program.segment) + ["t"] * spot.in_loop)
+            return [text.call(given, steps, "rows", start)]
         if isinstance(item, Call):
             names, first = [self._argument(b, spot) for b in item.buffers], self.first_segment
             function, start = self._function(item), "start" if self.program.segment else ""

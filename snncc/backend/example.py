@@ -37,6 +37,7 @@ def example(program: Program, title: str, version: str) -> ExampleRecord:
         program.update is not None,
         "backward" in names,
         "1e-3",
+        next((a.field for a in arrays if a.role == "seed"), ""),
     )
 
 

@@ -205,6 +205,7 @@ class ExampleRecord:
     update: bool
     backward: bool
     learning_rate: str
+    seed: str
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from dataclasses import dataclass
 
 from ..expr import Apply, Const, Dialect, Expr, Ref, show
 from ..lower import Layout
 from ..ops.elementwise import SCALARS
-from ..program import ROUNDED, Buffer, Pointer, Statement, Sweep
+from ..ops.random import SEED
+from ..program import ROUNDED, Buffer, Local, Pointer, Statement, Sweep
 from .records import BlockRecord, LoopText, StepRecord, SweepRecord, UpdateRecord
 from .render import render
 
@@ -16,6 +18,7 @@ BLOCK = 64  # SNNCC_BLOCK of target.h
 INLINED = 8  # a loop with more copies of its step than this calls it: compile time grows faster than copies
 NAME = "@kernel"  # stands for the function's name until sweeps of the same text are put together
 DIFFERS = {"differs": ("{0} != {1}", 9)}
+UNIFORM = {"uniform": ("snncc_uniform({0}, {1})", 0)}
 CONVERSIONS = {f"{way}_{k}": (f"snncc_{way}_{k}({{0}})", 0) for k in ROUNDED for way in ("to", "from")}
 ROWS = {"float32": "float", "float16": "uint16_t", "bfloat16": "uint16_t"}
 TYPES = {"real": "", "bits": "uint64_t", "labels": "int32_t", "panels": "", **ROWS}
@@ -24,7 +27,7 @@ TYPES = {"real": "", "bits": "uint64_t", "labels": "int32_t", "panels": "", **RO
 def dialect(real_bits: int) -> Dialect:
     """Expressions in the network's dtype."""
     forms = {name: (s.c, s.precedence) for name, s in SCALARS.items()}
-    return Dialect(forms | DIFFERS | CONVERSIONS, "f" if real_bits == 32 else "", real_bits == 32)
+    return Dialect(forms | DIFFERS | UNIFORM | CONVERSIONS, "f" if real_bits == 32 else "", real_bits == 32)
 
 
 def double_dialect() -> Dialect:
@@ -43,6 +46,9 @@ class Parameter:
 
     name: str
     declaration: str
+
+
+DRAWS = Parameter("draws", "const snncc_draws draws")
 
 
 class SweepText:
@@ -93,10 +99,12 @@ class SweepText:
             ),
         )
 
-    def call(self, arguments: dict[str, str], steps: str, rows: str) -> str:
-        """A call, given C text for each buffer by name."""
+    def call(self, arguments: dict[str, str], steps: str, rows: str, start: str = "") -> str:
+        """A call, given C text for each buffer by name; start: the number of its first step, if not 0."""
+        timed = any(x.time and x.kind != "table" for x in self.sweep.locals)
+        start = start if timed and start else "0"
         given = {"num_steps": "(double)steps", "num_samples": "(double)batch", "steps": steps, "rows": rows}
-        given["panel"] = "panel"
+        given |= {"panel": "panel", "start": start, "draws": f"snncc_draws_at(io->{SEED}, {start}, first)"}
         for p in self.sweep.pointers:
             given[p.name] = arguments[p.buffer.name]
             if p.initial:
@@ -140,18 +148,18 @@ class SweepText:
 
     def _outer(self) -> list[Parameter]:
         numbers = [Parameter(n, f"double {n}") for n in ("num_steps", "num_samples")]
-        places = [Parameter(n, f"int {n}") for n in ("steps", "rows", "panel")]
-        return [*self._pointers(), *numbers, *places]
+        places = [Parameter(n, f"int {n}") for n in ("steps", "start", "rows", "panel")]
+        return [*self._pointers(), *numbers, DRAWS, *places]
 
     def _candidates(self, step: bool) -> list[Parameter]:
         """What a block or a step may need."""
         scalars = [Parameter(x.target, f"const {self.real} {x.target}") for x in self.sweep.scalars]
-        places = [Parameter(n, f"int {n}") for n in ("steps", "rows", "b", "n0")]
+        places = [Parameter(n, f"int {n}") for n in ("steps", "start", "rows", "b", "n0")]
         places += [Parameter(n, f"const int {n}") for n in ("width", "valid")]
         if step:
             places.append(Parameter("t", "int t"))
             places += [Parameter(a, f"{self.real} *{a}") for a in self.carried]
-        return [*self._pointers(), *scalars, *places]
+        return [*self._pointers(), *scalars, DRAWS, *places]
 
     def _body(self) -> list[str]:
         """Whole blocks in a loop, then what is left; widths are constants, so that each is specialised."""
@@ -196,7 +204,23 @@ class SweepText:
     def _rows(self, statements: tuple[Statement, ...], step: bool) -> list[str]:
         """Pointers to the row and neurons at hand, for what the statements touch."""
         used = [p for p in self.sweep.pointers if _uses(statements, f"{p.name}_at", p.name)]
-        return [line for p in used for line in (self._read(p) if _is_read(p) else [self._row(p, step)])]
+        rows = [line for p in used for line in (self._read(p) if _is_read(p) else [self._row(p, step)])]
+        return [
+            *rows,
+            *(line for x in self.sweep.locals if _uses(statements, x.name) for line in self._made(x)),
+        ]
+
+    def _made(self, local: Local) -> list[str]:
+        """The definition of what a row's statements read beside arrays."""
+        if local.kind == "table":
+            numbers = textwrap.wrap(", ".join(map(self.dialect.literal, local.values)), 90)
+            head = f"static const {self.real} {local.name}[{self.layout.stride(len(local.values))}] = {{"
+            return [head, *("    " + line for line in numbers), "};"]
+        if local.kind == "step":
+            return [f"const {self.real} {local.name} = ({self.real})(start + t);"]
+        if local.time:
+            return [f"const snncc_key {local.name} = snncc_key_at(draws, {local.draw}, t, b);"]
+        return [f"const snncc_key {local.name} = snncc_key_of_call(draws, {local.draw}, b);"]
 
     def _read(self, p: Pointer) -> list[str]:
         """A packed row is turned into reals before the loop over neurons: that keeps the loop simple."""

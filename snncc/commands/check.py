@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from .options import Choices
 from .probe import with_probes
 from .source import load_source
 
+SEED = 0  # of random numbers
 BOUNDS = {"float32": 3e-5, "float64": 1e-10}  # relative to max(1, largest value)
 FLIPPED = {"float32": 0.25, "float64": 0.0}  # share of samples that may be left out
 
@@ -115,10 +117,11 @@ def _fires(array: np.ndarray) -> bool:
 def _streaming(subject: Subject, model: Model, draw: Draw) -> Iterator[Row]:
     """A call against as many calls of one step: to the bit, but for products of other shapes."""
     given, state, steps = draw.of("input"), draw.of("state"), int(subject.target.num_steps)
-    whole, rows = model(given, state=state, num_steps=steps), []
+    seed = _seed(model)
+    whole, rows = model(given, state=state, num_steps=steps, **seed), []
     for t in range(steps):
         now = {name: array[t] if draw.axes["input", name] else array for name, array in given.items()}
-        out = model.step(now, state=state)
+        out = model.step(now, state=state, **seed, number=t if seed else 0)
         state = out.state
         rows.append(list(out))
     for k, name in enumerate(model.output_names):
@@ -127,11 +130,16 @@ def _streaming(subject: Subject, model: Model, draw: Draw) -> Iterator[Row]:
             yield Row(f"{name}, step by step", difference(stacked, whole[name]))
 
 
+def _seed(model: Model) -> dict[str, Any]:
+    """The interpreter's seed, for a model that draws random numbers."""
+    return {"seed": SEED} if any(port["role"] == "seed" for port in model.manifest["io"]) else {}
+
+
 def _backward(subject: Subject, model: Model, draw: Draw) -> Iterator[Row]:
     """Gradients of sum(output * cotangent)."""
     found = model.backward(
         draw.of("input"), state=draw.of("state"), cotangents=draw.of("cotangent"),
-        num_steps=int(subject.target.num_steps),
+        num_steps=int(subject.target.num_steps), **_seed(model),
     )  # fmt: skip
     named = {"gradient": found.params, "d_input": found.inputs, "d_state": found.state}
     for (role, name), array in subject.reference("backward", draw).items():
@@ -143,6 +151,7 @@ def _training(subject: Subject, model: Model, draw: Draw) -> Iterator[Row]:
     """The loss, its gradients, and one step of the optimiser from the gradients that the model found."""
     target, before = subject.target, dict(model.params)
     (labels,) = draw.of("target").values()
+    model.seed = SEED
     loss = model.train_step(draw.of("input"), labels, num_steps=int(target.num_steps))
     expected, gradients = subject.reference("train", draw), model.gradients()
     yield Row("loss", difference(np.array(loss), expected["loss", "loss"]))

@@ -93,10 +93,9 @@ class Subject:
     ) -> np.ndarray:
         if type.dtype == "i32":
             assert self.target.loss is not None
-            read = self.target.loss.reads
             graph = self.network.graph
-            (classes,) = next(graph[o.value].type.features for o in graph.outputs if o.name == read)
-            return random.integers(0, classes, shape)
+            sizes = {o.name: graph[o.value].type.size for o in graph.outputs if o.role == "output"}
+            return random.integers(0, self.target.loss.classes(sizes), shape)
         values = random.random(shape) if role == "state" else random.normal(0.25, 1, shape)
         return values.astype(self.target.dtype)
 

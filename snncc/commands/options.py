@@ -15,6 +15,10 @@ from ..optim import Optimizer
 from ..target import Target
 
 LOSSES: dict[str, Callable[..., Loss]] = {"cross_entropy": losses.cross_entropy, "mse": losses.mse}
+NUMBERS = {
+    "cross_entropy": ("population", "label_smoothing"),
+    "mse": ("on", "off", "population", "tolerance"),
+}
 OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": optim.Adam, "sgd": optim.SGD, "adamw": optim.AdamW}
 LEARNING_RATE = 1e-3
 PRODUCTS = ("auto", "dense", "events")
@@ -61,14 +65,19 @@ class Choices:
 
 
 def parse_loss(text: str) -> Loss:
-    """`cross_entropy:mem`, `mse:count,on=0.8,off=0.2`. Raises CompileError."""
-    head, numbers = _numbers("--loss", text, ("on", "off"))
+    """`cross_entropy:mem_max`, `mse:count,on=0.8,off=0.2`, `cross_entropy:count,population=10`. Raises
+    CompileError."""
+    head, numbers = _numbers("--loss", text, tuple(dict.fromkeys(n for of in NUMBERS.values() for n in of)))
     name, _, readout = head.partition(":")
-    if name not in LOSSES or (readout and readout not in READS) or (name != "mse" and numbers):
+    if name not in LOSSES or (readout and readout not in READS) or not numbers.keys() <= set(NUMBERS[name]):
+        readouts = ", ".join(f":{name}" for name in READS)
+        known = "; ".join(f"of {name} {', '.join(names)}" for name, names in NUMBERS.items())
         raise CompileError(
-            "--loss must be cross_entropy:mem, :rate or :count, or mse:mem, :rate or :count, the latter with "
-            f",on=X,off=Y for class labels; got {text!r}"
+            f"--loss must be cross_entropy or mse, with a readout ({readouts}) and numbers as in "
+            f"mse:count,on=X,off=Y ({known}); got {text!r}"
         )
+    if "population" in numbers:
+        numbers["population"] = int(numbers["population"])
     return LOSSES[name](*([readout] if readout else []), **numbers)
 
 

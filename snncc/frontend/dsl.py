@@ -10,7 +10,8 @@ import numpy as np
 
 from ..errors import located, user_line
 from ..graph import Builder, Graph, Output, Type, renamed
-from ..loss import Loss
+from ..loss import Loss, Scores, Values
+from ..loss.readout import score
 from ..nn.module import Input, Module, Parameter, tracing
 from ..ops import Value, clamp, sum_time
 from ..ops import leaf as leaves
@@ -58,30 +59,14 @@ def add_loss(graph: Graph, loss: Loss) -> Graph:
     """The graph with the loss of its output as a further output, `loss`."""
     builder = Builder(graph)
     builder.scope = "loss"
-    found = {o.name: o.value for o in graph.outputs if o.role == "output"}
-    if loss.reads not in found:
-        raise located(
-            f"loss {loss}: the network has no output {loss.reads!r}, it has {', '.join(found)}", user_line()
-        )
-    x = Value(builder, found[loss.reads])
-    if not x.type.time:
-        raise located(f"loss {loss}: output {loss.reads!r} does not vary over time", user_line())
-    label = loss.target_is_label()
-    shape, dtype = ((), "i32") if label else (x.type.features, "real")
-    if label and len(x.type.features) != 1:
-        raise located(
-            f"loss {loss}: output {loss.reads!r} must be [classes], it is {list(x.type.features)}",
-            user_line(),
-        )
-    target = Value(builder, builder.add(leaves.Input("target", "target", shape, False, dtype), name="target"))
-    value = loss.equation(x, target)
+    value = loss.value(Values(builder, {o.name: o.value for o in graph.outputs if o.role == "output"}))
     builder.scope = ""
     builder.output("loss", "loss", value.node)
     return builder.graph()
 
 
-def add_sums(graph: Graph) -> Graph:
-    """The graph with its outputs summed over time: what accuracy needs.
+def add_sums(graph: Graph, chosen: Scores | None = None) -> Graph:
+    """The graph with what accuracy needs: its outputs summed over time, and the scores of classes, if chosen.
 
     Final states stay, so that hidden layers have the same kernels as in a forward run.
     """
@@ -91,6 +76,11 @@ def add_sums(graph: Graph) -> Graph:
     for output in sums:
         total = sum_time(Value(builder, output.value))
         builder.outputs.append(Output(output.name, "sum", total.node))
+    values = Values(builder, {o.name: o.value for o in graph.outputs if o.role == "output"})
+    if chosen is not None:
+        builder.scope = "scores"
+        result = score(values.read(chosen.of, "accuracy"), chosen)
+        builder.outputs.append(Output("classes", "score", result.node))
     return builder.graph()
 
 

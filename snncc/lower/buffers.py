@@ -7,13 +7,15 @@ from typing import Any
 
 from ..graph import Graph, Node
 from ..names import Names
+from ..ops.elementwise import IN_PLACE
 from ..ops.steps import STEP_SUMS
 from ..passes.choose_kernels import is_spike
 from ..program import Buffer, Call, Size
 from .layout import Layout
 
 ALIASES = ("context", "reshape")  # the same memory under another name
-STORED = ("output", "state_out", "sum", "d_input", "d_state")  # roles of what a tile hands to the caller
+# Roles of what a tile hands to the caller.
+STORED = ("output", "state_out", "sum", "score", "d_input", "d_state")
 SHIFTS = ("memorize", "carry")
 
 
@@ -88,6 +90,11 @@ class Buffers:
             if len(members) > 1 and not all(self.graph[m].kernel for m in members):
                 stages = (self.graph[m].stage for m in members)
                 stepped |= dict.fromkeys(members, max(s.loop for s in stages if s))
+        for name, readers in self.readers.items():  # what a kernel in a loop makes in place
+            kernel = self.graph[name].kernel if isinstance(self.graph[name].op, IN_PLACE) else ""
+            loops = {stepped.get(r.name, 0) for r in readers if r.kernel == kernel}
+            if kernel and len(loops) == 1 and max(loops):
+                stepped[name] = loops.pop()
         return stepped
 
     def buffer(self, name: str, layout: str = "real") -> Buffer:
@@ -166,9 +173,9 @@ class Buffers:
     def started(self, node: Node) -> Call:
         """The call that sets a state to what it is before the first step, or a sum over time to zero."""
         pitch = (self.pitch(node),)
-        if node.op.name == "memorize":
+        if node.op.name == "memorize" and self.graph[node.inputs[1]].op.name != "constant":
             return Call("copy_rows", (self.buffer(node.inputs[1]), self.state(node)), pitch)
-        target = self.state(node) if node.op.name == "carry" else self.buffer(node.name)
+        target = self.buffer(node.name) if node.op.name == "sum_time" else self.state(node)
         return Call("zero_rows", (target,), pitch)
 
     def marks(self, node: Node) -> Buffer:

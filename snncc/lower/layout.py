@@ -91,6 +91,12 @@ class Layout:
 
 def user_field(role: str, name: str) -> str:
     """The member of the io struct for an array of the caller."""
-    prefix = {"cotangent": "d_", "d_input": "grad_", "d_state": "grad_", "sum": "sum_"}.get(role, "")
+    prefix = {
+        "cotangent": "d_",
+        "d_input": "grad_",
+        "d_state": "grad_",
+        "sum": "sum_",
+        "score": "score_",
+    }.get(role, "")
     suffix = {"state_out": "_next"}.get(role, "")
     return identifier(f"{prefix}{name}{suffix}")

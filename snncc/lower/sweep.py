@@ -13,8 +13,9 @@ from typing import Any, Protocol
 from ..expr import Apply, Const, Expr, Ref
 from ..graph import Graph, Node
 from ..names import RESERVED, Names, plain_text
+from ..ops.elementwise import IN_PLACE
 from ..ops.time import REDUCTIONS
-from ..program import ROUNDED, Array, Buffer, Pointer, Statement, Sweep
+from ..program import ROUNDED, Array, Buffer, Local, Pointer, Statement, Sweep
 
 
 class Memory(Protocol):
@@ -47,6 +48,7 @@ class SweepBuilder:
         self.pointers: dict[str, Pointer] = {}
         self.scalars: dict[str, Statement] = {}
         self.arrays: list[Array] = []
+        self.locals: list[Local] = []
         self.sections: dict[str, list[Statement]] = {"before": [], "body": [], "after": []}
         self.names = Names(RESERVED)
         self.section = {n.name: self._section(n) for n in nodes}
@@ -101,6 +103,7 @@ class SweepBuilder:
             before,
             body,
             after,
+            locals=tuple(self.locals),
         )
 
     def _comment(self, first: Node, size: int) -> tuple[str, ...]:
@@ -133,7 +136,23 @@ class SweepBuilder:
         op: Any = node.op
         if op.name in ("expand", "detach"):
             return operands[0]
+        if isinstance(op, IN_PLACE):
+            return self._in_place(node)
         return Apply(op.name, operands, getattr(op, "strict", True))
+
+    def _in_place(self, node: Node) -> Expr:
+        """What is made of where the kernel stands: a random number, a number of a table, that of the step."""
+        op: Any = node.op
+        neuron = "n0 + i" if node.type.size > 1 else "0"
+        name = self.names.new(self._local(node) + "_key" * (op.name == "uniform"))
+        if op.name == "uniform":
+            self.locals.append(Local("key", name, op.key, node.type.time))
+            return Apply("uniform", (Ref(name), Ref(neuron)))
+        if op.name == "vector":
+            self.locals.append(Local("table", name, values=op.values))
+            return Ref(f"{name}[{neuron}]")
+        self.locals.append(Local("step", name))
+        return Ref(name)
 
     def _reduction(self, node: Node) -> None:
         """A sum over time is added up in a local array; first and last keep what came last."""
@@ -157,7 +176,7 @@ class SweepBuilder:
         lasting = self.memory.segmented and not getattr(op, "every", 0)
         if lasting:
             start = Ref(self._element(self.memory.state(node), written=True))
-        elif node.op.name == "memorize":
+        elif node.op.name == "memorize" and self.graph[node.inputs[1]].op.name != "constant":
             start = Ref(self._element(self.memory.buffer(node.inputs[1])))
         array = self._array(node, start, name=op.buffer)
         local = self.names.new(self._local(node))
@@ -174,6 +193,9 @@ class SweepBuilder:
     def _define(self, node: Node, expr: Expr) -> None:
         """A value: written out where it is read once, else a local; stored if somebody outside reads it."""
         section, layouts = self.section[node.name], self.memory.wanted(node)
+        if node.op.name in ("vector", "step_number") and not layouts:
+            self.expressions[node.name] = expr
+            return
         crosses = section == "before" and self._read_in_other_section(node)
         if not layouts and not crosses and self.uses[node.name] <= 1 and self._nameless(node):
             self.expressions[node.name] = expr
@@ -222,7 +244,7 @@ class SweepBuilder:
 
     def _nameless(self, node: Node) -> bool:
         """Whether a value is called after its operator and not by a user."""
-        last = re.sub(r"(\.\d+|\.again)+$", "", node.name).rpartition(".")[2]
+        last = re.sub(r"(\.\d+|\.again|\.here)+$", "", node.name).rpartition(".")[2]
         return last == node.op.name or node.op.name in ("expand", "detach")
 
     def _array(

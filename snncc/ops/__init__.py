@@ -6,6 +6,7 @@ reduce.py       reductions over batch and features, log_softmax, first_maximum, 
 index.py        take, scatter_add: features by constant index
 steps.py        products over the steps, rows of a parameter that belong to steps
 linear.py       linear, transpose, weight_gradient, events, context
+random.py       random numbers from counters
 leaf.py         inputs, parameters, states, constants
 value.py        values: what Python arithmetic builds nodes from
 """
@@ -34,6 +35,7 @@ from .elementwise import (
 )
 from .index import scatter_add, take
 from .linear import linear, transpose, weight_gradient
+from .random import uniform
 from .reduce import expand, first_maximum, sum_batch, sum_features, sum_to
 from .time import first, sum_time
 from .value import Value, apply
@@ -71,6 +73,7 @@ __all__ = [
     "take",
     "tanh",
     "transpose",
+    "uniform",
     "weight_gradient",
     "where",
 ]

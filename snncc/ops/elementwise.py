@@ -10,6 +10,8 @@ import numpy as np
 
 from ..errors import CompileError
 from ..graph import Op, Type
+from .leaf import StepNumber, Vector
+from .random import Uniform
 from .value import OPERATORS, apply
 
 Arrays = Any
@@ -195,7 +197,8 @@ class Expand(Op):
         return (grad,)
 
 
-ELEMENTWISE = (Elementwise, Spike, Detach, Substitute, Expand)
+IN_PLACE = (Uniform, Vector, StepNumber)  # of no operands, made in each kernel that reads them
+ELEMENTWISE = (Elementwise, Spike, Detach, Substitute, Expand, *IN_PLACE)
 
 
 def broadcast(*types: Type) -> Type:

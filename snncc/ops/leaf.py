@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from ..errors import InternalError
 from ..graph import Op, Type
+
+SHOWN = 8  # numbers of a table in the text of a graph
 
 
 class Leaf(Op):
@@ -66,6 +70,37 @@ class Constant(Leaf):
 
     def infer(self, *types: Type) -> Type:
         return Type((), False, False, "number")
+
+
+@dataclass(frozen=True)
+class Vector(Op):
+    """Numbers, one a neuron: a table in the code of the kernel that reads them."""
+
+    values: tuple[float, ...]
+    name = "vector"
+
+    def attributes(self) -> str:
+        shown = ", ".join(f"{v:g}" for v in self.values[:SHOWN])
+        return f"<[{shown}{', ...' if len(self.values) > SHOWN else ''}]>"
+
+    def infer(self, *types: Type) -> Type:
+        return Type((len(self.values),), False, False, "real")
+
+    def evaluate(self, *arrays: Any) -> Any:
+        return np.array(self.values)[None, None]
+
+
+@dataclass(frozen=True)
+class StepNumber(Op):
+    """The number of the step within the call, from 0."""
+
+    name = "step_number"
+
+    def infer(self, *types: Type) -> Type:
+        return Type((), True, False, "real")
+
+    def evaluate(self, *arrays: Any) -> Any:
+        raise InternalError("the interpreter knows the steps")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ class Shift(Op):
     features: tuple[int, ...] = field(default=(), repr=False)
 
     def infer(self, *types: Type) -> Type:
-        if types and types[0].features != self.features:
+        if types and types[0].features != self.features and types[0].dtype != "number":
             raise CompileError(
                 f"the delay was made for shape {list(self.features)}, it is fed {list(types[0].features)}"
             )
@@ -31,7 +31,7 @@ class Shift(Op):
 
 @dataclass(frozen=True)
 class Delay(Shift):
-    """delay(x, initial): x of the step before; at the first step, initial."""
+    """delay(x, initial): x of the step before; at the first step, initial: a state, or the number 0."""
 
     name: ClassVar[str] = "delay"
 

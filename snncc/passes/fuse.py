@@ -11,11 +11,12 @@ moved to the level of their readers, so that what is cheap to compute is compute
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from ..graph import Graph, Node
-from ..ops.elementwise import ELEMENTWISE
+from ..graph import Graph, Node, Stage
+from ..ops.elementwise import ELEMENTWISE, IN_PLACE
 from ..ops.time import REDUCTIONS, Carry, Memorize, Shift
 from .base import Pass
 
@@ -25,7 +26,38 @@ class Fuse(Pass):
     def run(self, graph: Graph) -> Graph:
         work = _Levels(graph)
         kernels = _name(graph, work.groups())
-        return graph.map(lambda n: replace(n, kernel=kernels.get(n.name, "")))
+        return _made_in_place(graph.map(lambda n: replace(n, kernel=kernels.get(n.name, ""))))
+
+
+def _made_in_place(graph: Graph) -> Graph:
+    """Random numbers, tables and step numbers, made in each kernel that reads them: they are in no memory."""
+    readers, left = graph.readers(), {o.value for o in graph.outputs}
+    copies: dict[tuple[str, str], Node] = {}
+    for node in graph:
+        for reader in readers[node.name] if isinstance(node.op, IN_PLACE) else ():
+            if reader.kernel in ("", node.kernel):
+                left.add(node.name)
+            else:
+                name = f"{node.name}.here" + (f".{len(copies) + 1}" if copies else "")
+                copy = replace(
+                    node, name=name, half=reader.half, kernel=reader.kernel, stage=_beside(node, reader)
+                )
+                copies.setdefault((node.name, reader.kernel), copy)
+    nodes: dict[str, Node] = {}
+    for node in graph:
+        made = [copies.get((i, node.kernel)) for i in node.inputs]
+        inputs = tuple(c.name if c else i for c, i in zip(made, node.inputs, strict=True))
+        nodes |= {c.name: c for c in made if c}
+        if not isinstance(node.op, IN_PLACE) or node.name in left or not readers[node.name]:
+            nodes[node.name] = replace(node, inputs=inputs)
+    return replace(graph, nodes=nodes)
+
+
+def _beside(node: Node, reader: Node) -> Stage | None:
+    """The stage of a copy in the kernel of its reader, outside of loops."""
+    if reader.stage is None or reader.stage.kind in ("once", "finish"):
+        return reader.stage
+    return Stage("parallel" if node.type.time else "tile", part=reader.stage.part)
 
 
 INLINE = ("number", "scalar")  # dtypes of what is written out where it is used
@@ -166,7 +198,7 @@ def layer_of(graph: Graph, group: list[str]) -> str:
 
 def _scope(name: str) -> str:
     """All but the last part: `lif1` of `lif1.mem`."""
-    return name.removesuffix(".prev").rpartition(".")[0]
+    return re.sub(r"(\.prev|\.here(\.\d+)?)$", "", name).rpartition(".")[0]
 
 
 def _layer(name: str, layers: set[str]) -> str:

@@ -35,6 +35,7 @@ from ..ops.linear import Context
 from ..ops.time import Memorize, Previous
 from .base import Pass
 from .choose_kernels import is_spike
+from .simplify import live
 
 if TYPE_CHECKING:
     import networkx
@@ -157,7 +158,7 @@ class _Context:
                 name = self.contexts[node.name]
                 op = Context(self.formats.get(node.name, ""))
                 self.nodes[name] = replace(node, name=name, op=op, inputs=(node.name,), stage=_stage(node))
-        return Graph(self.nodes, self.graph.outputs)
+        return live(Graph(self.nodes, self.graph.outputs))  # forward values may be read by nothing any more
 
     def _read(self, name: str) -> str:
         """The backward half's copy of a forward value."""

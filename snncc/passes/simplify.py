@@ -34,7 +34,7 @@ class Simplify(Pass):
         text = ""
         while str(graph) != text:
             text = str(graph)
-            graph = _live(_Rewrite(graph, self.reductions).run())
+            graph = live(_Rewrite(graph, self.reductions).run())
         return graph
 
 
@@ -171,7 +171,7 @@ def _in_order(graph: Graph, nodes: dict[str, Node]) -> dict[str, Node]:
     return {name: nodes[name] for name in sorted(nodes, key=keys.__getitem__)}
 
 
-def _live(graph: Graph) -> Graph:
+def live(graph: Graph) -> Graph:
     """Only what the outputs depend on; inputs of the network stay, and initial states: who has a state may
     give it back, read or not."""
     keep: set[str] = set()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ...ops import absolute, spike
+from ...ops import Value, absolute, clamp, spike
+from ...ops.reduce import mean_time
 from ..neuron import Neuron, check_surrogate, coefficient
 from ..surrogate import Surrogate
 from .firing import Firing, Number, Quantize
@@ -82,6 +83,12 @@ class Leaky(Firing):
             mem = self.lowered(self.beta * mem + current, reset)
         spk, mem = self.fire(mem, reset)
         return spk, mem
+
+    def firing_rate(self, current: Value) -> Value:
+        """Of a constant current: how often it fills the threshold, the leak left out."""
+        rate = clamp(mean_time(current) / self.threshold, 0.0, 1.0)
+        result: Value = rate * self.graded_spikes_factor
+        return result
 
 
 class DeltaLeaky(Neuron):

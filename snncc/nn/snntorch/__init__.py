@@ -1,11 +1,11 @@
-"""snnTorch's names, argument orders and defaults, translated to snncc's own neurons and surrogates.
+"""snnTorch's names, argument orders and defaults, translated to snncc's own neurons, encoders and surrogates.
 
 Each neuron is a preset of one of ours and does what snnTorch 1.0 does, its surprises included. What snnTorch
 accepts and then ignores is refused with an error that says so. Every neuron returns all its outputs by
 name: `init_hidden` and `output`, which choose what snnTorch's call returns, are accepted and change nothing.
 """
 
-from . import surrogate
+from . import spikegen, surrogate
 from .layers import SLSTM, AssociativeLeaky, LeakyParallel, LinearLeaky, StateLeaky
 from .neurons import Alpha, DeltaLeaky, Lapicque, Leaky, RLeaky, RSynaptic, Synaptic
 from .quant import state_quant
@@ -23,6 +23,7 @@ __all__ = [
     "RSynaptic",
     "StateLeaky",
     "Synaptic",
+    "spikegen",
     "state_quant",
     "surrogate",
 ]

@@ -11,6 +11,7 @@
 #include "ticks.h"
 #include "math.h"
 #include "half.h"
+#include "random.h"
 #include "product.h"
 #include "rows.h"
 #include "layout.h"

@@ -1,4 +1,4 @@
-"""snnTorch's losses: the numbers of the real package, in the reference interpreter and compiled."""
+"""snnTorch's numbers: all of its losses, in the reference interpreter and compiled, values and gradients."""
 
 from __future__ import annotations
 
@@ -18,16 +18,21 @@ from tests.networks import difference
 from tests.vector_runs import BOUND, DTYPES
 from tests.vectors import Array, LossCase
 
-LOSSES: dict[str, loss.Loss] = {
+CASES = vectors.cases("snntorch.functional", "snntorch_loss_")
+# The same losses in our own words: what the presets of loss.snntorch must be.
+OURS: dict[str, loss.Loss] = {
     "ce_count": loss.cross_entropy("count"),
+    "ce_count_weight": loss.cross_entropy("count", class_weights=[1.0, 2.0, 0.5, 1.5, 1.0, 3.0]),
+    "ce_max_membrane": loss.cross_entropy("mem_max"),
     "ce_rate": loss.cross_entropy("rate"),
+    "ce_temporal_negate": loss.cross_entropy("latency"),
+    "ce_temporal_reciprocal": loss.cross_entropy("latency", inverse="reciprocal"),
     "mse_count": loss.mse("count", on=0.8, off=0.2),
+    "mse_count_pop": loss.mse("count", on=0.9, off=0.1, population=3),
     "mse_membrane": loss.mse("mem", on=1.5, off=0.2),
+    "mse_temporal": loss.mse("latency", on=1, off=0),
+    "mse_temporal_tolerance": loss.mse("latency", on=2, off=8, tolerance=3.0),
 }
-
-LOSS_CASES = [f"snntorch_loss_{name}" for name in LOSSES]
-CASES = LOSS_CASES
-
 
 class Probe(nn.Module):
     """Outputs are the input x, nudged by zero at one place: the nudge's gradient is that of x there."""
@@ -43,17 +48,16 @@ class Probe(nn.Module):
 
 
 def loss_of(case: LossCase) -> loss.Loss:
-    return LOSSES[case.name.removeprefix("snntorch_loss_")]
+    made: loss.Loss = getattr(loss.snntorch, case.constructor.rpartition(".")[2])(**case.options)
+    return made
 
 
-def test_the_losses_are_those_of_the_cases() -> None:
-    assert [f"snntorch_loss_{name}" for name in LOSSES] == LOSS_CASES
-    options = {name: vectors.load_loss(name, "float64").options for name in LOSS_CASES}
-    assert options["snntorch_loss_mse_count"] == {"correct_rate": 0.8, "incorrect_rate": 0.2}
-    assert options["snntorch_loss_mse_membrane"] == {"on_target": 1.5, "off_target": 0.2}
+@pytest.mark.parametrize("name", CASES)
+def test_presets_are_our_losses(name: str) -> None:
+    assert loss_of(vectors.load_loss(name, "float64")) == OURS[name.removeprefix("snntorch_loss_")]
 
 
-@pytest.mark.parametrize("name", LOSS_CASES)
+@pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_losses(name: str, dtype: str) -> None:
     case = vectors.load_loss(name, dtype)

@@ -1,0 +1,68 @@
+"""By what a class is chosen, and how often that is right: snnTorch's accuracies, readouts of membranes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .errors import ModelError
+
+READOUTS = ("rate", "count", "mem", "mem_last", "mem_max", "mem_mean", "latency")
+OUTPUTS = {"rate": "spk", "count": "spk", "latency": "spk"}  # the others are of "mem"
+
+
+def scores(values: Any, readout: str = "count", population: int = 0) -> np.ndarray:
+    """What is largest for the chosen class, [B, classes], of an output over time [T, B, outputs].
+
+    "count", "rate": spikes. "mem", "mem_mean": the membrane's sum. "mem_last", "mem_max": its last, its
+    largest value. "latency": how early the first spike is; no spike counts as one at the last step.
+    population: the number of classes, if each has a group of neighbouring outputs, which are added.
+    Raises ModelError.
+    """
+    array = np.asarray(values)
+    if array.ndim != 3 or not array.shape[0]:
+        raise ModelError(f"scores: expected an output [T, B, outputs], found {list(array.shape)}")
+    if readout == "mem_last":
+        found = array[-1]
+    elif readout == "mem_max":
+        found = array.max(axis=0)
+    elif readout == "latency":
+        found = -first_spike(array)
+    elif readout in READOUTS:
+        found = array.sum(axis=0)
+    else:
+        raise ModelError(f"scores: readout must be one of {', '.join(READOUTS)}, got {readout!r}")
+    return _grouped(found, population)
+
+
+def first_spike(spk: Any) -> np.ndarray:
+    """The step of each neuron's first spike, [B, n]; the last step where there is none."""
+    fired = np.asarray(spk) != 0
+    return np.where(fired.any(axis=0), fired.argmax(axis=0), len(fired) - 1)
+
+
+def accuracy(values: Any, targets: Any, readout: str = "count", population: int = 0) -> float:
+    """The share of samples whose class has the largest score, of equal ones the first."""
+    chosen = most(scores(values, readout, population))
+    labels = np.asarray(targets)
+    if labels.shape != chosen.shape:
+        raise ModelError(f"accuracy: expected {len(chosen)} class labels, found {list(labels.shape)}")
+    return float((chosen == labels).mean())
+
+
+def most(sums: np.ndarray) -> np.ndarray:
+    """The feature with the largest value of each sample, the first of equals."""
+    classes: np.ndarray = sums.reshape(len(sums), -1).argmax(axis=1)
+    return classes
+
+
+def _grouped(found: np.ndarray, population: int) -> np.ndarray:
+    if not population:
+        return found
+    if population < 0 or found.shape[1] % population:
+        raise ModelError(
+            f"scores: {found.shape[1]} outputs cannot be {population} groups of the same size (population)"
+        )
+    sums: np.ndarray = found.reshape(len(found), population, -1).sum(axis=2)
+    return sums

@@ -1,0 +1,50 @@
+"""The lowered form: buffers, kernels, and in which order they run. Printable, and checked.
+
+A program has entry points. An entry runs `prepare` once a call; then for each block of the batch
+`before`, `tile` for each tile of the block, and `after`; and `finish` when the sums of all blocks are
+known. What has no time axis but costs a product (a static input's layer) runs before and after, for
+many samples at once; all else runs in tiles, which fit a core's cache.
+"""
+
+from .entries import Entry, Program
+from .items import (
+    Array,
+    Call,
+    Item,
+    Local,
+    Loop,
+    Panels,
+    Pointer,
+    Segments,
+    Statement,
+    Sweep,
+    flat,
+    plain,
+    used,
+)
+from .memory import BLOCK_TILES, ROUNDED, Buffer, Region, Size, Tensor, UserArray
+
+__all__ = [
+    "BLOCK_TILES",
+    "ROUNDED",
+    "Array",
+    "Buffer",
+    "Call",
+    "Entry",
+    "Item",
+    "Local",
+    "Loop",
+    "Panels",
+    "Pointer",
+    "Program",
+    "Region",
+    "Segments",
+    "Size",
+    "Statement",
+    "Sweep",
+    "Tensor",
+    "UserArray",
+    "flat",
+    "plain",
+    "used",
+]

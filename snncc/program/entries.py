@@ -1,0 +1,84 @@
+"""Entry points, and the whole program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import InternalError
+from .items import Item, Sweep, used
+from .memory import Buffer, Region, Tensor, UserArray
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry point of the library."""
+
+    name: str
+    prepare: tuple[Item, ...]
+    before: tuple[Item, ...]
+    tile: tuple[Item, ...]
+    after: tuple[Item, ...]
+    finish: tuple[Item, ...]
+    required: tuple[str, ...] = ()  # user arrays that must be given
+    regions: tuple[Region, ...] = ()  # filled by plan_memory: of a slot
+    panels: tuple[Region, ...] = ()  # of a thread
+    shared: tuple[Region, ...] = ()
+    sums: tuple[Buffer, ...] = ()
+
+    @property
+    def trains(self) -> bool:
+        """Whether it needs gradients, and so a model that was initialised for training."""
+        return any(b.place == "gradient" for b in self.buffers)
+
+    @property
+    def buffers(self) -> list[Buffer]:
+        """All buffers, in order of first use."""
+        return list(dict.fromkeys(b for item in self.items for b in used(item)))
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        return (*self.prepare, *self.before, *self.tile, *self.after, *self.finish)
+
+    @property
+    def blocks(self) -> bool:
+        """Whether several tiles make a block; if not, each tile is one."""
+        return bool(self.before or self.after)
+
+    def __str__(self) -> str:
+        lines = [f"entry {self.name}"]
+        for title in ("prepare", "before", "tile", "after", "finish"):
+            items = getattr(self, title)
+            lines += [f"  {title}:"] * bool(items)
+            lines += ["    " + line for item in items for line in str(item).splitlines()]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Program:
+    """Everything the backend prints."""
+
+    name: str
+    real_bits: int
+    entries: tuple[Entry, ...]
+    tensors: tuple[Tensor, ...]
+    arrays: tuple[UserArray, ...]
+    update: Sweep | None = None
+    moments: tuple[str, ...] = ()
+    powers: tuple[tuple[str, float], ...] = ()
+    num_steps: int = 1  # when the caller does not say
+    source: str = ""  # what was compiled, for the header's comment
+    segment: int = 0  # steps whose values a tile holds at a time; 0: all
+    index_bits: int = 16  # of what a list of events names
+    exact_steps: int = 0  # the only number of steps that a call may have; 0: any
+
+    def verify(self) -> Program:
+        """Every buffer is written before it is read, and names are unique within an entry."""
+        for entry in self.entries:
+            names = [b.name for b in entry.buffers]
+            if len(set(names)) != len(names):
+                twice = sorted({n for n in names if names.count(n) > 1})
+                raise InternalError(f"{self.name}.{entry.name}: two buffers are called {', '.join(twice)}")
+        return self
+
+    def __str__(self) -> str:
+        return "\n\n".join(str(e) for e in self.entries) + "\n"

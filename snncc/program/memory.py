@@ -1,0 +1,100 @@
+"""What a program keeps in memory: buffers, regions that they share, parameters, and callers' arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ROUNDED = {"float32": 4, "float16": 2, "bfloat16": 2}  # layouts of values kept in another format: their bytes
+BLOCK_TILES = 16  # tiles of a block: enough rows for a product to pay for reading its weights
+
+
+@dataclass(frozen=True)
+class Size:
+    """Bytes that depend on the call: (seq * steps held + row + mark * segments of time) * tile
+    + block * samples of a block + fixed."""
+
+    seq: int = 0
+    row: int = 0
+    block: int = 0
+    fixed: int = 0
+    mark: int = 0
+
+    def at(self, steps: int, tile: int, segment: int = 0) -> int:
+        """Bytes for so many steps, of which `segment` are held (0: all), and samples a tile, up to a whole
+        cache line."""
+        held = min(steps, segment) if segment else steps
+        marks = -(-steps // segment) if segment else 1
+        rows = tile * (self.seq * held + self.row + self.block * BLOCK_TILES + self.mark * marks)
+        return (rows + self.fixed + 63) // 64 * 64
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """An array of the program.
+
+    place: "tile" or "block" (scratch of a slot), "panel" (scratch of a thread: one panel of its
+    features at a time), "sum" or "gradient" (a slot's sum over its tiles), "shared" (made once a call),
+    "parameter". layout: "real" rows, rows rounded to "float32", "float16" or "bfloat16", spike "bits",
+    "events", "valued" events, "labels", weight "panels", or "transposed" lists (scratch of a gradient).
+    """
+
+    name: str
+    place: str
+    features: tuple[int, ...]
+    time: bool = False
+    batch: bool = False
+    layout: str = "real"
+    size: Size = Size()
+    label: str = ""  # what the user calls it, where he has a name for it
+
+    @property
+    def count(self) -> int:
+        """Features of a row."""
+        result = 1
+        for n in self.features:
+            result *= n
+        return result
+
+    @property
+    def packed(self) -> bool:
+        """Whether sweeps read and write its rows by way of an array of reals."""
+        return self.layout == "bits" or (self.time and self.layout in ROUNDED)
+
+    def __str__(self) -> str:
+        steps = "segments" if self.layout == "marks" else "T"
+        axes = [steps] * self.time + ["tile"] * self.batch + [str(n) for n in self.features]
+        return f"{self.name}: {self.layout}[{', '.join(axes)}] in {self.place}"
+
+
+@dataclass(frozen=True)
+class Region:
+    """A piece of memory that several buffers share, one after the other."""
+
+    size: Size
+    buffers: tuple[Buffer, ...]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A parameter as the user knows it, and where it lies (in reals from the start of its array)."""
+
+    name: str
+    shape: tuple[int, ...]
+    learnable: bool
+    panels: bool
+    offset: int
+    length: int  # with padding
+
+
+@dataclass(frozen=True)
+class UserArray:
+    """An array that the caller passes: a member of the io struct."""
+
+    name: str
+    field: str
+    role: str
+    shape: tuple[int, ...]
+    time: bool
+    batch: bool
+    dtype: str
+    entries: tuple[str, ...] = ()
