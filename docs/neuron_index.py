@@ -47,7 +47,7 @@ fires, when the reset comes, whether the gradient flows through it, and which me
 | reset | subtracts, a step later | to `v_reset`, in the step | to `v_reset`, in the step |
 | or | to zero; in the step with `reset_delay=False` | subtracts with `v_reset=None` | |
 | gradient of the reset | none; flows with `reset_delay=False` | flows, unless `detach_reset=True` | flows |
-| `mem` that comes out | before the reset | after the reset | after the reset |
+| `mem` that comes out | before a delayed reset | after the reset | after the reset |
 | surrogate | `ATan(2)` | `Sigmoid(4)` | the dialect's |
 
 """
