@@ -25,6 +25,11 @@ through. Whether a spike needs u > 0 (snnTorch) or u >= 0 (SpikingJelly) is the 
 
 """
 FIRST = "## All of them\n\nWith their defaults, in `snncc.nn.surrogate`.\n\n"
+LEFT_OUT = """\
+Not there: `PoissonPass` (spikes are drawn, forward too) and `MultiLevelSpikeCount` (whole numbers
+instead of spikes), which change what fires and not only its derivative.
+
+"""
 OWN_ONE = f"""## One of your own
 
 ```python
@@ -77,4 +82,4 @@ def page() -> str:
             rows.append((f"`{call_of(function)}`", ours, first_line(function)))
         text += f"## As {system} calls them\n\nWith its defaults, in `{module.__name__}`.\n\n"
         text += table((system, "ours", ""), *rows)
-    return text + OWN_ONE
+    return text + LEFT_OUT + OWN_ONE
