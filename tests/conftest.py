@@ -62,6 +62,8 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(UPDATE, action="store_true", help="rewrite the golden texts of the tests that run")
+    combinations = "neurons with surrogates in test_combinations.py: a few rotations, or the whole product"
+    parser.addoption("--combinations", choices=("few", "all"), default="few", help=combinations)
 
 
 def pytest_configure(config: pytest.Config) -> None:

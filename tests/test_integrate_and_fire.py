@@ -17,6 +17,7 @@ import snncc
 from snncc import CompileError, ModelError, nn
 from snncc.frontend.dsl import trace
 from tests.networks import Bench, Case, Extent
+from tests.neurons import FIXED, OTHERS, READOUTS, RESETTING, WITHIN
 from tests.test_differentiate import check_loss, sequential
 from tests.test_end_to_end import (
     check_gradients_of_everything,
@@ -26,57 +27,7 @@ from tests.test_end_to_end import (
     check_two_halves_are_a_whole,
 )
 
-SMOOTH = nn.surrogate.Sigmoid(4.0)    # without kinks
 STEPS = 9
-
-Make = Callable[..., nn.Module]
-
-# Neurons that take v_reset and detach_reset.
-RESETTING: dict[str, Make] = {
-    "if": lambda **o: nn.IF(0.75, **o),
-    "lif": lambda **o: nn.LIF(1.5, 0.5, **o),
-    "lif-undecayed": lambda **o: nn.LIF(2.5, 0.75, decay_input=False, **o),
-    "lif-per-neuron": lambda **o: nn.LIF([1.5, 2.0, 2.5, 3.0], [0.3, 0.4, 0.5, 0.6], **o),
-    "lif-threshold": lambda **o: nn.LIF(2.0, 0.5, learn_threshold=True, strict=True, **o),
-    "plif": lambda **o: nn.ParametricLIF(1.75, 0.5, **o),
-    "plif-undecayed": lambda **o: nn.ParametricLIF([1.5, 2.0, 3.0, 4.0], 0.5, decay_input=False, **o),
-    # With a soft reset, short time constants diverge: a square is not caught by subtracting the threshold.
-    "qif": lambda **o: nn.QIF(6.0, threshold=0.3, **o),
-    "eif": lambda **o: nn.EIF(8.0, threshold=0.3, **o),
-    "izhikevich": lambda **o: nn.Izhikevich(6.0, threshold=0.2, a=0.3, b=0.4, w_rest=0.1, **o),
-    "klif": lambda **o: nn.KLIF(1.5, 0.5, **o),
-    "klif-scaled": lambda **o: nn.KLIF(1.5, 0.5, scale_reset=True, **o),
-    "cuba": lambda **o: nn.CubaLIF(**{"surrogate": SMOOTH, **o}),
-    "raf": lambda **o: nn.RAF(threshold=0.6, **o),
-}
-OTHERS: dict[str, Make] = {
-    "half": lambda: nn.HalfThresholdIF(0.75),
-    "clif": lambda: nn.CLIF(2.0, 0.6, surrogate=SMOOTH),
-    "li": lambda: nn.LI(2.5),
-    "i": lambda: nn.I(),
-    "sliding": lambda: nn.SlidingPSN(3, exp_init=False),
-    "nir-if": lambda: nn.nir.IF(2000.0, 0.3, 0.1, dt=1e-3),
-    "nir-li": lambda: nn.nir.LI(3e-3, 2.0, 0.1, dt=1e-3),
-    "nir-lif": lambda: nn.nir.LIF([3e-3, 4e-3, 5e-3, 6e-3], 2.0, 0.1, 0.4, -0.1, dt=1e-3),
-    "nir-cubali": lambda: nn.nir.CubaLI(3e-3, 4e-3, 2.0, 0.1, dt=1e-3),
-    "nir-cubalif": lambda: nn.nir.CubaLIF(3e-3, 4e-3, 2.0, 0.1, 0.3, 0.05, 2.0, dt=1e-3),
-    "nir-threshold": lambda: nn.nir.Threshold(0.4),
-    "nir-scale": lambda: nn.nir.Scale([0.5, 1.0, 1.5, 2.0], learnable=True),
-    "aidge-memorize": lambda: nn.aidge.Memorize(init=0.5),
-}
-FIXED: dict[str, Callable[[int], nn.Module]] = {    # made for a number of steps
-    "psn": lambda steps: nn.PSN(steps),
-    "masked": lambda steps: nn.MaskedPSN(3, steps, 0.5),
-    "masked-wholly": lambda steps: nn.MaskedPSN(2, steps, 1.0),
-    "gated": lambda steps: nn.GatedLIF(steps),
-    "gated-channels": lambda steps: nn.GatedLIF(steps, 4, conduct=0.3, v_subreset=0.4),
-}
-RESETS: dict[str, dict[str, Any]] = {
-    "hard": {"v_reset": -0.1},
-    "hard-zero": {"v_reset": 0.0, "detach_reset": True},
-    "soft": {"v_reset": None},
-    "soft-detached": {"v_reset": None, "detach_reset": True},
-}
 
 
 # Gradients are slopes
@@ -86,13 +37,13 @@ RESETS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("reset", ["hard", "soft"])
 def test_slopes_of_neurons_that_reset(name: str, reset: str) -> None:
     """A detached reset is a constant for the gradient, so no slope; golden vectors have that."""
-    compared = check_loss(sequential(RESETTING[name](**RESETS[reset])))
+    compared = check_loss(sequential(RESETTING[name](**WITHIN[reset])))
     assert ("d_state", "lif1.mem") in compared
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", [*OTHERS, *READOUTS])
 def test_slopes_of_others(name: str) -> None:
-    check_loss(sequential(OTHERS[name]()))
+    check_loss(sequential((OTHERS | READOUTS)[name]()))
 
 
 @pytest.mark.parametrize("name", FIXED)
@@ -122,7 +73,7 @@ class Zoo(nn.Module):
 
 
 def zoo(names: Any) -> dict[str, nn.Module]:
-    return {f"{n}-{r}": RESETTING[n](**options) for n in names for r, options in RESETS.items()}
+    return {f"{n}-{r}": RESETTING[n](**options) for n in names for r, options in WITHIN.items()}
 
 
 def dsr() -> dict[str, nn.Module]:
@@ -134,7 +85,7 @@ def dsr() -> dict[str, nn.Module]:
 ZOOS: dict[str, Callable[[], nn.Module]] = {
     "plain": lambda: Zoo(zoo(list(RESETTING)[:7]), 4),
     "curved": lambda: Zoo(zoo(list(RESETTING)[7:]), 4),
-    "others": lambda: Zoo({name: make() for name, make in OTHERS.items()}, 4),
+    "others": lambda: Zoo({name: make() for name, make in (OTHERS | READOUTS).items()}, 4),
     "fixed": lambda: Zoo({name: make(STEPS) for name, make in FIXED.items()} | dsr(), 4),
     "maps": lambda: Zoo({"gated": nn.GatedLIF(STEPS, 3), "psn": nn.PSN(STEPS), **dsr()}, 3, 5, 7),
     "wide": lambda: Zoo({"psn": nn.PSN(STEPS), "if": nn.IF(v_reset=None), "dsr": nn.DSRIF(1.0)}, 130),
@@ -363,7 +314,7 @@ def test_wrong_arguments(case: int) -> None:
     with pytest.raises(CompileError) as error:
         make()
     assert message in str(error.value)
-    assert "test_neurons.py:" in str(error.value)
+    assert "test_integrate_and_fire.py:" in str(error.value)
 
 
 def test_channels_must_be_the_first_axis() -> None:

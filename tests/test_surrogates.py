@@ -17,7 +17,8 @@ from snncc.frontend.dsl import trace
 from snncc.nn import surrogate
 from snncc.nn.surrogate import Surrogate, custom, custom_gradient
 from snncc.target import Target
-from tests.networks import BOUND, RESETS, Bench, Case, Extent, difference
+from tests.networks import BOUND, Bench, Case, Extent, difference
+from tests.neurons import EVERY_RESET
 from tests.test_differentiate import WIDTH, check_loss, sequential
 
 SNNTORCH, SPIKINGJELLY = nn.snntorch.surrogate, nn.spikingjelly.surrogate
@@ -79,12 +80,6 @@ def test_no_surrogate_is_nan_anywhere(chosen: Surrogate, dtype: str) -> None:
 
 
 # In C
-
-EVERY_RESET = {
-    f"{reset}_{'later' if delay else 'now'}": (reset, delay)
-    for reset, delay in RESETS
-    if (reset, delay) != ("none", False)    # the same as with delay
-}
 
 
 class Everyone(nn.Module):

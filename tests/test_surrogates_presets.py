@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import snncc
 from snncc import nn
 from snncc.errors import CompileError
 from snncc.nn.surrogate import Surrogate
@@ -117,7 +116,6 @@ class Stochastic(nn.Module):
         return {"spk": self.last(self.fc(self.first(x).spk)).spk}
 
 
-@pytest.mark.skipif(not hasattr(snncc.ops, "uniform"), reason="no random numbers yet")
 def test_a_stochastic_step_draws_what_the_interpreter_draws(tmp_path: Any) -> None:
     bench, extent = Bench(Case(Stochastic, None), "float64", tmp_path), Extent(6, 7)
     cotangents, inputs = bench.cotangents(extent), bench.inputs(extent)
@@ -133,9 +131,3 @@ def test_a_stochastic_step_draws_what_the_interpreter_draws(tmp_path: Any) -> No
     assert (other.inputs["x"] != found.inputs["x"]).any()
     labels = [node.op.key for node in bench.graphs["backward"] if node.op.name == "uniform"]
     assert len(set(labels)) == len(labels) == 2
-
-
-@pytest.mark.skipif(hasattr(snncc.ops, "uniform"), reason="there are random numbers")
-def test_without_random_numbers_a_stochastic_step_says_so() -> None:
-    with pytest.raises(CompileError, match=r"StochasticStep\(mean=0.0, variance=0.2\): .* no random numbers"):
-        snncc.compile(nn.Sequential(nn.Linear(2, 2), nn.Leaky(0.9, surrogate=SNNTORCH.SSO())), name="net")

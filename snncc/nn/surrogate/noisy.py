@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import ops
-from ...errors import CompileError
-from ...ops import greater, where
+from ...ops import greater, uniform, where
 from .base import Surrogate
 
 
@@ -25,10 +23,7 @@ class StochasticStep(Surrogate):
     variance: float = 0.2
 
     def derivative(self, u: Any) -> Any:
-        draw = getattr(ops, "uniform", None)
-        if draw is None:
-            raise CompileError(f"{self}: this snncc has no random numbers; choose another surrogate")
-        return self.given(u, draw(u, time=u.type.time))
+        return self.given(u, uniform(u, time=u.type.time))
 
     def given(self, u: Any, noise: Any) -> Any:
         """The derivative with the numbers that were drawn."""
