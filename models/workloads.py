@@ -4,7 +4,8 @@
     python benchmarks/run.py --only W5
 
 W1 and W2 are the network of snnTorch's tutorial 5, on images and on spikes; W5 is deep, W6 is W2 for one
-sample at a time, W7 is one layer over a long sequence. W3 and W4 wait for layers that snncc does not have.
+sample at a time, W7 is one layer over a long sequence. W3 waits for
+convolutions, W4 for products in loops that are driven by spikes.
 """
 
 from __future__ import annotations
@@ -168,5 +169,5 @@ WORKLOADS = {
 # What a table of all workloads has to say of the others.
 WAITING = {
     "W3": "convolutions 12C5-P2-64C5-P2-10 on images: needs convolution",
-    "W4": "700-256-20 with recurrent spikes, 100 steps: needs recurrence",
+    "W4": "700-256-20 with recurrent spikes, 100 steps: its product in a loop over time is dense so far",
 }

@@ -20,7 +20,7 @@ def tensors(network: Network, layout: Layout) -> tuple[Tensor, ...]:
     found, offset = [], 0
     for op in sorted(ops, key=lambda op: not op.learnable):
         length = layout.parameter_length(op.features, op.panels)
-        found.append(Tensor(op.label, op.features, op.learnable, op.panels, offset, length))
+        found.append(Tensor(op.label, op.features, op.learnable, op.panels, offset, length, op.at_least))
         offset += length
     return tuple(found)
 

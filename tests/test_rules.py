@@ -212,6 +212,32 @@ def test_an_input_without_time_leaves_a_trace_as_well() -> None:
         assert difference(found[0][name], gradient) < 1e-13, name
 
 
+def test_layers_in_a_row_are_one_linear_function() -> None:
+    """The trace goes through them: still BPTT's own gradient for the last neuron."""
+    def row() -> nn.Module:
+        return nn.Sequential(a=nn.Linear(20, 8), b=nn.Linear(8, 4, bias=False), lif=nn.Leaky(0.9))
+
+    online, plain = train("ottt", net=row())[1], train("bptt", net=row())[1]
+    for name, gradient in plain.items():
+        assert difference(online[name], gradient) < 1e-13, name
+
+
+class Bent(nn.Module):
+    """A current through a curve on its way to the membrane."""
+
+    def __init__(self) -> None:
+        self.inputs = {"x": nn.Input(20)}
+        self.fc, self.lif = nn.Linear(20, 4), nn.Leaky(0.9)
+
+    def forward(self, x: Any) -> Any:
+        return self.lif(snncc.tanh(self.fc(x)))
+
+
+def test_online_learning_refuses_a_curve() -> None:
+    with pytest.raises(snncc.CompileError, match="through a curved function"):
+        train("ottt", net=Bent())
+
+
 @pytest.mark.parametrize(
     ("neuron", "why"),
     [
@@ -355,6 +381,22 @@ def test_learning_gives_the_same_bits_on_any_number_of_threads(tmp_path: Any) ->
     assert len(set(weights)) == 1
 
 
+def test_a_threshold_is_raised_to_its_bound_by_updates() -> None:
+    """The code of DSR's authors writes the bound into the parameter; it goes on from there."""
+    neuron = nn.DSRIF(0.5, lower_bound=0.4, bound="overwrite")
+    network = nn.Sequential(dsr=neuron, input=nn.Input(3))
+    model = snncc.compile(network, num_steps=6, loss=loss.mse("rate"), optimizer=optim.SGD(0.2))
+    x, target = np.full((6, 2, 3), 2.0, np.float32), np.zeros((2, 3), np.float32)
+    seen = []
+    for _ in range(4):
+        model.train_step(x, target)
+        step = 0.2 * float(model.gradients()["dsr.v_threshold"])
+        before = seen[-1] if seen else 0.5
+        seen.append(float(model.params["dsr.v_threshold"]))
+        assert step > 0 and seen[-1] == pytest.approx(max(before - step, 0.4), rel=1e-6)
+    assert seen[-1] == np.float32(0.4)
+
+
 # Mistakes
 
 
@@ -367,6 +409,10 @@ def test_learning_gives_the_same_bits_on_any_number_of_threads(tmp_path: Any) ->
         (lambda: rules.stdp(every="batch"), "every must be 'step' or 'call', got 'batch'"),
         (lambda: rules.stdp(bounds=(1, 0)), r"bounds must be \(low, high\), got \(1, 0\)"),
         (lambda: train(rules.bptt(4), checkpoint_every=2), "leave checkpoint_every out"),
+        (lambda: rules.stdp("a"), "tau_pre must be at least 1 step, got 'a'"),
+        (lambda: rules.stdp(bounds=3), r"bounds must be \(low, high\), got 3"),
+        (lambda: nn.spikingjelly.LIFNode("a"), "tau must be a number above 1, got 'a'"),
+        (lambda: plastic(layers="fc9"), "fc9 has no weights to learn"),
         (lambda: train("stdp"), "takes no loss"),
         (lambda: snncc.compile(network(), rule="stdp"), r"optimizer=optim.SGD\(lr\) to apply its changes"),
         (lambda: plastic(layers=["fc9"]), "fc9 has no weights to learn; layers that have: fc"),

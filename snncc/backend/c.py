@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 
 from ..cost import Kernel, kernels
 from ..names import Names, plain_text
@@ -15,7 +17,7 @@ from .example import example
 from .kernels import Kernels, fold_long_lines
 from .records import DeclarationsRecord, HeaderRecord, MakefileRecord, ModelRecord, ModuleRecord, Prototype
 from .render import render
-from .sweeps import update_numbers, update_text
+from .sweeps import dialect, update_numbers, update_text
 
 ABI_VERSION = 1
 C_TYPES = {"float32": "float", "float64": "double", "int64": "int64_t"}
@@ -203,10 +205,20 @@ def _module(
         _update_call(program),
         counted[-1].constant if program.update else "",
         tuple(f"model->powers[{k}] *= {v!r};" for k, (_, v) in enumerate(program.powers)),
+        tuple(_raised(program)),
         ABI_VERSION,
         digest,
         bool(program.segment),
     )
+
+
+def _raised(program: Program) -> Iterator[str]:
+    """Parameters that an update may not leave below a bound."""
+    for tensor in program.tensors:
+        if tensor.learnable and tensor.at_least is not None:
+            low, end = dialect(program.real_bits).literal(tensor.at_least), tensor.offset + prod(tensor.shape)
+            element = "model->parameters[i]"
+            yield f"for (size_t i = {tensor.offset}; i < {end}; i++) {element} = snncc_max({element}, {low});"
 
 
 def _update_call(program: Program) -> str:

@@ -176,6 +176,7 @@ class ModuleRecord:
     update: str
     update_kernel: str
     powers: tuple[str, ...]
+    raised: tuple[str, ...]
     abi_version: int
     digest: str
     segmented: bool

@@ -79,7 +79,7 @@ def _compiled(subject: Subject, folder: Path) -> Model:
 
 def _layers(subject: Subject, draw: Draw, folder: Path) -> tuple[np.ndarray, list[Row]]:
     """Which samples have spikes that differ, and the rows of outputs, layers and final states."""
-    target = replace(subject.target, loss=None, optimizer=None)
+    target = replace(subject.target, loss=None, optimizer=None, rule="bptt")  # only what runs forward
     probed, rows = Subject(with_probes(subject.network), target), []
     try:
         model = _compiled(probed, folder)

@@ -148,7 +148,7 @@ class _Trace:
         return self.values[label]
 
     def _declare(self, label: str, declared: Parameter) -> Value:
-        op = leaves.Parameter(label, declared.shape, declared.learnable, declared.panels)
+        op = leaves.Parameter(label, declared.shape, declared.learnable, declared.panels, declared.at_least)
         value = Value(self.builder, self.builder.add(op, name=label))
         generator = np.random.default_rng([self.seed, len(self.parameters)])
         self.parameters[label] = declared.draw(generator)

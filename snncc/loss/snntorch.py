@@ -98,6 +98,11 @@ def mse_temporal_loss(
         raise CompileError(
             f"mse_temporal_loss: on_target is a list with multi_spike only, got {on_target!r} ({user_line()})"
         )
+    if multi_spike and (not isinstance(off_target, (list, tuple)) or len(on_target) != len(off_target)):
+        raise CompileError(
+            "mse_temporal_loss: with multi_spike, on_target and off_target are lists of one length, got "
+            f"{on_target!r} and {off_target!r} ({user_line()})"
+        )
     pairs = list(zip(on_target, off_target, strict=True)) if multi_spike else [(on_target, off_target)]
     ons, offs = [on for on, _ in pairs], [_clamped(on, off) for on, off in pairs]
     if multi_spike:

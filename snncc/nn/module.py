@@ -25,7 +25,8 @@ class Parameter:
 
     initial: the array, or a function of a random generator that draws it.
     learnable: whether training changes it. limits: clamped to these where it is used (the gradient
-    passes inside, limits included). panels: a matrix that products read.
+    passes inside, limits included). panels: a matrix that products read. at_least: raised to this after
+    each update.
     """
 
     shape: tuple[int, ...]
@@ -33,6 +34,7 @@ class Parameter:
     learnable: bool = True
     limits: tuple[float, float] | None = None
     panels: bool = False
+    at_least: float | None = None
 
     def draw(self, generator: np.random.Generator) -> np.ndarray:
         """The initial array in float64."""

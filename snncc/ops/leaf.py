@@ -49,12 +49,13 @@ class State(Leaf):
 
 @dataclass(frozen=True)
 class Parameter(Leaf):
-    """A weight. panels: laid out for products (features are [n_out, n_in])."""
+    """A weight. panels: laid out for products (features are [n_out, n_in]). at_least: updates raise to it."""
 
     label: str
     features: tuple[int, ...] = field(default=(), repr=False)
     learnable: bool = True
     panels: bool = field(default=False, repr=False)
+    at_least: float | None = field(default=None, repr=False)
     name = "parameter"
 
     def infer(self, *types: Type) -> Type:

@@ -54,7 +54,8 @@ def _check(graph: Graph, node: Node, parts: dict[str, str]) -> None:
             known = LATER.get(known, known)
         if PARTS.index(known) > PARTS.index(part):
             raise located(
-                f"checkpoint_every: %{node.name} of a step needs %{source}, which is known only after all "
-                "steps, so steps cannot be computed segment by segment; compile without checkpoint_every",
+                f"%{node.name} of a step needs %{source}, which is known only after all steps, so steps "
+                "cannot be computed segment by segment; compile without checkpoint_every, and with a rule "
+                "that has no windows (rule='bptt' or 'dsr')",
                 node.where,
             )

@@ -84,6 +84,7 @@ class Tensor:
     panels: bool
     offset: int
     length: int  # with padding
+    at_least: float | None = None  # raised to this after each update
 
 
 @dataclass(frozen=True)

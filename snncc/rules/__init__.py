@@ -38,10 +38,11 @@ def stdp(
     f_post: Callable[[Any], Any] = STDP.f_post,
     every: str = "step",
     bounds: tuple[float, float] | None = None,
-    layers: Sequence[str] | None = None,
+    layers: str | Sequence[str] | None = None,
 ) -> STDP:
     """See `STDP`."""
-    return STDP(tau_pre, tau_post, f_pre, f_post, every, bounds, None if layers is None else tuple(layers))
+    named = (layers,) if isinstance(layers, str) else layers
+    return STDP(tau_pre, tau_post, f_pre, f_post, every, bounds, None if named is None else tuple(named))
 
 
 RULES: dict[str, Callable[..., Rule]] = {"bptt": bptt, "dsr": dsr, "ottt": ottt, "stdp": stdp}

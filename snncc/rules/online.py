@@ -23,7 +23,8 @@ from ..ops.value import apply, operand
 from .base import Rule
 
 HELD = 16  # steps that are computed at once
-SAME = ("reshape", "take", "expand")  # a current in another shape
+LAYERS = ("linear", "reshape", "take", "scatter_add")
+SUMS = ("add", "sub", "neg", "expand", "substitute")
 
 
 @dataclass(frozen=True)
@@ -102,16 +103,18 @@ class _Online:
 
     def _leak(self, node: Node) -> Iterator[float]:
         """The decay of the membrane that a layer's output flows into; none if it flows into no state."""
-        reached = self._reached(node)
+        straight, reached = self._reached(node, linear=True), self._reached(node, linear=False)
         fed = [d for d in self.delays if d.inputs[0] in reached]
         for delay in fed:
             slope = self._slope(delay.inputs[0], delay.name, {})
-            if len(fed) > 1 or slope is None:
-                why = (
-                    "flows into several states"
-                    if len(fed) > 1
-                    else "flows into a membrane with another decay"
-                )
+            why = ""
+            if len(fed) > 1:
+                why = "flows into several states"
+            elif slope is None:
+                why = "flows into a membrane with another decay"
+            elif delay.inputs[0] not in straight:
+                why = "flows into a membrane through a curved function"
+            if why or slope is None:
                 raise located(
                     "rule='ottt': expected a layer on a neuron with one state that decays by one number "
                     "(nn.Leaky with a number for beta, reset='subtract' or 'none', reset_delay=True); "
@@ -120,16 +123,31 @@ class _Online:
                 )
             yield slope
 
-    def _reached(self, node: Node) -> set[str]:
-        """What a current flows into within a step, up to the spikes that it causes."""
+    def _reached(self, node: Node, linear: bool) -> set[str]:
+        """What a current flows into within a step, up to the spikes that it causes; linear: through sums and
+        weights alone, which a trace goes through as well."""
         found, work = {node.name}, [node.name]
         while work:
-            for reader in self.readers[work.pop()]:
-                passes = isinstance(reader.op, ELEMENTWISE) or reader.op.name in SAME
-                if passes and reader.op.name not in ("spike", "detach") and reader.name not in found:
+            name = work.pop()
+            for reader in self.readers[name]:
+                passes = self._linear(reader, name) if linear else self._passes(reader)
+                if passes and reader.name not in found:
                     found.add(reader.name)
                     work.append(reader.name)
         return found
+
+    def _passes(self, reader: Node) -> bool:
+        """Whether a gradient comes back through a node within the step, but for spikes."""
+        op = reader.op.name
+        return op in LAYERS or (isinstance(reader.op, ELEMENTWISE) and op not in ("spike", "detach"))
+
+    def _linear(self, reader: Node, source: str) -> bool:
+        """Whether a node is linear in one operand, by factors that are the same at every step."""
+        others = [i for i in reader.inputs if i != source]
+        if reader.op.name in ("mul", "div"):
+            first = reader.op.name == "mul" or reader.inputs[0] == source
+            return first and len(others) == 1 and not self.graph[others[0]].type.time
+        return reader.op.name in SUMS or (reader.op.name in LAYERS and reader.inputs[0] == source)
 
     def _slope(self, top: str, bottom: str, known: dict[str, float | None]) -> float | None:
         """The derivative of one value by another of the same step; None if it is no number."""

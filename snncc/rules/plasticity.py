@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from ..errors import located, user_line
@@ -70,13 +71,13 @@ class STDP(Rule):
 
     def __post_init__(self) -> None:
         for name in ("tau_pre", "tau_post"):
-            if not getattr(self, name) >= 1:
-                raise located(
-                    f"stdp: {name} must be at least 1 step, got {getattr(self, name)!r}", user_line()
-                )
+            value = getattr(self, name)
+            if not isinstance(value, Real) or isinstance(value, bool) or not float(value) >= 1:
+                raise located(f"stdp: {name} must be at least 1 step, got {value!r}", user_line())
         if self.every not in ("step", "call"):
             raise located(f"stdp: every must be 'step' or 'call', got {self.every!r}", user_line())
-        if self.bounds is not None and not self.bounds[0] < self.bounds[1]:
+        pair = isinstance(self.bounds, tuple) and len(self.bounds) == 2
+        if self.bounds is not None and not (pair and self.bounds[0] < self.bounds[1]):
             raise located(f"stdp: bounds must be (low, high), got {self.bounds!r}", user_line())
 
     def learning(self, graph: Graph) -> Graph:

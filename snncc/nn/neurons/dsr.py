@@ -45,7 +45,9 @@ class _DSR(Neuron):
         if how not in BOUNDS:
             raise self.error(f"bound must be 'clamp' or 'overwrite', got {how!r}")
         self.alpha, self.grad_scaling, self.lower_bound, self.bound = alpha, grad_scaling, bound, how
-        self.v_threshold = Parameter((), np.full((), float(threshold)), learnable=learn_threshold)
+        least = bound if how == "overwrite" else None
+        start = float(threshold) if least is None else max(float(threshold), least)
+        self.v_threshold = Parameter((), np.full((), start), learnable=learn_threshold, at_least=least)
 
     @property
     def limit(self) -> Any:
@@ -84,10 +86,10 @@ class DSRIF(_DSR):
     grad_scaling: factor of the threshold's gradient.
     lower_bound: the least threshold in use.
     bound: what a threshold below its bound means. "clamp": the bound is used, the gradient is zero.
-    "overwrite": the bound is used and the gradient is not masked.
+    "overwrite": each update ends with the parameter raised to its bound, the gradient is not masked.
     Outputs: spk (0 or the threshold), mem (after the reset; without gradient).
-    Differences: "clamp" is SpikingJelly 2.0. The authors' code, "overwrite", also writes the bound into the
-    parameter before each forward pass; here the parameter stays where training put it.
+    Differences: "clamp" is SpikingJelly 2.0, "overwrite" the authors' code, which writes the bound into the
+    parameter before the next forward pass instead of after the update.
     """
 
     known_as: ClassVar[Mapping[str, str]] = {"SpikingJelly": "DSRIFNode"}

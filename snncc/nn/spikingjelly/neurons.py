@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..module import Module
 from ..neurons import CLIF, EIF, IF, KLIF, LIF, QIF, RAF, CubaLIF, HalfThresholdIF, Izhikevich
 from ..neurons import ParametricLIF as Parametric
@@ -23,8 +25,8 @@ def same_anyway(module: Module, step_mode: str, backend: str = "torch") -> None:
 
 def check_tau(module: Module, tau: float) -> float:
     """SpikingJelly's time constants are above 1."""
-    if not tau > 1:
-        raise module.error(f"tau must be above 1, got {tau!r}")
+    if isinstance(tau, bool) or not isinstance(tau, (int, float, np.integer, np.floating)) or not tau > 1:
+        raise module.error(f"tau must be a number above 1, got {tau!r}")
     return tau
 
 
