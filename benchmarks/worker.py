@@ -82,7 +82,8 @@ def main() -> None:
 
     try:
         peer = importlib.import_module(f"benchmarks.peers.{module}")
-        worker = Worker(peer.build(task.read(Path(folder)), variant))
+        read = getattr(peer, "read", task.read)
+        worker = Worker(peer.build(read(Path(folder)), variant))
     except (ImportError, task.LeftOut) as reason:
         answer({"left_out": str(reason)})
         return
