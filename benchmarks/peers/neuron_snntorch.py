@@ -18,6 +18,8 @@ AT_ONCE = ("AssociativeLeaky", "LeakyParallel", "LinearLeaky", "StateLeaky")
 def build(given: NeuronGiven, variant: str) -> Calls:
     neuron: Any = getattr(snntorch, given.preset)(**given.options)
 
+    recurrent = given.preset in ("RLeaky", "RSynaptic")
+
     def at_once(x: Any) -> Any:
         result = neuron(x)
         return result[0] if isinstance(result, tuple) else result
@@ -27,8 +29,9 @@ def build(given: NeuronGiven, variant: str) -> Calls:
         state = state if isinstance(state, tuple) else (state,)
         spk_rec = []
         for step in range(len(x)):
-            spk, *state = neuron(x[step]) if neuron.init_hidden else neuron(x[step], *state)
-            spk_rec.append(spk)
+            result = neuron(x[step]) if neuron.init_hidden else neuron(x[step], *state)
+            spk_rec.append(result[0])
+            state = result if recurrent else result[1:]    # spikes come back in
         return torch.stack(spk_rec)
 
     return neuron_on_torch.calls(given, "peer", neuron, at_once if given.preset in AT_ONCE else in_steps)

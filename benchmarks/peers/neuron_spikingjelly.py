@@ -21,7 +21,8 @@ def build(given: NeuronGiven, variant: str) -> Calls:
 
     def run(x: Any) -> Any:
         functional.reset_net(made)
-        out = made(x)
+        # GatedLIFNode has parameters by channel, which it makes [1, channels, 1, 1].
+        out = made(x[..., None, None])[..., 0, 0] if given.preset == "GatedLIFNode" else made(x)
         return torch.stack(out) if isinstance(out, list) else out    # membranes, if it does not spike
 
     return neuron_on_torch.calls(given, "peer", made, run)
