@@ -15,7 +15,8 @@ class Case:
     """One call of a constructor, which nn.<system> and the system itself both understand.
 
     name: our neuron. options: where a value is one of SIZES, the run's number of steps, of neurons, its
-    square root, or that squared. drive: mean and standard deviation of the currents. mixes: whether neurons read each other's.
+    square root, or that squared. drive: mean and standard deviation of the currents. mixes: whether a neuron
+    reads others of its sample.
     """
 
     name: str
@@ -50,7 +51,7 @@ CASES = (
     _snntorch("Synaptic", (0.1, 0.3), alpha=0.6, beta=0.8, learn_alpha=True, **LEARNED),
     _snntorch("Alpha", (0.3, 1.0), alpha=0.9, beta=0.8, **LEARNED),
     _snntorch("RLeaky", beta=0.7, V=0.5, all_to_all=False, **LEARNED),
-    _snntorch("RSynaptic", (0.1, 0.3), alpha=0.6, beta=0.7, V=0.5, all_to_all=False, learn_alpha=True, **LEARNED),
+    _snntorch("RSynaptic", (0.1, 0.3), alpha=0.6, beta=0.7, V=0.5, all_to_all=False, **LEARNED),
     _snntorch("StateLeaky", (0.1, 0.3), beta=0.9, channels="size", **LEARNED),
     _spikingjelly("IF", "IFNode", (0.3, 0.5), **M),
     _spikingjelly("HalfThresholdIF", "HalfThresholdIFNode", (0.3, 0.5), **M),
@@ -72,7 +73,8 @@ CASES = (
     _spikingjelly("PSN", "PSN", (0.0, 1.0), T="steps"),
     _spikingjelly("MaskedPSN", "MaskedPSN", (0.0, 1.0), k=4, T="steps", lambda_init=0.5, **M),
     _spikingjelly("SlidingPSN", "SlidingPSN", (0.0, 1.0), k=4, **M),
-    Case("RLeaky, all to all", SNNTORCH, "RLeaky", {"beta": 0.7, "linear_features": "size", **LEARNED}, mixes=True),
+    Case("RLeaky, all to all", SNNTORCH, "RLeaky",
+         {"beta": 0.7, "linear_features": "size", **LEARNED}, mixes=True),
     Case("RSynaptic, all to all", SNNTORCH, "RSynaptic",
          {"alpha": 0.6, "beta": 0.7, "linear_features": "size", **LEARNED}, (0.1, 0.3), mixes=True),
     Case("LinearLeaky", SNNTORCH, "LinearLeaky",

@@ -1,4 +1,4 @@
-"""What contestants of benchmarks/neurons.py are given, and what they leave to be compared. Needs only NumPy."""
+"""What contestants of benchmarks/neurons.py are given and what they leave to be compared. NumPy only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Gradient = Callable[[], tuple[Array, Mapping[str, Array]]]
 
 @dataclass(frozen=True)
 class NeuronGiven:
-    """preset, options: a constructor's name and arguments. x [T, B, n]: currents; d_out: weights of the spikes."""
+    """preset, options: a constructor's name and arguments. x, d_out [T, B, n]: currents, cotangent."""
 
     folder: Path
     preset: str
@@ -52,8 +52,9 @@ class NeuronGiven:
 
 
 def write(
-    folder: Path, preset: str, options: dict[str, Any], x: Array, d_out: Array, parameters: Mapping[str, Array]
+    folder: Path, preset: str, options: dict[str, Any], x: Array, d_out: Array, parameters: dict[str, Array]
 ) -> None:
+    """All but the compiled model."""
     (folder / "neuron.json").write_text(json.dumps({"preset": preset, "options": options}))
     np.savez(folder / "given.npz", x=x, d_out=d_out, **parameters)
 
