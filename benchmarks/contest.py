@@ -99,6 +99,10 @@ class Result:
         """Seconds of every call."""
         return [t for turn in self.turns.get(mode, []) for t in turn["times"]]
 
+    def worked(self, mode: str) -> list[float]:
+        """Seconds of every call, of all processors together."""
+        return [t for turn in self.turns.get(mode, []) for t in turn["worked"]]
+
     def medians(self, mode: str) -> list[float]:
         """Seconds of the median call of each turn."""
         return [statistics.median(turn["times"]) for turn in self.turns.get(mode, [])]

@@ -42,17 +42,19 @@ class Worker:
         seconds = time.perf_counter() - start
         _repeat(call, WARMING)
         machine.forget_peak()
-        _repeat(call, 0)
+        _repeat(call, 0.0)
         return {"value": value, "seconds": seconds, "memory": machine.peak() - before}
 
     def turn(self, mode: str, seconds: float) -> dict[str, Any]:
-        """Seconds of each call for about `seconds`, and processors that others kept busy meanwhile."""
+        """Seconds of each call for about `seconds`, as clocks show them and as processors worked, and
+        processors that others kept busy meanwhile."""
         call = self.calls[mode]
         call()
         foreign, start = machine.foreign_seconds(), time.perf_counter()
-        times = _repeat(call, seconds)
+        times, worked = _repeat(call, seconds)
         wall = time.perf_counter() - start
-        return {"times": times, "wall": wall, "foreign": max(0.0, machine.foreign_seconds() - foreign)}
+        others = max(0.0, machine.foreign_seconds() - foreign)
+        return {"times": times, "worked": worked, "wall": wall, "foreign": others}
 
     def learn(self) -> float:
         """The loss after one step at a real learning rate."""
@@ -60,15 +62,17 @@ class Worker:
         return self.train(STILL)
 
 
-def _repeat(call: Call, seconds: float) -> list[float]:
-    """Seconds of each call."""
+def _repeat(call: Call, seconds: float) -> tuple[list[float], list[float]]:
+    """Seconds of each call, and of all processors that worked for it."""
     times: list[float] = []
+    worked: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < LEAST or time.perf_counter() < end:
-        start = time.perf_counter()
+        before, start = time.process_time(), time.perf_counter()
         call()
         times.append(time.perf_counter() - start)
-    return times
+        worked.append(time.process_time() - before)
+    return times, worked
 
 
 def main() -> None:
@@ -82,7 +86,8 @@ def main() -> None:
 
     try:
         peer = importlib.import_module(f"benchmarks.peers.{module}")
-        worker = Worker(peer.build(task.read(Path(folder)), variant))
+        read = getattr(peer, "read", task.read)
+        worker = Worker(peer.build(read(Path(folder)), variant))
     except (ImportError, task.LeftOut) as reason:
         answer({"left_out": str(reason)})
         return

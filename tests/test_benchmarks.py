@@ -9,11 +9,13 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import growth, run, scaling, table, task
+from benchmarks import growth, neurons, run, scaling, table, task
 from benchmarks.contest import CONTESTANTS, Result, write_task
 from benchmarks.floors import Rates, floor
+from benchmarks.neuron_cases import CASES
 from benchmarks.report import Report
 from models.workloads import WAITING, WORKLOADS
 
@@ -200,3 +202,43 @@ def test_the_picture_of_growth_is_drawn(tmp_path: Path) -> None:
     draw(points(), cores, tmp_path / "growth.svg")
     text = (tmp_path / "growth.svg").read_text()
     assert "Two cores against one" in text and "samples" in text
+
+
+def test_neurons_are_measured_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written = tmp_path / "out.json"
+    sizes = ["--num-steps", "3", "--batch", "2", "--size", "16", "--seconds", "0.02", "--gbs", "10"]
+    assert neurons.main(["--only", "LIF,PSN", "--alone", *sizes, "--json", str(written)]) == 0
+    assert re.search(r"^LIF +LIFNode +[\d.]+% +[\d.]+ +[\d.]+ *$", capsys.readouterr().out, re.MULTILINE)
+    everything = json.loads(written.read_text())
+    assert everything["floor_ns"] == {"forward": pytest.approx(0.8), "gradient": pytest.approx(1.2)}
+    assert set(everything["neurons"]) == {"LIF", "PSN"}
+    found = everything["neurons"]["LIF"]
+    assert (found["original"], found["disagreement"], found["left_out"]) == ("spikingjelly.LIFNode", "", "")
+    for mode in ("forward", "gradient"):
+        assert 0 < found[mode]["fastest_ns"]["snncc"] <= found[mode]["median_ns"]["snncc"]
+        assert found[mode]["ratio"] is None
+
+
+def test_an_original_that_cannot_run_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--num-steps", "2", "--batch", "2", "--size", "16", "--seconds", "0.02", "--gbs", "10"]
+    assert neurons.main(["--only", "IF", "--python", "torch=/bin/false", *options]) == 0
+    assert "left out: ended with code 1" in capsys.readouterr().out
+
+
+def test_neurons_that_compute_something_else_are_not_compared() -> None:
+    case = CASES[0]
+    out = np.tile(np.array([0, 1], np.float32), (4, 3, 2))
+    ours = {"out": out, "d_x": out / 2, "beta": np.ones(1, np.float32)}
+    assert neurons.disagreement(case, ours, {**ours, "unread": np.ones(2)}) == ""
+    other = {**ours, "beta": np.full(1, 0.5)}
+    assert neurons.disagreement(case, ours, other) == "gradient of beta differs by 0.5"
+    assert "gradient of x differs" in neurons.disagreement(case, ours, {**ours, "d_x": out})
+    moved = out.copy()
+    moved[2, 1, 0] = 1
+    assert "of the outputs differ" in neurons.disagreement(case, ours, {**ours, "out": moved})
+    assert "nowhere" in neurons.disagreement(case, ours, {**ours, "out": 1 - out})
+
+
+def test_every_neuron_has_an_original_beside_it() -> None:
+    without = {"IntegrateAndFire"}    # the base of others
+    assert {case.name.partition(",")[0] for case in CASES} == set(neurons.nn.neurons) - without

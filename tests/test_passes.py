@@ -279,8 +279,8 @@ def test_choose_kernels(golden: Golden) -> None:
 
 def test_insert_context(golden: Golden) -> None:
     small = Small()
-    x, w = small.input("x", 2), small.weight("w", 2)
-    graph = small.graph(y=tanh(x - 1.0) * w)
+    x, v, w = small.input("x", 2), small.weight("v", 2), small.weight("w", 2)
+    graph = small.graph(y=tanh(x - 1.0) * v, z=x * x * w)    # tanh is dear, x * x is not
     steps = (InferTypes(), Differentiate("outputs"), Simplify(), UnrollTime(), InsertMemorize())
     show(golden, InsertContext(), after(graph, *steps))
 

@@ -1,9 +1,8 @@
 """Encoders: layers at the head of a network that turn numbers into spikes, step by step, in compiled code.
 
-Their steps are counted in a state, so streaming (`model.step`) goes on where it was; what is drawn there goes
-by the step's `number`: `model.step(x, state=state, seed=9, number=t)` draws what one call does at step t. An
-input that is to be the same at every step needs no encoder: declare it, `nn.Input(784, static=True)`, or say so
-with Repeat.
+Their steps are counted in a state, so streaming (`model.step`) goes on where it was; what is random goes by
+`number`, `model.step(x, state=state, seed=9, number=t)`, as in one call. An input that
+is to be the same at every step needs none of them: declare it, `nn.Input(784, static=True)`, or use Repeat.
 """
 
 from __future__ import annotations

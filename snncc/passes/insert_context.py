@@ -6,7 +6,8 @@ after:   %ctx_mem = context(%mem)               %u.again = sub(%ctx_mem, 1.0)
 
 What a product reads backward is kept as it is. For what elementwise operators read, a minimum cut of
 the forward graph finds the cheapest set of values from which all of it can be computed again without
-running a loop or a product a second time; values are priced by their bytes a step. A delayed value
+running a loop or a product a second time; values are priced by their bytes a step. What takes a
+polynomial (exp, sigmoid) costs more to compute again than a number costs to keep. A delayed value
 is read from the kept sequence, one row earlier.
 
 A list of events has room for any density. It is not kept through the products of later layers, but made again
@@ -46,6 +47,8 @@ ONCE_A_TILE = 16  # a value without a time axis costs this much less than one wi
 
 STEPS = ("spike", "greater", "greater_equal", "floor")  # a small change of an operand may change everything
 REALS = ("real", "f32", "f64")
+POLYNOMIALS = ("exp", "log", "sin", "cos", "tanh", "sigmoid")
+AGAIN = 1.5  # numbers kept that cost as much as one polynomial: a few times a load and a store
 BITS = {"": 32, "float32": 32, "float16": 16, "bfloat16": 16, "bits": 1}
 
 
@@ -115,6 +118,8 @@ class _Context:
             inputs = self._ingredients(self.graph[name])
             if inputs is None:
                 network.add_edge("source", (name, "in"))
+            elif self.graph[name].op.name in POLYNOMIALS and not self.format:
+                network.add_edge("source", (name, "in"), capacity=int(AGAIN * price) * 2**20)
             for source in inputs or ():
                 network.add_edge((source, "out"), (name, "in"))
                 work.append(source)
