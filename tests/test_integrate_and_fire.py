@@ -270,7 +270,7 @@ LIF_OF_NIR = {"tau": 1e-3, "r": 1.0, "v_leak": 0.0, "v_threshold": 1.0}
 WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: nn.LIF(0.0), "LIF: tau must be above 0, got 0.0"),
     (lambda: nn.LIF([2.0, -1.0]), "tau must be above 0"),
-    (lambda: nn.ParametricLIF(1.0), "tau must be above 1, got 1.0"),
+    (lambda: nn.ParametricLIF(1.0), "tau must be a number above 1, got 1.0"),
     (lambda: nn.IF("one"), "threshold must be a number or one number a neuron, got 'one'"),
     (lambda: nn.IF(v_reset=np.nan), "v_reset must be a finite number"),
     (lambda: nn.IF(surrogate="atan"), "surrogate must be one of nn.surrogate or None"),
