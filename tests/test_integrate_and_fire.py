@@ -270,7 +270,7 @@ LIF_OF_NIR = {"tau": 1e-3, "r": 1.0, "v_leak": 0.0, "v_threshold": 1.0}
 WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: nn.LIF(0.0), "LIF: tau must be above 0, got 0.0"),
     (lambda: nn.LIF([2.0, -1.0]), "tau must be above 0"),
-    (lambda: nn.ParametricLIF(1.0), "tau must be a number above 1, got 1.0"),
+    (lambda: nn.ParametricLIF(1.0), "tau must be above 1, got 1.0"),
     (lambda: nn.IF("one"), "threshold must be a number or one number a neuron, got 'one'"),
     (lambda: nn.IF(v_reset=np.nan), "v_reset must be a finite number"),
     (lambda: nn.IF(surrogate="atan"), "surrogate must be one of nn.surrogate or None"),
@@ -284,7 +284,7 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: nn.DSRIF(alpha=0.0), "alpha must be above 0"),
     (lambda: nn.DSRIF(bound="seed"), "bound must be 'clamp' or 'overwrite'"),
     (lambda: nn.DSRLIF(4, tau=0.0), "tau and dt must be above 0"),
-    (lambda: nn.spikingjelly.LIFNode(1.0), "tau must be above 1"),
+    (lambda: nn.spikingjelly.LIFNode(1.0), "tau must be a number above 1"),
     (lambda: nn.spikingjelly.IFNode(step_mode="x"), "step_mode must be 's' or 'm'"),
     (lambda: nn.spikingjelly.IFNode(backend="numpy"), "backend must be one of torch"),
     (lambda: nn.spikingjelly.DSRIFNode(step_mode="s"), "step_mode must be 'm'"),
