@@ -12,9 +12,12 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+
+from snncc import build
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden"
@@ -127,3 +130,27 @@ def _unread() -> Iterator[str]:
         module = name.split("/")[0]
         if path.is_file() and module not in NOT_TEXTS and name not in read and f"{module}/" not in read:
             yield name
+
+
+# Modules that compile many large networks to compare them with the interpreter: -O1 halves their time. That
+# -O3 gives the same bits is the business of test_headers, test_panels, test_end_to_end and test_emit.
+QUICK = (
+    "test_combinations",
+    "test_integrate_and_fire",
+    "test_neurons",
+    "test_random",
+    "test_rules",
+    "test_surrogates",
+    "test_surrogates_presets",
+    "test_vectors_",
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_builds(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Within the modules of QUICK, generated code is built with -O1."""
+    name = request.module.__name__.rpartition(".")[2]
+    with pytest.MonkeyPatch.context() as patch:
+        if any(name == quick or (quick.endswith("_") and name.startswith(quick)) for quick in QUICK):
+            patch.setattr(build, "BuildOptions", partial(build.BuildOptions, level=1))
+        yield

@@ -241,4 +241,4 @@ def test_neurons_that_compute_something_else_are_not_compared() -> None:
 
 def test_every_neuron_has_an_original_beside_it() -> None:
     without = {"IntegrateAndFire"}    # the base of others
-    assert {case.name.partition(",")[0] for case in CASES} == set(neurons.nn.neurons) - without
+    assert {case.name.partition(",")[0] for case in CASES} == set(neurons.nn.neurons.__all__) - without

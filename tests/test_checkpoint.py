@@ -120,8 +120,9 @@ def test_a_sum_over_all_steps_that_a_step_reads_is_refused() -> None:
         return driver.generate(trace(Centred()), Target(checkpoint_every=2))
 
     assert refused(mistake) == (
-        "checkpoint_every: %sub of a step needs %sum_time, which is known only after all steps, so steps "
-        "cannot be computed segment by segment; compile without checkpoint_every"
+        "%sub of a step needs %sum_time, which is known only after all steps, so steps cannot be computed "
+        "segment by segment; compile without checkpoint_every, and with a rule that has no windows "
+        "(rule='bptt' or 'dsr')"
     )
     driver.generate(trace(Centred()), Target())
 
