@@ -138,6 +138,7 @@ QUICK = (
     "test_combinations",
     "test_integrate_and_fire",
     "test_neurons",
+    "test_plasticity",
     "test_random",
     "test_rules",
     "test_surrogates",

@@ -15,7 +15,7 @@ DTYPES = ("float32", "float64")
 LOSSES = [f"snntorch_loss_{name}" for name in ("ce_count", "ce_rate", "mse_count", "mse_membrane")]
 # Modules that run cases of the manifest; each names them in CASES.
 RUN_BY = (
-    "test_rules",
+    "test_plasticity",
     "test_vectors_encoders",
     "test_vectors_losses",
     "test_vectors_nir",
