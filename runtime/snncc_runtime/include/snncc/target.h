@@ -80,8 +80,8 @@ SNNCC_FUNCTION const char *snncc_error_text(int32_t code)
     case SNNCC_FINITE: return "an input holds NaN or infinity";
     case SNNCC_CONFIG: return "invalid configuration";
     case SNNCC_ROWS:
-        return "a tile has more rows (samples times steps) than lists of events can name: load with a smaller tile, or "
-               "compile with checkpoint_every, which changes no bit";
+        return "a tile has more rows (samples times steps) than lists of events can name: load with a smaller tile, "
+               "compile for as many steps (num_steps), or with checkpoint_every or a rule with shorter windows";
     default: return "unknown error code";
     }
 }
