@@ -14,14 +14,13 @@ not of surrogates that jump.
 from __future__ import annotations
 
 import inspect
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from snncc import build, nn
+from snncc import nn
 from snncc.nn.surrogate import Surrogate
 from tests.networks import Bench, Case, Extent
 from tests.neurons import Make, groups
@@ -89,10 +88,7 @@ def bench_of(group: str, rotation: int, folder: Path, compiled: bool = True) -> 
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_compiled_neurons_agree(
-    group: str, rotation: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(build, "BuildOptions", partial(build.BuildOptions, level=1))
+def test_compiled_neurons_agree(group: str, rotation: int, tmp_path: Path) -> None:
     bench = bench_of(group, rotation, tmp_path)
     checks = (check_outputs_and_final_states, check_gradients_of_everything)
     assert [problem for check in checks for problem in check(bench, "custom", EXTENT)] == []

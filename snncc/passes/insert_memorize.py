@@ -11,6 +11,7 @@ registers for the whole scan.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..graph import Graph, Node
 from ..ops.time import Carry, Memorize
@@ -24,9 +25,9 @@ class InsertMemorize(Pass):
 
 
 def _buffered(node: Node) -> Node:
-    if node.op.name == "delay":
+    op: Any = node.op
+    if op.name == "delay":
         return replace(node, op=Memorize(node.type.features, node.name.removesuffix(".prev")))
-    if node.op.name == "advance":
-        every: int = node.op.every  # type: ignore[attr-defined]
-        return replace(node, op=Carry(node.type.features, every, node.name.removesuffix(".prev.next")))
+    if op.name == "advance":
+        return replace(node, op=Carry(node.type.features, op.every, node.name.removesuffix(".prev.next")))
     return node

@@ -97,12 +97,10 @@ class _Plasticity:
         return Value(self.builder, name)
 
     def run(self) -> Graph:
-        learned = set()
-        for node in self.graph:
-            weight = self._weight(node)
-            if weight is not None:
-                self._learn(node, weight, self._spikes(node))
-                learned.add(weight.op.label)  # type: ignore[attr-defined]
+        weights = {node: self._weight(node) for node in self.graph}
+        learned = {
+            self._learn(node, weight, self._spikes(node)) for node, weight in weights.items() if weight
+        }
         self._check(learned)
         return self.builder.graph()
 
@@ -159,7 +157,8 @@ class _Plasticity:
             )
         return found[0]
 
-    def _learn(self, node: Node, weight: Node, spikes: Node) -> None:
+    def _learn(self, node: Node, weight: Node, spikes: Node) -> str:
+        """Adds the change of a layer's weights; returns the parameter's name."""
         self.builder.scope = layer = weight.name.rpartition(".")[0]
         self.builder.where = node.where
         x, w, spk = self.value(node.inputs[0]), self.value(weight.name), self.value(spikes.name)
@@ -169,7 +168,10 @@ class _Plasticity:
         growing, shrinking = weight_gradient(spk, pre), weight_gradient(post, x)
         change = self.rule.f_pre(w) * shrinking - self.rule.f_post(w) * growing
         self.builder.half = "forward"
-        self.builder.output(weight.op.label, "gradient", change.node)  # type: ignore[attr-defined]
+        op: Any = weight.op
+        label: str = op.label
+        self.builder.output(label, "gradient", change.node)
+        return label
 
     def _trace(self, name: str, x: Value, tau: float) -> Value:
         """A state that decays and takes up the spikes of the step."""
