@@ -40,6 +40,8 @@ OUTSIDE = {
     "numpy": ("",),
     "networkx": ("graph", "passes"),
     "onnx": ("frontend/onnx",),
+    "nir": ("frontend/nir",),
+    "h5py": ("frontend/nir",),
     "jinja2": ("backend",),
     "cffi": ("build",),
     "click": ("cli", "commands"),
