@@ -14,6 +14,12 @@ from .time import sum_time
 from .value import Value, apply
 
 
+def matrix_product(a: Any, b: Any) -> Any:
+    """a @ b. BLAS may read and drop what lies behind a matrix, and then warns of numbers that nobody gave it."""
+    with np.errstate(invalid="ignore"):
+        return a @ b
+
+
 @dataclass(frozen=True)
 class Linear(Op):
     """linear(x, weight[, bias]): x weight^T + bias over the last axis; weight is [n_out, n_in].
@@ -39,7 +45,7 @@ class Linear(Op):
 
     def evaluate(self, *arrays: Any) -> Any:
         x, weight = arrays[0], np.reshape(arrays[1], arrays[1].shape[-2:])
-        y = x @ weight.T
+        y = matrix_product(x, weight.T)
         bias = arrays[2 : len(arrays) - (self.kernel == "counted")]  # last, the event list
         return y + bias[0] if bias else y
 
@@ -88,7 +94,7 @@ class WeightGradient(Op):
 
     def evaluate(self, *arrays: Any) -> Any:
         d_y, x = (a.reshape(-1, a.shape[-1]) for a in arrays[:2])
-        return (d_y.T @ x)[None, None]
+        return matrix_product(d_y.T, x)[None, None]
 
     def vjp(self, grad: Any, out: Any, *inputs: Any) -> tuple[Any, ...]:
         raise CompileError("second derivatives are not supported")
