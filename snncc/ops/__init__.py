@@ -5,12 +5,18 @@ time.py         delay, advance and their buffered forms, reductions over time
 reduce.py       reductions over batch and features, log_softmax, first_maximum, one_hot, reshape
 index.py        take, scatter_add: features by constant index
 steps.py        products over the steps, rows of a parameter that belong to steps
+windows.py      the geometry of convolutions and pooling
+conv.py         conv, conv_transpose, conv_gradient
+pool.py         max_pool, sum_pool, and their adjoints
+channels.py     one number a channel: spread, sum_space
 linear.py       linear, transpose, weight_gradient, events, context
 random.py       random numbers from counters
 leaf.py         inputs, parameters, states, constants
 value.py        values: what Python arithmetic builds nodes from
 """
 
+from .channels import spread, sum_space
+from .conv import conv, conv_transpose
 from .elementwise import (
     absolute,
     clamp,
@@ -35,16 +41,21 @@ from .elementwise import (
 )
 from .index import scatter_add, take
 from .linear import linear, transpose, weight_gradient
+from .pool import max_pool, sum_pool
 from .random import uniform
 from .reduce import expand, first_maximum, sum_batch, sum_features, sum_to
 from .time import first, sum_time
 from .value import Value, apply
+from .windows import Windows
 
 __all__ = [
     "Value",
+    "Windows",
     "absolute",
     "apply",
     "clamp",
+    "conv",
+    "conv_transpose",
     "cos",
     "detach",
     "exp",
@@ -56,6 +67,7 @@ __all__ = [
     "greater_equal",
     "linear",
     "log",
+    "max_pool",
     "maximum",
     "minimum",
     "round_even",
@@ -64,10 +76,13 @@ __all__ = [
     "sign",
     "sin",
     "spike",
+    "spread",
     "sqrt",
     "substitute",
     "sum_batch",
     "sum_features",
+    "sum_pool",
+    "sum_space",
     "sum_time",
     "sum_to",
     "take",

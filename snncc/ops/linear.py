@@ -59,19 +59,27 @@ class Linear(Op):
 
 @dataclass(frozen=True)
 class Transpose(Op):
-    """A weight matrix transposed (in the layout of products, once a call)."""
+    """A weight with its outputs last (in the layout of products, once a call); back: first again."""
 
+    back: bool = False
     name = "transpose"
 
+    def attributes(self) -> str:
+        return "<back>" if self.back else ""
+
     def infer(self, *types: Type) -> Type:
-        n_out, n_in = types[0].features
-        return Type((n_in, n_out), False, False, types[0].dtype)
+        first, *rest = types[0].features
+        *others, last = types[0].features
+        turned = (last, *others) if self.back else (*rest, first)
+        return Type(turned, False, False, types[0].dtype)
 
     def evaluate(self, *arrays: Any) -> Any:
-        return np.swapaxes(arrays[0], -1, -2)
+        (weight,) = arrays
+        first = 2 if weight.ndim > 2 else 0
+        return np.moveaxis(weight, -1, first) if self.back else np.moveaxis(weight, first, -1)
 
     def vjp(self, grad: Any, out: Any, *inputs: Any) -> tuple[Any, ...]:
-        return (transpose(grad),)
+        return (transpose(grad, back=not self.back),)
 
 
 @dataclass(frozen=True)
@@ -151,9 +159,9 @@ def linear(x: Value, weight: Value, *bias: Value) -> Value:
     return result
 
 
-def transpose(weight: Value) -> Value:
-    """The transposed matrix."""
-    result: Value = apply(Transpose(), weight)
+def transpose(weight: Value, back: bool = False) -> Value:
+    """The transposed matrix: outputs last, or first again."""
+    result: Value = apply(Transpose(back), weight)
     return result
 
 

@@ -113,6 +113,9 @@ def drop(work: _Rewrite, node: Node) -> str | None:
         return inputs[0]
     if op.name == "reshape" and work.node(inputs[0]).type.features == node.type.features:
         return inputs[0]
+    if op.name == "transpose" and work.node(inputs[0]).op.name == "transpose":
+        source = work.node(inputs[0]).inputs[0]
+        return source if work.node(source).type == node.type else None
     neutral = {"mul": 1.0, "div": 1.0, "sub": 0.0}.get(op.name)
     if neutral is None:
         return None
