@@ -18,9 +18,15 @@ TOUCHED = ("tile", "block", "sum", "gradient")  # places of what threads make fo
 BY_ROWS = (
     *("load", "load_state", "store", "copy_rows", "zero_rows", "keep_rows", "restore_rows"),
     *("events_from_bits", "events_from_rows", "log_softmax", "first_maximum", "sum_features"),
-    "one_hot",
+    *("one_hot", "sum_space", "reorder", "max_pool", "max_place", "sum_pool", "max_unpool", "sum_unpool"),
+    *(
+        f"{op}_{kernel}"
+        for op in ("conv", "conv_transpose")
+        for kernel in ("events", "dense", "counted", "groups")
+    ),
 )
 BY_STEPS = {"mix_steps": "columns", "mix_steps_transposed": "columns", "steps_gradient": "steps"}
+BY_PLACES = tuple(f"conv_gradient_{kernel}" for kernel in ("events", "dense", "counted", "groups"))
 BY_INPUTS = ("transpose_events", "transpose_counted")
 
 
@@ -38,7 +44,7 @@ class Turn:
 
 def sharing(item: Item, layout: Layout) -> str:
     """What an item is shared by: "panels", "rows" (all steps of all samples), "samples", "inputs",
-    "columns" (features of samples), "steps"; or FIRST.
+    "columns" (features of samples), "places" (of a window), "steps"; or FIRST.
 
     Rows as narrow as a panel are quicker done by one thread than waited for.
     """
@@ -47,6 +53,8 @@ def sharing(item: Item, layout: Layout) -> str:
     if isinstance(item, Call) and item.numbers and item.numbers[0] > layout.panel:
         if item.kind in BY_INPUTS:
             return "inputs"
+        if item.kind in BY_PLACES:
+            return "places"
         if item.kind in BY_ROWS:
             return "rows" if item.time else "samples"
     if isinstance(item, Call) and item.kind in BY_STEPS and item.numbers[1] > layout.panel:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..errors import InternalError
 from ..program import Call
+from .images import WINDOWS
 from .products import FORMS
 
 # Kinds whose numbers are sizes of both sides, then the index.
@@ -55,22 +56,26 @@ def _guarded(text: str) -> str:
     return f"snncc_note(crew->team, {text});"
 
 
+def _image(call: Call) -> str:
+    """What the functions for arrays of images end with: those whose numbers say how many channels lie last."""
+    return "_image" * (len(call.numbers) > 2)
+
+
 def load(call: Call, place: Place) -> str:
-    n, stride = call.numbers
     (tile,) = place.names
     steps, user = place.steps if call.time else "1", place.user(call)
     optional = call.field.startswith("d_")
     if optional and "+" in user:
         user = f"io->{call.field} ? {user} : NULL"
-    kind = "snncc_load_optional" if optional else "snncc_load"
-    return _guarded(place.shared(kind, steps, "rows", "batch", "first", n, stride, user, tile))
+    kind = f"snncc_load{_image(call)}{'_optional' * optional}"
+    return _guarded(place.shared(kind, steps, "rows", "batch", "first", *call.numbers, user, tile))
 
 
 def load_state(call: Call, place: Place) -> str:
-    n, stride = call.numbers
     tile, default = place.names
     given = (f"io->{call.field}", default, place.literal(call.value))
-    return _guarded(place.shared("snncc_load_state", "rows", "batch", "first", n, stride, *given, tile))
+    kind = f"snncc_load_state{_image(call)}"
+    return _guarded(place.shared(kind, "rows", "batch", "first", *call.numbers, *given, tile))
 
 
 def load_labels(call: Call, place: Place) -> str:
@@ -79,10 +84,10 @@ def load_labels(call: Call, place: Place) -> str:
 
 
 def store(call: Call, place: Place) -> str:
-    n, stride = call.numbers
     (tile,) = place.names
     steps = place.steps if call.time else "1"
-    copy = place.shared("snncc_store", steps, "rows", "batch", "first", n, stride, tile, place.user(call))
+    place_of = ("rows", "batch", "first", *call.numbers, tile, place.user(call))
+    copy = place.shared(f"snncc_store{_image(call)}", steps, *place_of)
     return f"if (io->{call.field}) {copy};"
 
 
@@ -160,6 +165,10 @@ def steps_gradient(call: Call, place: Place) -> str:
     return place.shared("snncc_steps_gradient", steps, "rows", n, pitch, *place.names) + ";"
 
 
+def windows(call: Call, place: Place) -> str:
+    return place.shared(place.function, place.rows(call), *place.names) + ";"
+
+
 def copy_rows(call: Call, place: Place) -> str:
     return place.shared("snncc_copy_rows", "rows", call.numbers[0], *place.names) + ";"
 
@@ -211,6 +220,9 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     **dict.fromkeys(("mix_steps", "mix_steps_transposed"), mix_steps),
     "steps_gradient": steps_gradient,
     **dict.fromkeys(("at_step", "sum_at_step"), of_steps),
+    **dict.fromkeys(WINDOWS, windows),
+    "sum_space": _rows_first("snncc_sum_space"),
+    "reorder": _rows_first("snncc_reorder"),
     "copy_rows": copy_rows,
     "copy_if_first": copy_if_first,
     "copy_gradient": copy_gradient,

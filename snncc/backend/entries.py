@@ -13,6 +13,7 @@ from ..plan_crews import FIRST, sharing, turns
 from ..plan_memory import SCRATCH, sum_reals
 from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Segments, Size, Sweep, flat, used
 from .calls import COUNTED, INDEXED, Place, Spot, call_text
+from .images import WINDOWS
 from .kernels import Kernels
 from .products import FORMS
 from .records import EntryMemory, EntryRecord, LevelText
@@ -20,7 +21,14 @@ from .render import render
 from .sweeps import ROWS, dialect
 
 ALL, SHARED = Spot(), Spot(shared=True)
-TYPES = {"bits": "uint64_t", "labels": "int32_t", "transposed": "void", "transposed_valued": "void", **ROWS}
+TYPES = {
+    "bits": "uint64_t",
+    "scratch": "char",
+    "labels": "int32_t",
+    "transposed": "void",
+    "transposed_valued": "void",
+    **ROWS,
+}
 
 
 class EntryText:
@@ -337,6 +345,8 @@ class EntryText:
         """The name of the function that a call has for its sizes or its index, if it has one."""
         if call.kind in INDEXED:
             return self.kernels.indexed(call, self.entry.name)
+        if call.kind in WINDOWS:
+            return self.kernels.windows(call, self.entry.name)
         return self.kernels.product(call, self.entry.name) if call.kind in FORMS else ""
 
     def _panels(self, loop: Panels, spot: Spot) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..lower import Layout
 from ..names import RESERVED, Names
 from ..program import Call, Program, Sweep
+from .images import WindowsText
 from .products import ProductText
 from .records import ProductRecord
 from .render import render
@@ -48,6 +49,12 @@ class Kernels:
         return self._name(
             text, f"{form.name}_{n_in}_{n_out}", f"{form.title}: {n_in} to {n_out} features", entry
         )
+
+    def windows(self, call: Call, entry: str) -> str:
+        """The name of the function that slides these windows."""
+        text = WindowsText(call, self.layout)
+        record = ProductRecord(NAME, "@comment", text.parameters, text.lines)
+        return self._name(render("c/product.c.j2", record), text.wish, text.title, entry)
 
     def indexed(self, call: Call, entry: str) -> str:
         """The name of the function that holds the index of a call."""

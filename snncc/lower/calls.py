@@ -7,9 +7,11 @@ from typing import Any
 
 from ..errors import InternalError
 from ..graph import Graph, Node
+from ..ops.layout import place_of, row_major
 from ..passes.choose_kernels import is_spike
 from ..program import Buffer, Call
 from .buffers import Buffers
+from .images import IMAGES
 from .layout import user_field
 
 NARROW = 2  # SNNCC_NARROW of product.h
@@ -28,7 +30,7 @@ class Calls:
         made = MAKERS[node.op.name](self, node)
         return made if isinstance(made, tuple) else (made,)
 
-    def _time(self, node: Node) -> bool:
+    def runs_all_steps(self, node: Node) -> bool:
         """Whether a call runs over all steps at once."""
         return node.type.time and node.name not in self.buffers.stepped
 
@@ -43,8 +45,8 @@ class Calls:
             labels = self.buffers.buffer(node.name, "labels")
             return Call("load_labels", (labels,), (classes,), field=op.label)
         field = user_field("cotangent" if op.role == "cotangent" else "input", op.label)
-        numbers = (node.type.size, self.buffers.pitch(node))
-        return Call("load", (self.buffers.buffer(node.name),), numbers, self._time(node), field)
+        numbers = (node.type.size, self.buffers.pitch(node), *[node.channels] * bool(node.channels))
+        return Call("load", (self.buffers.buffer(node.name),), numbers, self.runs_all_steps(node), field)
 
     def _state(self, node: Node) -> Call:
         op: Any = node.op
@@ -52,38 +54,43 @@ class Calls:
         if default.op.name == "constant":
             value = default.op.value  # type: ignore[attr-defined]
         given = None if default.op.name == "constant" else self.buffers.buffer(node.inputs[0])
-        buffers, numbers = (self.buffers.buffer(node.name), given), (node.type.size, self.buffers.pitch(node))
+        numbers = (node.type.size, self.buffers.pitch(node), *[node.channels] * bool(node.channels))
+        buffers = (self.buffers.buffer(node.name), given)
         return Call("load_state", buffers, numbers, False, user_field("state", op.label), value=value)
 
     def _linear(self, node: Node) -> Call:
         make = self._input_gradient if self.by_transposing(node) else self._product
-        return make(node, self._time(node))
+        return make(node, self.runs_all_steps(node))
 
     def _transpose(self, node: Node) -> Call:
         source = self.graph[node.inputs[0]]
         buffers = (self.buffers.buffer(source.name), self.buffers.buffer(node.name, "panels"))
-        return Call("transpose", buffers, source.type.features)
+        return Call("transpose", buffers, self.buffers.matrix(source))
 
     def _rows(self, node: Node) -> Call:
         """A kernel of whole rows that the operator is called after."""
         numbers = (node.type.size, self.buffers.pitch(node))
-        return Call(node.op.name, self._both(node), numbers, self._time(node))
+        return Call(node.op.name, self._both(node), numbers, self.runs_all_steps(node))
 
     def _sum_features(self, node: Node) -> Call:
         x, whole = self.graph[node.inputs[0]], self.buffers.layout.stride
         row = self.buffers.pitch(x) if x.type.batch else whole(x.type.size)
         kind = "sum_features" if x.type.batch else "sum_features_once"
-        return Call(kind, self._both(node), (x.type.size, row), self._time(node))
+        return Call(kind, self._both(node), (x.type.size, row), self.runs_all_steps(node))
 
     def _one_hot(self, node: Node) -> Call:
         buffers = (self.buffers.buffer(node.inputs[0], "labels"), self.buffers.buffer(node.name))
-        return Call("one_hot", buffers, (node.type.size, self.buffers.pitch(node)), self._time(node))
+        return Call("one_hot", buffers, (node.type.size, self.buffers.pitch(node)), self.runs_all_steps(node))
 
     def _indexed(self, node: Node) -> Call:
         op: Any = node.op
         kind = op.name if node.type.batch else f"{op.name}_once"
-        sizes = (self.graph[node.inputs[0]].type.size, node.type.size)
-        return Call(kind, self._both(node), (*sizes, *op.index), self._time(node))
+        source = self.graph[node.inputs[0]]
+        shorter, longer = (source, node) if op.name == "take" else (node, source)
+        sizes = (source.type.size, node.type.size)
+        elements = (row_major(k, longer.type.size, longer.channels) for k in range(longer.type.size))
+        places = (place_of(op.index[e], shorter.type.size, shorter.channels) for e in elements)
+        return Call(kind, self._both(node), (*sizes, *places), self.runs_all_steps(node))
 
     def _of_steps(self, node: Node) -> Call:
         """A kernel that tells steps apart: sizes are their number, the features of a row, its length."""
@@ -122,13 +129,13 @@ class Calls:
         )
         return Call("input_gradient", operands, (d_y.type.size, node.type.size), time)
 
-    def _list_layout(self, name: str) -> str:
+    def list_layout(self, name: str) -> str:
         return "events" if is_spike(self.graph, name) else "valued"
 
     def _events(self, node: Node) -> Call:
-        time = self._time(node)
+        time = self.runs_all_steps(node)
         x = self.graph[self.buffers.source(node.inputs[0])]
-        layout = self._list_layout(node.name)
+        layout = self.list_layout(node.name)
         target = self.buffers.buffer(node.name, layout)
         if layout == "events":
             return Call(
@@ -147,7 +154,7 @@ class Calls:
             self.buffers.buffer(rest[1]) if len(rest) > 1 else None,
         )
         y = self.buffers.buffer(node.name)
-        listed = tuple(self.buffers.buffer(i, self._list_layout(i)) for i in lists)
+        listed = tuple(self.buffers.buffer(i, self.list_layout(i)) for i in lists)
         numbers = (x.type.size, node.type.size)
         if op.kernel == "events":
             return Call("product_events", (*listed, weight, bias, y), numbers, time)
@@ -164,7 +171,7 @@ class Calls:
         buffer, layout = self.buffers.buffer, self.buffers.layout
         numbers, time = (x.type.size, d_y.type.size), x.type.time
         lists = {"dense": (), "events": (1,), "counted": (2,)}[kernel]
-        events = tuple(buffer(node.inputs[k], self._list_layout(node.inputs[k])) for k in lists)
+        events = tuple(buffer(node.inputs[k], self.list_layout(node.inputs[k])) for k in lists)
         rows = () if kernel == "events" else (buffer(x.name),)
         last = (buffer(d_y.name), buffer(node.name))
         narrow = layout.stride(d_y.type.size) <= NARROW * layout.lanes
@@ -211,4 +218,5 @@ MAKERS: dict[str, Callable[[Calls, Node], Call | tuple[Call, ...]]] = {
     "steps_gradient": Calls._of_steps,
     "at_step": Calls._of_steps,
     "sum_at_step": Calls._of_steps,
+    **IMAGES,
 }

@@ -54,7 +54,10 @@ class MaxPool(Pool):
 
     def vjp(self, grad: Any, out: Any, *inputs: Any) -> tuple[Any, ...]:
         (x,) = inputs
+        builder = x.builder
+        half, builder.half = builder.half, "forward"  # a place takes less memory until then than an image
         where: Any = apply(MaxPlace(self.windows), x)
+        builder.half = half
         full = expand(grad, Type(out.type.features, grad.type.time, out.type.batch))
         return (apply(MaxUnpool(self.windows, x.type.features[1:]), full, where),)
 

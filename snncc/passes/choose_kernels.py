@@ -16,14 +16,17 @@ only. All kernels add in the same order, so the choice never changes a bit.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..errors import located, user_line
 from ..graph import Graph, Node, Stage
-from ..ops.linear import Events, Linear, WeightGradient
+from ..ops.conv import SLIDING
+from ..ops.linear import Events
 from .base import Pass
 from .zeros import with_zeros
 
 CHOICES = ("auto", "dense", "events")
+GRADIENTS = ("weight_gradient", "conv_gradient")
 STEPS = ("spike", "greater", "greater_equal")
 
 
@@ -44,22 +47,24 @@ class ChooseKernels(Pass):
         for node in graph:
             kernel = self._kernel(graph, node, zeros)
             if kernel in ("events", "counted"):
-                place = 1 if node.op.name == "weight_gradient" else 0  # of the operand that may be listed
+                place = 1 if node.op.name in GRADIENTS else 0  # of the operand that may be listed
                 listed, inputs = _list(nodes, graph[node.inputs[place]]), list(node.inputs)
                 inputs[place:] = (
                     [listed, *inputs[place + 1 :]] if kernel == "events" else [*inputs[place:], listed]
                 )
                 node = replace(node, inputs=tuple(inputs))
             if kernel:
-                op = Linear(kernel) if node.op.name == "linear" else WeightGradient(kernel)
-                node = replace(node, op=op)
+                op: Any = node.op
+                node = replace(node, op=replace(op, kernel=kernel))
             nodes[node.name] = node
         return Graph(nodes, graph.outputs)
 
     def _kernel(self, graph: Graph, node: Node, zeros: set[str]) -> str:
-        if node.op.name == "weight_gradient":
+        if getattr(node.op, "groups", 1) > 1:
+            return "dense"  # each output reads few channels: there is not enough to leave out
+        if node.op.name in GRADIENTS:
             return self._gradient(graph, node)
-        if node.op.name != "linear":
+        if node.op.name not in ("linear", *SLIDING):
             return ""
         looped = node.stage is not None and node.stage.kind in ("scan", "reverse")
         if looped:  # a list of all steps cannot be had before the loop is done
@@ -76,7 +81,8 @@ class ChooseKernels(Pass):
 
     def _gradient(self, graph: Graph, node: Node) -> str:
         """A single output has no dense kernel: its weights are no vectors."""
-        if node.type.features[0] == 1 or is_spike(graph, node.inputs[1]):
+        single = node.op.name == "weight_gradient" and node.type.features[0] == 1
+        if single or is_spike(graph, node.inputs[1]):
             return "events"
         return {"auto": "counted"}.get(self.products, self.products)
 

@@ -6,6 +6,7 @@
 #include "target.h"
 #include "math.h"
 #include "rows.h"
+#include "state.h"
 #include "team.h"
 #include "windows.h"
 
@@ -42,6 +43,15 @@ SNNCC_FUNCTION int32_t snncc_load_image_optional(int steps, int rows, int batch,
     if (user) return snncc_load_image(steps, rows, batch, first, n, stride, channels, user, tile, crew);
     snncc_zero_rows(steps * rows, stride, tile, crew);
     return SNNCC_OK;
+}
+
+/* Initial states, as snncc_load_state. */
+SNNCC_FUNCTION int32_t snncc_load_state_image(int rows, int batch, int first, int n, int stride, int channels,
+                                              const snncc_real *user, const snncc_real *vector, snncc_real value,
+                                              snncc_real *tile, const snncc_crew *crew)
+{
+    if (user) return snncc_load_image(1, rows, batch, first, n, stride, channels, user, tile, crew);
+    return snncc_load_state(rows, batch, first, n, stride, NULL, vector, value, tile, crew);
 }
 
 /* Tile to user array, as snncc_store. */

@@ -17,11 +17,11 @@
 #include "layout.h"
 #include "gradient.h"
 #include "steps.h"
+#include "state.h"
 #include "windows.h"
 #include "conv.h"
 #include "conv_gradient.h"
 #include "conv_groups.h"
 #include "images.h"
-#include "state.h"
 
 #endif
