@@ -57,7 +57,7 @@ def _guarded(text: str) -> str:
 
 
 def _image(call: Call) -> str:
-    """What the functions for arrays of images end with: those whose numbers say how many channels lie last."""
+    """The end of a function's name: whether the call's numbers say how many channels lie last."""
     return "_image" * (len(call.numbers) > 2)
 
 

@@ -7,8 +7,8 @@ from ..program import Call
 
 GEOMETRY = 21  # numbers of a snncc_windows, the last of a call's
 
-# By kind: parameters in the order of the call's buffers, and the kernel. In its text {x} and the like are distances
-# between rows, {valued} whether events have values.
+# By kind: parameters in the order of the call's buffers, and the kernel. In its text {x} and the like are
+# distances between rows, {valued} whether events have values.
 FORMS: dict[str, tuple[tuple[str, ...], str]] = {
     "conv_events": (
         ("events", "w", "bias", "scratch", "y"),

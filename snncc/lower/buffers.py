@@ -225,7 +225,7 @@ class Buffers:
         return n_in * self.layout.stride(n_out)
 
     def matrix(self, node: Node) -> tuple[int, int]:
-        """Rows and columns of a weight: an output each, and whatever else it has. Transposed, outputs are last."""
+        """Rows (outputs, last where it is transposed) and columns of a weight."""
         features, turned = node.type.features, self.graph[self.source(node.name)].op.name == "transpose"
         n_out = node.type.size // features[-1] if turned else features[0]
         return n_out, node.type.size // n_out

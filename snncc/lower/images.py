@@ -37,7 +37,7 @@ def _scratch(calls: Calls, node: Node, bytes: int) -> Buffer:
 
 
 def _convolution(calls: Calls, node: Node) -> Call:
-    """A convolution, its adjoint, or the gradient of its weight. The image that windows slide on has `space`."""
+    """A convolution, its adjoint, or the gradient of its weight."""
     op: Any = node.op
     first, second = (calls.graph[i] for i in node.inputs[:2])
     if op.name == "conv":

@@ -53,7 +53,7 @@ def _overhang(length: int, last: int, span: int, stride: int) -> int:
 
 
 class MaxPool2d(Pooling):
-    """The largest pixel of each window, as PyTorch's. stride: kernel_size if not given. Of spikes: any spike."""
+    """The largest pixel of each window, as PyTorch's. stride: kernel_size if not given."""
 
     def __init__(
         self,
@@ -127,11 +127,11 @@ class SumPool2d(Pooling):
 
 
 class AdaptiveAvgPool2d(Module):
-    """Means of so many windows that the result has output_size pixels, as PyTorch's. None: as many as the image."""
+    """Means of as many windows as output_size has pixels, as PyTorch's. None: those of the image."""
 
     axes: ClassVar[int] = 2
 
-    def __init__(self, output_size: int | None | Sequence[int | None]) -> None:
+    def __init__(self, output_size: int | Sequence[int | None] | None) -> None:
         sizes = (output_size,) * self.axes if not isinstance(output_size, Sequence) else tuple(output_size)
         given = tuple(1 if n is None else n for n in sizes)
         each(self, "output_size", given, self.axes)
@@ -171,7 +171,8 @@ class AdaptiveAvgPool1d(AdaptiveAvgPool2d):
 
 
 class Upsample(Module):
-    """Images made larger, as PyTorch's, by mode="nearest" or "bilinear" (of images [channels, height, width]).
+    """Images made larger, as PyTorch's, by mode="nearest" or "bilinear" (of images [channels, height,
+    width]).
 
     size: pixels of the result, or scale_factor: how many times as many. align_corners: where the corners of
     bilinear images lie.

@@ -1,4 +1,4 @@
-"""Channels of an image [channels, *space]: one number a channel over all its pixels, and the sum over them."""
+"""One number a channel at all pixels of an image [channels, *space], and the sum over the pixels."""
 
 from __future__ import annotations
 

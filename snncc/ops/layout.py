@@ -11,7 +11,7 @@ from ..graph import Op, Type
 
 @dataclass(frozen=True)
 class Reorder(Op):
-    """The same value, copied from one order in memory to another: so many channels last, or 0 for row-major."""
+    """The same value, copied to another order in memory: so many channels last, 0 for row-major."""
 
     before: int
     after: int

@@ -121,8 +121,8 @@ class MaxUnpool(Unpool):
 class SumPool(Pool):
     """sum_pool(x): the sum of each window.
 
-    mean: divided by its places, "window"; by those in the image, "inside"; "" for the sum. beyond: how many of
-    the last ends never count as places.
+    mean: divided by its places, "window"; by those in the image, "inside"; "" for the sum. beyond: how many
+    of the last ends never count as places.
     """
 
     mean: str = ""

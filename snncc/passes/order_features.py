@@ -3,11 +3,11 @@
 before:  %conv = conv<5x5>(%x, %w) : f32[T, B, 12, 24, 24]
 after:   %conv = conv<5x5>(%x, %w) : f32[T, B, 12, 24, 24]  @ parallel, 12 channels last
 
-Kernels of convolutions and pooling want all channels of a pixel side by side; users' arrays have all pixels of a
-channel. Which order an elementwise kernel, a state, a reshape or a list sees does not matter, as long as all of its
-operands agree: so one order runs through a network, from load to store, and the columns of a matrix behind a
-flattened image are ordered like the image. Only where two orders meet is a value copied, by `reorder`. Nothing of
-what a graph means changes.
+Kernels of convolutions and pooling want all channels of a pixel side by side; users' arrays have all pixels
+of a channel. Which order an elementwise kernel, a state, a reshape or a list sees does not matter, as long
+as all of its operands agree: so one order runs through a network, from load to store, and the columns of a
+matrix behind a flattened image are ordered like the image. Only where two orders meet is a value copied, by
+`reorder`. Nothing of what a graph means changes.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class _Orders:
         return isinstance(node.op, elementwise) or node.op.name in (*SAME, *FREE, "transpose")
 
     def _agreeing(self, node: Node) -> Iterator[tuple[str, ...]]:
-        """Values that have one order because of a node: columns of a matrix and the features it is applied to."""
+        """Values that a node makes have one order: columns of a matrix and what they are applied to."""
         op, sizes = node.op.name, {i: self.graph[i].type.size for i in node.inputs}
         if op == "linear" and node.inputs[1] in self.turned:
             yield node.name, node.inputs[1]

@@ -35,7 +35,8 @@ class Buffer:
     place: "tile" or "block" (scratch of a slot), "panel" (scratch of a thread: one panel of its
     features at a time), "sum" or "gradient" (a slot's sum over its tiles), "shared" (made once a call),
     "parameter". layout: "real" rows, rows rounded to "float32", "float16" or "bfloat16", spike "bits",
-    "events", "valued" events, "labels", weight "panels", or "transposed" lists (scratch of a gradient), or "scratch" of a kernel.
+    "events", "valued" events, "labels", weight "panels", or "transposed" lists (scratch of a gradient), or
+    "scratch" of a kernel.
     """
 
     name: str
