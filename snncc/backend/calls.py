@@ -134,8 +134,9 @@ def transpose(call: Call, place: Place) -> str:
     return f"snncc_transpose_weights({n_out}, {n_in}, {', '.join(place.names)});"
 
 
-def sum_features_once(call: Call, place: Place) -> str:
-    return place.shared("snncc_sum_features", 1, *call.numbers, *place.names) + ";"
+def once(call: Call, place: Place) -> str:
+    """A kernel of whole rows on one row."""
+    return place.shared(f"snncc_{call.kind.removesuffix('_once')}", 1, *call.numbers, *place.names) + ";"
 
 
 def indexed(call: Call, place: Place) -> str:
@@ -206,7 +207,8 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "first_maximum": _rows_first("snncc_first_maximum"),
     "sum_features": _rows_first("snncc_sum_features"),
     "one_hot": _rows_first("snncc_one_hot"),
-    "sum_features_once": sum_features_once,
+    "sum_groups": _rows_first("snncc_sum_groups"),
+    **dict.fromkeys(("sum_features_once", "sum_groups_once"), once),
     **dict.fromkeys(INDEXED, indexed),
     **dict.fromkeys(("mix_steps", "mix_steps_transposed"), mix_steps),
     "steps_gradient": steps_gradient,

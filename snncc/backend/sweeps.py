@@ -248,10 +248,10 @@ class SweepText:
             )
         if p.buffer.count == 1 and not p.written:
             return f"const {type} {p.name}_at = {p.name}[{self._offset(p.buffer, 't')[3:] or '0'}];"
-        return f"{const}{type} *const {p.name}_at = {p.name}{self._offset(p.buffer, 't')};"
+        return f"{const}{type} *const {p.name}_at = {p.name}{self._offset(p.buffer, 't', p.whole)};"
 
-    def _offset(self, buffer: Buffer, t: str) -> str:
-        """` + ...` to the row of step t and sample b, at neuron n0."""
+    def _offset(self, buffer: Buffer, t: str, whole: bool = False) -> str:
+        """` + ...` to the row of step t and sample b, at neuron n0 (whole: at the first)."""
         row = ""
         if buffer.time and buffer.batch:
             row = f"((size_t){t} * rows + b)"
@@ -264,7 +264,7 @@ class SweepText:
         if buffer.count == 1:
             return f" + {row}" if row else ""
         n0 = "n0 % SNNCC_PANEL" if buffer.place == "panel" else "n0"
-        return (f" + {row} * {self.layout.row(buffer)}" if row else "") + f" + {n0}"
+        return (f" + {row} * {self.layout.row(buffer)}" if row else "") + f" + {n0}" * (not whole)
 
     # ---- statements
 

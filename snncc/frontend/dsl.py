@@ -22,11 +22,21 @@ from ..ops.value import apply, operand
 
 @dataclass(frozen=True)
 class Network:
-    """A traced network: its graph (outputs and final states), and initial parameters by name."""
+    """A traced network: its graph (outputs and final states), and initial parameters by name.
+
+    training: the graph of a training step, where layers compute something else in it (batch statistics,
+    dropout); it may also update parameters.
+    """
 
     graph: Graph
     parameters: Mapping[str, np.ndarray]
     inputs: Mapping[str, Input]
+    training: Graph | None = None
+
+    @property
+    def trained(self) -> Graph:
+        """The graph whose loss a training step differentiates."""
+        return self.training or self.graph
 
 
 def trace(
@@ -46,13 +56,11 @@ def trace(
             "declare the network's inputs: inputs = {'x': nn.Input(784)} in the class, or inputs= here"
         )
     run = _Trace(network, seed, by_rates)
-    token = tracing.set(run)
-    try:
-        operands = [run.input(name, given) for name, given in declared.items()]
-        outputs = _named_outputs(network, run.call(network, *operands))
-    finally:
-        tracing.reset(token)
-    return Network(run.finish(outputs), run.parameters, declared)
+    graph = run.graph(declared)
+    if not run.differs:
+        return Network(graph, run.parameters, declared)
+    training = _Trace(network, seed, by_rates, mode=True)
+    return Network(graph, run.parameters, declared, training.graph(declared))
 
 
 def add_loss(graph: Graph, loss: Loss) -> Graph:
@@ -112,6 +120,8 @@ class _Trace:
     network: Module
     seed: int
     by_rates: bool = False
+    mode: bool = False  # what `training` answers
+    differs: bool = False  # whether anybody asked
     builder: Builder = field(default_factory=Builder)
     parameters: dict[str, np.ndarray] = field(default_factory=dict)
     scopes: list[str] = field(default_factory=list)
@@ -122,6 +132,22 @@ class _Trace:
     def __post_init__(self) -> None:
         self.paths = {id(module): path for path, module in self.network.named_modules()}
         self.values: dict[str, Value] = {}
+        self.updated: dict[str, Value] = {}  # parameters that a training step changes, beside learning
+
+    @property
+    def training(self) -> bool:
+        self.differs = True
+        return self.mode
+
+    def graph(self, inputs: Mapping[str, Input]) -> Graph:
+        """Runs the network's forward."""
+        token = tracing.set(self)
+        try:
+            operands = [self.input(name, given) for name, given in inputs.items()]
+            outputs = _named_outputs(self.network, self.call(self.network, *operands))
+        finally:
+            tracing.reset(token)
+        return self.finish(outputs)
 
     def input(self, name: str, declared: Input) -> Value:
         op = leaves.Input(name, "input", declared.shape, not declared.static)
@@ -159,6 +185,13 @@ class _Trace:
         self.builder.scope = scope
         self.name(clamped, f"{label}.clamped", exact=True)
         return clamped
+
+    def update(self, module: Module, name: str, value: Value) -> None:
+        """A parameter's value after the training step, which later readers see as well."""
+        self.parameter(module, name)
+        path = self.paths.get(id(module), "")
+        label = f"{path}.{name}" if path else name
+        self.values[label] = self.updated[label] = value
 
     def state(self, module: Module, name: str, shape: tuple[int, ...], initial: Any) -> Value:
         """A state of a neuron: the delay that carries it."""
@@ -222,4 +255,6 @@ class _Trace:
             following = Value(self.builder, self.builder.nodes[node].inputs[0])
             last = apply(Last(), following, name=f"{label}.last")
             self.builder.output(label, "state_out", last.node)
+        for label, value in self.updated.items():
+            self.builder.output(label, "parameter", value.node)
         return renamed(self.builder.graph(), self.renames)

@@ -11,6 +11,7 @@ from ..ops.elementwise import IN_PLACE
 from ..ops.steps import STEP_SUMS
 from ..passes.choose_kernels import is_spike
 from ..program import Buffer, Call, Size
+from .groups import of_node
 from .layout import Layout
 
 ALIASES = ("context", "reshape")  # the same memory under another name
@@ -221,6 +222,10 @@ class Buffers:
             return node.type.size
         n_out, n_in = node.type.features
         return n_in * self.layout.stride(n_out)
+
+    def group(self, node: Node) -> str:
+        """Of an element of a spread, C's text for that of its operand."""
+        return of_node(node, self.graph[node.inputs[0]]).index()
 
     def pitch(self, node: Node) -> int:
         """Distance between two rows of a value in scratch."""

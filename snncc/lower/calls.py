@@ -10,6 +10,7 @@ from ..graph import Graph, Node
 from ..passes.choose_kernels import is_spike
 from ..program import Buffer, Call
 from .buffers import Buffers
+from .groups import of_node
 from .layout import user_field
 
 NARROW = 2  # SNNCC_NARROW of product.h
@@ -74,6 +75,13 @@ class Calls:
         row = self.buffers.pitch(x) if x.type.batch else whole(x.type.size)
         kind = "sum_features" if x.type.batch else "sum_features_once"
         return Call(kind, self._both(node), (x.type.size, row), self._time(node))
+
+    def _sum_groups(self, node: Node) -> Call:
+        x, found = self.graph[node.inputs[0]], of_node(node, self.graph[node.inputs[0]])
+        row = self.buffers.layout.stride if not x.type.batch else self.buffers.layout.pitch
+        numbers = (x.type.size, row(x.type.size), found.groups, found.inner, row(node.type.size))
+        kind = "sum_groups" if x.type.batch else "sum_groups_once"
+        return Call(kind, self._both(node), numbers, self._time(node))
 
     def _one_hot(self, node: Node) -> Call:
         buffers = (self.buffers.buffer(node.inputs[0], "labels"), self.buffers.buffer(node.name))
@@ -204,6 +212,7 @@ MAKERS: dict[str, Callable[[Calls, Node], Call | tuple[Call, ...]]] = {
     "log_softmax": Calls._rows,
     "first_maximum": Calls._rows,
     "sum_features": Calls._sum_features,
+    "sum_groups": Calls._sum_groups,
     "one_hot": Calls._one_hot,
     "take": Calls._indexed,
     "scatter_add": Calls._indexed,

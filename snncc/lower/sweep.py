@@ -32,6 +32,7 @@ class Memory(Protocol):
     def passing(self, node: Node) -> Buffer: ...
     def wanted(self, node: Node) -> list[str]: ...
     def length(self, node: Node) -> int: ...
+    def group(self, node: Node) -> str: ...
 
 
 SHIFTS = ("memorize", "carry")
@@ -132,6 +133,8 @@ class SweepBuilder:
             self._define(node, self._apply(node))
 
     def _apply(self, node: Node) -> Expr:
+        if node.op.name == "spread":
+            return self._spread(node)
         operands = tuple(self.value(i) for i in node.inputs)
         op: Any = node.op
         if op.name in ("expand", "detach"):
@@ -139,6 +142,13 @@ class SweepBuilder:
         if isinstance(op, IN_PLACE):
             return self._in_place(node)
         return Apply(op.name, operands, getattr(op, "strict", True))
+
+    def _spread(self, node: Node) -> Expr:
+        """An element of a shorter row, which lies somewhere else."""
+        buffer = self.memory.buffer(node.inputs[0])
+        if node.inputs[0] in self.inside or buffer.count == 1:
+            return self.value(node.inputs[0])
+        return Ref(f"{self._pointer(buffer, whole=True).name}_at[{self.memory.group(node)}]")
 
     def _in_place(self, node: Node) -> Expr:
         """What is made of where the kernel stands: a random number, a number of a table, that of the step."""
@@ -302,11 +312,13 @@ class SweepBuilder:
                 return Ref(op.label)
         return Apply(op.name, tuple(self._scalar_expression(self.graph[i]) for i in node.inputs))
 
-    def _pointer(self, buffer: Buffer, initial: Buffer | None = None, written: bool = False) -> Pointer:
-        key = f"{buffer.name} from {initial.name}" if initial else buffer.name
+    def _pointer(
+        self, buffer: Buffer, initial: Buffer | None = None, written: bool = False, whole: bool = False
+    ) -> Pointer:
+        key = f"{buffer.name} from {initial.name}" if initial else f"{buffer.name}{' whole' * whole}"
         if key not in self.pointers:
             name = self.names.new(f"{buffer.name}_prev" if initial else buffer.name)
-            self.pointers[key] = Pointer(buffer, name, written, initial)
+            self.pointers[key] = Pointer(buffer, name, written, initial, whole)
         elif written and not self.pointers[key].written:
             self.pointers[key] = Pointer(buffer, self.pointers[key].name, True, initial)
         return self.pointers[key]

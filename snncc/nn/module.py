@@ -45,10 +45,14 @@ class Parameter:
 class Tracer(Protocol):
     """What a module asks of the front end while a network is traced.
 
-    by_rates: whether a neuron's spikes have the gradient of its rate.
+    by_rates: whether a neuron's spikes have the gradient of its rate. training: whether the network is
+    traced for a training step, and not for a call.
     """
 
     by_rates: bool
+
+    @property
+    def training(self) -> bool: ...
 
     def parameter(self, module: Module, name: str) -> Value: ...
     def call(self, module: Module, *operands: Any) -> Any: ...
@@ -56,6 +60,7 @@ class Tracer(Protocol):
     def close(self, state: Value, following: Value) -> None: ...
     def delay(self, shape: tuple[int, ...], initial: float, name: str) -> Value: ...
     def name(self, value: Value, name: str) -> None: ...
+    def update(self, module: Module, name: str, value: Value) -> None: ...
 
 
 tracing: ContextVar[Tracer | None] = ContextVar("tracing", default=None)
@@ -101,6 +106,16 @@ class Module:
     def __call__(self, *operands: Any) -> Any:
         current = tracing.get()
         return current.call(self, *operands) if current else self.forward(*operands)
+
+    @property
+    def training(self) -> bool:
+        """Whether the network is traced for a training step. A call, `evaluate` and `backward` are not."""
+        current = tracing.get()
+        return current is not None and current.training
+
+    def update(self, name: str, value: Value) -> None:
+        """What a parameter that does not learn is after the training step; from here on it reads as that."""
+        tracer("update").update(self, name, value)
 
     def forward(self, *operands: Any) -> Any:
         """The module's outputs for its inputs."""

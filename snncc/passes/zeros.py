@@ -23,6 +23,7 @@ SAME = (
     "reshape",
     "context",
     "take",
+    "spread",
 )
 STEPS = ("spike", "greater", "greater_equal", "first_maximum")
 

@@ -13,13 +13,15 @@ from .memory import Buffer
 class Pointer:
     """An argument of a sweep: statements write `name_at[i]` for the element at hand.
 
-    initial: the element is that of the step before, and at the first step the one of this buffer.
+    initial: the element is that of the step before, and at the first step the one of this buffer. whole:
+    `name_at` is the whole row, of groups that the neurons belong to.
     """
 
     buffer: Buffer
     name: str
     written: bool = False
     initial: Buffer | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True)
