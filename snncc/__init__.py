@@ -1,7 +1,7 @@
 """snncc: an ahead-of-time compiler for spiking neural networks.
 
 nn: layers, neurons, surrogates. loss, optim: what trains them. compile: a network as C, built and loaded.
-load: a compiled model. The functions of `ops` are what neurons' equations are written in.
+load: a compiled model. import_nir: a network from a file of another system. The functions of `ops` are what neurons' equations are written in.
 """
 
 __version__ = "0.1.0"
@@ -11,6 +11,7 @@ from snncc_runtime import Model, ModelError, load, metrics
 from . import loss, nn, optim, rules
 from .driver import compile
 from .errors import CompileError, InternalError
+from .frontend.nir import import_nir
 from .nn import delay
 from .ops import (
     absolute,
@@ -55,6 +56,7 @@ __all__ = [
     "floor",
     "greater",
     "greater_equal",
+    "import_nir",
     "load",
     "log",
     "loss",

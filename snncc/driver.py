@@ -117,13 +117,25 @@ class Made:
     known: bool
 
 
-def make(network: Network, target: Target, source: str, folder: str | os.PathLike[str]) -> Made:
-    """Generate, unless the same text was generated before, build, and write the model folder."""
+def make(
+    network: Network,
+    target: Target,
+    source: str,
+    folder: str | os.PathLike[str],
+    imported: Mapping[str, Any] | None = None,
+) -> Made:
+    """Generate, unless the same text was generated before, build, and write the model folder.
+
+    imported: the record of the import, for the manifest.
+    """
     key = cache.key_of(network.graph, target, source, _cache_bytes(), training=network.training)
     known = cache.recall(key) if key else None
     generated = known or text_of(generate(network, target, source))
     if key and not known:
         cache.keep(key, generated)
+    generated = (
+        replace(generated, manifest={**generated.manifest, "import": imported}) if imported else generated
+    )
     built = _write(generated, network, target, folder)
     return Made(generated.manifest, built, known is not None)
 

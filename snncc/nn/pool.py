@@ -131,7 +131,7 @@ class AdaptiveAvgPool2d(Module):
 
     axes: ClassVar[int] = 2
 
-    def __init__(self, output_size: int | None | Sequence[int | None]) -> None:
+    def __init__(self, output_size: int | Sequence[int | None] | None) -> None:
         sizes = (output_size,) * self.axes if not isinstance(output_size, Sequence) else tuple(output_size)
         given = tuple(1 if n is None else n for n in sizes)
         each(self, "output_size", given, self.axes)

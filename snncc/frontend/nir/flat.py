@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
-import networkx as nx
 import numpy as np
 
 from ...errors import CompileError
@@ -18,21 +18,30 @@ Edge = tuple[str, str]
 
 @dataclass(frozen=True)
 class FlatGraph:
-    """Nodes by path, edges between them. An edge in `delayed` carries the value of the step before."""
+    """Nodes by path, edges between them, the inputs and outputs of the whole.
+
+    An edge in `delayed` carries the value of the step before.
+    """
 
     nodes: Mapping[str, RawNode]
     edges: tuple[Edge, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
     delayed: frozenset[Edge] = frozenset()
 
-    def of_type(self, type: str) -> list[str]:
-        return [name for name, node in self.nodes.items() if node.type == type]
-
-    def sources(self, name: str) -> list[str]:
-        return [a for a, b in self.edges if b == name]
+    @cached_property
+    def sources(self) -> Mapping[str, list[str]]:
+        """What each node reads, in the order of the edges."""
+        found: dict[str, list[str]] = {name: [] for name in self.nodes}
+        for a, b in self.edges:
+            found[b].append(a)
+        return found
 
     @property
     def order(self) -> list[str]:
         """The nodes of one step, each after what it reads in that step."""
+        import networkx as nx  # here, because it takes 0.1 s to load
+
         graph = nx.DiGraph()
         graph.add_nodes_from(self.nodes)
         graph.add_edges_from(edge for edge in self.edges if edge not in self.delayed)
@@ -50,7 +59,12 @@ def flatten(graph: RawNode, source: str) -> FlatGraph:
         _flatten(graph, "", nodes, edges)
     except ValueError as error:
         raise CompileError(f"{source}: {error}") from None
-    return FlatGraph(nodes, tuple(dict.fromkeys(edges)))
+    inputs, outputs = (_named(graph, kind) for kind in ("Input", "Output"))
+    return FlatGraph(nodes, tuple(dict.fromkeys(edges)), inputs, outputs)
+
+
+def _named(graph: RawNode, kind: str) -> tuple[str, ...]:
+    return tuple(name for name, node in graph.nodes.items() if node.type == kind)
 
 
 def _alone(node: RawNode) -> RawNode:
@@ -82,7 +96,7 @@ def _port(node: RawNode, path: str, kind: str, pair: str) -> str:
     """The node at which an edge ends; in a nested graph, its one input or output."""
     if node.type != "NIRGraph":
         return path
-    ports = [name for name, inner in node.nodes.items() if inner.type == kind]
+    ports = _named(node, kind)
     if len(ports) != 1:
         raise ValueError(
             f"{pair}: {shown(path)} is a graph with {len(ports)} {kind} nodes; an edge can only say which if "
@@ -94,20 +108,26 @@ def _port(node: RawNode, path: str, kind: str, pair: str) -> str:
 def delay_cycles(graph: FlatGraph, dt: float, source: str) -> FlatGraph:
     """The graph with a delay of one step in each cycle: behind what spikes, or else behind what has a state.
 
-    A Delay node of a step or more is delay enough. Raises CompileError for a cycle without any of these.
+    A Delay node of a step or more is delay enough: what leaves it is delayed, and it delays a step less
+    itself. Raises CompileError for a cycle without any of these.
     """
-    delayed: set[Edge] = {e for e in _in_cycles(graph, set()) if _steps(graph.nodes[e[0]], dt) >= 1}
+    late = {a for a, _ in _in_cycles(graph, set()) if _steps(graph.nodes[a], dt) >= 1}
+    delayed = {edge for edge in graph.edges if edge[0] in late}
     for kinds in (SPIKING, STATEFUL):
         delayed |= {e for e in _in_cycles(graph, delayed) if graph.nodes[e[0]].type in kinds}
     if left := _in_cycles(graph, delayed):
+        import networkx as nx
+
         cycle = nx.find_cycle(nx.DiGraph(left))
         path = " -> ".join(shown(name) for name in [*(e[0] for e in cycle), cycle[0][0]])
         raise CompileError(f"{source}: cycle without a state: {path}; a neuron or a Delay must be in it")
-    return FlatGraph(graph.nodes, graph.edges, frozenset(delayed))
+    return replace(graph, delayed=frozenset(delayed))
 
 
 def _in_cycles(graph: FlatGraph, without: set[Edge]) -> list[Edge]:
     """Edges within a strongly connected component."""
+    import networkx as nx
+
     network = nx.DiGraph([edge for edge in graph.edges if edge not in without])
     member = {name: k for k, part in enumerate(nx.strongly_connected_components(network)) for name in part}
     return [(a, b) for a, b in network.edges if member[a] == member[b]]
@@ -118,14 +138,15 @@ def _steps(node: RawNode, dt: float) -> float:
     return float(np.min(np.rint(np.asarray(node.values["delay"]) / dt))) if node.type == "Delay" else 0.0
 
 
-def check_connected(graph: FlatGraph) -> Iterator[str]:
+def loose_ends(graph: FlatGraph) -> Iterator[str]:
     """What is wrong with the edges as a whole, a sentence each."""
-    for kind in ("Input", "Output"):
-        if not graph.of_type(kind):
+    for kind, found in (("Input", graph.inputs), ("Output", graph.outputs)):
+        if not found:
             yield f"there is no {kind} node"
     fed, read = {b for _, b in graph.edges}, {a for a, _ in graph.edges}
     for name, node in graph.nodes.items():
-        if name not in fed and node.type != "Input":
-            yield f"{shown(name)} ({shown(node.type)}) has no edge into it"
-        if name not in read and node.type not in ("Output", "Input"):
-            yield f"{shown(name)} ({shown(node.type)}) has no edge out of it"
+        label = f"{shown(name)} ({shown(node.type)})"
+        if (name in fed) == (name in graph.inputs):
+            yield f"{label} has {'an' if name in fed else 'no'} edge into it"
+        if (name in read) == (name in graph.outputs) and not (name in graph.inputs and name not in read):
+            yield f"{label} has {'an' if name in read else 'no'} edge out of it"

@@ -91,10 +91,10 @@ def _shape_fault(node: RawNode, fields: Fields) -> str:
         return "its values differ in shape: " + ", ".join(f"{n} {list(s)}" for n, s in wide.items())
     if node.type in ("Affine", "Linear", "Conv1d", "Conv2d"):
         rank = {"Conv1d": 3, "Conv2d": 4}.get(node.type, 2)
-        weight, bias = np.shape(node.values["weight"]), np.shape(node.values.get("bias", ()))
+        weight, bias = (np.shape(node.values.get(name, ())) for name in ("weight", "bias"))
         if len(weight) != rank or 0 in weight:
             return f"weight must have {rank} axes, its shape is {list(weight)}"
-        if bias not in ((), (1,), weight[:1]):
+        if node.type != "Linear" and bias not in ((), (1,), weight[:1]):
             return f"bias must have shape [{weight[0]}], found {list(bias)}"
     return ""
 

@@ -6,7 +6,6 @@ of that is refused before anything of it is read.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,7 +46,7 @@ def read_file(path: Path) -> tuple[RawNode, str]:
         raise CompileError(f"{path}: {what}; give a NIR file")
     try:
         with h5py.File(path, "r") as file:
-            reader = _Reader(h5py, MOST_EXPANSION * os.path.getsize(path) + ALLOWANCE)
+            reader = _Reader(h5py, MOST_EXPANSION * path.stat().st_size + ALLOWANCE)
             version = reader.item(file, "version") if "version" in file else "of no version"
             return reader.graph(reader.item(file, "node")), shown(version, 20)
     except _UnfitError as error:
@@ -111,7 +110,9 @@ class _Reader:
             raise _UnfitError(f"{where} is packed with filter {unknown[0]}; write it with gzip")
         self.budget -= dataset.size * max(dataset.dtype.itemsize, 1)
         if self.budget < 0 or len(dataset.shape) > LARGEST_RANK:
-            raise _UnfitError(f"{where} has shape {list(dataset.shape)}, more than a file of this size can hold")
+            raise _UnfitError(
+                f"{where} has shape {list(dataset.shape)}, more than a file of this size can hold"
+            )
         if self.h5py.check_string_dtype(dataset.dtype) is not None:
             text = dataset.asstr()[()]
             return text if isinstance(text, str) else np.asarray(text, object)

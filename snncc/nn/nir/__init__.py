@@ -22,7 +22,8 @@ takes only equal ones as well.
 """
 
 from .dialects import CHOICES, DIALECTS, Dialect, dialect
-from .neurons import IF, LI, LIF, CubaLI, CubaLIF, I, Scale, Threshold
+from .layers import Delay, Flatten, Scale
+from .neurons import IF, LI, LIF, CubaLI, CubaLIF, I, Threshold
 
 __all__ = [
     "CHOICES",
@@ -32,7 +33,9 @@ __all__ = [
     "LIF",
     "CubaLI",
     "CubaLIF",
+    "Delay",
     "Dialect",
+    "Flatten",
     "I",
     "Scale",
     "Threshold",

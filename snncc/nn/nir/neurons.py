@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ...ops import Value, detach, spike
-from ..module import Module
+from ...ops import detach, spike
 from ..neuron import Neuron, check_surrogate, coefficient
 from ..neurons.integrate_and_fire import Coefficient, IntegrateAndFire, above
 from ..surrogate import Rectangle, Surrogate
@@ -341,21 +340,6 @@ class CubaLIF(_Synapse, _Fires):
         syn = self.transmit(current, syn)
         spk, mem = self.settle(self.charge(syn, mem), mem)
         return spk, mem, syn
-
-
-class Scale(Module):
-    """NIR's Scale: the input times a number, or one a feature.
-
-    scale: the factor.
-    learnable: whether training changes it; NIR does not say.
-    """
-
-    def __init__(self, scale: Coefficient, *, learnable: bool = False) -> None:
-        self.scale = coefficient(self, "scale", scale, learnable)
-
-    def forward(self, x: Value) -> Value:
-        result: Value = x * self.scale
-        return result
 
 
 class Threshold(Neuron):
