@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def chain(**nodes: Any) -> dict[str, Any]:
     """Nodes in a row, between an input of 4 and an output."""
     named = {"input": node("Input", shape=[4]), **nodes, "output": node("Output", shape=[3])}
     names = list(named)
-    return graph(named, *zip(names, names[1:], strict=False))
+    return graph(named, *pairwise(names))
 
 
 def lif(n: int = 3, **other: Any) -> dict[str, Any]:
@@ -64,11 +65,9 @@ def _write(group: Any, table: Mapping[str, Any]) -> None:
         if isinstance(value, Mapping):
             _write(group.create_group(name), value)
         elif name == "edges":
-            group.create_dataset(name, data=np.array(value, dtype=object).reshape(-1, 2), dtype=h5py.string_dtype())
+            pairs = np.array(value, dtype=object).reshape(-1, 2)
+            group.create_dataset(name, data=pairs, dtype=h5py.string_dtype())
         elif isinstance(value, str):
             group.create_dataset(name, data=value, dtype=h5py.string_dtype())
         else:
             group.create_dataset(name, data=np.asarray(value))
-
-
-Edges = Sequence[tuple[str, str]]

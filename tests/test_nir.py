@@ -126,8 +126,8 @@ def test_nested_graphs_mean_the_same_as_flat_ones(tmp_path: Path) -> None:
 
 
 def test_single_numbers_mean_the_same_as_one_a_neuron(tmp_path: Path) -> None:
-    wide, single = lif(), {name: np.ravel(value)[0] if name != "type" else value for name, value in lif().items()}
-    found = outputs(tmp_path, chain(fc=linear(), lif=wide))["y"]
+    single = {name: np.ravel(value)[0] if name != "type" else value for name, value in lif().items()}
+    found = outputs(tmp_path, chain(fc=linear(), lif=lif()))["y"]
     assert found.any()
     np.testing.assert_array_equal(found, outputs(tmp_path, chain(fc=linear(), lif=single))["y"])
 
@@ -168,7 +168,11 @@ def test_a_delay_in_a_cycle_counts_once(tmp_path: Path) -> None:
 
 def test_a_delay_that_is_no_whole_number_of_steps_is_said_to_be_rounded(tmp_path: Path) -> None:
     table = graph(
-        {"input": node("Input", shape=[4]), "late": node("Delay", delay=np.full(4, 2.4e-3)), "output": node("Output")},
+        {
+            "input": node("Input", shape=[4]),
+            "late": node("Delay", delay=np.full(4, 2.4e-3)),
+            "output": node("Output"),
+        },
         ("input", "late"), ("late", "output"),
     )    # fmt: skip
     np.testing.assert_array_equal(outputs(tmp_path, table)["y"][2:], X[:-2])
