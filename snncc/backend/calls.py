@@ -161,6 +161,10 @@ def steps_gradient(call: Call, place: Place) -> str:
     return place.shared("snncc_steps_gradient", steps, "rows", n, pitch, *place.names) + ";"
 
 
+def kept_steps(call: Call, place: Place) -> str:
+    return place.shared(f"snncc_{call.kind}", place.steps, "rows", *call.numbers[1:], *place.names) + ";"
+
+
 def copy_rows(call: Call, place: Place) -> str:
     return place.shared("snncc_copy_rows", "rows", call.numbers[0], *place.names) + ";"
 
@@ -213,6 +217,7 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     **dict.fromkeys(("mix_steps", "mix_steps_transposed"), mix_steps),
     "steps_gradient": steps_gradient,
     **dict.fromkeys(("at_step", "sum_at_step"), of_steps),
+    **dict.fromkeys(("first_steps", "last_steps"), kept_steps),
     "copy_rows": copy_rows,
     "copy_if_first": copy_if_first,
     "copy_gradient": copy_gradient,

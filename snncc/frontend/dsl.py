@@ -16,7 +16,7 @@ from ..nn.module import Input, Module, Parameter, tracing
 from ..ops import Value, clamp, sum_time
 from ..ops import leaf as leaves
 from ..ops.reduce import expand
-from ..ops.time import Delay, Last
+from ..ops.time import Delay, Last, LastSteps
 from ..ops.value import apply, operand
 
 
@@ -197,11 +197,12 @@ class _Trace:
         """A state of a neuron: the delay that carries it."""
         return self._delay(shape, initial, f"{self.builder.scope or 'neuron'}.{name}")
 
-    def delay(self, shape: tuple[int, ...], initial: float, name: str) -> Value:
+    def delay(self, shape: tuple[int, ...], initial: float, name: str, steps: int) -> Value:
         scope = self.builder.scope
-        return self._delay(shape, initial, f"{scope}.{name or 'delay'}" if scope else name or "delay")
+        label = f"{scope}.{name or 'delay'}" if scope else name or "delay"
+        return self._delay(shape, initial, label, steps)
 
-    def _delay(self, shape: tuple[int, ...], initial: Any, label: str) -> Value:
+    def _delay(self, shape: tuple[int, ...], initial: Any, label: str, steps: int = 1) -> Value:
         taken = {label for label, _ in self.states}
         label = next(c for c in (label, *(f"{label}.{k}" for k in range(2, 10_000))) if c not in taken)
         default = operand(self.builder, initial)
@@ -211,8 +212,9 @@ class _Trace:
                 f"{label}: the initial value has shape {list(given)}, the state {list(shape)}",
                 self.builder.where,
             )
-        start = self.builder.add(leaves.State(label, shape), [default], name=f"{label}.initial")
-        op = Delay(shape)
+        held = shape if steps == 1 else (steps, *shape)
+        start = self.builder.add(leaves.State(label, held), [default], name=f"{label}.initial")
+        op = Delay(shape, steps)
         node = self.builder.add(op, [start, start], name=f"{label}.prev", type=op.infer())
         self.open_delays[node] = self.builder.where
         self.states.append((label, node))
@@ -252,8 +254,10 @@ class _Trace:
             full = expand(value, Type(value.shape, False, True))
             self.builder.output(name, "output", full.node)
         for label, node in self.states:
-            following = Value(self.builder, self.builder.nodes[node].inputs[0])
-            last = apply(Last(), following, name=f"{label}.last")
+            following, initial = (Value(self.builder, i) for i in self.builder.nodes[node].inputs)
+            op: Any = self.builder.nodes[node].op
+            held = (Last(), following) if op.steps == 1 else (LastSteps(op.steps), following, initial)
+            last = apply(*held, name=f"{label}.last")
             self.builder.output(label, "state_out", last.node)
         for label, value in self.updated.items():
             self.builder.output(label, "parameter", value.node)

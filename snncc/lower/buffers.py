@@ -9,6 +9,7 @@ from ..graph import Graph, Node
 from ..names import Names
 from ..ops.elementwise import IN_PLACE
 from ..ops.steps import STEP_SUMS
+from ..ops.time import STORED as MOVED
 from ..passes.choose_kernels import is_spike
 from ..program import Buffer, Call, Size
 from .groups import of_node
@@ -151,7 +152,8 @@ class Buffers:
         real = [r for r in outside if not (bits and r.op.name == "events")]
         copies = self._copies(node.name)
         moved = any(
-            r.op.name in ("memorize", "carry") and r.name in self.stepped for r in self.readers[node.name]
+            r.op.name in MOVED or (r.op.name in SHIFTS and r.name in self.stepped)
+            for r in self.readers[node.name]
         )
         late = node.name in self.gradients or any(
             self.source(o.value) == node.name and o.role == "loss" for o in self.graph.outputs

@@ -102,6 +102,13 @@ class Calls:
         kind = "mix_steps_transposed" if op.name == "mix_steps" and op.transposed else op.name
         return Call(kind, buffers, (op.steps, rows.type.size, self.buffers.pitch(rows)), True)
 
+    def _kept_steps(self, node: Node) -> Call:
+        """Steps of a sequence as rows of a delay: sizes are those of a row, of the steps, and theirs."""
+        x = self.graph[node.inputs[0]]
+        buffers = tuple(self.buffers.buffer(name) for name in (*node.inputs, node.name))
+        sizes = (node.type.size, node.op.steps, x.type.size)  # type: ignore[attr-defined]
+        return Call(node.op.name, buffers, (*sizes, self.buffers.pitch(x), self.buffers.pitch(node)))
+
     def by_transposing(self, node: Node) -> bool:
         """Whether a product with transposed weights transposes what it needs of them itself, which pays
         where a panel of them serves many rows: not for one step of a loop."""
@@ -220,4 +227,6 @@ MAKERS: dict[str, Callable[[Calls, Node], Call | tuple[Call, ...]]] = {
     "steps_gradient": Calls._of_steps,
     "at_step": Calls._of_steps,
     "sum_at_step": Calls._of_steps,
+    "first_steps": Calls._kept_steps,
+    "last_steps": Calls._kept_steps,
 }

@@ -2,6 +2,7 @@
 
 from . import aidge, neurons, nir, snngrow, snntorch, spikingjelly, surrogate
 from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d
+from .delay import Delay
 from .dropout import Dropout, Dropout2d
 from .encoders import Delta, Latency, Rate, Repeat
 from .layers import Flatten, Linear, Sequential
@@ -49,6 +50,7 @@ __all__ = [
     "Conv3d",
     "ConvTranspose1d",
     "ConvTranspose2d",
+    "Delay",
     "Delta",
     "Dropout",
     "Dropout2d",

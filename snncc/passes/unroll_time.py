@@ -5,9 +5,10 @@ after:   %mem.prev = delay(%mem, %mem.initial)  @ scan 1 unroll=4
          %fc1 = linear(%x, %w, %b)  @ tile
 
 The strongly connected components of the graph are the loops over time; a delay outside of any is a
-loop of its own, for it carries something. What is outside of the loops runs for all steps at once
-(`parallel`), once a tile if it does not vary over time (`tile`), or once a call if it does not vary
-over the batch either: before the tiles (`once`) or after them (`finish`).
+loop of its own, for it carries something (one of several steps reads what is stored). What is outside
+of the loops runs for all steps at once (`parallel`), once a tile if it does not vary over time (`tile`),
+or once a call if it does not vary over the batch either: before the tiles (`once`) or after them
+(`finish`).
 
 What varies over the batch and reads a sum over the batch (batch normalisation) waits for all tiles: it
 runs in a later phase, when the tiles are gone through again.
@@ -45,7 +46,7 @@ class UnrollTime(Pass):
         stages: dict[str, Stage] = {}
         loops = 0
         for members in graph.components:
-            kinds = {SHIFTS[graph[m].op.name] for m in members if graph[m].op.name in SHIFTS}
+            kinds = {SHIFTS[graph[m].op.name] for m in members if _carries(graph[m])}
             phase = _phase(graph, members, stages)
             if kinds:
                 loops += 1
@@ -55,6 +56,11 @@ class UnrollTime(Pass):
                 stages[members[0]] = _outside(graph, graph[members[0]], stages, phase)
         stages |= _finished_late(graph, stages)
         return graph.map(lambda n: replace(n, stage=stages[n.name]))
+
+
+def _carries(node: Node) -> bool:
+    """Whether a node carries something from step to step; by several steps it reads what is stored."""
+    return node.op.name in SHIFTS and node.op.steps == 1  # type: ignore[attr-defined]
 
 
 def _late(graph: Graph, name: str, stages: dict[str, Stage]) -> bool:

@@ -18,6 +18,8 @@ SAME = (
     "tanh",
     "carry",
     "advance",
+    "following",
+    "previous",
     "detach",
     "expand",
     "reshape",
