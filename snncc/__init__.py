@@ -1,10 +1,14 @@
 """snncc: an ahead-of-time compiler for spiking neural networks.
 
 nn: layers, neurons, surrogates. loss, optim: what trains them. compile: a network as C, built and loaded.
-load: a compiled model. The functions of `ops` are what neurons' equations are written in.
+load: a compiled model. import_nir: a network from a file of another system. The functions of `ops` are what
+neurons' equations are written in.
 """
 
 __version__ = "0.1.0"
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from snncc_runtime import Model, ModelError, load, metrics
 
@@ -39,6 +43,11 @@ from .ops import (
     where,
 )
 
+if TYPE_CHECKING:
+    from .frontend.nir import import_nir
+
+LATE = {"import_nir": "snncc.frontend.nir"}  # loaded when first used: 15 ms that most programs do not need
+
 __all__ = [
     "CompileError",
     "InternalError",
@@ -55,6 +64,7 @@ __all__ = [
     "floor",
     "greater",
     "greater_equal",
+    "import_nir",
     "load",
     "log",
     "loss",
@@ -77,3 +87,9 @@ __all__ = [
     "uniform",
     "where",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in LATE:
+        return getattr(import_module(LATE[name]), name)
+    raise AttributeError(f"module 'snncc' has no attribute {name!r}")

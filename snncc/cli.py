@@ -71,6 +71,12 @@ NETWORK_OPTIONS = (
     ("--rule", str, "bptt", "RULE", "bptt, dsr, ottt or stdp; also bptt,truncate=8 or stdp,tau_pre=3."),
     ("--checkpoint-every", int, None, "K", "Hold the values of only K steps at a time; same bits."),
     ("--context", str, None, "TYPE", "What is kept for the backward half: float32, float16 or bfloat16."),
+    ("--dt", float, None, "SECONDS", "Of a .nir file: how long a step is."),
+    ("--dialect", str, None, "NAME", "Who wrote a .nir file: exact, snntorch, norse, spikingjelly, sinabs."),
+    ("--reset", str, None, "KIND", "Instead of the dialect's: file, subtract or subtract_delayed."),
+    ("--integrator", str, None, "KIND", "Instead of the dialect's: euler or exp."),
+    ("--compare", str, None, "KIND", "Instead of the dialect's: gt or ge."),
+    ("--v0", str, None, "START", "Instead of the dialect's: zero, v_reset or v_leak."),
 )
 
 
@@ -91,7 +97,7 @@ def snncc() -> None:
     """Compile spiking neural networks to C, train them and run them.
 
     SOURCE is file.py:name, a network in a Python file (an nn.Module, or a class or function without
-    arguments that makes one). FOLDER is a compiled model.
+    arguments that makes one), or a file of another system (.nir). FOLDER is a compiled model.
     """
 
 

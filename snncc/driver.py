@@ -117,13 +117,25 @@ class Made:
     known: bool
 
 
-def make(network: Network, target: Target, source: str, folder: str | os.PathLike[str]) -> Made:
-    """Generate, unless the same text was generated before, build, and write the model folder."""
-    key = cache.key_of(network.graph, target, source, _cache_bytes())
+def make(
+    network: Network,
+    target: Target,
+    source: str,
+    folder: str | os.PathLike[str],
+    imported: Mapping[str, Any] | None = None,
+) -> Made:
+    """Generate, unless the same text was generated before, build, and write the model folder.
+
+    imported: the record of the import, for the manifest.
+    """
+    key = cache.key_of(network.graph, target, source, _cache_bytes(), training=network.training)
     known = cache.recall(key) if key else None
     generated = known or text_of(generate(network, target, source))
     if key and not known:
         cache.keep(key, generated)
+    generated = (
+        replace(generated, manifest={**generated.manifest, "import": imported}) if imported else generated
+    )
     built = _write(generated, network, target, folder)
     return Made(generated.manifest, built, known is not None)
 
@@ -140,9 +152,11 @@ def entry_stages(network: Network, target: Target) -> tuple[Stages, ...]:
     stages = [Stages("forward", graph), Stages("backward", rule.prepared(graph), "outputs")]
     if target.loss is not None:
         with_loss = add_loss(graph, target.loss)
-        only_loss = replace(with_loss, outputs=tuple(o for o in with_loss.outputs if o.role == "loss"))
         evaluate = add_sums(with_loss, target.loss.scores)
-        stages += [Stages("evaluate", evaluate), Stages("train", rule.prepared(only_loss), "loss")]
+        trained = add_loss(network.trained, target.loss) if network.training else with_loss
+        asked = tuple(o for o in trained.outputs if o.role in ("loss", "parameter"))
+        train = rule.prepared(replace(trained, outputs=asked))
+        stages += [Stages("evaluate", evaluate), Stages("train", train, "loss")]
     if isinstance(rule, STDP):
         stages.append(Stages("learn", rule.learning(graph)))
     return tuple(stages)

@@ -18,15 +18,9 @@ TOUCHED = ("tile", "block", "sum", "gradient")  # places of what threads make fo
 BY_ROWS = (
     *("load", "load_state", "store", "copy_rows", "zero_rows", "keep_rows", "restore_rows"),
     *("events_from_bits", "events_from_rows", "log_softmax", "first_maximum", "sum_features"),
-    *("one_hot", "sum_space", "reorder", "max_pool", "max_place", "sum_pool", "max_unpool", "sum_unpool"),
-    *(
-        f"{op}_{kernel}"
-        for op in ("conv", "conv_transpose")
-        for kernel in ("events", "dense", "counted", "groups")
-    ),
+    *("one_hot", "sum_groups", "first_steps", "last_steps", "reorder", "max_pool", "max_place", "sum_pool", "max_unpool", "sum_unpool"),
 )
 BY_STEPS = {"mix_steps": "columns", "mix_steps_transposed": "columns", "steps_gradient": "steps"}
-BY_PLACES = tuple(f"conv_gradient_{kernel}" for kernel in ("events", "dense", "counted", "groups"))
 BY_INPUTS = ("transpose_events", "transpose_counted")
 
 
@@ -50,11 +44,13 @@ def sharing(item: Item, layout: Layout) -> str:
     """
     if isinstance(item, Panels):
         return "panels"
+    if isinstance(item, Call) and item.kind.startswith("conv"):
+        wide = max(item.numbers[:2]) > layout.panel
+        by = "places" if item.kind.startswith("conv_gradient") else "rows" if item.time else "samples"
+        return by if wide else FIRST
     if isinstance(item, Call) and item.numbers and item.numbers[0] > layout.panel:
         if item.kind in BY_INPUTS:
             return "inputs"
-        if item.kind in BY_PLACES:
-            return "places"
         if item.kind in BY_ROWS:
             return "rows" if item.time else "samples"
     if isinstance(item, Call) and item.kind in BY_STEPS and item.numbers[1] > layout.panel:
@@ -87,7 +83,10 @@ def turns(entry: Entry, items: tuple[Item, ...], layout: Layout) -> list[Turn]:
 
 
 def _conflict(before: tuple[Buffer, str], now: tuple[Buffer, str]) -> bool:
-    """Whether another thread may have touched what this item does: (buffer, what it is shared by) of both."""
+    """Whether another thread may have touched what this item does: (buffer, what it is shared by) of both.
+
+    Where a row's list begins is known to the thread that made the list of the row before.
+    """
     if before[1] == now[1] == FIRST:
         return False
-    return before != now or now[1] == "panels"
+    return before != now or now[1] == "panels" or now[0].layout in ("events", "valued")

@@ -139,8 +139,9 @@ def transpose(call: Call, place: Place) -> str:
     return f"snncc_transpose_weights({n_out}, {n_in}, {', '.join(place.names)});"
 
 
-def sum_features_once(call: Call, place: Place) -> str:
-    return place.shared("snncc_sum_features", 1, *call.numbers, *place.names) + ";"
+def once(call: Call, place: Place) -> str:
+    """A kernel of whole rows on one row."""
+    return place.shared(f"snncc_{call.kind.removesuffix('_once')}", 1, *call.numbers, *place.names) + ";"
 
 
 def indexed(call: Call, place: Place) -> str:
@@ -167,6 +168,10 @@ def steps_gradient(call: Call, place: Place) -> str:
 
 def windows(call: Call, place: Place) -> str:
     return place.shared(place.function, place.rows(call), *place.names) + ";"
+
+
+def kept_steps(call: Call, place: Place) -> str:
+    return place.shared(f"snncc_{call.kind}", place.steps, "rows", *call.numbers[1:], *place.names) + ";"
 
 
 def copy_rows(call: Call, place: Place) -> str:
@@ -215,14 +220,15 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "first_maximum": _rows_first("snncc_first_maximum"),
     "sum_features": _rows_first("snncc_sum_features"),
     "one_hot": _rows_first("snncc_one_hot"),
-    "sum_features_once": sum_features_once,
+    "sum_groups": _rows_first("snncc_sum_groups"),
+    **dict.fromkeys(("sum_features_once", "sum_groups_once"), once),
     **dict.fromkeys(INDEXED, indexed),
     **dict.fromkeys(("mix_steps", "mix_steps_transposed"), mix_steps),
     "steps_gradient": steps_gradient,
     **dict.fromkeys(("at_step", "sum_at_step"), of_steps),
     **dict.fromkeys(WINDOWS, windows),
-    "sum_space": _rows_first("snncc_sum_space"),
     "reorder": _rows_first("snncc_reorder"),
+    **dict.fromkeys(("first_steps", "last_steps"), kept_steps),
     "copy_rows": copy_rows,
     "copy_if_first": copy_if_first,
     "copy_gradient": copy_gradient,

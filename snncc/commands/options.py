@@ -22,6 +22,7 @@ NUMBERS = {
 OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": optim.Adam, "sgd": optim.SGD, "adamw": optim.AdamW}
 LEARNING_RATE = 1e-3
 PRODUCTS = ("auto", "dense", "events")
+IMPORTS = {".nir": ("dt", "dialect", "reset", "integrator", "compare", "v0")}  # options by kind of file
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,26 @@ class Choices:
     checkpoint_every: int | None = None
     context: str | None = None
     rule: str = "bptt"
+    dt: float | None = None
+    dialect: str | None = None
+    reset: str | None = None
+    integrator: str | None = None
+    compare: str | None = None
+    v0: str | None = None
+
+    def of_file(self, suffix: str) -> dict[str, Any]:
+        """The options that were given for importing such a file. Raises CompileError for others'."""
+        given = {
+            name: value
+            for names in IMPORTS.values()
+            for name in names
+            if (value := getattr(self, name)) is not None
+        }
+        for name in given:
+            if name not in IMPORTS.get(suffix, ()):
+                kinds = " and ".join(kind for kind, names in IMPORTS.items() if name in names)
+                raise CompileError(f"--{name} is for {kinds} files")
+        return given
 
     def target(self) -> Target:
         """Raises CompileError for what does not make sense."""

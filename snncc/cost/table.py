@@ -375,8 +375,9 @@ CALLS: dict[str, Callable[[Call, int, _How, Work], None]] = {
     "log_softmax": _softmax,
     "first_maximum": _sum_features,  # a comparison a feature
     "sum_features": _sum_features,
-    "sum_space": _sum_features,
     "sum_features_once": _sum_features,
+    "sum_groups": _sum_features,
+    "sum_groups_once": _sum_features,
     **dict.fromkeys(("mix_steps", "mix_steps_transposed", "steps_gradient"), _of_steps),
     **dict.fromkeys(("at_step", "sum_at_step"), _at_step),
     **dict.fromkeys(("scatter_add", "scatter_add_once"), _sum_features),

@@ -9,8 +9,10 @@ from ..graph import Graph, Node
 from ..names import Names
 from ..ops.elementwise import IN_PLACE
 from ..ops.steps import STEP_SUMS
+from ..ops.time import STORED as MOVED
 from ..passes.choose_kernels import is_spike
 from ..program import Buffer, Call, Size
+from .groups import of_node
 from .layout import Layout
 
 ALIASES = ("context", "reshape")  # the same memory under another name
@@ -152,7 +154,8 @@ class Buffers:
         real = [r for r in outside if not (bits and r.op.name == "events")]
         copies = self._copies(node.name)
         moved = any(
-            r.op.name in ("memorize", "carry") and r.name in self.stepped for r in self.readers[node.name]
+            r.op.name in MOVED or (r.op.name in SHIFTS and r.name in self.stepped)
+            for r in self.readers[node.name]
         )
         late = node.name in self.gradients or any(
             self.source(o.value) == node.name and o.role == "loss" for o in self.graph.outputs
@@ -229,6 +232,10 @@ class Buffers:
         features, turned = node.type.features, self.graph[self.source(node.name)].op.name == "transpose"
         n_out = node.type.size // features[-1] if turned else features[0]
         return n_out, node.type.size // n_out
+
+    def group(self, node: Node) -> str:
+        """Of an element of a spread, C's text for that of its operand."""
+        return of_node(node, self.graph[node.inputs[0]]).index()
 
     def pitch(self, node: Node) -> int:
         """Distance between two rows of a value in scratch."""

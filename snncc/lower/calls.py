@@ -11,6 +11,7 @@ from ..ops.layout import place_of, row_major
 from ..passes.choose_kernels import is_spike
 from ..program import Buffer, Call
 from .buffers import Buffers
+from .groups import of_node
 from .images import IMAGES
 from .layout import user_field
 
@@ -78,6 +79,13 @@ class Calls:
         kind = "sum_features" if x.type.batch else "sum_features_once"
         return Call(kind, self._both(node), (x.type.size, row), self.runs_all_steps(node))
 
+    def _sum_groups(self, node: Node) -> Call:
+        x, found = self.graph[node.inputs[0]], of_node(node, self.graph[node.inputs[0]])
+        row = self.buffers.layout.stride if not x.type.batch else self.buffers.layout.pitch
+        numbers = (x.type.size, row(x.type.size), found.groups, found.inner, row(node.type.size))
+        kind = "sum_groups" if x.type.batch else "sum_groups_once"
+        return Call(kind, self._both(node), numbers, self.runs_all_steps(node))
+
     def _one_hot(self, node: Node) -> Call:
         buffers = (self.buffers.buffer(node.inputs[0], "labels"), self.buffers.buffer(node.name))
         return Call("one_hot", buffers, (node.type.size, self.buffers.pitch(node)), self.runs_all_steps(node))
@@ -100,6 +108,13 @@ class Calls:
         buffers = tuple(self.buffers.buffer(name) for name in (*operands, node.name))
         kind = "mix_steps_transposed" if op.name == "mix_steps" and op.transposed else op.name
         return Call(kind, buffers, (op.steps, rows.type.size, self.buffers.pitch(rows)), True)
+
+    def _kept_steps(self, node: Node) -> Call:
+        """Steps of a sequence as rows of a delay: sizes are those of a row, of the steps, and theirs."""
+        x = self.graph[node.inputs[0]]
+        buffers = tuple(self.buffers.buffer(name) for name in (*node.inputs, node.name))
+        sizes = (node.type.size, node.op.steps, x.type.size)  # type: ignore[attr-defined]
+        return Call(node.op.name, buffers, (*sizes, self.buffers.pitch(x), self.buffers.pitch(node)))
 
     def by_transposing(self, node: Node) -> bool:
         """Whether a product with transposed weights transposes what it needs of them itself, which pays
@@ -211,6 +226,7 @@ MAKERS: dict[str, Callable[[Calls, Node], Call | tuple[Call, ...]]] = {
     "log_softmax": Calls._rows,
     "first_maximum": Calls._rows,
     "sum_features": Calls._sum_features,
+    "sum_groups": Calls._sum_groups,
     "one_hot": Calls._one_hot,
     "take": Calls._indexed,
     "scatter_add": Calls._indexed,
@@ -219,4 +235,6 @@ MAKERS: dict[str, Callable[[Calls, Node], Call | tuple[Call, ...]]] = {
     "at_step": Calls._of_steps,
     "sum_at_step": Calls._of_steps,
     **IMAGES,
+    "first_steps": Calls._kept_steps,
+    "last_steps": Calls._kept_steps,
 }

@@ -115,13 +115,6 @@ def _pool(calls: Calls, node: Node) -> Call:
     return Call(op.name, buffers, (*sizes, PLACES.index(what), *ends, *numbers), calls.runs_all_steps(node))
 
 
-def _sum_space(calls: Calls, node: Node) -> Call:
-    x, layout = calls.graph[node.inputs[0]], calls.buffers.layout
-    rows = [layout.row(b) for b in (calls.buffers.buffer(x.name), calls.buffers.buffer(node.name))]
-    both = (calls.buffers.buffer(x.name), calls.buffers.buffer(node.name))
-    return Call("sum_space", both, (x.type.size, *rows, node.type.size), calls.runs_all_steps(node))
-
-
 def _reorder(calls: Calls, node: Node) -> Call:
     """Rows of an image turned: pixels of a channel side by side, or channels of a pixel."""
     op: Any = node.op
@@ -142,6 +135,5 @@ def _product(numbers: tuple[int, ...] | list[int]) -> int:
 IMAGES: dict[str, Maker] = {
     **dict.fromkeys(("conv", "conv_transpose", "conv_gradient"), _convolution),
     **dict.fromkeys(("max_pool", "max_place", "sum_pool", "max_unpool", "sum_unpool"), _pool),
-    "sum_space": _sum_space,
     "reorder": _reorder,
 }

@@ -78,3 +78,6 @@ class _InPlace:
         raise InternalError(f"%{node.name}: an update has no states")
 
     before = passing = state
+
+    def group(self, node: Node) -> str:
+        raise InternalError(f"%{node.name}: an update has no groups of features")

@@ -4,18 +4,18 @@ elementwise.py  scalar functions (a table), spike, detach, substitute, expand
 time.py         delay, advance and their buffered forms, reductions over time
 reduce.py       reductions over batch and features, log_softmax, first_maximum, one_hot, reshape
 index.py        take, scatter_add: features by constant index
+groups.py       numbers of groups of features: spread over them, and summed
+normalize.py    statistics over several axes, and the gradient through them
 steps.py        products over the steps, rows of a parameter that belong to steps
 windows.py      the geometry of convolutions and pooling
 conv.py         conv, conv_transpose, conv_gradient
 pool.py         max_pool, sum_pool, and their adjoints
-channels.py     one number a channel: spread, sum_space
 linear.py       linear, transpose, weight_gradient, events, context
 random.py       random numbers from counters
 leaf.py         inputs, parameters, states, constants
 value.py        values: what Python arithmetic builds nodes from
 """
 
-from .channels import spread, sum_space
 from .conv import conv, conv_transpose
 from .elementwise import (
     absolute,
@@ -39,6 +39,7 @@ from .elementwise import (
     tanh,
     where,
 )
+from .groups import spread, sum_groups, sum_space
 from .index import scatter_add, take
 from .linear import linear, transpose, weight_gradient
 from .pool import max_pool, sum_pool
@@ -81,6 +82,7 @@ __all__ = [
     "substitute",
     "sum_batch",
     "sum_features",
+    "sum_groups",
     "sum_pool",
     "sum_space",
     "sum_time",

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import CompileError
 from ..graph import Op, Type
-from .channels import sum_space
+from .groups import sum_space
 from .linear import transpose
 from .reduce import expand, sum_to
 from .time import sum_time

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..graph import Graph, Node, Output
 from ..ops.conv import SLIDING
@@ -34,7 +35,7 @@ RESULT = -1  # the place of a node's result, beside those of its operands
 @dataclass(frozen=True)
 class OrderFeatures(Pass):
     def run(self, graph: Graph) -> Graph:
-        if not any(n.op.name in (*SLIDING, *POOLS, *UNPOOLS, "spread", "sum_space") for n in graph):
+        if not any(n.op.name in (*SLIDING, *POOLS, *UNPOOLS) for n in graph):
             return graph
         return _Orders(graph).ordered()
 
@@ -89,8 +90,8 @@ class _Orders:
             place = RESULT if op == "conv_gradient" else 1
             weight = node.type.features if place == RESULT else types[1].features
             return images | {place: channels_of(weight[:-1] if op == "conv_transpose" else weight[1:])}
-        if op in ("spread", "sum_space"):
-            return images
+        if op in ("spread", "sum_groups"):
+            return self._groups(node)
         if op == "linear":
             return {0: 0} if node.inputs[1] in self.turned else {RESULT: 0}
         if op == "weight_gradient":
@@ -98,6 +99,15 @@ class _Orders:
         if self._orderless(node):
             return {}
         return dict.fromkeys(images, 0)
+
+    def _groups(self, node: Node) -> dict[int, int]:
+        """Groups of whole channels are found in either order."""
+        op: Any = node.op
+        longer, shorter = (RESULT, 0) if op.name == "spread" else (0, RESULT)
+        features = (node if longer == RESULT else self.graph[node.inputs[0]]).type.features
+        groups = (node if shorter == RESULT else self.graph[node.inputs[0]]).type.size
+        whole = not op.trailing and features and features[0] % groups == 0
+        return {shorter: 0} if whole else {shorter: 0, longer: 0}
 
     def _orderless(self, node: Node) -> bool:
         elementwise = (*ELEMENTWISE, Shift, Previous, *IN_PLACE)

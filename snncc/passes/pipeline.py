@@ -15,6 +15,7 @@ from .insert_context import InsertContext
 from .insert_memorize import InsertMemorize
 from .order_features import OrderFeatures
 from .simplify import Simplify
+from .split_delays import SplitDelays
 from .split_time import SplitTime
 from .unroll_time import UnrollTime
 
@@ -40,6 +41,7 @@ def pipeline(options: Options, gradient: str = "", inputs: bool = False) -> tupl
     """The passes for one entry point; gradient: "loss", "outputs" or "" for none."""
     return (
         InferTypes(options.dtype),
+        SplitDelays(options.checkpoint_every > 0),  # before differentiate: it makes the loops that there are
         *(
             (Differentiate(gradient, inputs, options.truncate),) if gradient else ()
         ),  # needs types: what sums over time

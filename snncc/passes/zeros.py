@@ -18,6 +18,8 @@ SAME = (
     "tanh",
     "carry",
     "advance",
+    "following",
+    "previous",
     "detach",
     "expand",
     "reshape",
@@ -27,6 +29,7 @@ SAME = (
     "max_pool",
     "sum_unpool",
     "reorder",
+    "spread",
 )
 STEPS = ("spike", "greater", "greater_equal", "first_maximum", "max_unpool")
 

@@ -13,13 +13,17 @@ from .memory import Buffer
 class Pointer:
     """An argument of a sweep: statements write `name_at[i]` for the element at hand.
 
-    initial: the element is that of the step before, and at the first step the one of this buffer.
+    steps: the element is that of so many steps before, or, if negative, after; beyond the last step it is 0.
+    initial: before the first step it is that of this buffer, which of several steps has a row for each.
+    whole: `name_at` is the whole row, of groups that the neurons belong to.
     """
 
     buffer: Buffer
     name: str
     written: bool = False
     initial: Buffer | None = None
+    steps: int = 0
+    whole: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,4 @@
-/* Images in rows: between the user's order [channels][pixels] and that of memory, [pixels][channels]; pooling; sums over
- * pixels. What takes a crew is one thread's part of the rows. */
+/* Images in rows: between the user's order [channels][pixels] and that of memory, [pixels][channels]; pooling. What takes a crew is one thread's part of the rows. */
 #ifndef SNNCC_IMAGES_H
 #define SNNCC_IMAGES_H
 
@@ -71,20 +70,6 @@ SNNCC_FUNCTION void snncc_reorder(int rows, int n, int stride, int lines, const 
     const snncc_range mine = snncc_part(crew, rows);
     for (int row = mine.begin; row < mine.end; row++)
         snncc_turn(n / lines, lines, x + (size_t)row * stride, y + (size_t)row * stride);
-}
-
-/* y[channel] = the sum over the pixels. x: [rows][x_stride], y: [rows][y_stride]. */
-SNNCC_FUNCTION void snncc_sum_space(int rows, int n, int x_stride, int y_stride, int channels, const snncc_real *x,
-                                    snncc_real *y, const snncc_crew *crew)
-{
-    const snncc_range mine = snncc_part(crew, rows);
-    for (int row = mine.begin; row < mine.end; row++) {
-        const snncc_real *SNNCC_RESTRICT from = x + (size_t)row * x_stride;
-        snncc_real *SNNCC_RESTRICT const to = y + (size_t)row * y_stride;
-        for (int c = 0; c < channels; c++) to[c] = 0;
-        for (int p = 0; p < n / channels; p++, from += channels)
-            for (int c = 0; c < channels; c++) to[c] += from[c];
-    }
 }
 
 /* What a window of a channel comes to. */

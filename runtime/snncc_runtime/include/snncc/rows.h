@@ -130,6 +130,37 @@ SNNCC_FUNCTION void snncc_sum_features(int rows, int n, int stride, const snncc_
     }
 }
 
+/* The sum of n numbers side by side: of every SNNCC_LANES-th by itself, then of these in ascending order. */
+SNNCC_INLINE snncc_real snncc_sum_run(int n, const snncc_real *x)
+{
+    snncc_real lanes[SNNCC_LANES] = {0}, sum = 0;
+    const int whole = n / SNNCC_LANES * SNNCC_LANES;
+    for (int i = 0; i < whole; i += SNNCC_LANES)
+        for (int k = 0; k < SNNCC_LANES; k++) lanes[k] += x[i + k];
+    for (int i = whole; i < n; i++) lanes[i - whole] += x[i];
+    for (int k = 0; k < SNNCC_LANES && k < n; k++) sum += lanes[k];
+    return sum;
+}
+
+/* y[row][g] = the sum of those features i of the row whose group i / inner % groups is g; rows of x and y are x_stride
+ * and y_stride apart, pads of y become 0. */
+SNNCC_FUNCTION void snncc_sum_groups(int rows, int n, int x_stride, int groups, int inner, int y_stride,
+                                     const snncc_real *x, snncc_real *y, const snncc_crew *crew)
+{
+    const snncc_range mine = snncc_part(crew, rows);
+    x += (size_t)mine.begin * x_stride;
+    y += (size_t)mine.begin * y_stride;
+    for (int row = mine.begin; row < mine.end; row++, x += x_stride, y += y_stride) {
+        memset(y, 0, (size_t)y_stride * sizeof *y);
+        for (int first = 0; first < n; first += groups * inner) {
+            if (inner == 1)
+                for (int g = 0; g < groups; g++) y[g] += x[first + g];
+            else
+                for (int g = 0; g < groups; g++) y[g] += snncc_sum_run(inner, x + first + g * inner);
+        }
+    }
+}
+
 /* y[row] = the largest of the n features, NaN if one is NaN. x: [rows][stride]. */
 SNNCC_FUNCTION void snncc_max_features(int rows, int n, int stride, const snncc_real *x, snncc_real *y)
 {
