@@ -18,7 +18,18 @@ TOUCHED = ("tile", "block", "sum", "gradient")  # places of what threads make fo
 BY_ROWS = (
     *("load", "load_state", "store", "copy_rows", "zero_rows", "keep_rows", "restore_rows"),
     *("events_from_bits", "events_from_rows", "log_softmax", "first_maximum", "sum_features"),
-    *("one_hot", "sum_groups", "first_steps", "last_steps", "reorder", "max_pool", "max_place", "sum_pool", "max_unpool", "sum_unpool"),
+    *(
+        "one_hot",
+        "sum_groups",
+        "first_steps",
+        "last_steps",
+        "reorder",
+        "max_pool",
+        "max_place",
+        "sum_pool",
+        "max_unpool",
+        "sum_unpool",
+    ),
 )
 BY_STEPS = {"mix_steps": "columns", "mix_steps_transposed": "columns", "steps_gradient": "steps"}
 BY_INPUTS = ("transpose_events", "transpose_counted")

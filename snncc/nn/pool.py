@@ -201,7 +201,7 @@ class Upsample(Module):
         if self.size is not None:
             wanted = each(self, "size", self.size, axes)
         else:
-            wanted = tuple(int(n * s) for n, s in zip(space, scales, strict=True))
+            wanted = tuple(int(n * (s or 1.0)) for n, s in zip(space, scales, strict=True))
             if min(wanted) < 1:
                 raise self.error(f"scale_factor leaves nothing of an image of {list(space)} pixels")
         if self.mode == "nearest":
