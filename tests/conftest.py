@@ -135,6 +135,7 @@ def _unread() -> Iterator[str]:
 # Modules that compile many large networks to compare them with the interpreter: -O1 halves their time. That
 # -O3 gives the same bits is the business of test_headers, test_panels, test_end_to_end and test_emit.
 QUICK = (
+    "test_axes",
     "test_combinations",
     "test_integrate_and_fire",
     "test_neurons",

@@ -12,7 +12,7 @@ from ..lower import Layout
 from ..plan_crews import FIRST, sharing, turns
 from ..plan_memory import SCRATCH, sum_reals
 from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Segments, Size, Sweep, flat, used
-from .calls import COUNTED, INDEXED, Place, Spot, call_text
+from .calls import COUNTED, INDEXED, MOVES, Place, Spot, call_text
 from .kernels import Kernels
 from .products import FORMS
 from .records import EntryMemory, EntryRecord, LevelText
@@ -335,6 +335,8 @@ class EntryText:
 
     def _function(self, call: Call) -> str:
         """The name of the function that a call has for its sizes or its index, if it has one."""
+        if call.kind in MOVES:
+            return self.kernels.move(call, self.entry.name)
         if call.kind in INDEXED:
             return self.kernels.indexed(call, self.entry.name)
         return self.kernels.product(call, self.entry.name) if call.kind in FORMS else ""

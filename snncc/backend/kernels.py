@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..lower import Layout
 from ..names import RESERVED, Names
 from ..program import Call, Program, Sweep
+from .moves import MoveText
 from .products import ProductText
 from .records import ProductRecord
 from .render import render
@@ -63,6 +64,12 @@ class Kernels:
         what = "y[i] = x[index[i]]" if kind == "take" else "y[index[i]] += x[i]"
         text = render("c/product.c.j2", record)
         return self._name(text, f"{kind}_{n_in}_{n_out}", f"{what}: {n_in} to {n_out} features", entry)
+
+    def move(self, call: Call, entry: str) -> str:
+        """The name of the function that moves the features of its operands into their places."""
+        move = MoveText(call, self.layout)
+        record = ProductRecord(NAME, "@comment", ", ".join(move.parameters), tuple(move.lines))
+        return self._name(render("c/product.c.j2", record), move.name, move.comment, entry)
 
     def _name(self, text: str, wish: str, comment: str, entry: str) -> str:
         if text not in self.known:
