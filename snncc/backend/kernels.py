@@ -5,8 +5,9 @@ from __future__ import annotations
 from ..lower import Layout
 from ..names import RESERVED, Names
 from ..program import Call, Program, Sweep
+from .calls import INDEXED, MOVES
 from .moves import MoveText
-from .products import ProductText
+from .products import FORMS, ProductText
 from .records import ProductRecord
 from .render import render
 from .sweeps import NAME, SweepText
@@ -40,6 +41,14 @@ class Kernels:
         text = SweepText(sweep, self.real_bits)
         text.kernel = self._name(text.text("@comment"), sweep.name, "; ".join(sweep.comment), entry)
         return text
+
+    def function(self, call: Call, entry: str) -> str:
+        """The name of the function that a call has for its sizes, index or loops, if it has one."""
+        if call.kind in MOVES:
+            return self.move(call, entry)
+        if call.kind in INDEXED:
+            return self.indexed(call, entry)
+        return self.product(call, entry) if call.kind in FORMS else ""
 
     def product(self, call: Call, entry: str) -> str:
         """The name of the function for a product of these sizes."""

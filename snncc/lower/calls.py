@@ -32,7 +32,7 @@ class Calls:
         matrix = next((i for i in node.inputs if self.buffers.source(i) in self.buffers.panelled), "")
         if matrix and node.op.name not in PANELLED:
             raise located(
-                f"{node.op.name} of a weight matrix ({matrix}): what slices, permutes, sums or looks up takes "
+                f"{node.op.name} of a weight matrix ({matrix}): what slices, permutes, sums takes "
                 "values, or an nn.Parameter without panels=True",
                 node.where,
             )
