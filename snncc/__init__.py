@@ -52,8 +52,12 @@ from .ops import (
 
 if TYPE_CHECKING:
     from .frontend.nir import import_nir
+    from .frontend.onnx import import_onnx
 
-LATE = {"import_nir": "snncc.frontend.nir"}  # loaded when first used: 15 ms that most programs do not need
+LATE = {  # loaded when first used: time and packages that most programs do not need
+    "import_nir": "snncc.frontend.nir",
+    "import_onnx": "snncc.frontend.onnx",
+}
 
 __all__ = [
     "CompileError",
@@ -74,6 +78,7 @@ __all__ = [
     "greater",
     "greater_equal",
     "import_nir",
+    "import_onnx",
     "load",
     "log",
     "log_softmax",

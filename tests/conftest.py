@@ -21,7 +21,7 @@ from snncc import build
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden"
-NOT_TEXTS = {"layers", "nir", "vectors"}    # folders of GOLDEN whose files are numbers
+NOT_TEXTS = {"layers", "nir", "onnx", "vectors"}    # folders of GOLDEN whose files are numbers
 SESSION = "SNNCC_TEST_SESSION"    # folder of this run, handed by pytest-xdist's controller to its workers
 UPDATE = "--update-golden"
 # Options that leave tests out: without every test, an unread golden says nothing.
@@ -140,6 +140,7 @@ QUICK = (
     "test_integrate_and_fire",
     "test_neurons",
     "test_nir",
+    "test_onnx_",
     "test_plasticity",
     "test_random",
     "test_rules",

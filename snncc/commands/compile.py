@@ -21,7 +21,8 @@ def compile_source(text: str, folder: Path, choices: Choices) -> str:
     check_replaceable(folder)  # complain before the work
     source = load_source(text, choices)
     network = trace(source.network, None, choices.seed, target.learning.by_rates)
-    made = make(network, target, source.label, folder, source.report.record() if source.report else None)
+    target = target.of_steps(choices.num_steps, network.steps)
+    made = make(network, target, source.label, folder)
     said = _report(folder, made, time.perf_counter() - start)
     return f"{said}\n{source.report}" if source.report else said
 

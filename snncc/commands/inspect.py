@@ -50,6 +50,7 @@ def inspect_source(text: str, view: View, choices: Choices) -> str:
         raise CompileError("--entry chooses what --after and --cost show: give one of them as well")
     target, source = choices.target(), load_source(text, choices)
     network = trace(source.network, None, choices.seed, target.learning.by_rates)
+    target = target.of_steps(choices.num_steps, network.steps)
     if view.after is not None:
         stages = _entry(entry_stages(network, target), view.entry or "forward")
         return graph_after(view.after, stages, target)

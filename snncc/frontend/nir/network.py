@@ -54,6 +54,11 @@ class NIRNetwork(Module):
             for name, node in zip(_ports("x", graph.inputs, self.names), graph.inputs, strict=True)
         }
 
+    @property
+    def imported(self) -> dict[str, Any]:
+        """For a model's manifest."""
+        return self.report.record()
+
     def children(self) -> Iterator[tuple[str, Module]]:
         yield from ((self.names[node], module) for node, module in self.modules.items())
 
