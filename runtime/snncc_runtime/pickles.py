@@ -1,8 +1,8 @@
 """Takes a pickle apart without running it: containers, texts, numbers, and what the caller knows by name.
 
-A pickle is a program for a small machine that can call any function there is. This machine can only call those
-of a table. It sets no state of objects and hashes no key but texts and numbers, so what it reads costs memory and
-time in proportion to the pickle, and does nothing.
+A pickle is a program for a small machine that can call any function there is. This machine only calls those
+of a table. It sets no state of objects and hashes no key but texts and numbers, so that what it reads costs
+memory and time in proportion to the pickle, and does nothing.
 """
 
 from __future__ import annotations
