@@ -106,7 +106,7 @@ def nested_key(depth: int) -> bytes:
 BAD = {
     "code": (pickle.dumps({"w": Attack()}), "it asks for (__builtin__|builtins).exec"),
     "a lookup": (b"\x80\x02cos\nsystem\n.", "it asks for os.system"),
-    "a call of a text": (b"\x80\x02}X\x01\x00\x00\x00wX\x01\x00\x00\x00a)Rs.", "a call of what is no function"),
+    "a call of a text": (b"\x80\x02}X\x01\x00\x00\x00wX\x01\x00\x00\x00a)Rs.", "of what is no function"),
     "an endless hash": (nested_key(64), "a key that is neither text nor number"),
     "no end": (b"\x80\x02}", "it has no end|ValueError"),
     "an unknown operation": (b"\x80\x02\x8f.", "EMPTY_SET is not known"),
@@ -167,8 +167,8 @@ def test_everything_that_does_not_fit_is_said_at_once(model: snncc.Model) -> Non
         model.load_weights({**arrays, "fc1.weight": np.zeros((4, 3)), "fc3.weight": np.zeros(2)})
     assert str(caught.value) == (
         "load_weights: parameters are missing: fc2.bias; not in the network: fc3.weight; other shapes: "
-        "fc1.weight: expected [3, 4], found [4, 3]; rename= maps their names to ours, strict=False takes what "
-        "fits"
+        "fc1.weight: expected [3, 4], found [4, 3]; rename= maps their names to ours, strict=False takes "
+        "what fits"
     )
     for name, array in held.items():
         np.testing.assert_array_equal(model.params[name], array)
