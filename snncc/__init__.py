@@ -18,7 +18,9 @@ from .errors import CompileError, InternalError
 from .nn import delay
 from .ops import (
     absolute,
+    broadcast_to,
     clamp,
+    concat,
     cos,
     detach,
     exp,
@@ -27,14 +29,19 @@ from .ops import (
     greater,
     greater_equal,
     log,
+    log_softmax,
     maximum,
     minimum,
+    pad,
+    permute,
     round_even,
     scatter_add,
     sigmoid,
     sign,
     sin,
+    softmax,
     spike,
+    split,
     sqrt,
     substitute,
     take,
@@ -45,8 +52,12 @@ from .ops import (
 
 if TYPE_CHECKING:
     from .frontend.nir import import_nir
+    from .frontend.onnx import import_onnx
 
-LATE = {"import_nir": "snncc.frontend.nir"}  # loaded when first used: 15 ms that most programs do not need
+LATE = {  # loaded when first used: time and packages that most programs do not need
+    "import_nir": "snncc.frontend.nir",
+    "import_onnx": "snncc.frontend.onnx",
+}
 
 __all__ = [
     "CompileError",
@@ -54,8 +65,10 @@ __all__ = [
     "Model",
     "ModelError",
     "absolute",
+    "broadcast_to",
     "clamp",
     "compile",
+    "concat",
     "cos",
     "delay",
     "detach",
@@ -65,21 +78,27 @@ __all__ = [
     "greater",
     "greater_equal",
     "import_nir",
+    "import_onnx",
     "load",
     "log",
+    "log_softmax",
     "loss",
     "maximum",
     "metrics",
     "minimum",
     "nn",
     "optim",
+    "pad",
+    "permute",
     "round_even",
     "rules",
     "scatter_add",
     "sigmoid",
     "sign",
     "sin",
+    "softmax",
     "spike",
+    "split",
     "sqrt",
     "substitute",
     "take",

@@ -17,19 +17,9 @@ FIRST = "first"  # the first thread's alone
 TOUCHED = ("tile", "block", "sum", "gradient")  # places of what threads make for each other
 BY_ROWS = (
     *("load", "load_state", "store", "copy_rows", "zero_rows", "keep_rows", "restore_rows"),
-    *("events_from_bits", "events_from_rows", "log_softmax", "first_maximum", "sum_features"),
-    *(
-        "one_hot",
-        "sum_groups",
-        "first_steps",
-        "last_steps",
-        "reorder",
-        "max_pool",
-        "max_place",
-        "sum_pool",
-        "max_unpool",
-        "sum_unpool",
-    ),
+    *("events_from_bits", "events_from_rows", "sum_features", "sum_groups", "one_hot"),
+    *("softmax", "log_softmax", "first_maximum", "max_last", "move", "move_sum", "first_steps", "last_steps"),
+    *("reorder", "max_pool", "max_place", "sum_pool", "max_unpool", "sum_unpool"),
 )
 BY_STEPS = {"mix_steps": "columns", "mix_steps_transposed": "columns", "steps_gradient": "steps"}
 BY_INPUTS = ("transpose_events", "transpose_counted")

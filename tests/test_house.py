@@ -40,6 +40,7 @@ OUTSIDE = {
     "numpy": ("",),
     "networkx": ("graph", "passes", "frontend/nir"),
     "onnx": ("frontend/onnx",),
+    "google": ("frontend/onnx",),    # protobuf, which onnx is made of
     "nir": ("frontend/nir",),
     "h5py": ("frontend/nir",),
     "jinja2": ("backend",),

@@ -12,6 +12,8 @@ from .products import FORMS
 
 # Kinds whose numbers are sizes of both sides, then the index.
 INDEXED = ("take", "scatter_add", "take_once", "scatter_add_once")
+MOVES = ("move", "move_once", "move_sum", "move_sum_once")
+GROUPED = ("softmax", "log_softmax", "first_maximum", "max_last")  # of the last axis, all groups of a row
 COUNTED = ("events_from_bits", "events_from_rows")  # return how many events they have listed
 
 
@@ -144,6 +146,18 @@ def once(call: Call, place: Place) -> str:
     return place.shared(f"snncc_{call.kind.removesuffix('_once')}", 1, *call.numbers, *place.names) + ";"
 
 
+def groups(call: Call, place: Place) -> str:
+    """A kernel of the last axis; what has no batch axis is one row."""
+    rows = "1" if call.kind.endswith("_once") else place.rows(call)
+    function = f"snncc_{call.kind.removesuffix('_once')}"
+    return place.shared(function, rows, *call.numbers, *place.names) + ";"
+
+
+def moved(call: Call, place: Place) -> str:
+    rows = "1" if call.kind.endswith("_once") else place.rows(call)
+    return place.shared(place.function, rows, *place.names) + ";"
+
+
 def indexed(call: Call, place: Place) -> str:
     rows = "1" if call.kind.endswith("_once") else place.rows(call)
     return f"{place.function}({rows}, {', '.join(place.names)});"
@@ -216,8 +230,8 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "events_from_bits": events_from_bits,
     "events_from_rows": events_from_rows,
     "transpose": transpose,
-    "log_softmax": _rows_first("snncc_log_softmax"),
-    "first_maximum": _rows_first("snncc_first_maximum"),
+    **{f"{name}{once}": groups for name in GROUPED for once in ("", "_once")},
+    **dict.fromkeys(MOVES, moved),
     "sum_features": _rows_first("snncc_sum_features"),
     "one_hot": _rows_first("snncc_one_hot"),
     "sum_groups": _rows_first("snncc_sum_groups"),

@@ -12,10 +12,8 @@ from ..lower import Layout
 from ..plan_crews import FIRST, sharing, turns
 from ..plan_memory import SCRATCH, sum_reals
 from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Segments, Size, Sweep, flat, used
-from .calls import COUNTED, INDEXED, Place, Spot, call_text
-from .images import WINDOWS
+from .calls import COUNTED, Place, Spot, call_text
 from .kernels import Kernels
-from .products import FORMS
 from .records import EntryMemory, EntryRecord, LevelText
 from .render import render
 from .sweeps import ROWS, dialect
@@ -334,20 +332,13 @@ class EntryText:
             return [text.call(given, steps, "rows", start)]
         if isinstance(item, Call):
             names, first = [self._argument(b, spot) for b in item.buffers], self.first_segment
-            function, start = self._function(item), "start" if self.program.segment else ""
+            function = self.kernels.function(item, self.entry.name)
+            start = "start" if self.program.segment else ""
             place = Place(names, self.dialect.literal, spot, function, self.steps, start, first)
             return [call_text(item, place)]
         if isinstance(item, Panels):
             return self._panels(item, spot)
         raise InternalError("loops do not stand here")
-
-    def _function(self, call: Call) -> str:
-        """The name of the function that a call has for its sizes or its index, if it has one."""
-        if call.kind in INDEXED:
-            return self.kernels.indexed(call, self.entry.name)
-        if call.kind in WINDOWS:
-            return self.kernels.windows(call, self.entry.name)
-        return self.kernels.product(call, self.entry.name) if call.kind in FORMS else ""
 
     def _panels(self, loop: Panels, spot: Spot) -> list[str]:
         count = -(-self.layout.stride(loop.size) // self.layout.panel)

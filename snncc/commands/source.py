@@ -1,4 +1,4 @@
-"""Reads a network from a user's Python file: `models/mnist_mlp.py:net`."""
+"""Reads a network from a user's file: `models/mnist_mlp.py:net`, `net.onnx`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import CompileError
+from ..frontend.foreign import shown
 from ..frontend.report import Report
 from ..nn.module import Module
 from .options import Choices
@@ -37,6 +38,11 @@ def load_source(text: str, choices: Choices) -> Source:
 
         network = import_nir(text, **options)
         return Source(network, Path(text).name, network.report)
+    if suffix == ".onnx":
+        from .onnx import load_onnx
+
+        imported = load_onnx(Path(text), options)
+        return Source(imported, shown(Path(text).name), imported.report)
     return _of_python(text)
 
 
@@ -52,7 +58,7 @@ def _of_python(text: str) -> Source:
     path = Path(file)
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "is not there" if not path.exists() else "is not a file"
-        raise CompileError(f"{file}: {what}; give a network as file.py:name, or a .nir file")
+        raise CompileError(f"{file}: {what}; give a network as file.py:name, or a .nir or .onnx file")
     module = _run_file(path)
     if not name:
         raise CompileError(f"{file}: which network? Give {file}:NAME; {_choices(module)}")

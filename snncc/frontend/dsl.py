@@ -25,13 +25,16 @@ class Network:
     """A traced network: its graph (outputs and final states), and initial parameters by name.
 
     training: the graph of a training step, where layers compute something else in it (batch statistics,
-    dropout); it may also update parameters.
+    dropout); it may also update parameters. imported: of a network from a file, what its model's manifest
+    says of that. steps: those that the file is for.
     """
 
     graph: Graph
     parameters: Mapping[str, np.ndarray]
     inputs: Mapping[str, Input]
     training: Graph | None = None
+    imported: Mapping[str, Any] = field(default_factory=dict)
+    steps: int | None = None
 
     @property
     def trained(self) -> Graph:
@@ -57,10 +60,9 @@ def trace(
         )
     run = _Trace(network, seed, by_rates)
     graph = run.graph(declared)
-    if not run.differs:
-        return Network(graph, run.parameters, declared)
-    training = _Trace(network, seed, by_rates, mode=True)
-    return Network(graph, run.parameters, declared, training.graph(declared))
+    training = _Trace(network, seed, by_rates, mode=True).graph(declared) if run.differs else None
+    imported, steps = getattr(network, "imported", {}), getattr(network, "num_steps", None)
+    return Network(graph, run.parameters, declared, training, imported, steps)
 
 
 def add_loss(graph: Graph, loss: Loss) -> Graph:

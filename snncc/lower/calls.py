@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
-from ..errors import InternalError
+from ..errors import InternalError, located
 from ..graph import Graph, Node
 from ..ops.layout import place_of, row_major
 from ..passes.choose_kernels import is_spike
-from ..program import Buffer, Call
+from ..program import Buffer, Call, Nest
 from .buffers import Buffers
 from .groups import of_node
 from .images import IMAGES
 from .layout import user_field
+from .nests import reading, strides, writing
 
+PANELLED = ("linear", "conv", "conv_transpose", "transpose", "sum_features")  # kernels that know panels, or to whom order is nothing
 NARROW = 2  # SNNCC_NARROW of product.h
 
 
@@ -28,6 +31,13 @@ class Calls:
         """The hand-written kernels of a node that is no sweep."""
         if node.op.name not in MAKERS:
             raise InternalError(f"%{node.name}: no kernel for {node.op.name}")
+        matrix = next((i for i in node.inputs if self.buffers.source(i) in self.buffers.panelled), "")
+        if matrix and node.op.name not in PANELLED:
+            raise located(
+                f"{node.op.name} of a weight matrix ({matrix}): what slices, permutes, sums takes "
+                "values, or an nn.Parameter without panels=True",
+                node.where,
+            )
         made = MAKERS[node.op.name](self, node)
         return made if isinstance(made, tuple) else (made,)
 
@@ -69,9 +79,12 @@ class Calls:
         return Call("transpose", buffers, self.buffers.matrix(source))
 
     def _rows(self, node: Node) -> Call:
-        """A kernel of whole rows that the operator is called after."""
-        numbers = (node.type.size, self.buffers.pitch(node))
-        return Call(node.op.name, self._both(node), numbers, self.runs_all_steps(node))
+        """A kernel of groups of a row, each the last axis, that the operator is called after."""
+        x = self.graph[node.inputs[0]]
+        sizes = (x.type.size, x.type.features[-1])
+        kind = node.op.name if node.type.batch else f"{node.op.name}_once"
+        pitches = (self.buffers.layout.row(b) for b in self._both(node))
+        return Call(kind, self._both(node), (*sizes, *pitches), self.runs_all_steps(node))
 
     def _sum_features(self, node: Node) -> Call:
         x, whole = self.graph[node.inputs[0]], self.buffers.layout.stride
@@ -99,6 +112,36 @@ class Calls:
         elements = (row_major(k, longer.type.size, longer.channels) for k in range(longer.type.size))
         places = (place_of(op.index[e], shorter.type.size, shorter.channels) for e in elements)
         return Call(kind, self._both(node), (*sizes, *places), self.runs_all_steps(node))
+
+    def _strides(self, name: str) -> tuple[int, ...]:
+        """How far apart the elements of each feature axis of a value lie in memory."""
+        node = self.graph[name]
+        return strides(node.type.features, node.channels)
+
+    def _moved(self, node: Node, nests: tuple[Nest, ...], kind: str = "move") -> Call:
+        """Copies of operands into their places of a row; what nothing is copied to is zero."""
+        buffers = tuple(self.buffers.buffer(name) for name in (*node.inputs, node.name))
+        covered = sum(prod(n for n, _, to in nest.loops if to) for nest in nests)
+        kind += "" if node.type.batch else "_once"
+        numbers = (node.type.size, int(covered < node.type.size))
+        return Call(kind, buffers, numbers, self.runs_all_steps(node), nests=nests)
+
+    def _strided(self, node: Node) -> Call:
+        op: Any = node.op
+        x, y = self._strides(node.inputs[0]), self._strides(node.name)
+        return self._moved(node, (reading(op.view, x, y),))
+
+    def _strided_sum(self, node: Node) -> Call:
+        op: Any = node.op
+        x, y = self._strides(node.inputs[0]), self._strides(node.name)
+        return self._moved(node, (writing(op.view, x, y),), "move_sum" if op.view.sums else "move")
+
+    def _concat(self, node: Node) -> Call:
+        op: Any = node.op
+        views = op.views(node.type.features, (self.graph[i].type.features[op.axis] for i in node.inputs))
+        y = self._strides(node.name)
+        pairs = zip(node.inputs, views, strict=True)
+        return self._moved(node, tuple(writing(view, self._strides(i), y) for i, view in pairs))
 
     def _of_steps(self, node: Node) -> Call:
         """A kernel that tells steps apart: sizes are their number, the features of a row, its length."""
@@ -223,11 +266,16 @@ MAKERS: dict[str, Callable[[Calls, Node], Call | tuple[Call, ...]]] = {
     "transpose": Calls._transpose,
     "events": Calls._events,
     "weight_gradient": Calls._weight_gradient,
+    "softmax": Calls._rows,
     "log_softmax": Calls._rows,
+    "max_last": Calls._rows,
     "first_maximum": Calls._rows,
     "sum_features": Calls._sum_features,
     "sum_groups": Calls._sum_groups,
     "one_hot": Calls._one_hot,
+    "strided": Calls._strided,
+    "strided_sum": Calls._strided_sum,
+    "concat": Calls._concat,
     "take": Calls._indexed,
     "scatter_add": Calls._indexed,
     "mix_steps": Calls._of_steps,

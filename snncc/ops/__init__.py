@@ -1,8 +1,11 @@
 """The operators: for each its shape rule, NumPy meaning, gradient, and C form, in one place.
 
+axes.py         what users call on feature axes: permute, slice, split, concat, sum, softmax
 elementwise.py  scalar functions (a table), spike, detach, substitute, expand
 time.py         delay, advance and their buffered forms, reductions over time
-reduce.py       reductions over batch and features, log_softmax, first_maximum, one_hot, reshape
+reduce.py       reductions over batch and all features, one_hot, reshape
+last_axis.py    softmax, log_softmax, first_maximum, max_last
+views.py        strided, strided_sum, concat: what moves features and sums over axes
 index.py        take, scatter_add: features by constant index
 groups.py       numbers of groups of features: spread over them, and summed
 normalize.py    statistics over several axes, and the gradient through them
@@ -16,6 +19,7 @@ leaf.py         inputs, parameters, states, constants
 value.py        values: what Python arithmetic builds nodes from
 """
 
+from .axes import broadcast_to, concat, log_softmax, pad, permute, softmax, split
 from .conv import conv, conv_transpose
 from .elementwise import (
     absolute,
@@ -41,10 +45,11 @@ from .elementwise import (
 )
 from .groups import spread, sum_groups, sum_space
 from .index import scatter_add, take
+from .last_axis import first_maximum
 from .linear import linear, transpose, weight_gradient
 from .pool import max_pool, sum_pool
 from .random import uniform
-from .reduce import expand, first_maximum, sum_batch, sum_features, sum_to
+from .reduce import expand, sum_batch, sum_features, sum_to
 from .time import first, sum_time
 from .value import Value, apply
 from .windows import Windows
@@ -54,7 +59,9 @@ __all__ = [
     "Windows",
     "absolute",
     "apply",
+    "broadcast_to",
     "clamp",
+    "concat",
     "conv",
     "conv_transpose",
     "cos",
@@ -68,15 +75,20 @@ __all__ = [
     "greater_equal",
     "linear",
     "log",
+    "log_softmax",
     "max_pool",
     "maximum",
     "minimum",
+    "pad",
+    "permute",
     "round_even",
     "scatter_add",
     "sigmoid",
     "sign",
     "sin",
+    "softmax",
     "spike",
+    "split",
     "spread",
     "sqrt",
     "substitute",

@@ -144,7 +144,8 @@ class ConvGradient(Slides):
             pair = (d_y, x[self.windows.at(place, space)])
             pixels = (a.reshape(*lead, self.groups, a.shape[2] // self.groups, -1) for a in pair)
             pairs = np.einsum("tbgop,tbgcp->goc", *pixels)
-            gradient[(..., *place)] = pairs.reshape(gradient.shape[:2])
+            at: Any = (slice(None), slice(None), *place)
+            gradient[at] = pairs.reshape(gradient.shape[:2])
         return gradient[None, None]
 
     def vjp(self, grad: Any, out: Any, *inputs: Any) -> tuple[Any, ...]:

@@ -29,6 +29,8 @@ from .base import Pass
 SAME = ("context", "reshape", "events", "state", "sum_batch", *REDUCTIONS)
 # Operators whose kernels deal with any order of operand and result.
 FREE = ("input", "parameter", "take", "scatter_add")
+# Those that walk along axes: of a whole image with its channels first, or row-major.
+VIEWS = ("strided", "strided_sum", "concat")
 RESULT = -1  # the place of a node's result, beside those of its operands
 
 
@@ -111,7 +113,7 @@ class _Orders:
 
     def _orderless(self, node: Node) -> bool:
         elementwise = (*ELEMENTWISE, Shift, Previous, *IN_PLACE)
-        return isinstance(node.op, elementwise) or node.op.name in (*SAME, *FREE, "transpose")
+        return isinstance(node.op, elementwise) or node.op.name in (*SAME, *FREE, *VIEWS, "transpose")
 
     def _agreeing(self, node: Node) -> Iterator[tuple[str, ...]]:
         """Values that a node makes have one order: columns of a matrix and what they are applied to."""
@@ -123,7 +125,7 @@ class _Orders:
             yield node.inputs[0], *(i for i in node.inputs[2:] if self.graph[i].op.name == "events")
         elif op == "weight_gradient":
             yield node.name, *node.inputs[1:]
-        elif self._orderless(node) and op not in FREE:
+        elif self._orderless(node) and op not in (*FREE, *VIEWS):
             yield node.name, *(i for i in node.inputs if sizes[i] == node.type.size > 1)
 
     def _choice(self) -> dict[str, int]:
@@ -140,7 +142,7 @@ class _Orders:
         late: dict[str, str] = {}  # by result with an order of its own: its copy in the order of its group
         for node in self.graph:
             inputs = tuple(self._read(nodes, node, k) for k in range(len(node.inputs)))
-            own = self.wanted.get((node.name, RESULT), self._of(node.name))
+            own = self.wanted.get((node.name, RESULT), self._walkable(node, node))
             nodes[node.name] = replace(node, inputs=inputs, channels=own)
             if own != self._of(node.name) and node.type.size > 1:
                 late[node.name] = f"{node.name}.ordered"
@@ -153,6 +155,11 @@ class _Orders:
                 nodes[node.name] = replace(node, inputs=tuple(late.get(i, i) for i in node.inputs))
         return Graph(nodes, tuple(replace(o, value=late.get(o.value, o.value)) for o in self.graph.outputs))
 
+    def _walkable(self, node: Node, value: Node) -> int:
+        """The order of an operand or the result of a node, if the node can deal with it: else row-major."""
+        order, features = self._of(value.name), value.type.features
+        return order if node.op.name not in VIEWS or order == channels_of(features) else 0
+
     def _of(self, name: str) -> int:
         """The order of a value's group."""
         return self.order.get(self._find(name), 0)
@@ -161,7 +168,7 @@ class _Orders:
         """The operand, or a copy of it in the order that the node wants, made once for all who want it."""
         source = self.graph[node.inputs[place]]
         have = self._of(source.name)
-        order = self.wanted.get((node.name, place), have)
+        order = self.wanted.get((node.name, place), self._walkable(node, source))
         if order == have or source.type.size == 1:
             return source.name
         name = f"{source.name}.{'last' if order else 'rows'}"

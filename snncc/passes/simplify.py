@@ -19,6 +19,7 @@ import numpy as np
 from ..graph import Builder, Graph, Node, Output
 from ..ops.elementwise import Elementwise, Expand
 from ..ops.leaf import Constant
+from ..ops.views import whole
 from .base import Pass
 
 STATEFUL = ("delay", "memorize", "advance", "carry", "input", "state", "parameter", "random")
@@ -161,7 +162,25 @@ def pull_out_of_sum(work: _Rewrite, node: Node) -> Node | None:
     return None
 
 
-EXACT: tuple[Rule, ...] = (fold, drop, signs)
+def look_through(work: _Rewrite, node: Node) -> Node | str | None:
+    """A view of a view is one view; so is what is written through two, unless both sum."""
+    op: Any = node.op
+    if op.name not in ("strided", "strided_sum"):
+        return None
+    inner = work.node(node.inputs[0])
+    below: Any = inner.op
+    if below.name != op.name or (op.name == "strided_sum" and op.view.sums and below.view.sums):
+        return None
+    outer, first = (op.view, below.view) if op.name == "strided" else (below.view, op.view)
+    joined = outer.of(first)
+    return (
+        inner.inputs[0]
+        if joined == whole(joined.source)
+        else replace(node, op=replace(op, view=joined), inputs=inner.inputs)
+    )
+
+
+EXACT: tuple[Rule, ...] = (fold, drop, signs, look_through)
 REDUCTIONS: tuple[Rule, ...] = (pull_out_of_sum,)
 
 

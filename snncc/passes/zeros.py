@@ -30,6 +30,9 @@ SAME = (
     "sum_unpool",
     "reorder",
     "spread",
+    "scatter_add",
+    "strided",
+    "strided_sum",
 )
 STEPS = ("spike", "greater", "greater_equal", "first_maximum", "max_unpool")
 
@@ -49,7 +52,7 @@ def _has_zeros(graph: Graph, node: Node, found: set[str]) -> bool:
         return bool(constant.value == 0.0)
     if op in STEPS:
         return True
-    if op in ("mul", "maximum", "minimum"):
+    if op in ("mul", "maximum", "minimum", "concat"):
         return any(zeros)
     if op in ("add", "sub"):
         return all(zeros)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import CompileError
-from ...nn.module import Delay, Input, Module
+from ...nn.module import Input, Loop, Module
 from ...nn.nir import dialect as reading
 from ...nn.surrogate import Surrogate
 from ...ops import Value
@@ -54,6 +54,11 @@ class NIRNetwork(Module):
             for name, node in zip(_ports("x", graph.inputs, self.names), graph.inputs, strict=True)
         }
 
+    @property
+    def imported(self) -> dict[str, Any]:
+        """For a model's manifest."""
+        return self.report.record()
+
     def children(self) -> Iterator[tuple[str, Module]]:
         yield from ((self.names[node], module) for node, module in self.modules.items())
 
@@ -76,8 +81,8 @@ class NIRNetwork(Module):
         outputs = _ports("y", self.graph.outputs, self.names)
         return {name: values[node] for name, node in zip(outputs, self.graph.outputs, strict=True)}
 
-    def _loop(self, node: str) -> Delay:
-        return Delay(self.shapes.leaving[node], 0.0, f"{self.names[node]}.spk")
+    def _loop(self, node: str) -> Loop:
+        return Loop(self.shapes.leaving[node], 0.0, f"{self.names[node]}.spk", 1)
 
 
 def _ports(alone: str, nodes: tuple[str, ...], names: Mapping[str, str]) -> list[str]:
