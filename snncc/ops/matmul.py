@@ -51,10 +51,9 @@ class MatMul(Op):
         if k != b.features[-1 if self.transpose_b else -2]:
             turned = " and ".join(["a"] * self.transpose_a + ["b"] * self.transpose_b)
             how = f", {turned} transposed" if turned else ""
-            columns = b.features[-1 if self.transpose_b else -2]
             raise CompileError(
-                f"matmul of {list(a.features)} and {list(b.features)}{how}: rows of {k} elements meet columns of "
-                f"{columns}"
+                f"matmul of {list(a.features)} and {list(b.features)}{how}: rows of {k} elements meet "
+                f"columns of {b.features[-1 if self.transpose_b else -2]}"
             )
         return Type((*a.features[:-2], n, m), a.time or b.time, a.batch or b.batch, a.dtype)
 

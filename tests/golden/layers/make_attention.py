@@ -1,6 +1,7 @@
 """Writes attention.npz: PyTorch's softmax attention of several heads, from tokens to tokens, with gradients.
 
-tokens [T, B, N, D] -> queries, keys and values by a product each -> heads -> softmax(q k^T / sqrt(d)) v -> tokens.
+tokens [T, B, N, D] -> queries, keys and values by a product each -> heads -> softmax(q k^T / sqrt(d)) v
+-> tokens.
 The loss is the mean of (output - target)^2 over everything.
 
     python tests/golden/layers/make_attention.py        # needs torch
