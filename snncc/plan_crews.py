@@ -18,7 +18,8 @@ TOUCHED = ("tile", "block", "sum", "gradient")  # places of what threads make fo
 BY_ROWS = (
     *("load", "load_state", "store", "copy_rows", "zero_rows", "keep_rows", "restore_rows"),
     *("events_from_bits", "events_from_rows", "sum_features", "sum_groups", "one_hot"),
-    *("softmax", "log_softmax", "first_maximum", "max_last", "move", "move_sum", "first_steps", "last_steps"),
+    *("softmax", "log_softmax", "first_maximum", "max_last", "move", "move_sum", "matmul"),
+    *("first_steps", "last_steps"),
     *("reorder", "max_pool", "max_place", "sum_pool", "max_unpool", "sum_unpool"),
 )
 BY_STEPS = {"mix_steps": "columns", "mix_steps_transposed": "columns", "steps_gradient": "steps"}

@@ -12,7 +12,9 @@ from .products import FORMS
 
 # Kinds whose numbers are sizes of both sides, then the index.
 INDEXED = ("take", "scatter_add", "take_once", "scatter_add_once")
+# Kinds of a function that moves features, or multiplies matrices of them, within each row.
 MOVES = ("move", "move_once", "move_sum", "move_sum_once")
+MATMULS = ("matmul", "matmul_once")
 GROUPED = ("softmax", "log_softmax", "first_maximum", "max_last")  # of the last axis, all groups of a row
 COUNTED = ("events_from_bits", "events_from_rows")  # return how many events they have listed
 
@@ -153,7 +155,7 @@ def groups(call: Call, place: Place) -> str:
     return place.shared(function, rows, *call.numbers, *place.names) + ";"
 
 
-def moved(call: Call, place: Place) -> str:
+def within_rows(call: Call, place: Place) -> str:
     rows = "1" if call.kind.endswith("_once") else place.rows(call)
     return place.shared(place.function, rows, *place.names) + ";"
 
@@ -231,7 +233,7 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "events_from_rows": events_from_rows,
     "transpose": transpose,
     **{f"{name}{once}": groups for name in GROUPED for once in ("", "_once")},
-    **dict.fromkeys(MOVES, moved),
+    **dict.fromkeys((*MOVES, *MATMULS), within_rows),
     "sum_features": _rows_first("snncc_sum_features"),
     "one_hot": _rows_first("snncc_one_hot"),
     "sum_groups": _rows_first("snncc_sum_groups"),

@@ -48,6 +48,7 @@ WORDS = {
     "transpose_events": ("by_input", "events listed by input"),
     "transpose_counted": ("by_input", "events listed by input, or dense"),
     "transpose": ("transpose", "weights transposed"),
+    **dict.fromkeys(("matmul", "matmul_once"), ("matmul", "products of matrices")),
     "mix_steps": ("mix", "product over the steps"),
     "mix_steps_transposed": ("mix", "product over the steps, transposed"),
     "steps_gradient": ("gradient", "weight gradient over the steps"),
@@ -198,7 +199,7 @@ def _groups(
 def _small(item: Item) -> bool:
     """Whether it may be counted together with its neighbours."""
     if isinstance(item, Call):
-        return not item.kind.startswith((*PRODUCTS, *SLIDING, *LISTS, *OF_STEPS, "transpose"))
+        return not item.kind.startswith((*PRODUCTS, *SLIDING, *LISTS, *OF_STEPS, "transpose", "matmul"))
     return isinstance(item, Sweep)
 
 

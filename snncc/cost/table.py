@@ -102,6 +102,8 @@ def _rate(kernel: Kernel, layout: Layout) -> tuple[str, float]:
         outputs = slid(kernel.call).outputs
         rate = "gradient" if kernel.call.kind.startswith("conv_gradient") else "events"
         return rate if kernel.listed else "dense", round(layout.stride(outputs) / outputs, 4)
+    if kernel.call is not None and kernel.call.kind.startswith("matmul"):
+        return "dense", 1.0
     if kernel.call is None or not kernel.product:
         return "lists" if kernel.listed else "elementwise", 1.0
     kind, n_out = kernel.call.kind, kernel.call.numbers[1]
@@ -332,6 +334,14 @@ def _moved(call: Call, per: int, how: _How, work: Work) -> None:
     _copy(call, per, how, work)
 
 
+def _matmul(call: Call, per: int, how: _How, work: Work) -> None:
+    """Of zeros nothing is known before a run."""
+    _, _, _, matrices, n, k, m, *_ = call.numbers
+    for quantity in ("dense", "additions", "multiplications"):
+        work.add(quantity, per, matrices * n * k * m)
+    _copy(call, per, how, work)
+
+
 def _of_steps(call: Call, per: int, how: _How, work: Work) -> None:
     """A product over the steps: for each step and feature of a sample, one term of every step."""
     steps, n, _ = call.numbers
@@ -386,6 +396,7 @@ CALLS: dict[str, Callable[[Call, int, _How, Work], None]] = {
     **dict.fromkeys(("first_maximum", "max_last", "first_maximum_once", "max_last_once"), _sum_features),
     **dict.fromkeys(("sum_features", "sum_features_once"), _sum_features),
     **dict.fromkeys(("move_sum", "move_sum_once"), _moved),
+    **dict.fromkeys(("matmul", "matmul_once"), _matmul),
     **dict.fromkeys(("mix_steps", "mix_steps_transposed", "steps_gradient"), _of_steps),
     **dict.fromkeys(("at_step", "sum_at_step"), _at_step),
     **dict.fromkeys(("scatter_add", "scatter_add_once"), _sum_features),

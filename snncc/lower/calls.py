@@ -17,7 +17,13 @@ from .images import IMAGES
 from .layout import user_field
 from .nests import reading, strides, writing
 
-PANELLED = ("linear", "conv", "conv_transpose", "transpose", "sum_features")  # kernels that know panels, or to whom order is nothing
+PANELLED = (
+    "linear",
+    "conv",
+    "conv_transpose",
+    "transpose",
+    "sum_features",
+)  # kernels that know panels, or to whom order is nothing
 NARROW = 2  # SNNCC_NARROW of product.h
 
 
@@ -142,6 +148,21 @@ class Calls:
         y = self._strides(node.name)
         pairs = zip(node.inputs, views, strict=True)
         return self._moved(node, tuple(writing(view, self._strides(i), y) for i, view in pairs))
+
+    def _matmul(self, node: Node) -> Call:
+        """Numbers: features of a row, zeros in a and b, matrices of a row, their sizes, which are turned."""
+        op: Any = node.op
+        a, b = (self.graph[i] for i in node.inputs)
+        zeros = (int(op.zeros == operand) * (1 + op.ones) for operand in "ab")
+        numbers = (
+            node.type.size,
+            *zeros,
+            *op.sizes(a.type, b.type),
+            int(op.transpose_a),
+            int(op.transpose_b),
+        )
+        buffers = tuple(self.buffers.buffer(name) for name in (*node.inputs, node.name))
+        return Call("matmul" if node.type.batch else "matmul_once", buffers, numbers, self._time(node))
 
     def _of_steps(self, node: Node) -> Call:
         """A kernel that tells steps apart: sizes are their number, the features of a row, its length."""
@@ -276,6 +297,7 @@ MAKERS: dict[str, Callable[[Calls, Node], Call | tuple[Call, ...]]] = {
     "strided": Calls._strided,
     "strided_sum": Calls._strided_sum,
     "concat": Calls._concat,
+    "matmul": Calls._matmul,
     "take": Calls._indexed,
     "scatter_add": Calls._indexed,
     "mix_steps": Calls._of_steps,

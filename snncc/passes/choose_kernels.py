@@ -56,8 +56,19 @@ class ChooseKernels(Pass):
             if kernel:
                 op: Any = node.op
                 node = replace(node, op=replace(op, kernel=kernel))
+            if node.op.name == "matmul" and self.products != "dense":
+                node = self._with_zeros(graph, node, zeros)
             nodes[node.name] = node
         return Graph(nodes, graph.outputs)
+
+    def _with_zeros(self, graph: Graph, node: Node, zeros: set[str]) -> Node:
+        """The operand whose nonzeros drive a product of values: spikes, else what may be zero."""
+        given = [getattr(_viewed(graph, i).op, "role", "") == "input" for i in node.inputs]
+        sparse = [k for k, i in enumerate(node.inputs) if i in zeros or given[k]]
+        spikes = [k for k in sparse if is_spike(graph, _viewed(graph, node.inputs[k]).name)]
+        op: Any = node.op
+        found = [*spikes, *sparse][:1]
+        return replace(node, op=replace(op, zeros="".join("ab"[k] for k in found), ones=bool(spikes)))
 
     def _kernel(self, graph: Graph, node: Node, zeros: set[str]) -> str:
         if getattr(node.op, "groups", 1) > 1:
@@ -99,6 +110,14 @@ def _undelayed(graph: Graph, name: str) -> Node:
     """The node behind reshapes, and behind delays, whose initial values may be no spikes."""
     node = origin(graph, name)
     while node.op.name == "previous":
+        node = origin(graph, node.inputs[0])
+    return node
+
+
+def _viewed(graph: Graph, name: str) -> Node:
+    """The node behind reshapes and views, which leave numbers as they are."""
+    node = origin(graph, name)
+    while node.op.name == "strided":
         node = origin(graph, node.inputs[0])
     return node
 

@@ -17,6 +17,7 @@
 #include "layout.h"
 #include "gradient.h"
 #include "steps.h"
+#include "matmul.h"
 #include "delay.h"
 #include "state.h"
 #include "windows.h"
