@@ -162,7 +162,9 @@ class Calls:
             int(op.transpose_b),
         )
         buffers = tuple(self.buffers.buffer(name) for name in (*node.inputs, node.name))
-        return Call("matmul" if node.type.batch else "matmul_once", buffers, numbers, self._time(node))
+        return Call(
+            "matmul" if node.type.batch else "matmul_once", buffers, numbers, self.runs_all_steps(node)
+        )
 
     def _of_steps(self, node: Node) -> Call:
         """A kernel that tells steps apart: sizes are their number, the features of a row, its length."""
