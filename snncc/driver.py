@@ -158,6 +158,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .backend.c import emit
     from .interface import tensors, user_arrays
     from .lower import Layout, lower, lower_update
+    from .ops.normalize import fewest
     from .ops.steps import fixed_steps
     from .passes.fuse import Fuse
     from .passes.split_time import SplitTime
@@ -169,13 +170,16 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     exact = exact or target.exact_steps * int(target.num_steps)
     final: dict[str, Graph] = {}
     unsplit: dict[str, Graph] = {}
+    counts: dict[str, tuple[tuple[bool, int], ...]] = {}
     for stages in entry_stages(network, target):
+        counts[stages.name] = fewest(stages.graph)
         for step, graph in stages.run(target.options):
             if isinstance(step, SplitTime):  # as it would be without
                 unsplit[stages.name] = Fuse().run(final[stages.name])
             final[stages.name] = graph
     layout = Layout(DTYPES[target.dtype][1], _index_bytes(final, target))
     entries = [lower(graph, name, layout, target.segment) for name, graph in final.items()]
+    entries = [replace(entry, fewest=counts[entry.name]) for entry in entries]
     whole = [lower(graph, name, layout) for name, graph in unsplit.items()]
     optimizer = target.updating
     program = Program(
@@ -255,6 +259,12 @@ def _cache_bytes() -> int:
         return L2_BYTES
 
 
+def _phased(program: Program) -> dict[str, Any]:
+    """The entry points whose memory grows with the batch."""
+    names = [e.name for e in program.entries if e.whole]
+    return {"phased": names} if names else {}
+
+
 def _manifest(compiled: Compiled) -> dict[str, Any]:
     from .backend.c import tensor_roles
     from .cost import records
@@ -305,7 +315,7 @@ def _manifest(compiled: Compiled) -> dict[str, Any]:
         "kernels": records(program),
         "crossover": _crossovers(),
         "block_tiles": BLOCK_TILES,
-        "memory": {"tile": compiled.tile}
+        "memory": {"tile": compiled.tile, **_phased(program)}
         | ({"slots": compiled.slots} if compiled.slots else {})
         | ({"checkpoint_every": program.segment} if program.segment else {}),
     }

@@ -142,6 +142,7 @@ QUICK = (
     "test_integrate_and_fire",
     "test_neurons",
     "test_nir",
+    "test_norm",
     "test_onnx_",
     "test_plasticity",
     "test_random",

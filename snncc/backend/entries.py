@@ -10,23 +10,16 @@ from ..errors import InternalError
 from ..expr import Dialect
 from ..lower import Layout
 from ..plan_crews import FIRST, sharing, turns
-from ..plan_memory import SCRATCH, sum_reals
-from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Segments, Size, Sweep, flat, used
+from ..plan_memory import sum_reals
+from ..program import Buffer, Call, Entry, Item, Loop, Panels, Phase, Program, Segments, Sweep, flat
 from .calls import COUNTED, Place, Spot, call_text
 from .kernels import Kernels
-from .records import EntryMemory, EntryRecord, LevelText
+from .places import Places, unique
+from .records import EntryMemory, EntryRecord, LevelText, PhaseText
 from .render import render
-from .sweeps import ROWS, dialect
+from .sweeps import dialect
 
 ALL, SHARED = Spot(), Spot(shared=True)
-TYPES = {
-    "bits": "uint64_t",
-    "scratch": "char",
-    "labels": "int32_t",
-    "transposed": "void",
-    "transposed_valued": "void",
-    **ROWS,
-}
 
 
 class EntryText:
@@ -37,23 +30,20 @@ class EntryText:
         mine = [k for k in counted if k.entry == entry.name]
         # By identity: segments of time hold equal items in several places.
         self.ticks = {id(k.items[-1]): k for k in mine if k.items}
-        self.sums = {k.level: k.constant for k in mine if not k.items}
+        self.sums = {(k.level, k.phase): k.constant for k in mine if not k.items}
         self.real = "float" if program.real_bits == 32 else "double"
         self.layout = Layout(program.real_bits // 8)
         self.dialect: Dialect = dialect(program.real_bits)
-        self.offsets = {t.name: t.offset for t in program.tensors}
-        self.learnable = sum(t.length for t in program.tensors if t.learnable)
+        self.places = Places(program, entry)
         self.steps = "span" if program.segment else "steps"  # that a kernel runs over
         self.first_segment = ""  # of the loop over segments at hand
-        self.held = "most" if program.segment else "steps"  # that a buffer has room for
 
     def text(self) -> str:
         return f"/* ---- {self.entry.name} ---- */\n\n{render('c/entry.c.j2', self.record())}"
 
     def record(self) -> EntryRecord:
         e = self.entry
-        reals = sum_reals(e, self.layout.real_bytes) + (self.learnable if e.trains else 0)
-        prepare, finish = self._once(e.prepare), self._once(e.finish)
+        prepare = self._once(e.prepare)
         return EntryRecord(
             e.name,
             self.program.name,
@@ -61,35 +51,39 @@ class EntryText:
             e.trains,
             e.required,
             self._listed(),
-            str(reals) if reals else "",
-            tuple(self._clear(reals)),
-            e.blocks,
             tuple(prepare),
             _unused(("model", "steps", "batch"), prepare),
-            tuple(self._levels()),
-            self._block_call("before", e.before),
-            self._block_call("after", e.after),
+            tuple(map(self._phase, range(len(e.phases)))),
+            self.program.exact_steps,
+            bool(e.whole),
+            tuple(f"(int64_t)batch{' * steps' * timed} * {n}" for timed, n in e.fewest),
+        )
+
+    def _phase(self, number: int) -> PhaseText:
+        e, phase = self.entry, self.entry.phases[number]
+        last = number == len(e.phases) - 1
+        several = f"_{number + 1}" if number else ""
+        begin, reals = self.places.phase_sums(number)
+        finish = self._once(phase.finish, number)
+        return PhaseText(
+            several,
+            f" of phase {number + 1}" if len(e.phases) > 1 else "",
+            last,
+            tuple(self._clear()) if number == 0 else (),
+            phase.blocks,
+            tuple(self._levels(phase, number)),
+            self._block_call("before" + several, phase.before),
+            self._block_call("after" + several, phase.after),
+            f"model->sums + {begin}" if begin else "model->sums",
+            str(reals) if reals else "",
             tuple(finish),
             _unused(("sums", "io", "steps", "batch"), finish),
-            self.sums.get("slot", ""),
-            self.sums.get("other slot", ""),
-            self.program.exact_steps,
+            self.sums.get(("slot", 0), ""),
+            self.sums.get(("other slot", number), ""),
         )
 
     def memory(self) -> EntryMemory:
-        e = self.entry
-        scratch, panels = (
-            [f"snncc_align({_bytes(r.size, 'seq', 'tile', 'block', 'mark')})" for r in regions]
-            for regions in (e.regions, e.panels)
-        )
-        return EntryMemory(
-            e.name,
-            e.trains,
-            sum_reals(e, self.layout.real_bytes),
-            sum(r.size.at(0, 0) for r in e.shared),
-            "\n           + ".join(scratch) or "0",
-            "\n           + ".join(panels) or "0",
-        )
+        return self.places.memory()
 
     def _listed(self) -> tuple[str, ...]:
         """How many rows to a sample the entry's lists by input name, as C."""
@@ -99,28 +93,20 @@ class EntryText:
             sorted({held if b.time else "BLOCK_TILES" if b.place == "block" else "1" for b in lists})
         )
 
-    def _clear(self, reals: int) -> list[str]:
-        """Sums that start at zero: all but the weight gradients that the first tile starts itself."""
+    def _clear(self) -> list[str]:
+        """Sums that start at zero."""
         loops = flat(self.entry.items)
         items = [item for loop in loops for item in (loop.items if isinstance(loop, Panels) else (loop,))]
         started = [c.buffers[-1] for c in items if isinstance(c, Call) and c.kind.startswith("wide_gradient")]
-        lines, at = [], 0
-        for begin, length in [*sorted(self._sum_range(b) for b in started if b), (reals, 0)]:
-            if begin > at:
-                lines.append(f"snncc_clear(sums{f' + {at}' if at else ''}, {begin - at}, &crew);")
-            at = begin + length
-        return lines
-
-    def _sum_range(self, buffer: Buffer) -> tuple[int, int]:
-        """Where a sum lies: first real and length."""
-        begin = self.offsets[buffer.label] if buffer.place == "gradient" else self._sum_offset(buffer)
-        return begin, self.layout.parameter_length(buffer.features, True)
+        reals = sum_reals(self.entry, self.layout.real_bytes)
+        reals += self.places.learnable if self.entry.trains else 0
+        return self.places.clear([b for b in started if b], reals)
 
     # ---- the functions of a block
 
-    def _levels(self) -> list[LevelText]:
+    def _levels(self, e: Phase, number: int) -> list[LevelText]:
         """What runs before, in and after the tiles of a block, each as a function."""
-        e, name = self.entry, self.entry.name
+        name = self.entry.name
         samples = "int first, int rows, int from" if e.blocks else "int first, int rows"
         tile = "the samples first .. first + rows of the batch, through all layers"
         levels = [
@@ -147,9 +133,14 @@ class EntryText:
         )
         result = []
         for level, items, text, parameters in levels:
-            lines = self._lengths([*self._declarations(items, level), "", *self._shared_out(items)])
+            lines = self._lengths(
+                [*self.places.declarations(items, level, number), "", *self._shared_out(items)]
+            )
             unused = _unused(tuple(a for a in arguments if a != "from" or "from" in parameters), lines)
-            result.append(LevelText(level, f"{name}: {text}", parameters, tuple(lines), unused))
+            title = (
+                f"{name}: {text}" if len(self.entry.phases) == 1 else f"{name}, phase {number + 1}: {text}"
+            )
+            result.append(LevelText(level, title, parameters, tuple(lines), unused))
         return result
 
     def _block_call(self, level: str, items: tuple[Item, ...]) -> tuple[str, ...]:
@@ -209,85 +200,17 @@ class EntryText:
         missing = _unused(tuple(lengths), lines) if self.program.segment else tuple(lengths)
         return [*(f"const int {n} = {text};" for n, text in lengths.items() if n not in missing), *lines]
 
-    # ---- buffers
-
-    def _declarations(self, items: tuple[Item, ...], level: str) -> list[str]:
-        """Pointers to all buffers that a level touches."""
-        touched = set(_unique(items))
-        rows = (
-            f"(size_t){self.held} * rows",
-            "(size_t)rows",
-            "(size_t)model->config.tile * BLOCK_TILES",
-            "(size_t)segments * rows",
-        )
-        lines = [self._pointer(b) for b in _unique(items) if b.place not in SCRATCH]
-        for regions, at, prefix in (
-            (self.entry.regions, "scratch", "region"),
-            (self.entry.panels, "panels", "panel"),
-        ):
-            last = max((k for k, r in enumerate(regions) if touched & set(r.buffers)), default=-1)
-            for number, region in enumerate(regions[: last + 1]):
-                piece, mine = f"{prefix}{number}", [b for b in region.buffers if b in touched]
-                take = f"snncc_take(&{at}, {_bytes(region.size, *rows)});"
-                lines.append(f"void *const {piece} = {take}" if mine else f"(void){take}")
-                lines += [self._in_region(b, piece, level) for b in mine]
-        return lines
-
-    def _in_region(self, buffer: Buffer, piece: str, level: str) -> str:
-        if buffer.layout in ("events", "valued"):
-            rows = f"{self.held} * rows" if buffer.time else "rows"
-            valued = int(buffer.layout == "valued")
-            place = f"{piece}, {rows}, {buffer.count}, {valued}"
-            return f"const snncc_events {buffer.name} = snncc_events_at({place});"
-        type, length = TYPES.get(buffer.layout, self.real), self._row_length(buffer)
-        steps = "segments" if buffer.layout == "marks" else self.held
-        axes = "".join(f"[{a}]" for a in ([steps] * buffer.time + ["rows"] + [str(length)]))
-        if buffer.place == "block" and level == "tile":
-            start = f"({type} *){piece} + (size_t)(first - from) * {length}"
-            return f"{type} *const {buffer.name} = {start}; /* {axes} */"
-        return f"{type} *const {buffer.name} = {piece}; /* {axes} */"
-
-    def _row_length(self, buffer: Buffer) -> int:
-        if buffer.layout == "bits":
-            return (buffer.count + 63) // 64
-        if buffer.layout in ("labels", "transposed", "transposed_valued"):
-            return 1 if buffer.layout == "labels" else buffer.count
-        return self.layout.row(buffer)
-
-    def _pointer(self, buffer: Buffer) -> str:
-        """A buffer outside of the scratch."""
-        if buffer.place == "parameter":
-            return (
-                f"const {self.real} *const {buffer.name} = model->parameters + {self.offsets[buffer.label]};"
-            )
-        if buffer.place == "gradient":
-            return f"{self.real} *const {buffer.name} = sums + {self.offsets[buffer.label]};"
-        if buffer.place == "sum":
-            return f"{self.real} *const {buffer.name} = sums + {self._sum_offset(buffer)};"
-        offset = 0
-        for region in self.entry.shared:
-            if region.buffers[0] == buffer:
-                break
-            offset += region.size.at(0, 0)
-        return f"{self.real} *const {buffer.name} = ({self.real} *)(void *)(model->shared + {offset});"
-
-    def _sum_offset(self, buffer: Buffer) -> int:
-        offset = self.learnable if self.entry.trains else 0
-        for other in self.entry.sums:
-            if other == buffer:
-                break
-            offset += other.size.at(0, 0) // self.layout.real_bytes
-        return offset
-
     # ---- items
 
-    def _once(self, items: tuple[Item, ...]) -> list[str]:
+    def _once(self, items: tuple[Item, ...], phase: int = 0) -> list[str]:
         """What runs once a call: pointers, then kernels."""
         if not items:
             return []
         profile = "snncc_profile profile = snncc_profile_start(model->profile, KERNELS, 0);"
         crew = "const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, 0, &profile};"
-        return [profile, crew, *(self._pointer(b) for b in _unique(items)), *self._items(items)]
+        updated = {p.buffer for i in items if isinstance(i, Sweep) for p in i.pointers if p.written}
+        pointers = (self.places.pointer(b, phase, b in updated) for b in unique(items))
+        return [profile, crew, *pointers, *self._items(items)]
 
     def _items(self, items: tuple[Item, ...], spot: Spot = ALL) -> list[str]:
         return [line for item in items for line in self._item(item, spot)]
@@ -354,7 +277,7 @@ class EntryText:
         if buffer is None:
             return "NULL"
         if spot.in_loop and buffer.time:
-            return f"{buffer.name} + (size_t)t * rows * {self._row_length(buffer)}"
+            return f"{buffer.name} + (size_t)t * rows * {self.places.row_length(buffer)}"
         return buffer.name
 
     def _loop(self, loop: Loop, spot: Spot) -> list[str]:
@@ -367,7 +290,7 @@ class EntryText:
         inside = replace(spot, in_loop=True)
         body = self._items(loop.items, inside)
         for state, value in loop.states:
-            length = self._row_length(state)
+            length = self.places.row_length(state)
             bytes = f"(size_t)rows * {length} * sizeof *{state.name}"
             body.append(f"memcpy({state.name}, {self._argument(value, inside)}, {bytes});")
         body += self._tick(loop, inside)
@@ -382,19 +305,8 @@ def _first(lines: list[str]) -> list[str]:
     return ["if (crew->part == 0) {", *("    " + line for line in (*crew, *lines)), "}"]
 
 
-def _bytes(size: Size, seq: str, row: str, block: str, mark: str) -> str:
-    """A size as a C expression."""
-    lengths = ((seq, size.seq), (row, size.row), (block, size.block), (mark, size.mark))
-    terms = [f"{text} * {n}" for text, n in lengths if n]
-    return " + ".join([*terms, *[str(size.fixed)] * bool(size.fixed or not terms)])
-
-
 def _unused(names: tuple[str, ...], lines: list[str]) -> tuple[str, ...]:
     """Parameters that the text does not mention."""
     code = (re.sub(r"/\*.*?\*/|(->|\.)\w+", " ", line) for line in lines)
     words = {w for line in code for w in re.findall(r"\w+", line)}
     return tuple(n for n in names if n not in words)
-
-
-def _unique(items: tuple[Item, ...]) -> list[Buffer]:
-    return list(dict.fromkeys(b for item in items for b in used(item)))

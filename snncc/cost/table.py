@@ -124,9 +124,10 @@ def _sums(kernel: Kernel, program: Program, layout: Layout, work: Work) -> None:
     if kernel.level == "slot":
         work.write(RUN, found.cleared * layout.real_bytes)
     else:
-        work.add("additions", RUN, found.added)
-        work.read(RUN, 2 * found.added * layout.real_bytes)
-        work.write(RUN, found.added * layout.real_bytes)
+        added = found.added[kernel.phase]
+        work.add("additions", RUN, added)
+        work.read(RUN, 2 * added * layout.real_bytes)
+        work.write(RUN, added * layout.real_bytes)
 
 
 def _update(sweep: Sweep, program: Program, layout: Layout, work: Work) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 from ..graph import Graph, Node
 from ..names import Names
 from ..ops.elementwise import IN_PLACE
-from ..ops.steps import STEP_SUMS
+from ..ops.leaf import Parameter
 from ..ops.time import STORED as MOVED
 from ..passes.choose_kernels import is_spike
+from ..passes.unroll_time import SUMS
 from ..program import Buffer, Call, Size
 from .groups import of_node
 from .layout import Layout
@@ -33,13 +34,17 @@ class Buffers:
         self.readers = self._readers()
         self.gradients: dict[str, str] = {}  # value: the parameter whose gradient it is
         for o in graph.outputs:
-            if o.role == "gradient":
+            if o.role == "gradient" and not self._read_early(self.source(o.value)):
                 self.gradients.setdefault(self.source(o.value), o.name)
         self.stored = {self.source(o.value) for o in graph.outputs if o.role in STORED}
         parameters: list[Any] = [n.op for n in graph if n.op.name == "parameter"]
         self.matrices = {op.label for op in parameters if op.panels}
         self.panelled = self._panelled()
         self.stepped = self._stepped()
+        self.lasting = self._lasting()
+        named = {n.op.label: n.name for n in graph if isinstance(n.op, Parameter)}
+        # What a parameter is after the call is written in its place.
+        self.updated = {self.source(o.value): named[o.name] for o in graph.outputs if o.role == "parameter"}
         self.blocks: set[str] = set()  # values without a time axis, made or read before or after tiles
         self.states: dict[str, Buffer] = {}  # memorize or carry that lives in memory: its rows
         self.marked: dict[str, Buffer] = {}  # memorize: its rows at the start of each segment of time
@@ -73,6 +78,26 @@ class Buffers:
                     readers[i].append(node)
         return readers
 
+    def phase(self, name: str) -> int:
+        """The phase in which a value is made."""
+        stage = self.graph[name].stage
+        return stage.phase if stage else 0
+
+    def _lasting(self) -> set[tuple[str, str]]:
+        """What another phase than its own reads, and its layout: kept for all samples."""
+        found = set()
+        for node in self.graph:
+            for i in node.inputs if node.op.name not in ALIASES else ():
+                value, layout = self.kept.get(i, (self.source(i), "real"))
+                if self.phase(value) != self.phase(node.name):
+                    found.add((value, layout))
+        return found
+
+    def _read_early(self, name: str) -> bool:
+        """Whether a sum is read before the last phase is done, and so is added up before gradients are."""
+        last = max(self.phase(n.name) for n in self.graph)
+        return self.graph[name].op.name in SUMS and self.phase(name) < last and bool(self.readers[name])
+
     def _panelled(self) -> set[str]:
         """Matrices as products have them: weights, their gradients, and what is computed from either."""
         found: set[str] = set()
@@ -104,6 +129,7 @@ class Buffers:
         """The buffer of a value, made when it is first asked for."""
         name, layout = self.kept.get(name, (self.source(name), layout))
         layout = self._own_layout(self.graph[name]) or layout
+        name = self.updated.get(name, name)
         if (name, layout) not in self.made:
             self.made[name, layout] = self._new_buffer(self.graph[name], layout)
         return self.made[name, layout]
@@ -122,7 +148,9 @@ class Buffers:
         type, place, label = node.type, self._place(node), self.gradients.get(node.name, "")
         time = type.time and (layout in self._copies(node.name) or not self._stays_in_loop(node))
         suffix = "" if layout in ("real", "events", "valued", "panels") else f".{layout}"
-        rows = place if place in ("tile", "block") else ""
+        if place in ("tile", "block") and (node.name, layout) in self.lasting:
+            place = "whole"
+        rows = {"whole": "tile"}.get(place, place) if place in ("tile", "block", "whole") else ""
         size = self.layout.size(layout, type.size, time, rows, features)
         return Buffer(
             self.names.new(node.name + suffix), place, features, time, type.batch, layout, size, label
@@ -141,7 +169,7 @@ class Buffers:
     def _place(self, node: Node) -> str:
         if node.name in self.gradients:
             return "gradient"
-        if node.op.name in ("sum_batch", "weight_gradient", "conv_gradient", *STEP_SUMS):
+        if node.op.name in SUMS:
             return "sum"
         if node.name in self.blocks and node.type.batch and not node.type.time:
             return "block"
@@ -157,8 +185,10 @@ class Buffers:
             r.op.name in MOVED or (r.op.name in SHIFTS and r.name in self.stepped)
             for r in self.readers[node.name]
         )
-        late = node.name in self.gradients or any(
-            self.source(o.value) == node.name and o.role == "loss" for o in self.graph.outputs
+        late = (
+            node.name in self.gradients
+            or node.name in self.updated
+            or any(self.source(o.value) == node.name and o.role == "loss" for o in self.graph.outputs)
         )
         dense = bool(real) or node.name in self.stored or moved or late
         return list(dict.fromkeys(["bits"] * bits + copies + ["real"] * dense))

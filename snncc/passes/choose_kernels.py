@@ -137,6 +137,7 @@ def _list(nodes: dict[str, Node], source: Node) -> str:
     """The event list of a value, made once for all its readers."""
     name = f"{source.name}.events"
     if name not in nodes:
-        stage = Stage("parallel" if source.type.time else "tile")  # after a loop that makes the value
+        phase = source.stage.phase if source.stage else 0
+        stage = Stage("parallel" if source.type.time else "tile", phase=phase)  # after a loop that makes it
         nodes[name] = Node(name, Events(), (source.name,), source.type, source.half, source.where, stage)
     return name
