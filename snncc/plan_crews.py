@@ -16,7 +16,8 @@ from .program import Buffer, Call, Entry, Item, Panels, Segments, used
 FIRST = "first"  # the first thread's alone
 TOUCHED = ("tile", "block", "sum", "gradient")  # places of what threads make for each other
 BY_ROWS = (
-    *("load", "load_state", "store", "copy_rows", "zero_rows", "keep_rows", "restore_rows"),
+    *("load", "load_state", "load_spikes", "store", "copy_rows", "zero_rows", "keep_rows", "restore_rows"),
+    *("copy_last", "copy_first", "pack_rows"),
     *("events_from_bits", "events_from_rows", "log_softmax", "first_maximum", "sum_features"),
     "one_hot",
 )

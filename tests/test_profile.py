@@ -118,7 +118,7 @@ def test_loops_over_time_count_their_steps(tmp_path: Path) -> None:
     stepped = [row for row in profile.rows if kernels[row.kernel].level == "step"]
     assert {row.calls for row in stepped} == {STEPS * 3}
     assert any("product" in row.does for row in stepped)
-    assert any("states" in row.does for row in stepped)
+    assert any("elementwise" in row.does for row in stepped)
 
 
 def test_segments_of_time_are_told_apart(tmp_path: Path) -> None:

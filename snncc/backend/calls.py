@@ -6,20 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import InternalError
-from ..program import Call
+from ..program import Buffer, Call
 from .products import FORMS
 
 # Kinds whose numbers are sizes of both sides, then the index.
 INDEXED = ("take", "scatter_add", "take_once", "scatter_add_once")
-COUNTED = ("events_from_bits", "events_from_rows")  # return how many events they have listed
+COUNTED = ("events_from_bits", "events_from_rows", "events_from_previous")  # return how many are listed
 
 
 @dataclass(frozen=True)
 class Spot:
-    """Where an item stands: whether in a loop over time or over panels, which crew it gets, and whether the
-    profile counts it as one kernel of all threads."""
+    """Where an item stands: in a loop over time, from which `states` it reads, or over panels; which crew it
+    gets; whether the profile counts it as one kernel of all threads."""
 
     in_loop: bool = False
+    states: tuple[Buffer, ...] = ()
     panels: bool = False
     crew: str = "crew"
     shared: bool = False
@@ -70,7 +71,8 @@ def load_state(call: Call, place: Place) -> str:
     n, stride = call.numbers
     tile, default = place.names
     given = (f"io->{call.field}", default, place.literal(call.value))
-    return _guarded(place.shared("snncc_load_state", "rows", "batch", "first", n, stride, *given, tile))
+    kind = f"snncc_{call.kind}"
+    return _guarded(place.shared(kind, "rows", "batch", "first", n, stride, *given, tile))
 
 
 def load_labels(call: Call, place: Place) -> str:
@@ -122,6 +124,13 @@ def transpose_counted(call: Call, place: Place) -> str:
 def events_from_bits(call: Call, place: Place) -> str:
     bits, events = place.names
     return place.shared("snncc_events_from_bits", events, place.rows(call), call.numbers[0], bits) + ";"
+
+
+def events_from_previous(call: Call, place: Place) -> str:
+    initial, bits, events = place.names
+    n, stride = call.numbers
+    arguments = (events, place.rows(call), "rows", n, stride, initial, bits)
+    return f"snncc_events_from_previous({', '.join(map(str, arguments))});"
 
 
 def events_from_rows(call: Call, place: Place) -> str:
@@ -192,7 +201,7 @@ def restore_rows(call: Call, place: Place) -> str:
 
 CALLS: dict[str, Callable[[Call, Place], str]] = {
     "load": load,
-    "load_state": load_state,
+    **dict.fromkeys(("load_state", "load_spikes"), load_state),
     "load_labels": load_labels,
     "store": store,
     "store_loss": store_loss,
@@ -201,6 +210,7 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "transpose_counted": transpose_counted,
     "events_from_bits": events_from_bits,
     "events_from_rows": events_from_rows,
+    "events_from_previous": events_from_previous,
     "transpose": transpose,
     "log_softmax": _rows_first("snncc_log_softmax"),
     "first_maximum": _rows_first("snncc_first_maximum"),
@@ -211,7 +221,8 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     **dict.fromkeys(("mix_steps", "mix_steps_transposed"), mix_steps),
     "steps_gradient": steps_gradient,
     **dict.fromkeys(("at_step", "sum_at_step"), of_steps),
-    "copy_rows": copy_rows,
+    **dict.fromkeys(("copy_rows", "copy_last", "copy_first"), copy_rows),
+    "pack_rows": _rows_first("snncc_pack_rows"),
     "copy_if_first": copy_if_first,
     "copy_gradient": copy_gradient,
     "zero_rows": zero_rows,

@@ -12,8 +12,11 @@ from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Segments
 
 PRODUCTS = ("product", "input_gradient", "wide_gradient", "narrow_gradient")  # kinds begin with these
 OF_STEPS = ("mix_steps", "steps_gradient")  # dense products over the steps of a sequence
-LISTS = ("events_from_bits", "events_from_rows", "transpose_events", "transpose_counted")
-LOADS = ("load", "load_state", "load_labels")
+LISTS = (
+    *("events_from_bits", "events_from_rows", "events_from_previous"),
+    *("transpose_events", "transpose_counted"),
+)
+LOADS = ("load", "load_state", "load_spikes", "load_labels")
 STORES = ("store", "store_loss")
 WAITING = "waiting"
 SECTIONS = {"prepare": "once", "before": "block", "tile": "tile", "after": "block", "finish": "once"}
@@ -30,6 +33,7 @@ WORDS = {
     },
     "events_from_bits": ("events", "spikes listed"),
     "events_from_rows": ("events", "nonzeros listed"),
+    "events_from_previous": ("events", "spikes of the step before listed"),
     "transpose_events": ("by_input", "events listed by input"),
     "transpose_counted": ("by_input", "events listed by input, or dense"),
     "transpose": ("transpose", "weights transposed"),
@@ -163,8 +167,6 @@ def _groups(
             case Loop():
                 step = "step again" if level.endswith("again") else "step"
                 yield from _groups(item.items, step, layout)
-                if item.states:
-                    yield step, 1, (item,)
             case Segments():
                 yield from _groups(item.again, "segment again", layout)
                 yield from _groups(item.items, "segment", layout)
@@ -233,8 +235,6 @@ class _Namer:
 def _described(items: tuple[Item, ...]) -> tuple[str, str, str]:
     """Layer, the last part of the name, and what is done."""
     first = items[0]
-    if isinstance(first, Loop):
-        return "loop", "states", "states of the next step"
     assert isinstance(first, (Call, Sweep))
     layer, backward = first.layer.removesuffix(".backward"), first.layer.endswith(".backward")
     sweeps = [i for i in items if isinstance(i, Sweep)]

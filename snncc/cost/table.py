@@ -13,7 +13,7 @@ from typing import Any
 
 from ..expr import Apply, Expr
 from ..lower import Layout
-from ..program import ROUNDED, Buffer, Call, Item, Loop, Program, Statement, Sweep
+from ..program import ROUNDED, Buffer, Call, Item, Program, Statement, Sweep
 from .kernels import LISTS, LOADS, OF_STEPS, PRODUCTS, STORES, WORDS, Kernel, kernels, sums
 
 QUANTITIES = ("dense", "additions", "multiplications", "functions", "read", "written")
@@ -118,10 +118,6 @@ def _work(kernel: Kernel, program: Program, layout: Layout, dense: bool) -> Work
                 _sweep(item, _rows(kernel, item), layout, work)
             case Call():
                 CALLS.get(item.kind, _copy)(item, _rows(kernel, item), how, work)
-            case Loop():
-                for state, _ in item.states:
-                    work.read(ROW, layout.row(state) * layout.real_bytes)
-                    work.write(ROW, layout.row(state) * layout.real_bytes)
     return work
 
 
@@ -252,7 +248,7 @@ def _terms(call: Call, per: int, how: _How, work: Work) -> None:
 
 
 def _listing(call: Call, per: int, how: _How, work: Work) -> None:
-    source = call.buffers[0]
+    source = call.buffers[-2]
     assert source is not None
     work.read(per, _row_bytes(source, how.layout))
     work.write(EVENT, how.entry_bytes)
@@ -321,14 +317,13 @@ def _copy(call: Call, per: int, how: _How, work: Work) -> None:
 def _user(call: Call, per: int, how: _How, work: Work) -> None:
     """Between an array of the caller and one of the tile; states are fresh, that is, not read."""
     row = _row_bytes(call.buffers[0], how.layout) if call.buffers[0] else 0
-    work.read(per, row * (call.kind != "load_state"))
+    work.read(per, row * (call.kind not in ("load_state", "load_spikes")))
     work.write(per, row)
 
 
 CALLS: dict[str, Callable[[Call, int, _How, Work], None]] = {
     **{k: _gradient if k.startswith(GRADIENTS) else _product for k in WORDS if k.startswith(PRODUCTS)},
-    **dict.fromkeys(LISTS[:2], _listing),
-    **dict.fromkeys(LISTS[2:], _by_input),
+    **{k: _listing if k.startswith("events_from") else _by_input for k in LISTS},
     **dict.fromkeys((*LOADS, *STORES), _user),
     "transpose": _transpose,
     "log_softmax": _softmax,

@@ -7,9 +7,9 @@ from typing import Any
 
 from ..errors import InternalError
 from ..graph import Graph, Node
-from ..passes.choose_kernels import is_spike
+from ..passes.choose_kernels import is_spike, needs_spikes
 from ..program import Buffer, Call
-from .buffers import Buffers
+from .buffers import SHIFTS, Buffers
 from .layout import user_field
 
 NARROW = 2  # SNNCC_NARROW of product.h
@@ -52,8 +52,17 @@ class Calls:
         if default.op.name == "constant":
             value = default.op.value  # type: ignore[attr-defined]
         given = None if default.op.name == "constant" else self.buffers.buffer(node.inputs[0])
+        kind = "load_spikes" if needs_spikes(self.graph, node) else "load_state"
         buffers, numbers = (self.buffers.buffer(node.name), given), (node.type.size, self.buffers.pitch(node))
-        return Call("load_state", buffers, numbers, False, user_field("state", op.label), value=value)
+        return Call(kind, buffers, numbers, False, user_field("state", op.label), value=value)
+
+    def _last(self, node: Node) -> Call:
+        """The value at the last step of a loop over products; anywhere else it is part of a sweep."""
+        return Call("copy_last", self._both(node), (self.buffers.pitch(node),))
+
+    def _shift(self, node: Node) -> tuple[Call, ...]:
+        """What no sweep reads of the step before is read where it lies."""
+        return ()
 
     def _linear(self, node: Node) -> Call:
         make = self._input_gradient if self.by_transposing(node) else self._product
@@ -126,16 +135,17 @@ class Calls:
         return "events" if is_spike(self.graph, name) else "valued"
 
     def _events(self, node: Node) -> Call:
-        time = self._time(node)
-        x = self.graph[self.buffers.source(node.inputs[0])]
+        op: Any = node.op
+        time, x = self._time(node), self.graph[self.buffers.source(node.inputs[0])]
         layout = self._list_layout(node.name)
-        target = self.buffers.buffer(node.name, layout)
-        if layout == "events":
-            return Call(
-                "events_from_bits", (self.buffers.buffer(x.name, "bits"), target), (x.type.size,), time
-            )
-        numbers = (x.type.size, self.buffers.pitch(x))
-        return Call("events_from_rows", (self.buffers.buffer(x.name), target), numbers, time)
+        target, pitch = self.buffers.buffer(node.name, layout), self.buffers.pitch(x)
+        if op.previous:
+            spikes = (self.buffers.before(node), self.buffers.buffer(x.name, "bits"), target)
+            return Call("events_from_previous", spikes, (x.type.size, pitch), time)
+        source = self.buffers.operand(node, x.name, "bits" if layout == "events" else "real")
+        if source.layout == "bits":
+            return Call("events_from_bits", (source, target), (x.type.size,), time)
+        return Call("events_from_rows", (source, target), (x.type.size, pitch), time)
 
     def _product(self, node: Node, time: bool) -> Call:
         op: Any = node.op
@@ -151,7 +161,7 @@ class Calls:
         numbers = (x.type.size, node.type.size)
         if op.kernel == "events":
             return Call("product_events", (*listed, weight, bias, y), numbers, time)
-        dense = (self.buffers.buffer(x.name), weight, bias, y)
+        dense = (self.buffers.operand(node, x.name), weight, bias, y)
         return Call(
             "product" if op.kernel == "counted" else "product_dense", (*listed, *dense), numbers, time
         )
@@ -197,6 +207,8 @@ class Calls:
 MAKERS: dict[str, Callable[[Calls, Node], Call | tuple[Call, ...]]] = {
     "input": Calls._input,
     "state": Calls._state,
+    "last": Calls._last,
+    **dict.fromkeys(SHIFTS, Calls._shift),
     "linear": Calls._linear,
     "transpose": Calls._transpose,
     "events": Calls._events,

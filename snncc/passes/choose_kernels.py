@@ -10,12 +10,14 @@ those of graded spikes and of what else is often exactly zero, forward, and back
 behind a surrogate with compact support, which is exactly zero beyond. Everything else, other cotangents
 above all, takes the dense product ("dense"). Weight gradients are driven by spikes as well, or by the
 density of what else they read. Spikes are not counted: dense kernels win above a density of 0.57 to 0.72
-only. All kernels add in the same order, so the choice never changes a bit.
+only. In a loop over time spikes are listed step by step. All kernels add in the same order, so the choice
+never changes a bit.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..errors import located, user_line
 from ..graph import Graph, Node, Stage
@@ -45,7 +47,7 @@ class ChooseKernels(Pass):
             kernel = self._kernel(graph, node, zeros)
             if kernel in ("events", "counted"):
                 place = 1 if node.op.name == "weight_gradient" else 0  # of the operand that may be listed
-                listed, inputs = _list(nodes, graph[node.inputs[place]]), list(node.inputs)
+                listed, inputs = _list(nodes, graph[node.inputs[place]], node), list(node.inputs)
                 inputs[place:] = (
                     [listed, *inputs[place + 1 :]] if kernel == "events" else [*inputs[place:], listed]
                 )
@@ -61,9 +63,9 @@ class ChooseKernels(Pass):
             return self._gradient(graph, node)
         if node.op.name != "linear":
             return ""
-        looped = node.stage is not None and node.stage.kind in ("scan", "reverse")
-        if looped:  # a list of all steps cannot be had before the loop is done
-            return "dense"
+        if looped(node):  # what is often zero but no spike would be listed and counted for a step at a time
+            spikes = self.products != "dense" and is_spike(graph, node.inputs[0])
+            return "events" if spikes else "dense"
         if node.half == "backward":
             sparse = node.inputs[0] in zeros and self.products != "dense"
             return {"auto": "counted"}.get(self.products, self.products) if sparse else "dense"
@@ -90,20 +92,48 @@ def origin(graph: Graph, name: str) -> Node:
 
 
 def is_spike(graph: Graph, name: str) -> bool:
-    """Whether a value is 0 or 1 by construction, and of a sweep, which packs it into bits."""
-    node = origin(graph, name)
+    """Whether a value is 0 or 1 by construction, and of a sweep, which packs it into bits; or was so a step
+    before."""
+    node, passed = origin(graph, name), set[str]()
+    while is_spike_state(graph, node) and node.name not in passed:
+        passed.add(node.name)
+        node = origin(graph, node.inputs[0])
     chosen = node.op.name == "mul" and all(_is_binary(graph, i) for i in node.inputs)
     return node.op.name in STEPS or chosen
+
+
+def is_spike_state(graph: Graph, node: Node) -> bool:
+    """Whether a value of the step before starts at 0 or 1, as long as the caller's array does: see
+    `needs_spikes`."""
+    if node.op.name not in ("delay", "memorize", "previous"):
+        return False
+    start: Any = graph[node.inputs[1]]
+    start = graph[start.inputs[0]] if start.op.name == "state" else start
+    return start.op.name == "constant" and start.op.value in (0.0, 1.0)
+
+
+def needs_spikes(graph: Graph, state: Node) -> bool:
+    """Whether an initial state of the caller must be zeros and ones: it is listed as spikes are."""
+    before = [n for n in graph if state.name in n.inputs[1:] and is_spike(graph, n.name)]
+    names = {n.name for n in before}
+    readers = (n for n in graph if n.op.name in ("linear", "events", "weight_gradient"))
+    return any(origin(graph, i).name in names for n in readers for i in n.inputs)
+
+
+def looped(node: Node) -> bool:
+    """Whether a node runs step by step."""
+    return node.stage is not None and node.stage.kind in ("scan", "reverse")
 
 
 def _is_binary(graph: Graph, name: str) -> bool:
     return is_spike(graph, name) or origin(graph, name).op.name == "first_maximum"
 
 
-def _list(nodes: dict[str, Node], source: Node) -> str:
-    """The event list of a value, made once for all its readers."""
-    name = f"{source.name}.events"
+def _list(nodes: dict[str, Node], source: Node, reader: Node) -> str:
+    """The event list of a value, made once for all its readers; those in a loop have one of a step."""
+    name = f"{source.name}.events" + ".now" * looped(reader)
     if name not in nodes:
-        stage = Stage("parallel" if source.type.time else "tile")  # after a loop that makes the value
+        after = Stage("parallel" if source.type.time else "tile")  # a loop that makes the value
+        stage = reader.stage if looped(reader) else after
         nodes[name] = Node(name, Events(), (source.name,), source.type, source.half, source.where, stage)
     return name

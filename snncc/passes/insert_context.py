@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 
 from ..graph import Graph, Node, Stage
 from ..ops.elementwise import ELEMENTWISE
-from ..ops.linear import Context
+from ..ops.linear import Context, Events
 from ..ops.time import Memorize, Previous
 from .base import Pass
 from .choose_kernels import is_spike
@@ -69,6 +69,7 @@ class _Context:
         self.formats: dict[str, str] = {}  # of the values to keep
         self.backward = [n for n in graph if n.half == "backward"]
         self.loop_values = {n.inputs[0] for n in graph if isinstance(n.op, Memorize)}
+        self.looped = {m for members in graph.components if len(members) > 1 for m in members}
         self.nodes: dict[str, Node] = {}
 
     def crosses(self, name: str) -> bool:
@@ -88,8 +89,11 @@ class _Context:
                     kept.add(source)
         for name in [name for name in kept if self._listed_again(self.graph[name])]:
             kept.remove(name)
+            listed = self.graph[self.graph[name].inputs[0]]
             if not is_spike(self.graph, name):
-                kept.add(self.graph[name].inputs[0])
+                kept.add(listed.name)
+            elif self._on_loop(listed):
+                kept |= set(filter(self.crosses, listed.inputs[1:]))
         cut = self._cut(list(needed), kept)
         self.formats = {name: self._format(self.graph[name]) for name in cut - kept}
         return [name for name in self.graph.nodes if name in kept | cut]
@@ -172,7 +176,8 @@ class _Context:
         node = self.graph[name]
         if name not in self.again and node.op.name == "events":
             self.again[name] = again = f"{name}.again"
-            self.nodes[again] = replace(node, name=again, inputs=(self._listed(node),), half="backward")
+            events, inputs = self._listed(node)
+            self.nodes[again] = replace(node, name=again, op=events, inputs=inputs, half="backward")
         elif name not in self.again:
             op = Previous(node.type.features) if isinstance(node.op, Memorize) else node.op
             inputs = tuple(self._read(i) if self.crosses(i) else i for i in node.inputs)
@@ -182,14 +187,24 @@ class _Context:
             )
         return self.again[name]
 
-    def _listed(self, node: Node) -> str:
-        """The backward half's copy of what a list is made from."""
+    def _listed(self, node: Node) -> tuple[Events, tuple[str, ...]]:
+        """The list that the backward half makes: its operator, and what it is made from."""
         source = self.graph[node.inputs[0]]
         if not is_spike(self.graph, source.name):
-            return self._read(source.name)
-        bits = f"ctx_{source.name}.bits"
+            return Events(), (self._read(source.name),)
+        if self._on_loop(source):  # the spikes are kept once, however many read the step before
+            return Events(previous=True), (self._bits(source.inputs[0]), self._read(source.inputs[1]))
+        return Events(), (self._bits(source.name),)
+
+    def _on_loop(self, node: Node) -> bool:
+        """Whether a value is that of the step before of what depends on it."""
+        return isinstance(node.op, Memorize) and node.name in self.looped
+
+    def _bits(self, name: str) -> str:
+        """Spikes kept as bits."""
+        source, bits = self.graph[name], f"ctx_{name}.bits"
         self.nodes[bits] = replace(
-            source, name=bits, op=Context("bits"), inputs=(source.name,), stage=_stage(source)
+            source, name=bits, op=Context("bits"), inputs=(name,), stage=_stage(source)
         )
         return bits
 

@@ -36,6 +36,7 @@ class Buffer:
     features at a time), "sum" or "gradient" (a slot's sum over its tiles), "shared" (made once a call),
     "parameter". layout: "real" rows, rows rounded to "float32", "float16" or "bfloat16", spike "bits",
     "events", "valued" events, "labels", weight "panels", or "transposed" lists (scratch of a gradient).
+    ring: rows of two steps of a loop in turn, so that the next step can read those of the last one.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Buffer:
     layout: str = "real"
     size: Size = Size()
     label: str = ""  # what the user calls it, where he has a name for it
+    ring: bool = False
 
     @property
     def count(self) -> int:
@@ -62,7 +64,9 @@ class Buffer:
 
     def __str__(self) -> str:
         steps = "segments" if self.layout == "marks" else "T"
-        axes = [steps] * self.time + ["tile"] * self.batch + [str(n) for n in self.features]
+        axes = (
+            [steps] * self.time + ["2"] * self.ring + ["tile"] * self.batch + [str(n) for n in self.features]
+        )
         return f"{self.name}: {self.layout}[{', '.join(axes)}] in {self.place}"
 
 
