@@ -1,10 +1,14 @@
 """snncc: an ahead-of-time compiler for spiking neural networks.
 
 nn: layers, neurons, surrogates. loss, optim: what trains them. compile: a network as C, built and loaded.
-load: a compiled model. The functions of `ops` are what neurons' equations are written in.
+load: a compiled model. import_nir: a network from a file of another system. The functions of `ops` are what
+neurons' equations are written in.
 """
 
 __version__ = "0.1.0"
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from snncc_runtime import Model, ModelError, load, metrics
 
@@ -14,7 +18,9 @@ from .errors import CompileError, InternalError
 from .nn import delay
 from .ops import (
     absolute,
+    broadcast_to,
     clamp,
+    concat,
     cos,
     detach,
     exp,
@@ -23,14 +29,19 @@ from .ops import (
     greater,
     greater_equal,
     log,
+    log_softmax,
     maximum,
     minimum,
+    pad,
+    permute,
     round_even,
     scatter_add,
     sigmoid,
     sign,
     sin,
+    softmax,
     spike,
+    split,
     sqrt,
     substitute,
     take,
@@ -39,14 +50,25 @@ from .ops import (
     where,
 )
 
+if TYPE_CHECKING:
+    from .frontend.nir import import_nir
+    from .frontend.onnx import import_onnx
+
+LATE = {  # loaded when first used: time and packages that most programs do not need
+    "import_nir": "snncc.frontend.nir",
+    "import_onnx": "snncc.frontend.onnx",
+}
+
 __all__ = [
     "CompileError",
     "InternalError",
     "Model",
     "ModelError",
     "absolute",
+    "broadcast_to",
     "clamp",
     "compile",
+    "concat",
     "cos",
     "delay",
     "detach",
@@ -55,21 +77,28 @@ __all__ = [
     "floor",
     "greater",
     "greater_equal",
+    "import_nir",
+    "import_onnx",
     "load",
     "log",
+    "log_softmax",
     "loss",
     "maximum",
     "metrics",
     "minimum",
     "nn",
     "optim",
+    "pad",
+    "permute",
     "round_even",
     "rules",
     "scatter_add",
     "sigmoid",
     "sign",
     "sin",
+    "softmax",
     "spike",
+    "split",
     "sqrt",
     "substitute",
     "take",
@@ -77,3 +106,9 @@ __all__ = [
     "uniform",
     "where",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in LATE:
+        return getattr(import_module(LATE[name]), name)
+    raise AttributeError(f"module 'snncc' has no attribute {name!r}")

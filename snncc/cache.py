@@ -41,11 +41,13 @@ class Generated:
     manifest: dict[str, Any]
 
 
-def key_of(graph: Graph, *target: Any) -> str | None:
+def key_of(graph: Graph, *target: Any, training: Graph | None = None) -> str | None:
     """Digest of all that the text of a network depends on; None where that cannot be told."""
+    graphs = [graph, *([training] if training else [])]
     try:
-        nodes = [(n.name, _plain(n.op), n.inputs, _plain(n.type), n.half) for n in graph]
-        parts = [nodes, [_plain(o) for o in graph.outputs], [_plain(part) for part in target]]
+        nodes = [(n.name, _plain(n.op), n.inputs, _plain(n.type), n.half) for g in graphs for n in g]
+        outputs = [_plain(o) for g in graphs for o in g.outputs]
+        parts = [nodes, outputs, [_plain(part) for part in target]]
     except _ForeignError:
         return None
     text = json.dumps([*parts, _surroundings()], sort_keys=True)

@@ -53,7 +53,7 @@ def _fail(message: str, code: int) -> int:
 
 
 NETWORK_OPTIONS = (
-    ("--num-steps", int, 25, "T", "Time steps of a call."),
+    ("--num-steps", int, None, "T", "Time steps of a call; 25, or those of an ONNX file."),
     ("--dtype", str, "float32", "TYPE", "float32 or float64."),
     (
         "--loss",
@@ -71,11 +71,30 @@ NETWORK_OPTIONS = (
     ("--rule", str, "bptt", "RULE", "bptt, dsr, ottt or stdp; also bptt,truncate=8 or stdp,tau_pre=3."),
     ("--checkpoint-every", int, None, "K", "Hold the values of only K steps at a time; same bits."),
     ("--context", str, None, "TYPE", "What is kept for the backward half: float32, float16 or bfloat16."),
+    ("--dt", float, None, "SECONDS", "Of a .nir file: how long a step is."),
+    ("--dialect", str, None, "NAME", "Who wrote a .nir file: exact, snntorch, norse, spikingjelly, sinabs."),
+    ("--reset", str, None, "KIND", "Instead of the dialect's: file, subtract or subtract_delayed."),
+    ("--integrator", str, None, "KIND", "Instead of the dialect's: euler or exp."),
+    ("--compare", str, None, "KIND", "Instead of the dialect's: gt or ge."),
+    ("--v0", str, None, "START", "Instead of the dialect's: zero, v_reset or v_leak."),
+)
+
+IMPORT_OPTIONS = (
+    click.option(
+        "--state", multiple=True, metavar="IN=OUT", help="ONNX: a state's input and output, or none."
+    ),
+    click.option("--time-axis", type=int, metavar="N", help="ONNX: of inputs, where a file holds all steps."),
+    click.option("--batch-axis", type=int, metavar="N", help="ONNX: of inputs."),
+    click.option(
+        "--surrogate", metavar="NAME", help="ONNX: of spikes; ATan, or FastSigmoid,slope=10 and the like."
+    ),
 )
 
 
 def network_options(command: Command) -> Command:
     """What to compile a network for: the same for every command that takes SOURCE."""
+    for add in reversed(IMPORT_OPTIONS):
+        command = add(command)
     for name, kind, default, metavar, text in reversed(NETWORK_OPTIONS):
         shown = default is not None
         option = click.option(
@@ -91,7 +110,7 @@ def snncc() -> None:
     """Compile spiking neural networks to C, train them and run them.
 
     SOURCE is file.py:name, a network in a Python file (an nn.Module, or a class or function without
-    arguments that makes one). FOLDER is a compiled model.
+    arguments that makes one), or a file of another system (.nir). FOLDER is a compiled model.
     """
 
 

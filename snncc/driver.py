@@ -23,7 +23,7 @@ from .names import prefix
 from .nn.module import Input, Module
 from .optim import Optimizer
 from .rules import STDP, Rule
-from .target import DTYPES, MOST_STEPS, Target
+from .target import DTYPES, MOST_STEPS, STEPS, Target
 
 if TYPE_CHECKING:  # what a model from the cache does not need is not loaded: 80 ms of 300
     from .backend.c import Sources
@@ -69,7 +69,7 @@ class Compiled:
 def compile(
     network: Module,
     *,
-    num_steps: int = 25,
+    num_steps: int | None = None,
     inputs: Mapping[str, Input] | None = None,
     loss: Loss | None = None,
     optimizer: Optimizer | None = None,
@@ -85,10 +85,10 @@ def compile(
 ) -> snncc_runtime.Model:
     """Compile a network to C, build it, and load it.
 
-    num_steps: time steps of a call whose inputs do not say (it stays a run-time argument). inputs: by
-    name, if the network does not declare them. loss, optimizer: for training. dtype: "float32" or
-    "float64". name: prefix of the C functions. seed: of the initial weights. unroll: steps that one turn
-    of a time loop does: "none", "full" or a number; never changes a bit of a result. products: "auto",
+    num_steps: time steps of a call whose inputs do not say (it stays a run-time argument); if not given 25,
+    or those of the file that the network is from, and then no others. inputs: by name, if the network does
+    not declare them. loss, optimizer: for training. dtype: "float32" or "float64". name: prefix of the C
+    functions. seed: of the initial weights. unroll: steps that one turn of a time loop does: "none", "full" or a number; never changes a bit of a result. products: "auto",
     "dense" or "events". checkpoint_every: hold the values of so many steps at a time, None for all; training
     then runs the forward half of such a segment of time again before its backward half, with the same bits.
     context: how values are kept for the backward half: "float32", "float16" or "bfloat16"; rounds what
@@ -96,10 +96,10 @@ def compile(
     rounding). rule: how it learns: "bptt", "dsr", "ottt", or what snncc.rules makes.
     out: a folder to write the model to. Raises CompileError, naming the user's line.
     """
-    target = Target(
-        num_steps, loss, optimizer, dtype, name, unroll, products, checkpoint_every, context, rule
-    )
+    steps = STEPS if num_steps is None else num_steps
+    target = Target(steps, loss, optimizer, dtype, name, unroll, products, checkpoint_every, context, rule)
     traced, source = trace(network, inputs, seed, target.learning.by_rates), type(network).__name__
+    target = target.of_steps(num_steps, traced.steps)
     if out is not None:
         make(traced, target, source, out)
         return snncc_runtime.load(out)
@@ -119,11 +119,13 @@ class Made:
 
 def make(network: Network, target: Target, source: str, folder: str | os.PathLike[str]) -> Made:
     """Generate, unless the same text was generated before, build, and write the model folder."""
-    key = cache.key_of(network.graph, target, source, _cache_bytes())
+    key = cache.key_of(network.graph, target, source, _cache_bytes(), training=network.training)
     known = cache.recall(key) if key else None
     generated = known or text_of(generate(network, target, source))
     if key and not known:
         cache.keep(key, generated)
+    if network.imported:
+        generated = replace(generated, manifest={**generated.manifest, "import": dict(network.imported)})
     built = _write(generated, network, target, folder)
     return Made(generated.manifest, built, known is not None)
 
@@ -140,9 +142,11 @@ def entry_stages(network: Network, target: Target) -> tuple[Stages, ...]:
     stages = [Stages("forward", graph), Stages("backward", rule.prepared(graph), "outputs")]
     if target.loss is not None:
         with_loss = add_loss(graph, target.loss)
-        only_loss = replace(with_loss, outputs=tuple(o for o in with_loss.outputs if o.role == "loss"))
         evaluate = add_sums(with_loss, target.loss.scores)
-        stages += [Stages("evaluate", evaluate), Stages("train", rule.prepared(only_loss), "loss")]
+        trained = add_loss(network.trained, target.loss) if network.training else with_loss
+        asked = tuple(o for o in trained.outputs if o.role in ("loss", "parameter"))
+        train = rule.prepared(replace(trained, outputs=asked))
+        stages += [Stages("evaluate", evaluate), Stages("train", train, "loss")]
     if isinstance(rule, STDP):
         stages.append(Stages("learn", rule.learning(graph)))
     return tuple(stages)
@@ -161,6 +165,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .program import Program
 
     exact = fixed_steps(network.graph, int(target.num_steps), target.segment)
+    exact = exact or target.exact_steps * int(target.num_steps)
     final: dict[str, Graph] = {}
     unsplit: dict[str, Graph] = {}
     for stages in entry_stages(network, target):

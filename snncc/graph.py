@@ -80,16 +80,17 @@ class Stage:
     """When a node runs: `once`, `tile` (once a tile), `parallel`, `scan` or `reverse`, or `finish`.
 
     loop numbers the scan; unroll is how many steps one turn of its loop does. part: of a tile whose
-    steps run in segments; see `split_time`.
+    steps run in segments; see `split_time`. phase: tiles of a phase wait for the sums of the one before.
     """
 
     kind: str
     loop: int = 0
     unroll: int = 1
     part: str = ""
+    phase: int = 0
 
     def __str__(self) -> str:
-        part = f", {self.part}" if self.part else ""
+        part = f", {self.part}" if self.part else f", phase {self.phase}" if self.phase else ""
         if self.kind not in ("scan", "reverse"):
             return self.kind + part
         return f"{self.kind} {self.loop}" + (f" unroll={self.unroll}" if self.unroll > 1 else "") + part
@@ -118,7 +119,8 @@ class Node:
 class Output:
     """A value that leaves the graph.
 
-    role: output, state_out, loss, sum, gradient (of a parameter), d_input, d_state.
+    role: output, state_out, loss, sum, gradient (of a parameter), d_input, d_state; parameter: what that
+    parameter is after the call.
     """
 
     name: str

@@ -18,8 +18,8 @@ TOUCHED = ("tile", "block", "sum", "gradient")  # places of what threads make fo
 BY_ROWS = (
     *("load", "load_state", "load_spikes", "store", "copy_rows", "zero_rows", "keep_rows", "restore_rows"),
     *("copy_last", "copy_first", "pack_rows"),
-    *("events_from_bits", "events_from_rows", "log_softmax", "first_maximum", "sum_features"),
-    "one_hot",
+    *("events_from_bits", "events_from_rows", "sum_features", "sum_groups", "one_hot"),
+    *("softmax", "log_softmax", "first_maximum", "max_last", "move", "move_sum", "first_steps", "last_steps"),
 )
 BY_STEPS = {"mix_steps": "columns", "mix_steps_transposed": "columns", "steps_gradient": "steps"}
 BY_INPUTS = ("transpose_events", "transpose_counted")

@@ -140,11 +140,12 @@ class _Run:
 
     def _carried(self, node: Node, history: dict[str, list[np.ndarray]], t: int) -> np.ndarray:
         op: Any = node.op
-        before = history[node.inputs[0]]
-        if before and not (isinstance(op, Advance) and op.ends(t)):
-            return before[-1]
+        before: list[np.ndarray] = history[node.inputs[0]]
+        if len(before) >= op.steps and not (isinstance(op, Advance) and op.ends(t)):
+            return before[-int(op.steps)]
         if len(node.inputs) > 1:
-            return self.values[node.inputs[1]]
+            initial: np.ndarray = op.before(self.values[node.inputs[1]], t)
+            return initial
         return np.zeros((1, self.call.batch, *node.type.features), self.call.dtype)
 
     def _at(self, name: str, t: int) -> np.ndarray:

@@ -18,13 +18,17 @@ if TYPE_CHECKING:  # the passes load networkx, which a model from the cache does
 DTYPES = {"float32": ("f32", 4), "float64": ("f64", 8)}
 CONTEXTS = ("float32", "float16", "bfloat16")  # beside the network's own dtype
 MOST_STEPS = 2**31 - 1  # of a call
+STEPS = 25  # of a call, if nobody says
 
 
 @dataclass(frozen=True)
 class Target:
-    """What to compile a network for; the arguments of `compile`."""
+    """What to compile a network for; the arguments of `compile`.
 
-    num_steps: int = 25
+    exact_steps: whether calls may have no other number of steps.
+    """
+
+    num_steps: int = STEPS
     loss: Loss | None = None
     optimizer: Optimizer | None = None
     dtype: str = "float32"
@@ -34,6 +38,7 @@ class Target:
     checkpoint_every: int | None = None
     context: str | None = None
     rule: str | Rule = "bptt"
+    exact_steps: bool = False
 
     def __post_init__(self) -> None:
         steps = self.num_steps
@@ -65,6 +70,10 @@ class Target:
             raise located(f"loss must be made by snncc.loss, got {self.loss!r}", user_line())
         if self.optimizer is not None and not isinstance(self.optimizer, Optimizer):
             raise located(f"optimizer must be made by snncc.optim, got {self.optimizer!r}", user_line())
+
+    def of_steps(self, asked: int | None, own: int | None) -> Target:
+        """This target with the steps that were asked for, or else with a network's own, and exactly those."""
+        return replace(self, num_steps=own, exact_steps=True) if asked is None and own else self
 
     def _check_learning(self) -> None:
         """A gradient rule and its optimizer need a loss; plasticity needs an optimizer and has no loss."""

@@ -21,7 +21,7 @@ from snncc import build
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden"
-NOT_TEXTS = {"vectors"}    # folders of GOLDEN whose files are numbers, read by tests/vectors.py
+NOT_TEXTS = {"layers", "nir", "onnx", "vectors"}    # folders of GOLDEN whose files are numbers
 SESSION = "SNNCC_TEST_SESSION"    # folder of this run, handed by pytest-xdist's controller to its workers
 UPDATE = "--update-golden"
 # Options that leave tests out: without every test, an unread golden says nothing.
@@ -135,9 +135,12 @@ def _unread() -> Iterator[str]:
 # Modules that compile many large networks to compare them with the interpreter: -O1 halves their time. That
 # -O3 gives the same bits is the business of test_headers, test_panels, test_end_to_end and test_emit.
 QUICK = (
+    "test_axes",
     "test_combinations",
     "test_integrate_and_fire",
     "test_neurons",
+    "test_nir",
+    "test_onnx_",
     "test_plasticity",
     "test_random",
     "test_rules",

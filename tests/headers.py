@@ -56,10 +56,17 @@ int32_t load(int steps, int rows, int batch, int first, int n, int stride, const
 void store(int steps, int rows, int batch, int first, int n, int stride, const real *tile, real *user,
            const snncc_crew *crew);
 int32_t load_labels(int rows, int first, int classes, const int64_t *user, int32_t *tile);
-void log_softmax(int rows, int n, int stride, const real *x, real *y, const snncc_crew *crew);
+void softmax(int rows, int size, int n, int x_pitch, int y_pitch, const real *x, real *y,
+             const snncc_crew *crew);
+void log_softmax(int rows, int size, int n, int x_pitch, int y_pitch, const real *x, real *y,
+                 const snncc_crew *crew);
 void sum_features(int rows, int n, int stride, const real *x, real *y, const snncc_crew *crew);
-void max_features(int rows, int n, int stride, const real *x, real *y);
-void first_maximum(int rows, int n, int stride, const real *x, real *y, const snncc_crew *crew);
+void sum_groups(int rows, int n, int x_stride, int groups, int inner, int y_stride, const real *x, real *y,
+                const snncc_crew *crew);
+void max_last(int rows, int size, int n, int x_pitch, int y_pitch, const real *x, real *y,
+              const snncc_crew *crew);
+void first_maximum(int rows, int size, int n, int x_pitch, int y_pitch, const real *x, real *y,
+                   const snncc_crew *crew);
 void one_hot(int rows, int n, int stride, const int32_t *labels, real *y, const snncc_crew *crew);
 void mix_steps(int transposed, int steps, size_t columns, const real *w, const real *x, real *y,
                const snncc_crew *crew);

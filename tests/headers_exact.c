@@ -33,9 +33,9 @@ static void check(int rows, int n_in, int n_out, int percent, int valued)
     snncc_product(events, rows, n_in, xs, ys, x, w, NULL, y);
     snncc_weight_gradient(events, rows, n_in, ys, y, scratch, d_w);
     snncc_one_hot(rows, n_out, ys, labels, y2, &ALONE);
-    snncc_log_softmax(rows, n_out, ys, y, y2, &ALONE);
+    snncc_log_softmax(rows, n_out, n_out, ys, ys, y, y2, &ALONE);
     snncc_sum_features(rows, n_out, ys, y, each, &ALONE);
-    snncc_max_features(rows, n_out, ys, y, each);
+    snncc_max_last(rows, n_out, n_out, ys, 1, y, each, &ALONE);
     while (count) free(kept[--count]);
 }
 int main(void)

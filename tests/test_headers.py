@@ -261,10 +261,11 @@ def test_reductions(headers, rng, rows, n):
     tile, y = headers.tile(x), np.empty(rows, headers.real)
     headers.call("sum_features", rows, n, headers.stride(n), tile, y, headers.alone)
     np.testing.assert_array_equal(bits_of(y), bits_of(np.cumsum(x, axis=1)[:, -1]))
-    headers.call("max_features", rows, n, headers.stride(n), tile, y)
+    whole = (rows, n, n, headers.stride(n))
+    headers.call("max_last", *whole, 1, tile, y, headers.alone)
     np.testing.assert_array_equal(y, np.max(x, axis=1))
     result = np.full_like(tile, np.nan)
-    headers.call("log_softmax", rows, n, headers.stride(n), tile, result, headers.alone)
+    headers.call("log_softmax", *whole, headers.stride(n), tile, result, headers.alone)
     shifted = x.astype(np.longdouble) - np.max(x, axis=1, keepdims=True)
     exact = shifted - np.log(np.sum(np.exp(shifted), axis=1, keepdims=True))
     eps = np.finfo(headers.real).eps
@@ -280,7 +281,7 @@ def test_the_first_maximum(headers, rng, rows, n):
     x[rng.random((rows, n)) < 0.1 / n] = np.nan
     tile = headers.tile(x)
     y = np.full_like(tile, np.nan)
-    headers.call("first_maximum", rows, n, headers.stride(n), tile, y, headers.alone)
+    headers.call("first_maximum", rows, n, n, headers.stride(n), headers.stride(n), tile, y, headers.alone)
     np.testing.assert_array_equal(y, np.eye(n, headers.stride(n), dtype=headers.real)[np.argmax(x, axis=1)])
 
 

@@ -295,7 +295,7 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: nn.aidge.Leaky(0, 0.9), "nb_timesteps must be an integer, at least 1"),
     (lambda: nn.aidge.Memorize(-1), "end_step must be an integer, at least 0"),
     (lambda: nn.nir.LIF(**LIF_OF_NIR, dt=0.0), "dt must be a positive number of seconds"),
-    (lambda: nn.nir.LIF(**LIF_OF_NIR, dt=1e-4, dialect="lava"), "dialect must be one of nir, norse"),
+    (lambda: nn.nir.LIF(**LIF_OF_NIR, dt=1e-4, dialect="lava"), "dialect must be one of exact, norse"),
     (lambda: nn.nir.LIF(**LIF_OF_NIR, dt=1e-3, dialect="snntorch"), "has dt=1e-4"),
     (lambda: nn.nir.LIF(**{**LIF_OF_NIR, "tau": -1.0}, dt=1e-4), "tau must be above 0"),
     (lambda: nn.nir.LIF(**{**LIF_OF_NIR, "v_leak": 0.5}, dt=1e-4, dialect="snntorch"), "needs v_leak = 0.0"),

@@ -11,6 +11,8 @@ from .products import FORMS
 
 # Kinds whose numbers are sizes of both sides, then the index.
 INDEXED = ("take", "scatter_add", "take_once", "scatter_add_once")
+MOVES = ("move", "move_once", "move_sum", "move_sum_once")
+GROUPED = ("softmax", "log_softmax", "first_maximum", "max_last")  # of the last axis, all groups of a row
 COUNTED = ("events_from_bits", "events_from_rows", "events_from_previous")  # return how many are listed
 
 
@@ -143,8 +145,21 @@ def transpose(call: Call, place: Place) -> str:
     return f"snncc_transpose_weights({n_out}, {n_in}, {', '.join(place.names)});"
 
 
-def sum_features_once(call: Call, place: Place) -> str:
-    return place.shared("snncc_sum_features", 1, *call.numbers, *place.names) + ";"
+def once(call: Call, place: Place) -> str:
+    """A kernel of whole rows on one row."""
+    return place.shared(f"snncc_{call.kind.removesuffix('_once')}", 1, *call.numbers, *place.names) + ";"
+
+
+def groups(call: Call, place: Place) -> str:
+    """A kernel of the last axis; what has no batch axis is one row."""
+    rows = "1" if call.kind.endswith("_once") else place.rows(call)
+    function = f"snncc_{call.kind.removesuffix('_once')}"
+    return place.shared(function, rows, *call.numbers, *place.names) + ";"
+
+
+def moved(call: Call, place: Place) -> str:
+    rows = "1" if call.kind.endswith("_once") else place.rows(call)
+    return place.shared(place.function, rows, *place.names) + ";"
 
 
 def indexed(call: Call, place: Place) -> str:
@@ -167,6 +182,10 @@ def of_steps(call: Call, place: Place) -> str:
 def steps_gradient(call: Call, place: Place) -> str:
     steps, n, pitch = call.numbers
     return place.shared("snncc_steps_gradient", steps, "rows", n, pitch, *place.names) + ";"
+
+
+def kept_steps(call: Call, place: Place) -> str:
+    return place.shared(f"snncc_{call.kind}", place.steps, "rows", *call.numbers[1:], *place.names) + ";"
 
 
 def copy_rows(call: Call, place: Place) -> str:
@@ -212,15 +231,17 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "events_from_rows": events_from_rows,
     "events_from_previous": events_from_previous,
     "transpose": transpose,
-    "log_softmax": _rows_first("snncc_log_softmax"),
-    "first_maximum": _rows_first("snncc_first_maximum"),
+    **{f"{name}{once}": groups for name in GROUPED for once in ("", "_once")},
+    **dict.fromkeys(MOVES, moved),
     "sum_features": _rows_first("snncc_sum_features"),
     "one_hot": _rows_first("snncc_one_hot"),
-    "sum_features_once": sum_features_once,
+    "sum_groups": _rows_first("snncc_sum_groups"),
+    **dict.fromkeys(("sum_features_once", "sum_groups_once"), once),
     **dict.fromkeys(INDEXED, indexed),
     **dict.fromkeys(("mix_steps", "mix_steps_transposed"), mix_steps),
     "steps_gradient": steps_gradient,
     **dict.fromkeys(("at_step", "sum_at_step"), of_steps),
+    **dict.fromkeys(("first_steps", "last_steps"), kept_steps),
     **dict.fromkeys(("copy_rows", "copy_last", "copy_first"), copy_rows),
     "pack_rows": _rows_first("snncc_pack_rows"),
     "copy_if_first": copy_if_first,

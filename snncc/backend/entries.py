@@ -13,9 +13,8 @@ from ..plan_crews import FIRST, sharing, turns
 from ..plan_memory import sum_reals
 from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Segments, Sweep, flat, used
 from .buffers import TYPES, BufferText, bytes_text, unique
-from .calls import COUNTED, INDEXED, Place, Spot, call_text
+from .calls import COUNTED, Place, Spot, call_text
 from .kernels import Kernels
-from .products import FORMS
 from .records import EntryMemory, EntryRecord, LevelText
 from .render import render
 from .sweeps import dialect
@@ -250,18 +249,13 @@ class EntryText:
         if isinstance(item, Call):
             at = {"copy_last": f"{self.steps} - 1", "copy_first": "0"}.get(item.kind, "")
             names, first = [self._argument(b, spot, at) for b in item.buffers], self.first_segment
-            function, start = self._function(item), "start" if self.program.segment else ""
+            function = self.kernels.function(item, self.entry.name)
+            start = "start" if self.program.segment else ""
             place = Place(names, self.dialect.literal, spot, function, self.steps, start, first)
             return [call_text(item, place)]
         if isinstance(item, Panels):
             return self._panels(item, spot)
         raise InternalError("loops do not stand here")
-
-    def _function(self, call: Call) -> str:
-        """The name of the function that a call has for its sizes or its index, if it has one."""
-        if call.kind in INDEXED:
-            return self.kernels.indexed(call, self.entry.name)
-        return self.kernels.product(call, self.entry.name) if call.kind in FORMS else ""
 
     def _panels(self, loop: Panels, spot: Spot) -> list[str]:
         count = -(-self.layout.stride(loop.size) // self.layout.panel)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from ..lower import Layout
 from ..names import RESERVED, Names
 from ..program import Call, Program, Sweep
-from .products import ProductText
+from .calls import INDEXED, MOVES
+from .moves import MoveText
+from .products import FORMS, ProductText
 from .records import ProductRecord
 from .render import render
 from .sweeps import NAME, SweepText
@@ -40,6 +42,14 @@ class Kernels:
         text.kernel = self._name(text.text("@comment"), sweep.name, "; ".join(sweep.comment), entry)
         return text
 
+    def function(self, call: Call, entry: str) -> str:
+        """The name of the function that a call has for its sizes, index or loops, if it has one."""
+        if call.kind in MOVES:
+            return self.move(call, entry)
+        if call.kind in INDEXED:
+            return self.indexed(call, entry)
+        return self.product(call, entry) if call.kind in FORMS else ""
+
     def product(self, call: Call, entry: str) -> str:
         """The name of the function for a product of these sizes."""
         product, (n_in, n_out) = ProductText(call, self.layout), call.numbers
@@ -63,6 +73,12 @@ class Kernels:
         what = "y[i] = x[index[i]]" if kind == "take" else "y[index[i]] += x[i]"
         text = render("c/product.c.j2", record)
         return self._name(text, f"{kind}_{n_in}_{n_out}", f"{what}: {n_in} to {n_out} features", entry)
+
+    def move(self, call: Call, entry: str) -> str:
+        """The name of the function that moves the features of its operands into their places."""
+        move = MoveText(call, self.layout)
+        record = ProductRecord(NAME, "@comment", ", ".join(move.parameters), tuple(move.lines))
+        return self._name(render("c/product.c.j2", record), move.name, move.comment, entry)
 
     def _name(self, text: str, wish: str, comment: str, entry: str) -> str:
         if text not in self.known:

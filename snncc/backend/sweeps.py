@@ -140,11 +140,20 @@ class SweepText:
         for p in self.sweep.pointers:
             type = TYPES[p.buffer.layout] or self.real
             const = "" if p.written else "const "
-            result.append(Parameter(p.name, f"{const}{type} *SNNCC_RESTRICT {p.name}"))
+            if self._base(p) == p.name:
+                # Of rows that are read at other steps, behind a choice, gcc 12 forgets that they are written.
+                shared = any(self._base(o) == p.name for o in self.sweep.pointers if o.steps and o is not p)
+                restrict = "" if shared else "SNNCC_RESTRICT "
+                result.append(Parameter(p.name, f"{const}{type} *{restrict}{p.name}"))
             if p.initial:
                 declaration = f"const {self.real} *SNNCC_RESTRICT {p.name}_initial"
                 result.append(Parameter(f"{p.name}_initial", declaration))
         return result
+
+    def _base(self, pointer: Pointer) -> str:
+        """The parameter that a pointer starts from: rows that other steps write are theirs."""
+        written = (p for p in self.sweep.pointers if p.written and p.buffer == pointer.buffer)
+        return next((p.name for p in written), pointer.name) if pointer.steps else pointer.name
 
     def _outer(self) -> list[Parameter]:
         numbers = [Parameter(n, f"double {n}") for n in ("num_steps", "num_samples")]
@@ -227,31 +236,38 @@ class SweepText:
         reader = "snncc_unpack" if p.buffer.layout == "bits" else f"snncc_read_{p.buffer.layout}"
         width = "1" if p.buffer.count == 1 else "width"
         declared = f"{self.real} {p.name}_at[{'1' if p.buffer.count == 1 else 'SNNCC_BLOCK'}];"
-        if not p.initial:
+        if not p.steps:
             return [declared, f"{reader}({p.name}{self._offset(p.buffer, 't')}, {width}, {p.name}_at);"]
-        before, first = self._offset(p.buffer, "(t - 1)"), self._offset(p.initial, "")
+        there, row, otherwise = self._other_step(p)
         return [
             declared,
-            "if (t > 0)",
-            f"    {reader}({p.name}{before}, {width}, {p.name}_at);",
+            f"if ({there})",
+            f"    {reader}({row}, {width}, {p.name}_at);",
             "else",
-            f"    memcpy({p.name}_at, {p.name}_initial{first}, {width} * sizeof *{p.name}_at);",
+            f"    memcpy({p.name}_at, {otherwise}, {width} * sizeof *{p.name}_at);",
         ]
+
+    def _other_step(self, p: Pointer) -> tuple[str, str, str]:
+        """C for whether the step so many before or after is one of the sequence, its row, and what is read
+        where it is not."""
+        t = f"(t - {p.steps})" if p.steps > 0 else f"(t + {-p.steps})"
+        row = self._base(p) + self._offset(p.buffer, t)
+        if p.initial is None:
+            return f"{t[1:-1]} < steps", row, "snncc_zeros"
+        of_step = f" + (size_t)t * {p.buffer.count}" if p.steps > 1 else ""
+        return f"t > {p.steps - 1}", row, f"{p.name}_initial{self._offset(p.initial, '')}{of_step}"
 
     def _row(self, p: Pointer, step: bool) -> str:
         type, const = TYPES[p.buffer.layout] or self.real, "" if p.written else "const "
-        if p.initial:
-            before = self._offset(p.buffer, "(t - 1)")
-            return (
-                f"const {type} *const {p.name}_at = t > 0 ? {p.name}{before} : "
-                f"{p.name}_initial{self._offset(p.initial, '')};"
-            )
+        if p.steps:
+            there, row, otherwise = self._other_step(p)
+            return f"const {type} *const {p.name}_at = {there} ? {row} : {otherwise};"
         if p.buffer.count == 1 and not p.written:
             return f"const {type} {p.name}_at = {p.name}[{self._offset(p.buffer, 't')[3:] or '0'}];"
-        return f"{const}{type} *const {p.name}_at = {p.name}{self._offset(p.buffer, 't')};"
+        return f"{const}{type} *const {p.name}_at = {p.name}{self._offset(p.buffer, 't', p.whole)};"
 
-    def _offset(self, buffer: Buffer, t: str) -> str:
-        """` + ...` to the row of step t and sample b, at neuron n0."""
+    def _offset(self, buffer: Buffer, t: str, whole: bool = False) -> str:
+        """` + ...` to the row of step t and sample b, at neuron n0 (whole: at the first)."""
         row = ""
         if buffer.time and buffer.batch:
             row = f"((size_t){t} * rows + b)"
@@ -264,7 +280,7 @@ class SweepText:
         if buffer.count == 1:
             return f" + {row}" if row else ""
         n0 = "n0 % SNNCC_PANEL" if buffer.place == "panel" else "n0"
-        return (f" + {row} * {self.layout.row(buffer)}" if row else "") + f" + {n0}"
+        return (f" + {row} * {self.layout.row(buffer)}" if row else "") + f" + {n0}" * (not whole)
 
     # ---- statements
 

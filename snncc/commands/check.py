@@ -51,8 +51,9 @@ class Row:
 
 def check_source(text: str, batch: int, choices: Choices) -> Report:
     """Compiles the network and compares. Raises CompileError."""
-    target, source = choices.target(), load_source(text)
+    target, source = choices.target(), load_source(text, choices)
     network = trace(source.network, None, choices.seed, target.learning.by_rates)
+    target = target.of_steps(choices.num_steps, network.steps)
     title = f"{source.label}: {target.dtype}, {target.num_steps} steps, {batch} samples"
     return check(network, target, batch, choices.seed, title)
 

@@ -19,10 +19,12 @@ def compile_source(text: str, folder: Path, choices: Choices) -> str:
     start = time.perf_counter()
     target = choices.target()
     check_replaceable(folder)  # complain before the work
-    source = load_source(text)
+    source = load_source(text, choices)
     network = trace(source.network, None, choices.seed, target.learning.by_rates)
+    target = target.of_steps(choices.num_steps, network.steps)
     made = make(network, target, source.label, folder)
-    return _report(folder, made, time.perf_counter() - start)
+    said = _report(folder, made, time.perf_counter() - start)
+    return f"{said}\n{source.report}" if source.report else said
 
 
 def _report(folder: Path, made: Made, seconds: float) -> str:

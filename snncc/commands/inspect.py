@@ -48,8 +48,9 @@ def inspect_source(text: str, view: View, choices: Choices) -> str:
         return _inspect_folder(Path(text), view)
     if view.entry is not None and view.after is None and not view.cost:
         raise CompileError("--entry chooses what --after and --cost show: give one of them as well")
-    target, source = choices.target(), load_source(text)
+    target, source = choices.target(), load_source(text, choices)
     network = trace(source.network, None, choices.seed, target.learning.by_rates)
+    target = target.of_steps(choices.num_steps, network.steps)
     if view.after is not None:
         stages = _entry(entry_stages(network, target), view.entry or "forward")
         return graph_after(view.after, stages, target)
@@ -112,6 +113,7 @@ def summary(source: Source, network: Network, target: Target) -> str:
     entries = [stages.name for stages in entry_stages(network, target)]
     lines = [
         f"{source.label}: {type(source.network).__name__}, {target.dtype}, {target.num_steps} steps",
+        *([str(source.report)] if source.report else []),
         *_ports(graph),
         "layers",
         *_layers(source.network, network),

@@ -12,7 +12,7 @@ from .. import optim, rules
 from ..errors import CompileError
 from ..loss import READS, Loss
 from ..optim import Optimizer
-from ..target import Target
+from ..target import STEPS, Target
 
 LOSSES: dict[str, Callable[..., Loss]] = {"cross_entropy": losses.cross_entropy, "mse": losses.mse}
 NUMBERS = {
@@ -22,13 +22,17 @@ NUMBERS = {
 OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": optim.Adam, "sgd": optim.SGD, "adamw": optim.AdamW}
 LEARNING_RATE = 1e-3
 PRODUCTS = ("auto", "dense", "events")
+IMPORTS = {  # options by kind of file
+    ".nir": ("dt", "dialect", "reset", "integrator", "compare", "v0"),
+    ".onnx": ("state", "time_axis", "batch_axis", "surrogate"),
+}
 
 
 @dataclass(frozen=True)
 class Choices:
     """The options as they stand on the command line."""
 
-    num_steps: int = 25
+    num_steps: int | None = None
     dtype: str = "float32"
     loss: str | None = None
     optimizer: str | None = None
@@ -40,6 +44,30 @@ class Choices:
     checkpoint_every: int | None = None
     context: str | None = None
     rule: str = "bptt"
+    dt: float | None = None
+    dialect: str | None = None
+    reset: str | None = None
+    integrator: str | None = None
+    compare: str | None = None
+    v0: str | None = None
+    state: tuple[str, ...] = ()
+    time_axis: int | None = None
+    batch_axis: int | None = None
+    surrogate: str | None = None
+
+    def of_file(self, suffix: str) -> dict[str, Any]:
+        """The options that were given for importing such a file. Raises CompileError for others'."""
+        given = {
+            name: value
+            for names in IMPORTS.values()
+            for name in names
+            if (value := getattr(self, name)) not in (None, ())
+        }
+        for name in given:
+            if name not in IMPORTS.get(suffix, ()):
+                kinds = " and ".join(kind for kind, names in IMPORTS.items() if name in names)
+                raise CompileError(f"--{name.replace('_', '-')} is for {kinds} files")
+        return given
 
     def target(self) -> Target:
         """Raises CompileError for what does not make sense."""
@@ -51,7 +79,7 @@ class Choices:
         if self.seed < 0:
             raise CompileError(f"--seed must not be negative, got {self.seed}")
         return Target(
-            self.num_steps,
+            STEPS if self.num_steps is None else self.num_steps,
             parse_loss(self.loss) if self.loss is not None else None,
             parse_optimizer(self.optimizer, self.lr) if self.optimizer is not None else None,
             self.dtype,
@@ -67,7 +95,7 @@ class Choices:
 def parse_loss(text: str) -> Loss:
     """`cross_entropy:mem_max`, `mse:count,on=0.8,off=0.2`, `cross_entropy:count,population=10`. Raises
     CompileError."""
-    head, numbers = _numbers("--loss", text, tuple(dict.fromkeys(n for of in NUMBERS.values() for n in of)))
+    head, numbers = numbers_of("--loss", text, tuple(dict.fromkeys(n for of in NUMBERS.values() for n in of)))
     name, _, readout = head.partition(":")
     if name not in LOSSES or (readout and readout not in READS) or not numbers.keys() <= set(NUMBERS[name]):
         readouts = ", ".join(f":{name}" for name in READS)
@@ -88,7 +116,7 @@ def parse_optimizer(text: str, lr: float | None = None) -> Optimizer:
         raise CompileError(f"--optimizer must be one of {', '.join(OPTIMIZERS)}, got {text!r}")
     kind, lr = OPTIMIZERS[head], LEARNING_RATE if lr is None else lr
     known = tuple(f.name for f in fields(kind) if f.name not in ("learning_rate", "betas"))
-    numbers = _numbers("--optimizer", text, known)[1]
+    numbers = numbers_of("--optimizer", text, known)[1]
     for name, value in {"lr": lr, **numbers}.items():
         if not 0 <= value < math.inf:
             raise CompileError(
@@ -103,7 +131,7 @@ def parse_rule(text: str) -> rules.Rule:
     if head not in rules.RULES:
         raise CompileError(f"--rule must be one of {', '.join(rules.RULES)}, got {text!r}")
     known = {"bptt": ("truncate",), "stdp": ("tau_pre", "tau_post")}.get(head, ())
-    numbers = _numbers("--rule", text, known)[1]
+    numbers = numbers_of("--rule", text, known)[1]
     return rules.RULES[head](**{name: int(n) if n == int(n) else n for name, n in numbers.items()})
 
 
@@ -111,7 +139,7 @@ def parse_unroll(text: str) -> str | int:
     return int(text) if text.isdecimal() else text
 
 
-def _numbers(option: str, text: str, known: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
+def numbers_of(option: str, text: str, known: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
     """`head,key=1.5,...` as the head and its numbers."""
     head, *rest = text.split(",")
     found = {}

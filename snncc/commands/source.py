@@ -1,4 +1,4 @@
-"""Reads a network from a user's Python file: `models/mnist_mlp.py:net`."""
+"""Reads a network from a user's file: `models/mnist_mlp.py:net`, `net.onnx`."""
 
 from __future__ import annotations
 
@@ -14,18 +14,39 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import CompileError
+from ..frontend.foreign import shown
+from ..frontend.report import Report
 from ..nn.module import Module
+from .options import Choices
 
 
 @dataclass(frozen=True)
 class Source:
-    """A network, and how the user called it: `mnist_mlp.py:net`."""
+    """A network, and how the user called it: `mnist_mlp.py:net`. report: of an imported file."""
 
     network: Module
     label: str
+    report: Report | None = None
 
 
-def load_source(text: str) -> Source:
+def load_source(text: str, choices: Choices) -> Source:
+    """The network that SOURCE names. Raises CompileError."""
+    suffix = Path(text).suffix.lower()
+    options = choices.of_file(suffix)
+    if suffix == ".nir":
+        from ..frontend.nir import import_nir
+
+        network = import_nir(text, **options)
+        return Source(network, Path(text).name, network.report)
+    if suffix == ".onnx":
+        from .onnx import load_onnx
+
+        imported = load_onnx(Path(text), options)
+        return Source(imported, shown(Path(text).name), imported.report)
+    return _of_python(text)
+
+
+def _of_python(text: str) -> Source:
     """The network that `file.py:name` names: a module, a class of modules, or a function that makes one.
 
     The file is run, with its folder first on sys.path, but not as __main__. What it raises becomes a
@@ -37,7 +58,7 @@ def load_source(text: str) -> Source:
     path = Path(file)
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "is not there" if not path.exists() else "is not a file"
-        raise CompileError(f"{file}: {what}; give a network as file.py:name")
+        raise CompileError(f"{file}: {what}; give a network as file.py:name, or a .nir or .onnx file")
     module = _run_file(path)
     if not name:
         raise CompileError(f"{file}: which network? Give {file}:NAME; {_choices(module)}")

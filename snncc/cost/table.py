@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 from ..expr import Apply, Expr
@@ -282,6 +283,12 @@ def _sum_features(call: Call, per: int, how: _How, work: Work) -> None:
     _copy(call, per, how, work)
 
 
+def _moved(call: Call, per: int, how: _How, work: Work) -> None:
+    """An addition for each element of the operand."""
+    work.add("additions", per, sum(prod(n for n, _, _ in nest.loops) for nest in call.nests))
+    _copy(call, per, how, work)
+
+
 def _of_steps(call: Call, per: int, how: _How, work: Work) -> None:
     """A product over the steps: for each step and feature of a sample, one term of every step."""
     steps, n, _ = call.numbers
@@ -326,10 +333,13 @@ CALLS: dict[str, Callable[[Call, int, _How, Work], None]] = {
     **{k: _listing if k.startswith("events_from") else _by_input for k in LISTS},
     **dict.fromkeys((*LOADS, *STORES), _user),
     "transpose": _transpose,
-    "log_softmax": _softmax,
-    "first_maximum": _sum_features,  # a comparison a feature
-    "sum_features": _sum_features,
-    "sum_features_once": _sum_features,
+    "sum_groups": _sum_features,
+    "sum_groups_once": _sum_features,
+    **dict.fromkeys(("softmax", "log_softmax", "softmax_once", "log_softmax_once"), _softmax),
+    # a comparison a feature
+    **dict.fromkeys(("first_maximum", "max_last", "first_maximum_once", "max_last_once"), _sum_features),
+    **dict.fromkeys(("sum_features", "sum_features_once"), _sum_features),
+    **dict.fromkeys(("move_sum", "move_sum_once"), _moved),
     **dict.fromkeys(("mix_steps", "mix_steps_transposed", "steps_gradient"), _of_steps),
     **dict.fromkeys(("at_step", "sum_at_step"), _at_step),
     **dict.fromkeys(("scatter_add", "scatter_add_once"), _sum_features),

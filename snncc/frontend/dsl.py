@@ -16,17 +16,30 @@ from ..nn.module import Input, Module, Parameter, tracing
 from ..ops import Value, clamp, sum_time
 from ..ops import leaf as leaves
 from ..ops.reduce import expand
-from ..ops.time import Delay, Last
+from ..ops.time import Delay, Last, LastSteps
 from ..ops.value import apply, operand
 
 
 @dataclass(frozen=True)
 class Network:
-    """A traced network: its graph (outputs and final states), and initial parameters by name."""
+    """A traced network: its graph (outputs and final states), and initial parameters by name.
+
+    training: the graph of a training step, where layers compute something else in it (batch statistics,
+    dropout); it may also update parameters. imported: of a network from a file, what its model's manifest
+    says of that. steps: those that the file is for.
+    """
 
     graph: Graph
     parameters: Mapping[str, np.ndarray]
     inputs: Mapping[str, Input]
+    training: Graph | None = None
+    imported: Mapping[str, Any] = field(default_factory=dict)
+    steps: int | None = None
+
+    @property
+    def trained(self) -> Graph:
+        """The graph whose loss a training step differentiates."""
+        return self.training or self.graph
 
 
 def trace(
@@ -46,13 +59,10 @@ def trace(
             "declare the network's inputs: inputs = {'x': nn.Input(784)} in the class, or inputs= here"
         )
     run = _Trace(network, seed, by_rates)
-    token = tracing.set(run)
-    try:
-        operands = [run.input(name, given) for name, given in declared.items()]
-        outputs = _named_outputs(network, run.call(network, *operands))
-    finally:
-        tracing.reset(token)
-    return Network(run.finish(outputs), run.parameters, declared)
+    graph = run.graph(declared)
+    training = _Trace(network, seed, by_rates, mode=True).graph(declared) if run.differs else None
+    imported, steps = getattr(network, "imported", {}), getattr(network, "num_steps", None)
+    return Network(graph, run.parameters, declared, training, imported, steps)
 
 
 def add_loss(graph: Graph, loss: Loss) -> Graph:
@@ -112,6 +122,8 @@ class _Trace:
     network: Module
     seed: int
     by_rates: bool = False
+    mode: bool = False  # what `training` answers
+    differs: bool = False  # whether anybody asked
     builder: Builder = field(default_factory=Builder)
     parameters: dict[str, np.ndarray] = field(default_factory=dict)
     scopes: list[str] = field(default_factory=list)
@@ -122,6 +134,22 @@ class _Trace:
     def __post_init__(self) -> None:
         self.paths = {id(module): path for path, module in self.network.named_modules()}
         self.values: dict[str, Value] = {}
+        self.updated: dict[str, Value] = {}  # parameters that a training step changes, beside learning
+
+    @property
+    def training(self) -> bool:
+        self.differs = True
+        return self.mode
+
+    def graph(self, inputs: Mapping[str, Input]) -> Graph:
+        """Runs the network's forward."""
+        token = tracing.set(self)
+        try:
+            operands = [self.input(name, given) for name, given in inputs.items()]
+            outputs = _named_outputs(self.network, self.call(self.network, *operands))
+        finally:
+            tracing.reset(token)
+        return self.finish(outputs)
 
     def input(self, name: str, declared: Input) -> Value:
         op = leaves.Input(name, "input", declared.shape, not declared.static)
@@ -160,15 +188,23 @@ class _Trace:
         self.name(clamped, f"{label}.clamped", exact=True)
         return clamped
 
+    def update(self, module: Module, name: str, value: Value) -> None:
+        """A parameter's value after the training step, which later readers see as well."""
+        self.parameter(module, name)
+        path = self.paths.get(id(module), "")
+        label = f"{path}.{name}" if path else name
+        self.values[label] = self.updated[label] = value
+
     def state(self, module: Module, name: str, shape: tuple[int, ...], initial: Any) -> Value:
         """A state of a neuron: the delay that carries it."""
         return self._delay(shape, initial, f"{self.builder.scope or 'neuron'}.{name}")
 
-    def delay(self, shape: tuple[int, ...], initial: float, name: str) -> Value:
+    def delay(self, shape: tuple[int, ...], initial: float, name: str, steps: int) -> Value:
         scope = self.builder.scope
-        return self._delay(shape, initial, f"{scope}.{name or 'delay'}" if scope else name or "delay")
+        label = f"{scope}.{name or 'delay'}" if scope else name or "delay"
+        return self._delay(shape, initial, label, steps)
 
-    def _delay(self, shape: tuple[int, ...], initial: Any, label: str) -> Value:
+    def _delay(self, shape: tuple[int, ...], initial: Any, label: str, steps: int = 1) -> Value:
         taken = {label for label, _ in self.states}
         label = next(c for c in (label, *(f"{label}.{k}" for k in range(2, 10_000))) if c not in taken)
         default = operand(self.builder, initial)
@@ -178,8 +214,9 @@ class _Trace:
                 f"{label}: the initial value has shape {list(given)}, the state {list(shape)}",
                 self.builder.where,
             )
-        start = self.builder.add(leaves.State(label, shape), [default], name=f"{label}.initial")
-        op = Delay(shape)
+        held = shape if steps == 1 else (steps, *shape)
+        start = self.builder.add(leaves.State(label, held), [default], name=f"{label}.initial")
+        op = Delay(shape, steps)
         node = self.builder.add(op, [start, start], name=f"{label}.prev", type=op.infer())
         self.open_delays[node] = self.builder.where
         self.states.append((label, node))
@@ -219,7 +256,11 @@ class _Trace:
             full = expand(value, Type(value.shape, False, True))
             self.builder.output(name, "output", full.node)
         for label, node in self.states:
-            following = Value(self.builder, self.builder.nodes[node].inputs[0])
-            last = apply(Last(), following, name=f"{label}.last")
+            following, initial = (Value(self.builder, i) for i in self.builder.nodes[node].inputs)
+            op: Any = self.builder.nodes[node].op
+            held = (Last(), following) if op.steps == 1 else (LastSteps(op.steps), following, initial)
+            last = apply(*held, name=f"{label}.last")
             self.builder.output(label, "state_out", last.node)
+        for label, value in self.updated.items():
+            self.builder.output(label, "parameter", value.node)
         return renamed(self.builder.graph(), self.renames)

@@ -10,8 +10,9 @@ from typing import Any
 from ..errors import CompileError, user_line
 from ..ops import Value, absolute, greater, substitute, sum_batch, sum_features, sum_time, where
 from ..ops.elementwise import floor
+from ..ops.last_axis import LogSoftmax
 from ..ops.leaf import Samples, Steps, Vector
-from ..ops.reduce import LogSoftmax, OneHot, leaf
+from ..ops.reduce import OneHot, leaf
 from ..ops.value import apply
 from .base import Loss, Values
 from .readout import READS, Scores, check, grouped, read, spike_time

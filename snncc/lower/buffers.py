@@ -9,8 +9,10 @@ from ..graph import Graph, Node
 from ..names import Names
 from ..ops.elementwise import IN_PLACE
 from ..ops.steps import STEP_SUMS
+from ..ops.time import STORED as MOVED
 from ..passes.choose_kernels import is_spike
 from ..program import Buffer, Call, Size
+from .groups import of_node
 from .layout import Layout
 
 ALIASES = ("context", "reshape")  # the same memory under another name
@@ -168,10 +170,11 @@ class Buffers:
         bits = "bits" in fed or (spikes and any(r.op.name == "events" for r in outside))
         real = [r for r in outside if not (bits and r.op.name == "events")]
         copies = self._copies(node.name)
+        moved = any(r.op.name in MOVED for r in self.readers[node.name])
         late = node.name in self.gradients or any(
             self.source(o.value) == node.name and o.role == "loss" for o in self.graph.outputs
         )
-        dense = bool(real) or node.name in self.stored or "real" in fed or late
+        dense = bool(real) or moved or node.name in self.stored or "real" in fed or late
         return list(dict.fromkeys(["bits"] * bits + copies + ["real"] * dense))
 
     def _reads_memory(self, reader: Node, node: Node) -> bool:
@@ -257,6 +260,10 @@ class Buffers:
             return node.type.size
         n_out, n_in = node.type.features
         return n_in * self.layout.stride(n_out)
+
+    def group(self, node: Node) -> str:
+        """Of an element of a spread, C's text for that of its operand."""
+        return of_node(node, self.graph[node.inputs[0]]).index()
 
     def pitch(self, node: Node) -> int:
         """Distance between two rows of a value in scratch."""

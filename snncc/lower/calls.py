@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
-from ..errors import InternalError
+from ..errors import InternalError, located
 from ..graph import Graph, Node
 from ..passes.choose_kernels import is_spike, needs_spikes
-from ..program import Buffer, Call
+from ..program import Buffer, Call, Nest
 from .buffers import SHIFTS, Buffers
+from .groups import of_node
 from .layout import user_field
+from .nests import reading, strides, writing
 
+PANELLED = ("linear", "transpose", "sum_features")  # kernels that know panels, or to whom order is nothing
 NARROW = 2  # SNNCC_NARROW of product.h
 
 
@@ -25,6 +29,13 @@ class Calls:
         """The hand-written kernels of a node that is no sweep."""
         if node.op.name not in MAKERS:
             raise InternalError(f"%{node.name}: no kernel for {node.op.name}")
+        matrix = next((i for i in node.inputs if self.buffers.source(i) in self.buffers.panelled), "")
+        if matrix and node.op.name not in PANELLED:
+            raise located(
+                f"{node.op.name} of a weight matrix ({matrix}): what slices, permutes, sums takes "
+                "values, or an nn.Parameter without panels=True",
+                node.where,
+            )
         made = MAKERS[node.op.name](self, node)
         return made if isinstance(made, tuple) else (made,)
 
@@ -74,15 +85,25 @@ class Calls:
         return Call("transpose", buffers, source.type.features)
 
     def _rows(self, node: Node) -> Call:
-        """A kernel of whole rows that the operator is called after."""
-        numbers = (node.type.size, self.buffers.pitch(node))
-        return Call(node.op.name, self._both(node), numbers, self._time(node))
+        """A kernel of groups of a row, each the last axis, that the operator is called after."""
+        x = self.graph[node.inputs[0]]
+        sizes = (x.type.size, x.type.features[-1])
+        kind = node.op.name if node.type.batch else f"{node.op.name}_once"
+        pitches = (self.buffers.layout.row(b) for b in self._both(node))
+        return Call(kind, self._both(node), (*sizes, *pitches), self._time(node))
 
     def _sum_features(self, node: Node) -> Call:
         x, whole = self.graph[node.inputs[0]], self.buffers.layout.stride
         row = self.buffers.pitch(x) if x.type.batch else whole(x.type.size)
         kind = "sum_features" if x.type.batch else "sum_features_once"
         return Call(kind, self._both(node), (x.type.size, row), self._time(node))
+
+    def _sum_groups(self, node: Node) -> Call:
+        x, found = self.graph[node.inputs[0]], of_node(node, self.graph[node.inputs[0]])
+        row = self.buffers.layout.stride if not x.type.batch else self.buffers.layout.pitch
+        numbers = (x.type.size, row(x.type.size), found.groups, found.inner, row(node.type.size))
+        kind = "sum_groups" if x.type.batch else "sum_groups_once"
+        return Call(kind, self._both(node), numbers, self._time(node))
 
     def _one_hot(self, node: Node) -> Call:
         buffers = (self.buffers.buffer(node.inputs[0], "labels"), self.buffers.buffer(node.name))
@@ -94,6 +115,35 @@ class Calls:
         sizes = (self.graph[node.inputs[0]].type.size, node.type.size)
         return Call(kind, self._both(node), (*sizes, *op.index), self._time(node))
 
+    def _strides(self, name: str) -> tuple[int, ...]:
+        """How far apart the elements of each feature axis of a value lie in memory."""
+        return strides(self.graph[name].type.features)
+
+    def _moved(self, node: Node, nests: tuple[Nest, ...], kind: str = "move") -> Call:
+        """Copies of operands into their places of a row; what nothing is copied to is zero."""
+        buffers = tuple(self.buffers.buffer(name) for name in (*node.inputs, node.name))
+        covered = sum(prod(n for n, _, to in nest.loops if to) for nest in nests)
+        kind += "" if node.type.batch else "_once"
+        numbers = (node.type.size, int(covered < node.type.size))
+        return Call(kind, buffers, numbers, self._time(node), nests=nests)
+
+    def _strided(self, node: Node) -> Call:
+        op: Any = node.op
+        x, y = self._strides(node.inputs[0]), self._strides(node.name)
+        return self._moved(node, (reading(op.view, x, y),))
+
+    def _strided_sum(self, node: Node) -> Call:
+        op: Any = node.op
+        x, y = self._strides(node.inputs[0]), self._strides(node.name)
+        return self._moved(node, (writing(op.view, x, y),), "move_sum" if op.view.sums else "move")
+
+    def _concat(self, node: Node) -> Call:
+        op: Any = node.op
+        views = op.views(node.type.features, (self.graph[i].type.features[op.axis] for i in node.inputs))
+        y = self._strides(node.name)
+        pairs = zip(node.inputs, views, strict=True)
+        return self._moved(node, tuple(writing(view, self._strides(i), y) for i, view in pairs))
+
     def _of_steps(self, node: Node) -> Call:
         """A kernel that tells steps apart: sizes are their number, the features of a row, its length."""
         op: Any = node.op
@@ -102,6 +152,13 @@ class Calls:
         buffers = tuple(self.buffers.buffer(name) for name in (*operands, node.name))
         kind = "mix_steps_transposed" if op.name == "mix_steps" and op.transposed else op.name
         return Call(kind, buffers, (op.steps, rows.type.size, self.buffers.pitch(rows)), True)
+
+    def _kept_steps(self, node: Node) -> Call:
+        """Steps of a sequence as rows of a delay: sizes are those of a row, of the steps, and theirs."""
+        x = self.graph[node.inputs[0]]
+        buffers = tuple(self.buffers.buffer(name) for name in (*node.inputs, node.name))
+        sizes = (node.type.size, node.op.steps, x.type.size)  # type: ignore[attr-defined]
+        return Call(node.op.name, buffers, (*sizes, self.buffers.pitch(x), self.buffers.pitch(node)))
 
     def by_transposing(self, node: Node) -> bool:
         """Whether a product with transposed weights transposes what it needs of them itself, which pays
@@ -213,14 +270,22 @@ MAKERS: dict[str, Callable[[Calls, Node], Call | tuple[Call, ...]]] = {
     "transpose": Calls._transpose,
     "events": Calls._events,
     "weight_gradient": Calls._weight_gradient,
+    "softmax": Calls._rows,
     "log_softmax": Calls._rows,
+    "max_last": Calls._rows,
     "first_maximum": Calls._rows,
     "sum_features": Calls._sum_features,
+    "sum_groups": Calls._sum_groups,
     "one_hot": Calls._one_hot,
+    "strided": Calls._strided,
+    "strided_sum": Calls._strided_sum,
+    "concat": Calls._concat,
     "take": Calls._indexed,
     "scatter_add": Calls._indexed,
     "mix_steps": Calls._of_steps,
     "steps_gradient": Calls._of_steps,
     "at_step": Calls._of_steps,
     "sum_at_step": Calls._of_steps,
+    "first_steps": Calls._kept_steps,
+    "last_steps": Calls._kept_steps,
 }

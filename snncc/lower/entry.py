@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..errors import located
 from ..graph import Graph, Node
 from ..names import identifier
 from ..passes.fuse import layer_of
@@ -24,6 +25,9 @@ SKIPPED = (*ALIASES, "parameter", "constant", "steps", "samples")  # nothing run
 def lower(graph: Graph, name: str, layout: Layout, segment: int = 0) -> Entry:
     """The entry point `name` that computes the graph's outputs; the values of `segment` steps are held at a
     time (0: of all)."""
+    for node in graph:
+        if node.stage and node.stage.phase:
+            raise located("training with statistics of the whole batch is not compiled yet", node.where)
     return _EntryBuilder(graph, name, layout, bool(segment)).build()
 
 

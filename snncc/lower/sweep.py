@@ -14,7 +14,7 @@ from ..expr import Apply, Const, Expr, Ref
 from ..graph import Graph, Node
 from ..names import RESERVED, Names, plain_text
 from ..ops.elementwise import IN_PLACE
-from ..ops.time import REDUCTIONS
+from ..ops.time import REDUCTIONS, STORED
 from ..program import ROUNDED, Array, Buffer, Local, Pointer, Statement, Sweep
 
 
@@ -33,6 +33,7 @@ class Memory(Protocol):
     def passing(self, node: Node) -> Buffer: ...
     def wanted(self, node: Node) -> list[str]: ...
     def length(self, node: Node) -> int: ...
+    def group(self, node: Node) -> str: ...
 
 
 SHIFTS = ("memorize", "carry")
@@ -127,13 +128,23 @@ class SweepBuilder:
                 self._define(node, Ref(self._element(self.memory.state(node))))
         elif op in SHIFTS:
             self._carried(node)
-        elif op == "previous":
-            kept = self.memory.buffer(node.inputs[0])
-            self._define(node, Ref(self._element(kept, self.memory.before(node))))
+        elif op in STORED:
+            self._define(node, Ref(self._moved(node)))
         else:
             self._define(node, self._apply(node))
 
+    def _moved(self, node: Node) -> str:
+        """C's text for an element of an earlier or later step of a stored sequence."""
+        op: Any = node.op
+        earlier = op.name == "previous"
+        initial = self.memory.before(node) if earlier else None
+        kept = self.memory.buffer(node.inputs[0])
+        pointer = self._pointer(kept, initial, steps=op.steps if earlier else -op.steps)
+        return f"{pointer.name}_at[{'i' if kept.count > 1 else '0'}]"
+
     def _apply(self, node: Node) -> Expr:
+        if node.op.name == "spread":
+            return self._spread(node)
         operands = tuple(self.value(i) for i in node.inputs)
         op: Any = node.op
         if op.name in ("expand", "detach"):
@@ -141,6 +152,13 @@ class SweepBuilder:
         if isinstance(op, IN_PLACE):
             return self._in_place(node)
         return Apply(op.name, operands, getattr(op, "strict", True))
+
+    def _spread(self, node: Node) -> Expr:
+        """An element of a shorter row, which lies somewhere else."""
+        buffer = self.memory.buffer(node.inputs[0])
+        if node.inputs[0] in self.inside or buffer.count == 1:
+            return self.value(node.inputs[0])
+        return Ref(f"{self._pointer(buffer, whole=True).name}_at[{self.memory.group(node)}]")
 
     def _in_place(self, node: Node) -> Expr:
         """What is made of where the kernel stands: a random number, a number of a table, that of the step."""
@@ -305,19 +323,26 @@ class SweepBuilder:
                 return Ref(op.label)
         return Apply(op.name, tuple(self._scalar_expression(self.graph[i]) for i in node.inputs))
 
-    def _pointer(self, buffer: Buffer, initial: Buffer | None = None, written: bool = False) -> Pointer:
-        key = f"{buffer.name} from {initial.name}" if initial else buffer.name
+    def _pointer(
+        self,
+        buffer: Buffer,
+        initial: Buffer | None = None,
+        written: bool = False,
+        steps: int = 0,
+        whole: bool = False,
+    ) -> Pointer:
+        key = f"{buffer.name} {steps} {initial.name if initial else ''}{' whole' * whole}"
         if key not in self.pointers:
-            name = self.names.new(f"{buffer.name}_prev" if initial else buffer.name)
-            self.pointers[key] = Pointer(buffer, name, written, initial)
+            suffix = "_prev" if steps > 0 else "_next" if steps < 0 else ""
+            name = self.names.new(buffer.name + suffix)
+            self.pointers[key] = Pointer(buffer, name, written, initial, steps, whole)
         elif written and not self.pointers[key].written:
-            self.pointers[key] = Pointer(buffer, self.pointers[key].name, True, initial)
+            self.pointers[key] = Pointer(buffer, self.pointers[key].name, True, initial, steps, whole)
         return self.pointers[key]
 
-    def _element(self, buffer: Buffer, initial: Buffer | None = None, written: bool = False) -> str:
+    def _element(self, buffer: Buffer, written: bool = False) -> str:
         """C's text for the element at hand; a single number that is only read is a local of that name."""
-        pointer = self._pointer(buffer, initial, written)
+        pointer = self._pointer(buffer, written=written)
         if buffer.count > 1:
             return f"{pointer.name}_at[i]"
-        array = written or initial is not None or buffer.packed
-        return f"{pointer.name}_at[0]" if array else f"{pointer.name}_at"
+        return f"{pointer.name}_at[0]" if written or buffer.packed else f"{pointer.name}_at"

@@ -81,3 +81,6 @@ class _InPlace:
         return False
 
     before = passing = state
+
+    def group(self, node: Node) -> str:
+        raise InternalError(f"%{node.name}: an update has no groups of features")

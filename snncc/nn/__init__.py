@@ -1,27 +1,80 @@
 """What networks are made of: layers, neurons, surrogates. All equations, nothing of the compiler."""
 
 from . import aidge, neurons, nir, snngrow, snntorch, spikingjelly, surrogate
+from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d
+from .delay import Delay
+from .dropout import Dropout, Dropout2d
 from .encoders import Delta, Latency, Rate, Repeat
 from .layers import Flatten, Linear, Sequential
 from .levels import Levels, UniformLevels
 from .module import Input, Module, Parameter, delay
 from .neuron import Neuron
 from .neurons import *  # noqa: F403 - all of the list there
+from .norm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    BatchNormTT1d,
+    BatchNormTT2d,
+    GroupNorm,
+    LayerNorm,
+    ThresholdDependentBatchNorm1d,
+    ThresholdDependentBatchNorm2d,
+)
+from .pool import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    AvgPool3d,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
+    SumPool2d,
+    Upsample,
+)
 
 __all__ = [
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AvgPool1d",
+    "AvgPool2d",
+    "AvgPool3d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
+    "BatchNormTT1d",
+    "BatchNormTT2d",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "Delay",
     "Delta",
+    "Dropout",
+    "Dropout2d",
     "Flatten",
+    "GroupNorm",
     "Input",
     "Latency",
+    "LayerNorm",
     "Levels",
     "Linear",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxPool3d",
     "Module",
     "Neuron",
     "Parameter",
     "Rate",
     "Repeat",
     "Sequential",
+    "SumPool2d",
+    "ThresholdDependentBatchNorm1d",
+    "ThresholdDependentBatchNorm2d",
     "UniformLevels",
+    "Upsample",
     "aidge",
     "delay",
     "nir",

@@ -45,17 +45,22 @@ class Parameter:
 class Tracer(Protocol):
     """What a module asks of the front end while a network is traced.
 
-    by_rates: whether a neuron's spikes have the gradient of its rate.
+    by_rates: whether a neuron's spikes have the gradient of its rate. training: whether the network is
+    traced for a training step, and not for a call.
     """
 
     by_rates: bool
+
+    @property
+    def training(self) -> bool: ...
 
     def parameter(self, module: Module, name: str) -> Value: ...
     def call(self, module: Module, *operands: Any) -> Any: ...
     def state(self, module: Module, name: str, shape: tuple[int, ...], initial: Any) -> Value: ...
     def close(self, state: Value, following: Value) -> None: ...
-    def delay(self, shape: tuple[int, ...], initial: float, name: str) -> Value: ...
+    def delay(self, shape: tuple[int, ...], initial: float, name: str, steps: int) -> Value: ...
     def name(self, value: Value, name: str) -> None: ...
+    def update(self, module: Module, name: str, value: Value) -> None: ...
 
 
 tracing: ContextVar[Tracer | None] = ContextVar("tracing", default=None)
@@ -102,6 +107,16 @@ class Module:
         current = tracing.get()
         return current.call(self, *operands) if current else self.forward(*operands)
 
+    @property
+    def training(self) -> bool:
+        """Whether the network is traced for a training step. A call, `evaluate` and `backward` are not."""
+        current = tracing.get()
+        return current is not None and current.training
+
+    def update(self, name: str, value: Value) -> None:
+        """What a parameter that does not learn is after the training step; from here on it reads as that."""
+        tracer("update").update(self, name, value)
+
     def forward(self, *operands: Any) -> Any:
         """The module's outputs for its inputs."""
         raise CompileError(f"{type(self).__name__} must define forward ({self.where})")
@@ -144,15 +159,15 @@ class Input:
         object.__setattr__(self, "static", static)
 
 
-class Delay:
-    """A loop through time: `value` is what will be fed, one step before. Made by `delay(shape=...)`."""
+class Loop:
+    """A loop through time: `value` is what will be fed, `steps` before. Made by `delay(shape=...)`."""
 
-    def __init__(self, shape: tuple[int, ...], initial: float, name: str) -> None:
-        self._value = tracer("delay").delay(shape, initial, name)
+    def __init__(self, shape: tuple[int, ...], initial: float, name: str, steps: int) -> None:
+        self._value = tracer("delay").delay(shape, initial, name, steps)
 
     @property
     def value(self) -> Value:
-        """The value of the step before (the initial one at the first step)."""
+        """The value of the step before, or of `steps` before (the initial one at the first steps)."""
         return self._value
 
     def feed(self, value: Value) -> Value:
@@ -162,15 +177,22 @@ class Delay:
 
 
 def delay(
-    value: Value | None = None, *, shape: int | tuple[int, ...] = (), initial: float = 0.0, name: str = ""
+    value: Value | None = None,
+    *,
+    shape: int | tuple[int, ...] = (),
+    initial: float = 0.0,
+    name: str = "",
+    steps: int = 1,
 ) -> Any:
-    """One time step of delay.
+    """A delay of `steps` time steps.
 
     delay(value): the value of the step before. delay(shape=n): a loop, for feedback: its `.value` can
     be used at once and `.feed(x)` closes it.
     """
+    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
+        raise CompileError(f"delay: steps must be a positive integer, got {steps!r} ({user_line()})")
     if value is None:
-        return Delay((shape,) if isinstance(shape, int) else tuple(shape), initial, name)
-    loop = Delay(value.shape, initial, name)
+        return Loop((shape,) if isinstance(shape, int) else tuple(shape), initial, name, int(steps))
+    loop = Loop(value.shape, initial, name, int(steps))
     loop.feed(value)
     return loop.value

@@ -59,7 +59,7 @@ class Take(Indexed):
         return flat[..., list(self.index)].reshape(flat.shape[:-1] + self.features)
 
     def vjp(self, grad: Any, out: Any, *inputs: Any) -> tuple[Any, ...]:
-        return (scatter_add(_full(grad, out), self.index, inputs[0].type.features),)
+        return (scatter_add(full(grad, out), self.index, inputs[0].type.features),)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class ScatterAdd(Indexed):
         return sums.reshape(flat.shape[:-1] + self.features)
 
     def vjp(self, grad: Any, out: Any, *inputs: Any) -> tuple[Any, ...]:
-        return (take(_full(grad, out), self.index, inputs[0].type.features),)
+        return (take(full(grad, out), self.index, inputs[0].type.features),)
 
 
 def _flat(x: Any) -> Any:
@@ -87,7 +87,7 @@ def _flat(x: Any) -> Any:
     return np.reshape(x, (*np.shape(x)[:2], -1))
 
 
-def _full(grad: Any, out: Any) -> Any:
+def full(grad: Any, out: Any) -> Any:
     """A cotangent with all features of what it belongs to."""
     from .reduce import expand
 

@@ -14,6 +14,12 @@ from .time import Delay, sum_time
 from .value import Value, apply
 
 
+def matrix_product(a: Any, b: Any) -> Any:
+    """a @ b. BLAS may read and drop what lies behind a matrix, and then warns of numbers that nobody gave it."""
+    with np.errstate(invalid="ignore"):
+        return a @ b
+
+
 @dataclass(frozen=True)
 class Linear(Op):
     """linear(x, weight[, bias]): x weight^T + bias over the last axis; weight is [n_out, n_in].
@@ -39,7 +45,7 @@ class Linear(Op):
 
     def evaluate(self, *arrays: Any) -> Any:
         x, weight = arrays[0], np.reshape(arrays[1], arrays[1].shape[-2:])
-        y = x @ weight.T
+        y = matrix_product(x, weight.T)
         bias = arrays[2 : len(arrays) - (self.kernel == "counted")]  # last, the event list
         return y + bias[0] if bias else y
 
@@ -53,19 +59,27 @@ class Linear(Op):
 
 @dataclass(frozen=True)
 class Transpose(Op):
-    """A weight matrix transposed (in the layout of products, once a call)."""
+    """A weight with its outputs last (in the layout of products, once a call); back: first again."""
 
+    back: bool = False
     name = "transpose"
 
+    def attributes(self) -> str:
+        return "<back>" if self.back else ""
+
     def infer(self, *types: Type) -> Type:
-        n_out, n_in = types[0].features
-        return Type((n_in, n_out), False, False, types[0].dtype)
+        first, *rest = types[0].features
+        *others, last = types[0].features
+        turned = (last, *others) if self.back else (*rest, first)
+        return Type(turned, False, False, types[0].dtype)
 
     def evaluate(self, *arrays: Any) -> Any:
-        return np.swapaxes(arrays[0], -1, -2)
+        (weight,) = arrays
+        first = 2 if weight.ndim > 2 else 0
+        return np.moveaxis(weight, -1, first) if self.back else np.moveaxis(weight, first, -1)
 
     def vjp(self, grad: Any, out: Any, *inputs: Any) -> tuple[Any, ...]:
-        return (transpose(grad),)
+        return (transpose(grad, back=not self.back),)
 
 
 @dataclass(frozen=True)
@@ -88,7 +102,7 @@ class WeightGradient(Op):
 
     def evaluate(self, *arrays: Any) -> Any:
         d_y, x = (a.reshape(-1, a.shape[-1]) for a in arrays[:2])
-        return (d_y.T @ x)[None, None]
+        return matrix_product(d_y.T, x)[None, None]
 
     def vjp(self, grad: Any, out: Any, *inputs: Any) -> tuple[Any, ...]:
         raise CompileError("second derivatives are not supported")
@@ -152,9 +166,9 @@ def linear(x: Value, weight: Value, *bias: Value) -> Value:
     return result
 
 
-def transpose(weight: Value) -> Value:
-    """The transposed matrix."""
-    result: Value = apply(Transpose(), weight)
+def transpose(weight: Value, back: bool = False) -> Value:
+    """The transposed matrix: outputs last, or first again."""
+    result: Value = apply(Transpose(back), weight)
     return result
 
 

@@ -1,4 +1,4 @@
-"""Reductions over batch and features, operators on whole feature rows, and reshapes."""
+"""Reductions over batch and all features, class labels, and reshapes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import CompileError, InternalError
 from ..graph import Op, Type
-from .elementwise import Expand, exp
+from .elementwise import Expand
 from .leaf import Samples, Steps
 from .time import sum_time
 from .value import Value, apply
@@ -52,49 +52,6 @@ class SumFeatures(Op):
 
 
 @dataclass(frozen=True)
-class LogSoftmax(Op):
-    """log(softmax(x)) over the features."""
-
-    name = "log_softmax"
-
-    def infer(self, *types: Type) -> Type:
-        if len(types[0].features) != 1:
-            raise CompileError(
-                f"log_softmax needs one feature axis (classes), found {list(types[0].features)}"
-            )
-        return types[0]
-
-    def evaluate(self, *arrays: Any) -> Any:
-        shifted = arrays[0] - arrays[0].max(axis=2, keepdims=True)
-        return shifted - np.log(np.exp(shifted).sum(axis=2, keepdims=True))
-
-    def vjp(self, grad: Any, out: Any, *inputs: Any) -> tuple[Any, ...]:
-        return (grad - exp(out) * sum_features(grad),)
-
-
-@dataclass(frozen=True)
-class FirstMaximum(Op):
-    """1 at the largest feature (at the first of several, or of NaNs), else 0. It has no gradient."""
-
-    name = "first_maximum"
-
-    def infer(self, *types: Type) -> Type:
-        if len(types[0].features) != 1:
-            raise CompileError(
-                f"first_maximum needs one feature axis, found {list(types[0].features)}; "
-                "put nn.Flatten() before it"
-            )
-        return types[0]
-
-    def evaluate(self, *arrays: Any) -> Any:
-        (x,) = arrays
-        return np.eye(x.shape[-1], dtype=x.dtype)[np.argmax(x, axis=-1)]
-
-    def vjp(self, grad: Any, out: Any, *inputs: Any) -> tuple[Any, ...]:
-        return (None,)
-
-
-@dataclass(frozen=True)
 class OneHot(Op):
     """Class labels as rows of zeros with a one."""
 
@@ -127,11 +84,6 @@ class Reshape(Op):
         if grad.type.features == ():
             return (grad,)
         return (apply(Reshape(inputs[0].type.features), grad),)
-
-
-def first_maximum(x: Any) -> Any:
-    """1 at the largest feature of each sample and step, at the first of several; else 0."""
-    return apply(FirstMaximum(), x)
 
 
 def sum_features(x: Value) -> Value:

@@ -17,9 +17,16 @@ from .value import Value, apply
 
 @dataclass(frozen=True)
 class Shift(Op):
-    """Base of the two that close loops; the interpreter runs those step by step."""
+    """Base of the two that close loops; the interpreter runs those step by step.
+
+    steps: how far they move. One that moves by several reads a stored sequence: see `split_delays`.
+    """
 
     features: tuple[int, ...] = field(default=(), repr=False)
+    steps: int = 1
+
+    def attributes(self) -> str:
+        return f"<{self.steps} steps>" if self.steps > 1 else ""
 
     def infer(self, *types: Type) -> Type:
         if types and types[0].features != self.features and types[0].dtype != "number":
@@ -31,13 +38,21 @@ class Shift(Op):
 
 @dataclass(frozen=True)
 class Delay(Shift):
-    """delay(x, initial): x of the step before; at the first step, initial: a state, or the number 0."""
+    """delay(x, initial): x of the step before; at the first step, initial: a state, or the number 0.
+
+    Of several steps: initial has a row for each, [steps, *features], the one that comes out first in front.
+    """
 
     name: ClassVar[str] = "delay"
 
     def evaluate(self, *arrays: Any) -> Any:
         x, initial = arrays
-        return np.concatenate([np.broadcast_to(initial, (1, *x.shape[1:])), x[:-1]])
+        first = [np.broadcast_to(self.before(initial, t), (1, *x.shape[1:])) for t in range(self.steps)]
+        return np.concatenate([*first, x])[: len(x)]
+
+    def before(self, initial: Any, t: int) -> Any:
+        """What comes out at step t, before anything that went in does."""
+        return initial if self.steps == 1 else initial[:, :, t]
 
 
 @dataclass(frozen=True)
@@ -59,15 +74,17 @@ class Advance(Shift):
     name: ClassVar[str] = "advance"
 
     def attributes(self) -> str:
-        return f"<every {self.every}>" if self.every else ""
+        steps = [f"{self.steps} steps"] * (self.steps > 1)
+        shown = ", ".join([*steps, *[f"every {self.every}"] * (self.every > 0)])
+        return f"<{shown}>" if shown else ""
 
     def ends(self, t: int) -> bool:
-        """Whether nothing comes from the step after step t."""
-        return self.every > 0 and (t + 1) % self.every == 0
+        """Whether nothing comes from the step that is so many after step t."""
+        return self.every > 0 and t % self.every + self.steps >= self.every
 
     def evaluate(self, *arrays: Any) -> Any:
         (x,) = arrays
-        moved = np.concatenate([x[1:], np.zeros_like(x[:1])])
+        moved = np.concatenate([x, np.zeros_like(x[:1].repeat(self.steps, axis=0))])[self.steps :]
         moved[[t for t in range(len(x)) if self.ends(t)]] = 0
         return moved
 
@@ -88,6 +105,13 @@ class Previous(Delay):
     """A delay of a stored sequence: reads its row of the step before; no loop, no state."""
 
     name: ClassVar[str] = "previous"
+
+
+@dataclass(frozen=True)
+class Following(Advance):
+    """An advance over a stored sequence: reads its row of a step after."""
+
+    name: ClassVar[str] = "following"
 
 
 @dataclass(frozen=True)
@@ -114,6 +138,39 @@ class Last(First):
 
 
 @dataclass(frozen=True)
+class FirstSteps(Op):
+    """The values at the first steps, [steps, *features]; 0 where a sequence has fewer."""
+
+    steps: int
+    name = "first_steps"
+
+    def infer(self, *types: Type) -> Type:
+        return Type((self.steps, *types[0].features), False, types[0].batch, types[0].dtype)
+
+    def evaluate(self, *arrays: Any) -> Any:
+        x = arrays[0][: self.steps]
+        rows = np.zeros((self.steps, *x.shape[1:]), x.dtype)
+        rows[: len(x)] = x
+        return np.moveaxis(rows, 0, 1)[None]
+
+
+@dataclass(frozen=True)
+class LastSteps(Op):
+    """last_steps(x, initial): what a delay still holds at the end, in the form of `initial`."""
+
+    steps: int
+    name = "last_steps"
+
+    def infer(self, *types: Type) -> Type:
+        return Type((self.steps, *types[0].features), False, True, types[0].dtype)
+
+    def evaluate(self, *arrays: Any) -> Any:
+        x, initial = arrays[0], np.moveaxis(arrays[1][0], 1, 0)
+        rows = [np.broadcast_to(initial, (self.steps, *x.shape[1:])), x]
+        return np.moveaxis(np.concatenate(rows)[-self.steps :], 0, 1)[None]
+
+
+@dataclass(frozen=True)
 class SumTime(Op):
     """Sum over the steps, added in the order in which the sweep goes."""
 
@@ -130,11 +187,18 @@ class SumTime(Op):
 
 
 REDUCTIONS = ("sum_time", "first", "last")
+STORED = ("previous", "following")  # read rows of a stored sequence
 
 
 def first(x: Value) -> Value:
     """x at the first step."""
     result: Value = apply(First(), x)
+    return result
+
+
+def first_steps(x: Value, steps: int) -> Value:
+    """x at the first steps, as one value of the shape [steps, *features]."""
+    result: Value = apply(FirstSteps(steps), x)
     return result
 
 

@@ -6,7 +6,7 @@ what it is given. That is why one `step` method of a neuron is both its referenc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..errors import CompileError, user_line
@@ -91,6 +91,34 @@ class Value:
     def __le__(self, other: object) -> Value:
         return _operator("greater_equal", other, self)
 
+    def __getitem__(self, index: Any) -> Value:
+        """Feature axes by whole numbers, slices, ... and None."""
+        return _axes("select", self, index)
+
+    def reshape(self, *shape: int | Sequence[int]) -> Value:
+        """The same features (row-major) in another shape; -1 stands for what is left."""
+        return _axes("reshape", self, *_flat(shape))
+
+    def permute(self, *axes: int | Sequence[int]) -> Value:
+        """The feature axes in another order, as torch.permute."""
+        return _axes("permute", self, *_flat(axes))
+
+    def transpose(self, first: int = -2, second: int = -1) -> Value:
+        """Two feature axes swapped, as torch.transpose."""
+        return _axes("transpose", self, first, second)
+
+    def sum(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Value:
+        """The sum over one, several or all of the feature axes."""
+        return _axes("sum_axes", self, axis, keepdims)
+
+    def mean(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Value:
+        """The mean over one, several or all of the feature axes."""
+        return _axes("mean_axes", self, axis, keepdims)
+
+    def max(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Value:
+        """The largest over one, several or all of the feature axes."""
+        return _axes("max_axes", self, axis, keepdims)
+
     def __bool__(self) -> bool:
         raise CompileError(
             f"%{self.node}: the truth of a value is not known while the network is built; "
@@ -104,6 +132,18 @@ class Value:
 def _operator(name: str, *operands: object) -> Value:
     result: Value = apply(OPERATORS[name], *operands)
     return result
+
+
+def _axes(name: str, *operands: object) -> Value:
+    from . import axes
+
+    result: Value = getattr(axes, name)(*operands)
+    return result
+
+
+def _flat(given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Numbers that were given one by one, or as one list."""
+    return tuple(given[0]) if len(given) == 1 and isinstance(given[0], Sequence) else given
 
 
 def _power(x: Value, exponent: int) -> Value:

@@ -73,7 +73,7 @@ class ChooseKernels(Pass):
             return self.products
         if is_spike(graph, node.inputs[0]):
             return "events"
-        sparse = node.inputs[0] in zeros or origin(graph, node.inputs[0]).op.name == "input"
+        sparse = node.inputs[0] in zeros or _undelayed(graph, node.inputs[0]).op.name == "input"
         return "counted" if sparse else "dense"
 
     def _gradient(self, graph: Graph, node: Node) -> str:
@@ -88,6 +88,14 @@ def origin(graph: Graph, name: str) -> Node:
     node = graph[name]
     while node.op.name in ("reshape", "context", "events"):
         node = graph[node.inputs[0]]
+    return node
+
+
+def _undelayed(graph: Graph, name: str) -> Node:
+    """The node behind reshapes, and behind delays, whose initial values may be no spikes."""
+    node = origin(graph, name)
+    while node.op.name == "previous":
+        node = origin(graph, node.inputs[0])
     return node
 
 

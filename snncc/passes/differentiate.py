@@ -20,7 +20,7 @@ from ..graph import Builder, Graph, Node, Type, renamed
 from ..ops import Value, expand, sum_to
 from ..ops.elementwise import ELEMENTWISE
 from ..ops.leaf import Input
-from ..ops.time import Advance, Delay, first
+from ..ops.time import Advance, Delay, first, first_steps
 from ..ops.value import operand
 from .base import Pass
 
@@ -72,6 +72,8 @@ def heard(node: Node) -> tuple[str, ...]:
     op: Any = node.op
     if op.name == "detach" or (op.name == "spike" and op.surrogate is None):
         return ()
+    if op.name == "normalized":
+        return (node.inputs[2], *node.inputs[4:])
     return node.inputs[1:] if op.name == "substitute" else node.inputs
 
 
@@ -107,7 +109,8 @@ class _Reverse:
         for node in self.graph:
             loop = isinstance(node.op, Delay) and node.name in self.varied & useful
             if loop and node.inputs[0] in self.varied:
-                op = Advance(node.type.features, self.truncate)
+                assert isinstance(node.op, Delay)
+                op = Advance(node.type.features, node.op.steps, self.truncate)
                 carry = self.builder.add(op, name=f"d_{node.name}.next", type=node.type)
                 self.carries[node.name] = self.value(carry)
                 self.cotangents.setdefault(node.inputs[0], []).append(self.carries[node.name])
@@ -160,7 +163,10 @@ class _Reverse:
             self.builder.connect(self.carries[node.name].node, full.node)
         start = node.inputs[1]
         if start in self.varied:
-            self.cotangents.setdefault(start, []).append(first(full))
+            assert isinstance(node.op, Delay)
+            steps = node.op.steps
+            began = first(full) if steps == 1 else first_steps(full, steps)
+            self.cotangents.setdefault(start, []).append(began)
 
     def finish(self) -> None:
         """Outputs: a gradient for everything wanted, zeros where nothing arrived."""

@@ -16,7 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ..graph import Graph, Node, Stage
-from ..ops.elementwise import ELEMENTWISE, IN_PLACE
+from ..ops.elementwise import IN_PLACE
+from ..ops.groups import SWEPT
 from ..ops.time import REDUCTIONS, Carry, Memorize, Shift
 from .base import Pass
 
@@ -30,12 +31,13 @@ class Fuse(Pass):
 
 
 def _made_in_place(graph: Graph) -> Graph:
-    """Random numbers, tables and step numbers, made in each kernel that reads them: they are in no memory."""
+    """Random numbers, tables, step numbers, and what is spread over features once a call, made in each kernel
+    that reads them: they are in no memory."""
     readers, left = graph.readers(), {o.value for o in graph.outputs}
     copies: dict[tuple[str, str], Node] = {}
     for node in graph:
-        for reader in readers[node.name] if isinstance(node.op, IN_PLACE) else ():
-            if reader.kernel in ("", node.kernel):
+        for reader in readers[node.name] if _in_place(node) else ():
+            if reader.kernel in ("", node.kernel) or reader.op.name == "spread":
                 left.add(node.name)
             else:
                 name = f"{node.name}.here" + (f".{len(copies) + 1}" if copies else "")
@@ -48,9 +50,15 @@ def _made_in_place(graph: Graph) -> Graph:
         made = [copies.get((i, node.kernel)) for i in node.inputs]
         inputs = tuple(c.name if c else i for c, i in zip(made, node.inputs, strict=True))
         nodes |= {c.name: c for c in made if c}
-        if not isinstance(node.op, IN_PLACE) or node.name in left or not readers[node.name]:
+        if not _in_place(node) or node.name in left or not readers[node.name]:
             nodes[node.name] = replace(node, inputs=inputs)
     return replace(graph, nodes=nodes)
+
+
+def _in_place(node: Node) -> bool:
+    return isinstance(node.op, IN_PLACE) or (
+        node.op.name == "spread" and not (node.type.time or node.type.batch)
+    )
 
 
 def _beside(node: Node, reader: Node) -> Stage | None:
@@ -65,7 +73,7 @@ INLINE = ("number", "scalar")  # dtypes of what is written out where it is used
 
 def sweepable(node: Node) -> bool:
     """Whether a node can be part of a sweep."""
-    fits = isinstance(node.op, (*ELEMENTWISE, Shift)) or node.op.name in (*REDUCTIONS, "sum_batch")
+    fits = isinstance(node.op, (*SWEPT, Shift)) or node.op.name in (*REDUCTIONS, "sum_batch")
     return fits and node.type.dtype not in INLINE
 
 

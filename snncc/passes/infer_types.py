@@ -20,10 +20,11 @@ class InferTypes(Pass):
 
     def run(self, graph: Graph) -> Graph:
         types: dict[str, Type] = {}
-        for name in graph.order:  # a delay's type does not depend on what it is fed
+        for name in graph.order:
             node = graph[name]
             known = [types[i] for i in node.inputs if i in types]
-            inferred = node.op.infer(*known)
+            # What a delay is fed may come later; its type does not depend on it.
+            inferred = node.op.infer(*(known if len(known) == len(node.inputs) else []))
             types[name] = replace(inferred, dtype=self.dtype) if inferred.dtype == "real" else inferred
         return graph.map(lambda node: _typed(node, types))
 

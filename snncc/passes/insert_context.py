@@ -31,7 +31,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..graph import Graph, Node, Stage
-from ..ops.elementwise import ELEMENTWISE
+from ..ops.groups import SWEPT
 from ..ops.linear import Context, Events
 from ..ops.time import Memorize, Previous
 from .base import Pass
@@ -68,7 +68,8 @@ class _Context:
         self.graph, self.format = graph, format
         self.formats: dict[str, str] = {}  # of the values to keep
         self.backward = [n for n in graph if n.half == "backward"]
-        self.loop_values = {n.inputs[0] for n in graph if isinstance(n.op, Memorize)}
+        self.spread = {n.inputs[0] for n in graph if n.op.name == "spread"}  # read one by one, so as they are
+        self.loop_values = {n.inputs[0] for n in graph if isinstance(n.op, (Memorize, Previous))}
         self.looped = {m for members in graph.components if len(members) > 1 for m in members}
         self.nodes: dict[str, Node] = {}
 
@@ -83,7 +84,7 @@ class _Context:
         kept: set[str] = set()
         for node in self.backward:
             for source in filter(self.crosses, node.inputs):
-                if isinstance(node.op, ELEMENTWISE):
+                if isinstance(node.op, SWEPT):
                     needed[source] = None
                 else:
                     kept.add(source)
@@ -136,14 +137,14 @@ class _Context:
 
     def _format(self, node: Node) -> str:
         """What a sweep can store; inputs, products and reductions over features stay as they are."""
-        swept = isinstance(node.op, (*ELEMENTWISE, Memorize)) and node.type.dtype in REALS
-        if not self.format or not swept:
+        swept = isinstance(node.op, (*SWEPT, Memorize, Previous)) and node.type.dtype in REALS
+        if not self.format or not swept or node.name in self.spread:
             return ""
         return "bits" if node.type.time and node.op.name in STEPS[:-1] else self.format
 
     def _ingredients(self, node: Node) -> list[str] | None:
         """What a value can be computed from again; None if it cannot."""
-        if node.name in self.loop_values or not isinstance(node.op, (*ELEMENTWISE, Memorize)):
+        if node.name in self.loop_values or not isinstance(node.op, (*SWEPT, Memorize, Previous)):
             return None
         if self.format and node.op.name in STEPS:
             return None

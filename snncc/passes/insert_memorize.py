@@ -5,7 +5,10 @@ after:   %mem.prev = memorize<mem>(%mem, %mem.initial)
          %d_mem.prev.next = carry<d_mem>(%d_mem.prev)
 
 A buffer is one row of features a sample. When one kernel both reads and writes it, the rows stay in
-registers for the whole scan.
+registers for the whole scan. What moves by several steps carries nothing: it reads rows of a stored sequence.
+
+before:  %x.prev = delay<3 steps>(%x, %x.initial)
+after:   %x.prev = previous<3 steps>(%x, %x.initial)
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..graph import Graph, Node
-from ..ops.time import Carry, Memorize
+from ..ops.time import Carry, Following, Memorize, Previous
 from .base import Pass
 
 
@@ -26,8 +29,13 @@ class InsertMemorize(Pass):
 
 def _buffered(node: Node) -> Node:
     op: Any = node.op
+    features, name = node.type.features, node.name
+    if op.name == "delay" and op.steps > 1:
+        return replace(node, op=Previous(features, op.steps))
+    if op.name == "advance" and op.steps > 1:
+        return replace(node, op=Following(features, op.steps))
     if op.name == "delay":
-        return replace(node, op=Memorize(node.type.features, node.name.removesuffix(".prev")))
+        return replace(node, op=Memorize(features, buffer=name.removesuffix(".prev")))
     if op.name == "advance":
-        return replace(node, op=Carry(node.type.features, op.every, node.name.removesuffix(".prev.next")))
+        return replace(node, op=Carry(features, every=op.every, buffer=name.removesuffix(".prev.next")))
     return node

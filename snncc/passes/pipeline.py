@@ -14,6 +14,7 @@ from .infer_types import InferTypes
 from .insert_context import InsertContext
 from .insert_memorize import InsertMemorize
 from .simplify import Simplify
+from .split_delays import SplitDelays
 from .split_time import SplitTime
 from .unroll_time import UnrollTime
 
@@ -39,6 +40,7 @@ def pipeline(options: Options, gradient: str = "", inputs: bool = False) -> tupl
     """The passes for one entry point; gradient: "loss", "outputs" or "" for none."""
     return (
         InferTypes(options.dtype),
+        SplitDelays(options.checkpoint_every > 0),  # before differentiate: it makes the loops that there are
         *(
             (Differentiate(gradient, inputs, options.truncate),) if gradient else ()
         ),  # needs types: what sums over time

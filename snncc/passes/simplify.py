@@ -19,6 +19,7 @@ import numpy as np
 from ..graph import Builder, Graph, Node, Output
 from ..ops.elementwise import Elementwise, Expand
 from ..ops.leaf import Constant
+from ..ops.views import whole
 from .base import Pass
 
 STATEFUL = ("delay", "memorize", "advance", "carry", "input", "state", "parameter", "random")
@@ -105,14 +106,18 @@ def fold(work: _Rewrite, node: Node) -> str | None:
 
 
 def drop(work: _Rewrite, node: Node) -> str | None:
-    """What gives its operand back: x * 1, x / 1, x - 0, detach, a substitute, an expand of nothing."""
+    """What gives its operand back: x * 1, x / 1, x - 0, detach, an expand of nothing, and what differs from
+    it only backward: a substitute, a normalised value."""
     op, inputs = node.op, node.inputs
-    if op.name in ("detach", "substitute") or (
+    if op.name in ("detach", "substitute", "normalized") or (
         isinstance(op, Expand) and work.node(inputs[0]).type == node.type
     ):
         return inputs[0]
     if op.name == "reshape" and work.node(inputs[0]).type.features == node.type.features:
         return inputs[0]
+    if op.name == "transpose" and work.node(inputs[0]).op.name == "transpose":
+        source = work.node(inputs[0]).inputs[0]
+        return source if work.node(source).type == node.type else None
     neutral = {"mul": 1.0, "div": 1.0, "sub": 0.0}.get(op.name)
     if neutral is None:
         return None
@@ -157,7 +162,25 @@ def pull_out_of_sum(work: _Rewrite, node: Node) -> Node | None:
     return None
 
 
-EXACT: tuple[Rule, ...] = (fold, drop, signs)
+def look_through(work: _Rewrite, node: Node) -> Node | str | None:
+    """A view of a view is one view; so is what is written through two, unless both sum."""
+    op: Any = node.op
+    if op.name not in ("strided", "strided_sum"):
+        return None
+    inner = work.node(node.inputs[0])
+    below: Any = inner.op
+    if below.name != op.name or (op.name == "strided_sum" and op.view.sums and below.view.sums):
+        return None
+    outer, first = (op.view, below.view) if op.name == "strided" else (below.view, op.view)
+    joined = outer.of(first)
+    return (
+        inner.inputs[0]
+        if joined == whole(joined.source)
+        else replace(node, op=replace(op, view=joined), inputs=inner.inputs)
+    )
+
+
+EXACT: tuple[Rule, ...] = (fold, drop, signs, look_through)
 REDUCTIONS: tuple[Rule, ...] = (pull_out_of_sum,)
 
 

@@ -5,23 +5,28 @@ after:   %mem.prev = delay(%mem, %mem.initial)  @ scan 1 unroll=4
          %fc1 = linear(%x, %w, %b)  @ tile
 
 The strongly connected components of the graph are the loops over time; a delay outside of any is a
-loop of its own, for it carries something. What is outside of the loops runs for all steps at once
-(`parallel`), once a tile if it does not vary over time (`tile`), or once a call if it does not vary
-over the batch either: before the tiles (`once`) or after them (`finish`).
+loop of its own, for it carries something (one of several steps reads what is stored). What is outside
+of the loops runs for all steps at once (`parallel`), once a tile if it does not vary over time (`tile`),
+or once a call if it does not vary over the batch either: before the tiles (`once`) or after them
+(`finish`).
+
+What varies over the batch and reads a sum over the batch (batch normalisation) waits for all tiles: it
+runs in a later phase, when the tiles are gone through again.
+
+before:  %mean = sum_batch(%x)           %y = sub(%x, %mean)
+after:   %mean = sum_batch(%x)  @ tile   %y = sub(%x, %mean)  @ parallel, phase 1
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..errors import CompileError
+from ..errors import CompileError, located
 from ..graph import Graph, Node, Stage
 from ..ops.steps import STEP_SUMS
 from .base import Pass
 
 SHIFTS = {"delay": "scan", "memorize": "scan", "advance": "reverse", "carry": "reverse"}
-
-
 SUMS = ("sum_batch", "weight_gradient", *STEP_SUMS)  # over the batch
 
 
@@ -38,36 +43,67 @@ class UnrollTime(Pass):
             )
 
     def run(self, graph: Graph) -> Graph:
-        stages = self._loops(graph)
-        summed = _depends_on_batch(graph)
-        return graph.map(lambda n: replace(n, stage=stages.get(n.name) or _outside(n, summed)))
-
-    def _loops(self, graph: Graph) -> dict[str, Stage]:
         stages: dict[str, Stage] = {}
-        number = 0
+        loops = 0
         for members in graph.components:
-            kinds = {SHIFTS[graph[m].op.name] for m in members if graph[m].op.name in SHIFTS}
+            kinds = {SHIFTS[graph[m].op.name] for m in members if _carries(graph[m])}
+            phase = _phase(graph, members, stages)
             if kinds:
-                number += 1
-                stages |= dict.fromkeys(members, Stage(kinds.pop(), number, self.unroll))
-        return stages
+                loops += 1
+                _check(graph, members)
+                stages |= dict.fromkeys(members, Stage(kinds.pop(), loops, self.unroll, phase=phase))
+            else:
+                stages[members[0]] = _outside(graph, graph[members[0]], stages, phase)
+        stages |= _finished_late(graph, stages)
+        return graph.map(lambda n: replace(n, stage=stages[n.name]))
 
 
-def _depends_on_batch(graph: Graph) -> set[str]:
-    """What is known only after all tiles: sums over the batch, and what is made of them."""
-    late: set[str] = set()
-    for name in graph.order:
-        node = graph[name]
-        if node.op.name in SUMS or any(i in late for i in node.inputs):
-            late.add(name)
-    return late
+def _carries(node: Node) -> bool:
+    """Whether a node carries something from step to step; by several steps it reads what is stored."""
+    return node.op.name in SHIFTS and node.op.steps == 1  # type: ignore[attr-defined]
 
 
-def _outside(node: Node, late: set[str]) -> Stage:
-    if node.op.name in SUMS and not any(i in late for i in node.inputs):
-        return Stage("tile")  # each tile adds its part
+def _late(graph: Graph, name: str, stages: dict[str, Stage]) -> bool:
+    """Whether a value is known only after the tiles of its phase: a sum over the batch, or made of one."""
+    return graph[name].op.name in SUMS or stages[name].kind == "finish"
+
+
+def _in_tiles(node: Node) -> bool:
+    return node.type.time or node.type.batch or node.op.name in SUMS
+
+
+def _phase(graph: Graph, members: tuple[str, ...], stages: dict[str, Stage]) -> int:
+    """The longest chain of sums over the batch that tiles read, before these nodes."""
+    waits = any(_in_tiles(graph[m]) for m in members)
+    known = (i for m in members for i in graph[m].inputs if i in stages)
+    return max((stages[i].phase + (waits and _late(graph, i, stages)) for i in known), default=0)
+
+
+def _check(graph: Graph, members: tuple[str, ...]) -> None:
+    """A loop over time cannot wait for the other tiles at each of its steps."""
+    for node in (graph[m] for m in members if graph[m].op.name in SUMS):
+        raise located(
+            f"%{node.name}: a sum over the whole batch within a feedback loop; normalise what comes into the "
+            "loop, or use nn.LayerNorm there",
+            node.where,
+        )
+
+
+def _outside(graph: Graph, node: Node, stages: dict[str, Stage], phase: int) -> Stage:
+    if node.op.name in SUMS:
+        return Stage("tile", phase=phase)  # each tile adds its part
     if node.type.time or node.type.batch:
-        if node.name in late:
-            raise CompileError(f"%{node.name} needs a sum over the whole batch before the batch is done")
-        return Stage("parallel" if node.type.time else "tile")
-    return Stage("finish" if node.name in late else "once")
+        return Stage("parallel" if node.type.time else "tile", phase=phase)
+    late = any(_late(graph, i, stages) for i in node.inputs)
+    return Stage("finish", phase=phase) if late else Stage("once")
+
+
+def _finished_late(graph: Graph, stages: dict[str, Stage]) -> dict[str, Stage]:
+    """What no later tile reads is computed when all phases are done."""
+    early: set[str] = set()
+    for name in reversed(graph.order):
+        reads = _in_tiles(graph[name]) or name in early
+        early |= {i for i in graph[name].inputs if reads and stages[i].kind == "finish"}
+    last = max((s.phase for s in stages.values()), default=0)
+    ends = (n for n, s in stages.items() if s.kind == "finish" and n not in early)
+    return {name: replace(stages[name], phase=last) for name in ends}

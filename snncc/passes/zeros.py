@@ -18,11 +18,17 @@ SAME = (
     "tanh",
     "carry",
     "advance",
+    "following",
+    "previous",
     "detach",
     "expand",
     "reshape",
     "context",
     "take",
+    "spread",
+    "scatter_add",
+    "strided",
+    "strided_sum",
 )
 STEPS = ("spike", "greater", "greater_equal", "first_maximum")
 
@@ -42,7 +48,7 @@ def _has_zeros(graph: Graph, node: Node, found: set[str]) -> bool:
         return bool(constant.value == 0.0)
     if op in STEPS:
         return True
-    if op in ("mul", "maximum", "minimum"):
+    if op in ("mul", "maximum", "minimum", "concat"):
         return any(zeros)
     if op in ("add", "sub"):
         return all(zeros)

@@ -13,13 +13,17 @@ from .memory import Buffer
 class Pointer:
     """An argument of a sweep: statements write `name_at[i]` for the element at hand.
 
-    initial: the element is that of the step before, and at the first step the one of this buffer.
+    steps: the element is that of so many steps before, or, if negative, after; beyond the last step it is 0.
+    initial: before the first step it is that of this buffer, which of several steps has a row for each.
+    whole: `name_at` is the whole row, of groups that the neurons belong to.
     """
 
     buffer: Buffer
     name: str
     written: bool = False
     initial: Buffer | None = None
+    steps: int = 0
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,20 @@ def plain(expr: Expr) -> str:
 
 
 @dataclass(frozen=True)
+class Nest:
+    """Loops that move elements within a row: from place x of the one to place y of the other, outermost loop
+    first, each with its extent and how far apart its elements are in x and in y."""
+
+    loops: tuple[tuple[int, int, int], ...]
+    x: int = 0
+    y: int = 0
+
+    def __str__(self) -> str:
+        loops = ", ".join(f"{n} by {x} to {y}" for n, x, y in self.loops)
+        return f"[{loops or 'one'}; from {self.x} to {self.y}]"
+
+
+@dataclass(frozen=True)
 class Call:
     """A hand-written kernel of the runtime headers. See the table in backend/c.py.
 
@@ -129,12 +147,14 @@ class Call:
     field: str = ""  # the user's array, for loads and stores
     value: float = 0.0  # of a state that the caller does not give
     layer: str = ""  # as of a sweep
+    nests: tuple[Nest, ...] = ()  # of each operand that is moved
 
     def __str__(self) -> str:
         names = [b.name if b else "-" for b in self.buffers]
         rows = ["all steps"] * self.time
         user = [f"user {self.field}"] * bool(self.field)
-        return f"{self.kind}({', '.join([*names, *map(str, self.numbers), *user, *rows])})"
+        given = [*names, *map(str, self.numbers), *map(str, self.nests), *user, *rows]
+        return f"{self.kind}({', '.join(given)})"
 
 
 @dataclass(frozen=True)

@@ -7,28 +7,48 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ...ops import Value, spike
-from ..module import Module
+from ...ops import detach, spike
 from ..neuron import Neuron, check_surrogate, coefficient
 from ..neurons.integrate_and_fire import Coefficient, IntegrateAndFire, above
 from ..surrogate import Rectangle, Surrogate
-from .dialects import SURROGATES, Node
+from .dialects import DIALECTS, Dialect, Node
 
 
 class _Leak:
     """What leaky membranes have in common: mem + pull (v_leak - mem) + gain drive."""
 
-    pull: Any  # dt / tau
+    pull: Any  # dt / tau, or 1 - exp(-dt / tau)
     v_leak: Any
     gain: Any
 
     def leak(self, node: Node, tau: str, gain: Any) -> None:
-        self.pull = node.fixed("pull", node.dt / node[tau])
+        self.pull = node.fixed("pull", node.rate(tau))
         self.v_leak = node.fixed("v_leak", node["v_leak"])
         self.gain = node.fixed("gain", gain)
 
     def charge(self, drive: Any, mem: Any) -> Any:
         return mem + self.pull * (self.v_leak - mem) + self.gain * drive
+
+
+class _Fires(IntegrateAndFire):
+    """A threshold, with resets that may wait for the next step."""
+
+    delayed = False
+
+    def fires(self, node: Node, threshold: Any, surrogate: Surrogate | str | None) -> None:
+        super().__init__(threshold, **node.firing(surrogate))
+        self.delayed = node.reading.reset == "subtract_delayed"
+
+    def step(self, current: Any, mem: Any) -> tuple[Any, ...]:
+        return self.settle(self.charge(current, mem), mem)
+
+    def settle(self, charged: Any, before: Any) -> tuple[Any, Any]:
+        """Spike and membrane of a charged membrane; before: the membrane of the step before."""
+        if not self.delayed:
+            return self.fire(charged)
+        due = detach(spike(before - self.threshold, self.surrogate, strict=self.strict))
+        mem = charged - due * self.threshold
+        return spike(mem - self.threshold, self.surrogate, strict=self.strict), mem
 
 
 class I(Neuron):  # noqa: E742 - NIR's name
@@ -47,7 +67,7 @@ class I(Neuron):  # noqa: E742 - NIR's name
     known_as: ClassVar[Mapping[str, str]] = {"NIR": "I"}
     spiking: ClassVar[bool] = False
 
-    def __init__(self, r: Coefficient, *, dt: float, dialect: str = "nir") -> None:
+    def __init__(self, r: Coefficient, *, dt: float, dialect: Dialect | str = "exact") -> None:
         node = Node(self, dt, dialect, r=r)
         self.gain = node.fixed("gain", dt * node["r"])
 
@@ -55,7 +75,7 @@ class I(Neuron):  # noqa: E742 - NIR's name
         return (mem + self.gain * current,)
 
 
-class IF(IntegrateAndFire):
+class IF(_Fires):
     """NIR's IF: integrate and fire.
 
         mem = mem + dt r current
@@ -84,16 +104,16 @@ class IF(IntegrateAndFire):
         v_reset: Coefficient = 0.0,
         *,
         dt: float,
-        dialect: str = "nir",
+        dialect: Dialect | str = "exact",
         surrogate: Surrogate | str | None = "default",
     ) -> None:
         node = Node(self, dt, dialect, r=r, v_threshold=v_threshold, v_reset=v_reset)
-        if dialect == "snntorch":
+        if node.name == "snntorch":
             raise self.error("snnTorch imports IF as Leaky(0.9, threshold=v_threshold): write nn.Leaky")
-        if dialect == "spikingjelly":
+        if node.name == "spikingjelly":
             node.require("r", 1 / dt, why="1 / dt")
-        super().__init__(v_threshold, **node.options("", surrogate))
-        self.gain = node.fixed("gain", 1.0 if dialect == "norse" else dt * node["r"])
+        self.fires(node, node["v_threshold"], surrogate)
+        self.gain = node.fixed("gain", 1.0 if node.name == "norse" else dt * node["r"])
 
     def charge(self, current: Any, mem: Any) -> Any:
         return mem + self.gain * current
@@ -118,16 +138,27 @@ class LI(_Leak, Neuron):
     spiking: ClassVar[bool] = False
 
     def __init__(
-        self, tau: Coefficient, r: Coefficient, v_leak: Coefficient, *, dt: float, dialect: str = "nir"
+        self,
+        tau: Coefficient,
+        r: Coefficient,
+        v_leak: Coefficient,
+        *,
+        dt: float,
+        dialect: Dialect | str = "exact",
     ) -> None:
         node = Node(self, dt, dialect, tau=tau, r=r, v_leak=v_leak)
-        self.leak(node, "tau", dt / node["tau"] * node["r"])
+        self.leak(node, "tau", node.rate("tau") * node["r"])
+        self.init_mem = node.fixed("init_mem", node.start)
+
+    @property
+    def initial(self) -> dict[str, Any]:
+        return {"mem": self.init_mem}
 
     def step(self, current: Any, mem: Any) -> tuple[Any]:
         return (self.charge(current, mem),)
 
 
-class LIF(_Leak, IntegrateAndFire):
+class LIF(_Leak, _Fires):
     """NIR's LIF: leaky integrate-and-fire.
 
         mem = mem + dt/tau ((v_leak - mem) + r current)
@@ -162,23 +193,23 @@ class LIF(_Leak, IntegrateAndFire):
         v_reset: Coefficient = 0.0,
         *,
         dt: float,
-        dialect: str = "nir",
+        dialect: Dialect | str = "exact",
         surrogate: Surrogate | str | None = "default",
     ) -> None:
         volts: dict[str, Any] = {"v_leak": v_leak, "v_threshold": v_threshold, "v_reset": v_reset}
         node = Node(self, dt, dialect, tau=tau, r=r, **volts)
-        rate = dt / node["tau"]
+        rate = node.rate("tau")
         threshold, gain = node["v_threshold"], rate * node["r"]
-        if dialect == "norse":
+        if node.name == "norse":
             gain = rate
-        elif dialect == "snntorch":
+        elif node.name == "snntorch":
             node.require("v_leak", 0.0, why="the membrane decays to 0")
             threshold, gain = threshold / gain, np.ones(())
-        elif dialect == "spikingjelly":
+        elif node.name == "spikingjelly":
             above(self, "tau / dt", 1 / rate, 1.0)
             node.require("r", 1.0, 1 / rate, why="1, or tau / dt")
             node.require("v_leak", node["v_reset"], why="v_reset")
-        super().__init__(threshold, **node.options("v_leak", surrogate))
+        self.fires(node, threshold, surrogate)
         self.leak(node, "tau", gain)
 
 
@@ -186,16 +217,16 @@ class _Synapse(_Leak):
     """A leaky membrane behind a leaky synapse."""
 
     def synapse(self, node: Node) -> None:
-        dt, rate = node.dt, node.dt / node["tau_syn"]
+        dt, rate = node.dt, node.rate("tau_syn")
         self.syn_pull = node.fixed("syn_pull", rate)
-        scaled = node.dialect == "snntorch"
+        scaled = node.name == "snntorch"
         self.syn_gain = node.fixed("syn_gain", 1.0 if scaled else rate * node["w_in"])
         # Norse's synapse is its membrane without a threshold, v_leak included.
-        self.syn_leak = node.fixed("syn_leak", node["v_leak"] if node.dialect == "norse" else 0.0)
-        if node.dialect in ("snntorch", "spikingjelly"):
+        self.syn_leak = node.fixed("syn_leak", node["v_leak"] if node.name == "norse" else 0.0)
+        if node.name in ("snntorch", "spikingjelly"):
             node.require("r", node["tau_mem"] / dt, why="tau_mem / dt")
             node.require("v_leak", 0.0, why="the membrane decays to 0")
-        self.leak(node, "tau_mem", dt / node["tau_mem"] * node["r"])
+        self.leak(node, "tau_mem", node.rate("tau_mem") * node["r"])
 
     def transmit(self, current: Any, syn: Any) -> Any:
         return syn + self.syn_pull * (self.syn_leak - syn) + self.syn_gain * current
@@ -231,17 +262,23 @@ class CubaLI(_Synapse, Neuron):
         w_in: Coefficient = 1.0,
         *,
         dt: float,
-        dialect: str = "nir",
+        dialect: Dialect | str = "exact",
     ) -> None:
         taus: dict[str, Any] = {"tau_syn": tau_syn, "tau_mem": tau_mem}
-        self.synapse(Node(self, dt, dialect, r=r, v_leak=v_leak, w_in=w_in, **taus))
+        node = Node(self, dt, dialect, r=r, v_leak=v_leak, w_in=w_in, **taus)
+        self.init_mem = node.fixed("init_mem", node.start)
+        self.synapse(node)
+
+    @property
+    def initial(self) -> dict[str, Any]:
+        return {"mem": self.init_mem, "syn": self.syn_leak}
 
     def step(self, current: Any, mem: Any, syn: Any) -> tuple[Any, ...]:
         syn = self.transmit(current, syn)
         return self.charge(syn, mem), syn
 
 
-class CubaLIF(_Synapse, IntegrateAndFire):
+class CubaLIF(_Synapse, _Fires):
     """NIR's CubaLIF: leaky integrate-and-fire behind a leaky synapse.
 
         syn = syn + dt/tau_syn (w_in current - syn)
@@ -281,18 +318,18 @@ class CubaLIF(_Synapse, IntegrateAndFire):
         w_in: Coefficient = 1.0,
         *,
         dt: float,
-        dialect: str = "nir",
+        dialect: Dialect | str = "exact",
         surrogate: Surrogate | str | None = "default",
     ) -> None:
         volts: dict[str, Any] = {"v_leak": v_leak, "v_threshold": v_threshold, "v_reset": v_reset}
         node = Node(self, dt, dialect, tau_syn=tau_syn, tau_mem=tau_mem, r=r, w_in=w_in, **volts)
-        if dialect == "spikingjelly":
+        if node.name == "spikingjelly":
             node.require("w_in", node["tau_syn"] / dt, why="tau_syn / dt")
             surrogate = Rectangle(1.0) if surrogate == "default" else surrogate
         threshold = node["v_threshold"]
-        if dialect == "snntorch":
-            threshold = threshold / (node["w_in"] * dt / node["tau_syn"])
-        super().__init__(threshold, **node.options("v_leak", surrogate))
+        if node.name == "snntorch":
+            threshold = threshold / (node["w_in"] * node.rate("tau_syn"))
+        self.fires(node, threshold, surrogate)
         self.synapse(node)
 
     @property
@@ -301,23 +338,8 @@ class CubaLIF(_Synapse, IntegrateAndFire):
 
     def step(self, current: Any, mem: Any, syn: Any) -> tuple[Any, ...]:  # type: ignore[override]
         syn = self.transmit(current, syn)
-        spk, mem = self.fire(self.charge(syn, mem))
+        spk, mem = self.settle(self.charge(syn, mem), mem)
         return spk, mem, syn
-
-
-class Scale(Module):
-    """NIR's Scale: the input times a number, or one a feature.
-
-    scale: the factor.
-    learnable: whether training changes it; NIR does not say.
-    """
-
-    def __init__(self, scale: Coefficient, *, learnable: bool = False) -> None:
-        self.scale = coefficient(self, "scale", scale, learnable)
-
-    def forward(self, x: Value) -> Value:
-        result: Value = x * self.scale
-        return result
 
 
 class Threshold(Neuron):
@@ -332,7 +354,9 @@ class Threshold(Neuron):
 
     known_as: ClassVar[Mapping[str, str]] = {"NIR": "Threshold"}
 
-    def __init__(self, threshold: Coefficient, *, surrogate: Surrogate | None = SURROGATES["nir"]) -> None:
+    def __init__(
+        self, threshold: Coefficient, *, surrogate: Surrogate | None = DIALECTS["exact"].surrogate
+    ) -> None:
         self.surrogate = check_surrogate(self, surrogate)
         self.threshold = coefficient(self, "threshold", threshold, False)
 

@@ -574,7 +574,7 @@ static void evaluate_tile(const layer_model *model, const layer_io *io, const sn
         snncc_note(crew->team, snncc_load_labels(rows, first, 3, io->target, target_labels));
         snncc_tick(crew->profile, EVALUATE_TARGET_LOAD);
         snncc_one_hot(rows, 3, 16, target_labels, loss_one_hot, &alone);
-        snncc_log_softmax(steps * rows, 3, 16, lif_mem, loss_log_softmax, &alone);
+        snncc_log_softmax(steps * rows, 3, 3, 16, 16, lif_mem, loss_log_softmax, &alone);
         loss(loss_one_hot, loss_log_softmax, loss_mul, steps, rows);
         snncc_sum_features(steps * rows, 3, 16, loss_mul, loss_sum_features, &alone);
         loss_2(loss_sum_features, loss_sum_batch, steps, rows);
@@ -696,7 +696,7 @@ static void train_tile(const layer_model *model, const layer_io *io, const snncc
         snncc_note(crew->team, snncc_load_labels(rows, first, 3, io->target, target_labels));
         snncc_tick(crew->profile, TRAIN_TARGET_LOAD);
         snncc_one_hot(rows, 3, 16, target_labels, loss_one_hot, &alone);
-        snncc_log_softmax(steps * rows, 3, 16, lif_mem, loss_log_softmax, &alone);
+        snncc_log_softmax(steps * rows, 3, 3, 16, 16, lif_mem, loss_log_softmax, &alone);
         loss(loss_one_hot, loss_log_softmax, loss_mul, steps, rows);
         snncc_sum_features(steps * rows, 3, 16, loss_mul, loss_sum_features, &alone);
         loss_2(loss_sum_features, loss_sum_batch, steps, rows);

@@ -130,8 +130,39 @@ SNNCC_FUNCTION void snncc_sum_features(int rows, int n, int stride, const snncc_
     }
 }
 
+/* The sum of n numbers side by side: of every SNNCC_LANES-th by itself, then of these in ascending order. */
+SNNCC_INLINE snncc_real snncc_sum_run(int n, const snncc_real *x)
+{
+    snncc_real lanes[SNNCC_LANES] = {0}, sum = 0;
+    const int whole = n / SNNCC_LANES * SNNCC_LANES;
+    for (int i = 0; i < whole; i += SNNCC_LANES)
+        for (int k = 0; k < SNNCC_LANES; k++) lanes[k] += x[i + k];
+    for (int i = whole; i < n; i++) lanes[i - whole] += x[i];
+    for (int k = 0; k < SNNCC_LANES && k < n; k++) sum += lanes[k];
+    return sum;
+}
+
+/* y[row][g] = the sum of those features i of the row whose group i / inner % groups is g; rows of x and y are x_stride
+ * and y_stride apart, pads of y become 0. */
+SNNCC_FUNCTION void snncc_sum_groups(int rows, int n, int x_stride, int groups, int inner, int y_stride,
+                                     const snncc_real *x, snncc_real *y, const snncc_crew *crew)
+{
+    const snncc_range mine = snncc_part(crew, rows);
+    x += (size_t)mine.begin * x_stride;
+    y += (size_t)mine.begin * y_stride;
+    for (int row = mine.begin; row < mine.end; row++, x += x_stride, y += y_stride) {
+        memset(y, 0, (size_t)y_stride * sizeof *y);
+        for (int first = 0; first < n; first += groups * inner) {
+            if (inner == 1)
+                for (int g = 0; g < groups; g++) y[g] += x[first + g];
+            else
+                for (int g = 0; g < groups; g++) y[g] += snncc_sum_run(inner, x + first + g * inner);
+        }
+    }
+}
+
 /* y[row] = the largest of the n features, NaN if one is NaN. x: [rows][stride]. */
-SNNCC_FUNCTION void snncc_max_features(int rows, int n, int stride, const snncc_real *x, snncc_real *y)
+SNNCC_INLINE void snncc_max_rows(int rows, int n, int stride, const snncc_real *x, snncc_real *y)
 {
     for (int row = 0; row < rows; row += SNNCC_LANES) {
         const int count = snncc_block_size(rows - row);
@@ -142,14 +173,10 @@ SNNCC_FUNCTION void snncc_max_features(int rows, int n, int stride, const snncc_
 }
 
 /* y = x - max - log(sum(exp(x - max))) for each row; x, y: [rows][stride], pads of y become 0. */
-SNNCC_FUNCTION void snncc_log_softmax(int rows, int n, int stride, const snncc_real *x, snncc_real *y,
-                                      const snncc_crew *crew)
+SNNCC_INLINE void snncc_log_softmax_rows(int rows, int n, int stride, const snncc_real *x, snncc_real *y)
 {
-    const snncc_range mine = snncc_part(crew, rows);
-    x += (size_t)mine.begin * stride;
-    y += (size_t)mine.begin * stride;
-    for (int first = mine.begin; first < mine.end; first += SNNCC_LANES) {
-        const int count = snncc_block_size(mine.end - first);
+    for (int first = 0; first < rows; first += SNNCC_LANES) {
+        const int count = snncc_block_size(rows - first);
         snncc_real largest[SNNCC_LANES], sum[SNNCC_LANES], log_sum[SNNCC_LANES];
         snncc_max_block(count, n, stride, x, largest);
         snncc_sum_block(count, n, stride, x, largest, sum);
@@ -159,6 +186,85 @@ SNNCC_FUNCTION void snncc_log_softmax(int rows, int n, int stride, const snncc_r
             for (int i = n; i < stride; i++) y[i] = 0;
         }
     }
+}
+
+/* y = exp(x - max) / sum(exp(x - max)) for each row; x, y: [rows][stride], pads of y become 0. */
+SNNCC_INLINE void snncc_softmax_rows(int rows, int n, int stride, const snncc_real *x, snncc_real *y)
+{
+    for (int first = 0; first < rows; first += SNNCC_LANES) {
+        const int count = snncc_block_size(rows - first);
+        snncc_real largest[SNNCC_LANES], sum[SNNCC_LANES];
+        snncc_real *const block = y;
+        snncc_max_block(count, n, stride, x, largest);
+        for (int row = 0; row < count; row++, x += stride, y += stride) {
+            for (int i = 0; i < n; i++) y[i] = snncc_exp(x[i] - largest[row]);
+            for (int i = n; i < stride; i++) y[i] = 0;
+        }
+        snncc_sum_block(count, n, stride, block, NULL, sum);
+        for (int row = 0; row < count; row++)
+            for (int i = 0; i < n; i++) block[(size_t)row * stride + i] /= sum[row];
+    }
+}
+
+/* y = 1 at the first of the largest features of a row (NaN is larger than any number), all else 0. */
+SNNCC_INLINE void snncc_first_maximum_rows(int rows, int n, int stride, const snncc_real *x, snncc_real *y)
+{
+    memset(y, 0, (size_t)rows * stride * sizeof *y);
+    for (int first = 0; first < rows; first += SNNCC_LANES) {
+        const int count = snncc_block_size(rows - first);
+        snncc_real largest[SNNCC_LANES];
+        snncc_max_block(count, n, stride, x, largest);
+        for (int row = 0; row < count; row++, x += stride, y += stride) {
+            int i = 0;
+            while (i < n - 1 && !(x[i] == largest[row] || x[i] != x[i])) i++;
+            y[i] = 1;
+        }
+    }
+}
+
+/* A kernel of rows for each group of n features: rows that are one group are its rows, else the groups of a row are.
+ * A group leaves n_out features. x: [rows][x_pitch], y: [rows][y_pitch], pads of y become 0. */
+typedef void snncc_group_kernel(int rows, int n, int stride, const snncc_real *x, snncc_real *y);
+
+SNNCC_INLINE void snncc_by_groups(snncc_group_kernel *kernel, int rows, int size, int n, int n_out, int x_pitch,
+                                  int y_pitch, const snncc_real *x, snncc_real *y, const snncc_crew *crew)
+{
+    const snncc_range mine = snncc_part(crew, rows);
+    const int made = size / n * n_out;
+    x += (size_t)mine.begin * x_pitch;
+    y += (size_t)mine.begin * y_pitch;
+    if (size == n) {
+        kernel(mine.end - mine.begin, n, x_pitch, x, y);
+        return;
+    }
+    for (int row = mine.begin; row < mine.end; row++, x += x_pitch, y += y_pitch) {
+        kernel(size / n, n, n, x, y);
+        for (int i = made; i < y_pitch; i++) y[i] = 0;
+    }
+}
+
+SNNCC_FUNCTION void snncc_max_last(int rows, int size, int n, int x_pitch, int y_pitch, const snncc_real *x,
+                                   snncc_real *y, const snncc_crew *crew)
+{
+    snncc_by_groups(snncc_max_rows, rows, size, n, 1, x_pitch, y_pitch, x, y, crew);
+}
+
+SNNCC_FUNCTION void snncc_log_softmax(int rows, int size, int n, int x_pitch, int y_pitch, const snncc_real *x,
+                                      snncc_real *y, const snncc_crew *crew)
+{
+    snncc_by_groups(snncc_log_softmax_rows, rows, size, n, n, x_pitch, y_pitch, x, y, crew);
+}
+
+SNNCC_FUNCTION void snncc_softmax(int rows, int size, int n, int x_pitch, int y_pitch, const snncc_real *x,
+                                  snncc_real *y, const snncc_crew *crew)
+{
+    snncc_by_groups(snncc_softmax_rows, rows, size, n, n, x_pitch, y_pitch, x, y, crew);
+}
+
+SNNCC_FUNCTION void snncc_first_maximum(int rows, int size, int n, int x_pitch, int y_pitch, const snncc_real *x,
+                                        snncc_real *y, const snncc_crew *crew)
+{
+    snncc_by_groups(snncc_first_maximum_rows, rows, size, n, n, x_pitch, y_pitch, x, y, crew);
 }
 
 /* y[row][i] = x[row][index[i]]; rows of x and y are x_stride and y_stride apart, pads of y become 0. */
@@ -178,26 +284,6 @@ SNNCC_FUNCTION void snncc_add_by_index(int rows, int n_in, int x_stride, int y_s
     memset(y, 0, (size_t)rows * y_stride * sizeof *y);
     for (int row = 0; row < rows; row++, x += x_stride, y += y_stride)
         for (int i = 0; i < n_in; i++) y[index[i]] += x[i];
-}
-
-/* y = 1 at the first of the largest features of a row (NaN is larger than any number), all else 0. */
-SNNCC_FUNCTION void snncc_first_maximum(int rows, int n, int stride, const snncc_real *x, snncc_real *y,
-                                        const snncc_crew *crew)
-{
-    const snncc_range mine = snncc_part(crew, rows);
-    snncc_zero_rows(rows, stride, y, crew);
-    x += (size_t)mine.begin * stride;
-    y += (size_t)mine.begin * stride;
-    for (int first = mine.begin; first < mine.end; first += SNNCC_LANES) {
-        const int count = snncc_block_size(mine.end - first);
-        snncc_real largest[SNNCC_LANES];
-        snncc_max_block(count, n, stride, x, largest);
-        for (int row = 0; row < count; row++, x += stride, y += stride) {
-            int i = 0;
-            while (i < n - 1 && !(x[i] == largest[row] || x[i] != x[i])) i++;
-            y[i] = 1;
-        }
-    }
 }
 
 /* y[row][label] = 1, all else 0; labels from snncc_load_labels. y: [rows][stride]. */

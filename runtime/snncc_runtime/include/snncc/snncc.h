@@ -17,6 +17,7 @@
 #include "layout.h"
 #include "gradient.h"
 #include "steps.h"
+#include "delay.h"
 #include "state.h"
 
 #endif

@@ -25,6 +25,9 @@ typedef double snncc_real;
 /* Neurons that a generated sweep handles at a time: one word of spike bits. */
 #define SNNCC_BLOCK 64
 
+/* What lies beyond the last step of a sequence, for a block of neurons. */
+static const snncc_real snncc_zeros[SNNCC_BLOCK] __attribute__((unused)) = {0};
+
 #define SNNCC_RESTRICT __restrict__
 /* Kernels whose sizes are constants at the call: inlining is what specialises them. */
 #define SNNCC_INLINE static inline __attribute__((always_inline, unused))

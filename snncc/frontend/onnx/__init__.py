@@ -1,0 +1,180 @@
+"""Networks from ONNX files, as their makers meant them: `import_onnx`.
+
+read.py       a file, bounded and checked
+flat.py       one list of nodes: functions, If and constants gone; constants.py computes those
+loops.py      Scan and Loop as steps, delays and stacks; states.py the same for pairs of states;
+unroll.py     and for steps that were written out
+axes.py       tensors as values: which axes are time, batch, features
+evaluate.py   runs the list on values; scalars, views, products, steps: what operators mean
+network.py    the module that comes of it
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ...errors import CompileError
+from ...nn import surrogate as surrogates
+from ..dsl import trace
+from ..foreign import shown
+from ..report import Finding, Report
+from .axes import TIME, AxisError
+from .evaluate import OPERATORS
+from .flat import Flat, flatten
+from .network import TIMED, OnnxNetwork, Plan, Roles, needed, reaches
+from .read import NEWEST, OLDEST, read_model
+from .states import closed, given_pairs, named_pairs, structural_pairs
+from .unroll import rolled
+
+
+def import_onnx(
+    path: str | os.PathLike[str],
+    *,
+    states: Mapping[str, str] | None = None,
+    time_axis: int | None = None,
+    batch_axis: int | None = None,
+    surrogate: Any = None,
+    detach_reset: bool = True,
+) -> OnnxNetwork:
+    """The network of an ONNX file, a module like any other: compile it, check it, put it into another.
+
+    states: which output is the next value of which input, {"mem": "mem_out"}; found by names and structure
+    if not given, {} for none. time_axis, batch_axis: of the inputs of a file that holds all steps; found if
+    not given. surrogate: of spikes, ATan(alpha=2) if not given. detach_reset: a reset by the spike of the
+    step before has no gradient, as in snnTorch.
+    Raises CompileError that names the node and the reason, for what is not supported too.
+    """
+    file = Path(path)
+    model = read_model(file)
+    fake = surrogates.ATan() if surrogate is None else surrogate
+    try:
+        flat = flatten(model)
+        findings = tuple(Finding(shown(n.label), n.op) for n in flat.nodes if not n.op.startswith("@"))
+        _check_operators(flat, file)
+        plans, remarks = _plans(flat, states, time_axis, batch_axis)
+        return _first_sound(plans, fake, detach_reset, file, findings, remarks)
+    except CompileError as error:
+        label = shown(file.name)
+        raise CompileError(str(error) if str(error).startswith(label) else f"{label}: {error}") from None
+
+
+def _check_operators(flat: Flat, file: Path) -> None:
+    wrong = [n for n in flat.nodes if n.op not in OPERATORS]
+    if wrong:
+        names = sorted(op for op in OPERATORS if not op.startswith("@"))
+        listed = "; ".join(n.label for n in wrong[:8]) + (
+            f" and {len(wrong) - 8} more" if len(wrong) > 8 else ""
+        )
+        raise CompileError(
+            f"not supported: {listed} (operator set {flat.opset}); supported are {', '.join(names)}, If, "
+            f"Loop, Scan and functions, in operator sets {OLDEST} to {NEWEST}"
+        )
+
+
+def _plans(
+    flat: Flat, states: Mapping[str, str] | None, time_axis: int | None, batch_axis: int | None
+) -> tuple[Iterator[Plan], list[str]]:
+    """How the graph may be run, the likeliest way first, and what was inferred."""
+    remarks: list[str] = []
+    flat = needed(flat)
+    if any(n.op in TIMED for n in flat.nodes) and not states:
+        return _sequences(flat, time_axis, batch_axis), remarks
+    pairs = given_pairs(flat, states) if states is not None else named_pairs(flat)
+    if not pairs and states is None:
+        unrolled = rolled(flat, remarks)
+        if unrolled is not None:
+            return _sequences(needed(unrolled), time_axis, batch_axis), remarks
+    if states is None:
+        pairs |= structural_pairs(flat, pairs)
+    if not pairs:
+        return _sequences(flat, time_axis, batch_axis), remarks
+    told = ", ".join(f"{shown(b)} = {shown(a)}" for b, a in pairs.items())
+    remarks.append(f"states {'as given' if states else 'found'}: {told}")
+    return _stepwise(flat, pairs, batch_axis), remarks
+
+
+def _stepwise(flat: Flat, pairs: Mapping[str, str], batch_axis: int | None) -> Iterator[Plan]:
+    """One step: its inputs and outputs get an axis of time, its states are delays."""
+    done = closed(flat, pairs)
+    data = [name for name in flat.inputs if name not in pairs]
+    if not data:
+        raise CompileError("every input is a state; there is nothing to compute from")
+    batches = [batch_axis] if batch_axis is not None else [0, None]
+    for batch in batches:
+        sequences = {name: Roles(None, batch if flat.inputs[name].shape else None) for name in data}
+        lengths = _lengths(done, sequences)
+        yield Plan(done, sequences, tuple(pairs), (), True, None, lengths)
+
+
+def _sequences(flat: Flat, time_axis: int | None, batch_axis: int | None) -> Iterator[Plan]:
+    """All steps in one graph, or none at all."""
+    initial = tuple(n.inputs[0] for n in flat.nodes if n.op == "@delay" and n.inputs[0] in flat.inputs)
+    weights = tuple(name for name in flat.inputs if _holds_weights(flat, name) and name not in initial)
+    timed = reaches(flat, [i for n in flat.nodes if n.op in TIMED for i in n.inputs])
+    for time, batch in _choices(flat, time_axis, batch_axis):
+        sequences = {}
+        for name, port in flat.inputs.items():
+            if name in initial or name in weights:
+                continue
+            loops = any(n.op in TIMED for n in flat.nodes)
+            t = time if (name in timed or not loops) and len(port.shape) > 1 else None
+            b = batch if t is not None or batch is None or time is None else max(0, batch - (batch > time))
+            sequences[name] = Roles(t, b if b is not None and b < len(port.shape) else None)
+        if not sequences:
+            raise CompileError("has no input but weights and states")
+        lengths = _lengths(flat, sequences)
+        if flat.steps is not None:
+            lengths.setdefault(TIME, flat.steps)
+        fixed = lengths.get(TIME)
+        is_open = any(r.time in flat.inputs[n].open for n, r in sequences.items()) and flat.steps is None
+        yield Plan(flat, sequences, initial, weights, False, None if is_open else fixed or 1, lengths)
+
+
+def _choices(flat: Flat, time: int | None, batch: int | None) -> Iterator[tuple[int | None, int | None]]:
+    loops = any(n.op in TIMED for n in flat.nodes)
+    pairs: list[tuple[int | None, int | None]] = [(0, 1), (1, 0), (0, None), (1, None)]
+    if not loops:
+        deep = any(len(port.shape) > 2 for port in flat.inputs.values())
+        pairs = [(0, 1)] * deep + [(None, 0), (None, 1), (None, None)]
+    for t, b in pairs:
+        if (time is None or t == time or (t is None and not loops)) and (batch is None or b == batch):
+            yield (t if time is None else time, b if batch is None else batch)
+
+
+def _lengths(flat: Flat, sequences: Mapping[str, Roles]) -> dict[str, int]:
+    lengths: dict[str, int] = {}
+    for name, roles in sequences.items():
+        for atom, count in roles.lengths(flat.inputs[name].shape).items():
+            lengths.setdefault(atom, count)
+    return lengths
+
+
+def _holds_weights(flat: Flat, name: str) -> bool:
+    """An input that is a matrix or bias: the second operand of a product, or too short to have a batch."""
+    readers = [(n, n.inputs.index(name)) for n in flat.nodes if name in n.inputs]
+    port = flat.inputs[name]
+    second = bool(readers) and all(n.op in ("Gemm", "MatMul") and place > 0 for n, place in readers)
+    return second or (len(port.shape) == 1 and len(flat.inputs) > 1)
+
+
+def _first_sound(
+    plans: Iterator[Plan], surrogate: Any, detach_reset: bool, file: Path, findings: Any, remarks: list[str]
+) -> OnnxNetwork:
+    """The network of the first plan whose axes go through every operator."""
+    first: AxisError | None = None
+    for plan in plans:
+        report = Report(shown(file.name), f"ONNX opset {plan.flat.opset}", findings, {}, tuple(remarks))
+        network = OnnxNetwork(plan, surrogate, detach_reset, report)
+        try:
+            trace(network)
+        except AxisError as error:
+            first = first or error
+            continue
+        return network
+    raise first or CompileError("no axes of time and batch fit; give time_axis and batch_axis")
+
+
+__all__ = ["OnnxNetwork", "import_onnx"]

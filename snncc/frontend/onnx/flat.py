@@ -1,0 +1,241 @@
+"""One list of plain nodes from a checked model: functions, constant `If`s and constants are gone.
+
+Values keep their names; what comes from a body within gets a prefix. Dimensions that the file leaves open
+stand as small primes, so that shapes can be computed; `network` checks that no result hangs on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.inliner
+
+from ...errors import CompileError
+from ..foreign import shown
+from . import constants
+from .read import DOMAIN, DTYPES, MOST_ELEMENTS, array_of, described, opset_of
+
+STAND_INS = (13, 17, 19, 23, 29, 31, 37, 41)  # for open dimensions, in the order of their appearance
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator. label: for messages. outer: names of the file's graph, for values of its bodies."""
+
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""
+    opset: int = 0
+
+    def error(self, message: str) -> CompileError:
+        return CompileError(f"{self.label}: {message}")
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input of the graph: its shape with stand-ins, the open dimensions by axis, its dtype."""
+
+    name: str
+    shape: tuple[int, ...]
+    open: Mapping[int, str]
+    dtype: np.dtype[Any]
+
+
+@dataclass
+class Flat:
+    """Nodes in order, constants by name, inputs, outputs, and the shapes that are known."""
+
+    nodes: list[Node]
+    constants: dict[str, np.ndarray]
+    inputs: dict[str, Port]
+    outputs: tuple[str, ...]
+    shapes: dict[str, tuple[int, ...]]
+    opset: int
+    weights: frozenset[str]  # constants that the file holds, not made by folding
+    sources: dict[str, str] = field(default_factory=dict)  # of a folded constant: the initialiser it copies
+    open_shapes: bool = False  # whether an open dimension was read
+    steps: int | None = None  # written out in the file
+
+    def made_by(self) -> dict[str, Node]:
+        return {name: node for node in self.nodes for name in node.outputs}
+
+
+def flatten(model: onnx.ModelProto, offset: int = 0) -> Flat:
+    """The flat form. offset: of the stand-ins. Raises CompileError for bodies that cannot be put in place."""
+    model = _inlined(model)
+    ports = _ports(model.graph, offset)
+    shapes = _shapes(model, ports)
+    run = _Flattening(Flat([], {}, ports, (), shapes, opset_of(model), frozenset()))
+    stored = {t.name: array_of(t) for t in model.graph.initializer}
+    for tensor in model.graph.sparse_initializer:
+        raise CompileError(f"tensor {shown(tensor.values.name)!r} is sparse; store it dense")
+    flat = run.flat
+    flat.constants.update(stored)
+    flat.weights = frozenset(stored)
+    flat.inputs = {name: port for name, port in ports.items() if name not in stored}
+    run.scope({name: name for name in (*stored, *ports)}, model.graph.node, "")
+    flat.outputs = tuple(o.name for o in model.graph.output)
+    return flat
+
+
+def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    if not model.functions:
+        return model
+    try:
+        return onnx.inliner.inline_local_functions(model)
+    except (RuntimeError, ValueError) as error:
+        raise CompileError(f"functions cannot be put in place: {shown(error)}") from None
+
+
+def _ports(graph: Any, offset: int) -> dict[str, Port]:
+    """Inputs with stand-ins for the dimensions that are open."""
+    symbols: dict[str, int] = {}
+    ports = {}
+    for value in graph.input:
+        kind = value.type.tensor_type
+        if not value.type.HasField("tensor_type") or kind.elem_type not in DTYPES:
+            raise CompileError(f"input {shown(value.name)!r} is no tensor of numbers")
+        if not kind.HasField("shape"):
+            raise CompileError(f"input {shown(value.name)!r} has no shape; export with the shapes of inputs")
+        shape, open_axes = [], {}
+        for axis, dim in enumerate(kind.shape.dim):
+            if dim.HasField("dim_value"):
+                shape.append(dim.dim_value)
+                continue
+            symbol = dim.dim_param or f"{value.name} axis {axis}"
+            place = symbols.setdefault(symbol, len(symbols))
+            if place + offset >= len(STAND_INS):
+                raise CompileError(f"more than {len(STAND_INS)} open dimensions; export with fixed ones")
+            shape.append(STAND_INS[place + offset])
+            open_axes[axis] = symbol
+        if any(n < 1 for n in shape) or np.prod([float(n) for n in shape]) > MOST_ELEMENTS:
+            raise CompileError(f"input {shown(value.name)!r} has the shape {shape}; expected lengths from 1")
+        ports[value.name] = Port(value.name, tuple(shape), open_axes, DTYPES[kind.elem_type])
+    return ports
+
+
+def _shapes(model: onnx.ModelProto, ports: Mapping[str, Port]) -> dict[str, tuple[int, ...]]:
+    """Shapes of values as onnx infers them, where it can, with stand-ins for open dimensions."""
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    for value in fixed.graph.input:
+        for dim, length in zip(value.type.tensor_type.shape.dim, ports[value.name].shape, strict=True):
+            dim.dim_value = length
+    for value in fixed.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    del fixed.graph.value_info[:]
+    try:
+        inferred = onnx.shape_inference.infer_shapes(fixed, strict_mode=False, data_prop=True)
+    except (RuntimeError, ValueError, onnx.shape_inference.InferenceError):
+        return {name: port.shape for name, port in ports.items()}
+    shapes = {name: port.shape for name, port in ports.items()}
+    for value in (*inferred.graph.value_info, *inferred.graph.output):
+        kind = value.type.tensor_type
+        if kind.HasField("shape") and all(d.HasField("dim_value") for d in kind.shape.dim):
+            shapes[value.name] = tuple(d.dim_value for d in kind.shape.dim)
+    return shapes
+
+
+class _Flattening:
+    """Walks graphs within graphs; each body has its own names for its values."""
+
+    def __init__(self, flat: Flat) -> None:
+        self.flat = flat
+        self.bodies = 0
+
+    def scope(self, names: dict[str, str], nodes: Iterable[Any], prefix: str) -> dict[str, str]:
+        """Adds nodes; names: of values of this graph and around it, as they are called in the flat form."""
+        for proto in nodes:
+            inputs = tuple(names[i] if i else "" for i in proto.input)
+            outputs = tuple(f"{prefix}{o}" if o else "" for o in proto.output)
+            attributes = {a.name: _attribute(a) for a in proto.attribute}
+            op = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}::{proto.op_type}"
+            node = Node(op, inputs, outputs, attributes, described(proto), self.flat.opset)
+            names.update((o, f"{prefix}{o}") for o in proto.output if o)
+            if op == "If":
+                self._branch(node, names)
+            elif op in ("Loop", "Scan"):
+                self._loop(node, names)
+            else:
+                self._add(node)
+        return names
+
+    def _add(self, node: Node) -> None:
+        """A node, or the constants that it makes."""
+        flat = self.flat
+        known = [flat.constants.get(i) for i in node.inputs]
+        if node.op == "Shape" and node.inputs[0] in flat.shapes and known[0] is None:
+            flat.open_shapes = flat.open_shapes or any(p.open for p in flat.inputs.values())
+            made = constants.shape(node, flat.shapes[node.inputs[0]])
+        elif node.op in constants.FOLDED and all(
+            k is not None or not i for k, i in zip(known, node.inputs, strict=True)
+        ):
+            made = constants.fold(node, known)
+        else:
+            flat.nodes.append(node)
+            return
+        for name, array in zip(node.outputs, made, strict=False):
+            flat.constants[name] = array
+            flat.shapes[name] = array.shape
+            if node.op == "Identity":
+                flat.sources[name] = flat.sources.get(node.inputs[0], node.inputs[0])
+
+    def _branch(self, node: Node, names: dict[str, str]) -> None:
+        """An If with a constant condition is its branch."""
+        condition = self.flat.constants.get(node.inputs[0])
+        if condition is None:
+            raise node.error("its condition is not constant; both ways at once would need Where")
+        graph = node.attributes["then_branch" if bool(condition.reshape(-1)[0]) else "else_branch"]
+        self.bodies += 1
+        inner = self.body(graph, names, f"body{self.bodies}/", {})
+        for made, result in zip(node.outputs, inner, strict=True):
+            self._add(replace(node, op="Identity", inputs=(result,), outputs=(made,), attributes={}))
+
+    def body(self, graph: Any, names: Mapping[str, str], prefix: str, given: Mapping[str, str]) -> list[str]:
+        """Puts a body in place; given: its inputs. The names of its outputs."""
+        inner = {**names, **given}
+        for tensor in graph.initializer:
+            self.flat.constants[f"{prefix}{tensor.name}"] = array_of(tensor)
+            inner[tensor.name] = f"{prefix}{tensor.name}"
+        inner = self.scope(inner, graph.node, prefix)
+        return [inner[o.name] for o in graph.output]
+
+    def _loop(self, node: Node, names: Mapping[str, str]) -> None:
+        from .loops import place_loop, place_scan
+
+        self.bodies += 1
+        place = place_loop if node.op == "Loop" else place_scan
+        place(self, node, names, f"body{self.bodies}/")
+
+
+def _attribute(attribute: Any) -> Any:
+    """An attribute's value; text as str, tensors as arrays, graphs as they are."""
+    kinds = onnx.AttributeProto
+    if attribute.ref_attr_name:
+        raise CompileError(f"attribute {shown(attribute.name)!r} refers to a function's that has no value")
+    if attribute.type == kinds.TENSOR:
+        return array_of(attribute.t)
+    if attribute.type == kinds.STRING:
+        return attribute.s.decode("utf-8", "replace")
+    if attribute.type == kinds.STRINGS:
+        return [s.decode("utf-8", "replace") for s in attribute.strings]
+    if attribute.type == kinds.GRAPH:
+        return attribute.g
+    if attribute.type in (kinds.INT, kinds.FLOAT, kinds.INTS, kinds.FLOATS):
+        value = onnx.helper.get_attribute_value(attribute)
+        return value if isinstance(value, (int, float)) else list(value)
+    raise CompileError(f"attribute {shown(attribute.name)!r} is of a kind that is not supported")
+
+
+def plain_nodes(nodes: Iterable[Node]) -> Iterator[Node]:
+    """Nodes of the file, without those that stand for time."""
+    return (n for n in nodes if not n.op.startswith("@"))
+
+
+__all__ = ["DOMAIN", "Flat", "Node", "Port", "flatten"]

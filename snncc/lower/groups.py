@@ -1,0 +1,45 @@
+"""Which group of features an element belongs to, for the operators of ops/groups.py: the one place that knows
+in which order the features of a value lie in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..graph import Node, Type
+
+BLOCK = 64  # SNNCC_BLOCK of target.h: elements of a sweep's inner loop
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Element i of a row of n features is of group i / inner % groups."""
+
+    n: int
+    groups: int
+    inner: int
+
+    def index(self) -> str:
+        """C's text for the group of element n0 + i of a sweep, whose n0 are multiples of BLOCK: with
+        little arithmetic in the loop over i."""
+        several = self.groups * self.inner < self.n
+        if self.inner % BLOCK == 0:
+            return f"n0 / {self.inner}" + f" % {self.groups}" * several
+        if self.inner == 1 and self.groups % BLOCK == 0:
+            return f"n0 % {self.groups} + i"
+        if self.inner == 1 and BLOCK % self.groups == 0:
+            return f"i % {self.groups}"
+        place = "(n0 + i)" + f" / {self.inner}" * (self.inner > 1)
+        return place + f" % {self.groups}" * several
+
+
+def grouping(op: Any, longer: Type, shorter: Type) -> Grouping:
+    """How the features of the longer side of a spread or sum_groups lie beside those of the other."""
+    n, groups = longer.size, shorter.size
+    return Grouping(n, groups, 1 if op.trailing else n // groups)
+
+
+def of_node(node: Node, operand: Node) -> Grouping:
+    """The grouping of a spread or sum_groups."""
+    pair = (node.type, operand.type) if node.op.name == "spread" else (operand.type, node.type)
+    return grouping(node.op, *pair)

@@ -1,0 +1,164 @@
+"""Delays of several steps: read from the stored sequence, or as a chain of states in loops and segments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+import snncc
+from snncc import CompileError, nn
+from snncc.driver import generate
+from snncc.frontend.dsl import trace
+from snncc.nn.module import Module
+from snncc.ops.time import Delay
+from snncc.passes.infer_types import InferTypes
+from snncc.passes.split_delays import SplitDelays
+from snncc.program import Sweep, flat
+from snncc.reference import Call, evaluate
+from snncc.target import Target
+from tests.networks import BOUND, CLASSES, Bench, Case, Extent, difference, slopes
+
+LENGTHS = (Extent(9, 3), Extent(2, 3), Extent(17, 5))
+
+
+class Late(nn.Module):
+    """Delays of inputs, currents, spikes and membranes, shorter and longer than a run."""
+
+    inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(5)}
+
+    def __init__(self, size: int = 70) -> None:
+        self.fc, self.lif = nn.Linear(5, size), nn.Leaky(0.9, learn_beta=True)
+        self.two, self.three, self.long = nn.Delay(2), nn.Delay(3), nn.Delay(12, initial=0.5)
+        self.none, self.one = nn.Delay(0), nn.Delay(1)
+        self.out, self.last = nn.Linear(size, CLASSES), nn.Leaky(0.7)
+
+    def forward(self, x: Any) -> dict[str, Any]:
+        spk, mem = self.lif(self.fc(self.two(x)) + 0.25 * self.three(self.fc(x)))
+        mixed = self.three(spk) * 0.5 + self.two(self.none(spk))
+        result = self.last(self.two(self.out(mixed)) + self.one(self.out(spk)))
+        return {"spk": result.spk, "mem": result.mem, "late": mixed + self.long(mem)}
+
+
+class Around(nn.Module):
+    """Delays of several steps on loops over time: around a product, after another delay, of numbers alone."""
+
+    inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(5)}
+
+    def __init__(self, size: int = 18) -> None:
+        self.size = size
+        self.fc, self.back = nn.Linear(5, size), nn.Linear(size, size)
+        self.lif, self.three, self.out = nn.Leaky(slopes(size)), nn.Delay(3), nn.Linear(size, CLASSES)
+
+    def forward(self, x: Any) -> dict[str, Any]:
+        loop = snncc.delay(shape=self.size, steps=4, name="loop")
+        spk, mem = self.lif(self.fc(x) + self.back(self.three(loop.value)))
+        loop.feed(spk)
+        echo = snncc.delay(shape=self.size, steps=2, name="echo")
+        return {"spk": self.out(spk), "mem": echo.feed(0.5 * echo.value + mem)}
+
+
+def states(bench: Bench, extent: Extent) -> dict[str, Any]:
+    rng = np.random.default_rng(3)
+    graph = bench.traced.graph
+    found: list[Any] = [n for n in graph if n.op.name == "state"]
+    shapes = {n.op.label: (extent.batch, *n.type.features) for n in found}
+    return {name: np.round(rng.normal(size=shape) * 16) / 16 for name, shape in shapes.items()}
+
+
+@pytest.mark.parametrize(
+    ("network", "dtype", "options"),
+    [
+        (Late, "float32", {}),
+        (Late, "float64", {"checkpoint_every": 4, "unroll": 2}),
+        (Around, "float32", {}),
+        (Around, "float64", {"checkpoint_every": 4}),
+    ],
+)
+def test_delays_are_the_interpreters(
+    network: type[Module], dtype: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    bench = Bench(Case(network, None), dtype, tmp_path / "m", **options)
+    for extent in LENGTHS:
+        inputs, cotangents = bench.inputs(extent), bench.cotangents(extent)
+        given = {**inputs, **{f"d_{name}": c for name, c in cotangents.items()}}
+        for state in (None, states(bench, extent)):
+            model = bench.load(threads=2)
+            result = model(inputs, state=state)
+            for (role, name), array in bench.reference("forward", extent, inputs, state).items():
+                found = result[name] if role == "output" else result.state[name]
+                assert difference(found, array) <= BOUND[dtype], (role, name)
+            back = model.backward(inputs, state=state, cotangents=cotangents)
+            roles = {"d_input": back.inputs, "gradient": back.params, "d_state": back.state}
+            for (role, name), array in bench.reference("backward", extent, given, state).items():
+                assert difference(roles[role][name], array) <= BOUND[dtype], (role, name)
+
+
+def test_a_stream_is_a_run(tmp_path: Path) -> None:
+    """Step by step and in pieces of any length: the same bits, and the same final states."""
+    bench, extent = Bench(Case(Late, None), "float32", tmp_path / "m"), Extent(17, 5)
+    x, model = bench.inputs(extent)["x"], bench.load()
+    whole, pieces, state = model(x), [], None
+    for begin, end in ((0, 1), (1, 2), (2, 9), (9, 17)):
+        piece = model(x[begin:end], state=state) if end - begin > 1 else model.step(x[begin], state=state)
+        pieces.append(np.reshape(piece.late, (end - begin, *whole.late.shape[1:])))
+        state = piece.state
+    np.testing.assert_array_equal(np.concatenate(pieces), whole.late)
+    assert state is not None
+    for name, array in whole.state.items():
+        np.testing.assert_array_equal(state[name], array, err_msg=name)
+    assert state["two.delay"].shape == (5, 2, 5), "a row for each step"
+
+
+def test_a_delay_is_the_input_of_so_many_steps_before() -> None:
+    network = nn.Sequential(late=nn.Delay(3, initial=7.0), input=nn.Input(2))
+    x = np.arange(10.0).reshape(5, 1, 2)
+    found = evaluate(trace(network).graph, Call({"x": x}, {}, {}, 5, 1))
+    np.testing.assert_array_equal(found["output", "out"], [*np.full((3, 1, 2), 7.0), *x[:2]])
+    np.testing.assert_array_equal(found["state_out", "late.delay"], np.moveaxis(x[2:], 0, 1))
+
+
+@pytest.mark.parametrize("network", [Late, Around])
+def test_a_chain_of_delays_is_the_delay(network: type[Module]) -> None:
+    bench = Bench(Case(network, None), "float64", Path(), build=False)
+    for extent in LENGTHS:
+        given, state = bench.inputs(extent), states(bench, extent)
+        call = Call(given, bench.values, state, extent.steps, extent.batch)
+        graph = InferTypes("f64").run(bench.traced.graph)
+        split = SplitDelays(everywhere=True).run(graph).verify()
+        assert not any(isinstance(n.op, Delay) and n.op.steps > 1 for n in split)
+        expected = evaluate(graph, call)
+        for key, array in evaluate(split, call).items():
+            np.testing.assert_array_equal(array, expected[key], err_msg=str(key))
+
+
+def test_a_delay_of_a_stored_sequence_carries_nothing() -> None:
+    """It is read where it is used: one kernel, no state and no copy."""
+    network = nn.Sequential(fc=nn.Linear(3, 4), late=nn.Delay(5), lif=nn.Leaky(0.9))
+    program = generate(trace(network), Target(num_steps=9)).program
+    for entry, way in (("forward", 5), ("backward", -5)):
+        (made,) = (e for e in program.entries if e.name == entry)
+        sweeps = [item for item in flat(made.tile) if isinstance(item, Sweep) and item.reverse == (way < 0)]
+        assert [p.steps for s in sweeps for p in s.pointers if abs(p.steps) > 1] == [way]
+        assert all("late" not in a.name for s in sweeps for a in s.arrays)
+
+
+@pytest.mark.parametrize("steps", [-1, 1.5, True, "3"])
+def test_steps_are_whole_numbers(steps: Any) -> None:
+    with pytest.raises(CompileError, match="steps must be an integer, at least 0"):
+        nn.Delay(steps)
+    if steps:
+        with pytest.raises(CompileError, match="steps must be a positive integer"):
+            trace(nn.Sequential(Bad(steps), input=nn.Input(2)))
+
+
+class Bad(nn.Module):
+    """A delay of any steps."""
+
+    def __init__(self, steps: Any) -> None:
+        self.steps = steps
+
+    def forward(self, x: Any) -> Any:
+        return snncc.delay(x, steps=self.steps)

@@ -1,0 +1,156 @@
+"""Normalisation layers: PyTorch's numbers, in training and in a call, interpreted and compiled."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+import snncc
+from snncc import loss, nn
+from snncc.driver import entry_stages
+from snncc.frontend.dsl import Network, trace
+from snncc.ops import Value, scatter_add
+from snncc.ops.reduce import Reshape
+from snncc.ops.value import apply
+from snncc.passes.pipeline import Options
+from snncc.reference import Call, evaluate
+from snncc.target import Target
+
+GOLDEN = np.load(Path(__file__).parent / "golden" / "layers" / "norm.npz")
+STEPS, BATCH = 3, 4
+LAYERS: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "bn1d": (lambda: nn.BatchNorm1d(5), (5,)),
+    "bn1d_length": (lambda: nn.BatchNorm1d(3, eps=1e-2, momentum=0.3), (3, 4)),
+    "bn2d": (lambda: nn.BatchNorm2d(3, momentum=None), (3, 2, 3)),
+    "bn2d_plain": (lambda: nn.BatchNorm2d(2, affine=False, track_running_stats=False), (2, 2, 2)),
+    "bn3d": (lambda: nn.BatchNorm3d(2, affine=False), (2, 2, 1, 2)),
+    "tdbn": (lambda: nn.ThresholdDependentBatchNorm2d(0.5, 1.5, 2), (2, 2, 2)),
+    "bntt1d": (lambda: nn.BatchNormTT1d(4, STEPS), (4,)),
+    "bntt2d": (lambda: nn.BatchNormTT2d(2, STEPS, momentum=0.2), (2, 2, 2)),
+    "ln": (lambda: nn.LayerNorm(6), (6,)),
+    "ln_all": (lambda: nn.LayerNorm((2, 3)), (2, 3)),
+    "ln_last": (lambda: nn.LayerNorm(3, eps=1e-3), (4, 3)),
+    "gn": (lambda: nn.GroupNorm(2, 4), (4, 2, 3)),
+    "gn_one": (lambda: nn.GroupNorm(1, 4, affine=False), (4, 3)),
+}
+TOTAL = sum(int(np.prod(features)) for _, features in LAYERS.values())
+
+
+class Behind(nn.Module):
+    """A layer on an image that a Linear makes."""
+
+    def __init__(self, layer: nn.Module, features: tuple[int, ...]) -> None:
+        self.features = features
+        self.fc, self.layer = nn.Linear(3, int(np.prod(features)), bias=False), layer
+
+    def forward(self, x: Value) -> Value:
+        y = self.layer(apply(Reshape(self.features), self.fc(x)))
+        flat: Value = apply(Reshape((int(np.prod(self.features)),)), y)
+        return flat
+
+
+class Every(nn.Module):
+    """All layers side by side, their outputs one after the other."""
+
+    inputs: ClassVar = {"x": nn.Input(3)}
+
+    def __init__(self) -> None:
+        self.layers = {name: Behind(make(), features) for name, (make, features) in LAYERS.items()}
+
+    def forward(self, x: Value) -> dict[str, Value]:
+        parts, at = [], 0
+        for layer in self.layers.values():
+            y = layer(x)
+            parts.append(scatter_add(y, range(at, at + y.shape[0]), (TOTAL,)))
+            at += y.shape[0]
+        return {"mem": sum(parts[1:], parts[0])}
+
+
+@cache
+def every() -> Network:
+    return trace(Every())
+
+
+def golden(label: str, grad: bool = False) -> np.ndarray | None:
+    """PyTorch's array of a parameter or buffer of ours; of BNTT the rows of all steps."""
+    _, name, part, *rest = label.split(".")
+    key = f"{name}.{'.'.join([part, *rest]) if part == 'fc' else rest[0]}"
+    if f"{key}{'.grad' * grad}" in GOLDEN:
+        return GOLDEN[f"{key}{'.grad' * grad}"]
+    rows = [f"{name}.{t}.{rest[0]}{'.grad' * grad}" for t in range(STEPS)]
+    return np.stack([GOLDEN[k] for k in rows]) if rows[0] in GOLDEN else None
+
+
+def start() -> dict[str, np.ndarray]:
+    """The parameters before the two steps."""
+    learnt = {n.op.label for n in every().graph if n.op.name == "parameter" and n.op.learnable}
+    return {k: golden(k) if k in learnt else v for k, v in every().parameters.items()}
+
+
+def close(found: np.ndarray, wanted: np.ndarray, tolerance: float, what: str) -> None:
+    scale = max(1.0, float(np.abs(wanted).max()))
+    assert np.abs(found - wanted).max() <= tolerance * scale, what
+
+
+def check(params: dict[str, np.ndarray], grads: dict[str, np.ndarray], tolerance: float) -> None:
+    """Gradients of the second step, and buffers after it."""
+    assert len(grads) > 20
+    for label, array in grads.items():
+        close(array, golden(label, grad=True), tolerance, f"gradient of {label}")
+    for label in params.keys() - grads.keys():
+        close(params[label], golden(label), tolerance, label)
+
+
+def test_interpreted_layers_have_pytorchs_numbers() -> None:
+    stages = {s.name: s for s in entry_stages(every(), Target(STEPS, loss.mse("mem")))}
+    graphs = {}
+    for name, stage in stages.items():
+        graphs[name] = next(g for p, g in stage.run(Options("f64")) if p.title() == "simplify")
+    params = start()
+    for step in range(2):
+        inputs = {"x": GOLDEN[f"x{step}"], "target": GOLDEN[f"target{step}"]}
+        found = evaluate(graphs["train"], Call(inputs, params, {}, STEPS, BATCH))
+        close(found["loss", "loss"], GOLDEN[f"loss{step}"], 1e-12, "loss")
+        params |= {name: array for (role, name), array in found.items() if role == "parameter"}
+    check(params, {name: a for (role, name), a in found.items() if role == "gradient"}, 1e-10)
+    out = evaluate(graphs["forward"], Call({"x": GOLDEN["x1"]}, params, {}, STEPS, BATCH))
+    close(out["output", "mem"], np.concatenate([GOLDEN[f"{n}.out"] for n in LAYERS], 2), 1e-10, "outputs")
+
+
+class Some(nn.Module):
+    """A normalisation by channels, one by groups of a row, one of the last features."""
+
+    inputs: ClassVar = {"x": nn.Input(3)}
+
+    def __init__(self) -> None:
+        self.a = Behind(nn.BatchNorm2d(3), (3, 2, 3))
+        self.b = Behind(nn.GroupNorm(2, 4), (4, 2, 3))
+        self.c = Behind(nn.LayerNorm(3), (4, 3))
+
+    def forward(self, x: Value) -> dict[str, Value]:
+        return {"a": self.a(x), "b": self.b(x), "c": self.c(x)}
+
+
+def test_calls_and_their_gradients_are_the_interpreters() -> None:
+    network, rng = trace(Some()), np.random.default_rng(0)
+    model = snncc.compile(Some(), dtype="float64", num_steps=STEPS)
+    params = {k: rng.normal(size=v.shape) ** 2 + 0.1 for k, v in network.parameters.items()}
+    model.params.update(params)
+    stages = {s.name: s for s in entry_stages(network, Target(STEPS))}
+    graphs = {name: list(s.run(Options("f64")))[-1][1] for name, s in stages.items()}
+    inputs: ClassVar = {"x": rng.normal(size=(STEPS, BATCH, 3))}
+    outputs = evaluate(graphs["forward"], Call(inputs, params, {}, STEPS, BATCH))
+    found = model(inputs["x"])
+    given = {}
+    for name in "abc":
+        close(found[name], outputs["output", name], 1e-12, name)
+        given[name] = rng.normal(size=found[name].shape)
+    model.backward(inputs["x"], cotangents=given)
+    inputs |= {f"d_{name}": array for name, array in given.items()}
+    wanted = evaluate(graphs["backward"], Call(inputs, params, {}, STEPS, BATCH))
+    for (role, name), array in wanted.items():
+        if role == "gradient":
+            close(model.gradients()[name], array, 1e-12, name)

@@ -1,0 +1,72 @@
+"""Malformed and hostile ONNX files: one clear error, nothing written, no name ever code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import snncc
+from snncc.cli import main
+from tests.onnx_cases import FOLDER
+
+BAD = FOLDER / "bad"
+CASES = {row["case"]: row for row in json.loads((BAD / "cases.json").read_text())}
+# What each refusal says: the node or tensor, and the reason.
+SAID = {
+    "truncated": "is not an ONNX file, or it is cut off or damaged",
+    "not_onnx": "is not an ONNX file",
+    "zero_bytes": "is empty",
+    "empty_graph": "the graph has no outputs",
+    "wrong_dtype_bias": "n_gemm",
+    "int64_weight": "n_gemm",
+    "cycle": "node n_mul (Mul) reads 'v_out', which only this node or a later one makes: the graph",
+    "missing_initializer": "node n_gemm (Gemm) reads 'W', which no input, initialiser or node makes",
+    "huge_dims": "tensor 'W' of shape [1099511627776, 1048576]",
+    "negative_dims": "tensor 'W' has a negative dimension",
+    "unknown_op": "n_gt",
+    "external_data_traversal": "its external data '../../../../../../etc/passwd' leaves the model's folder",
+    "duplicate_output": "tensor 'u' is written twice: by node n_add (Add) and by node n_sub (Sub)",
+    "mismatched_shapes": "n_gemm",
+    "opset_999": "operator set 999 is newer than the newest",
+    "opset_3": "operator set 3 is older than the oldest",
+    "no_opset": "the model names no operator set",
+    "loop_body_without_cond": "time",
+}
+
+PAYLOADS = ('system("', "os.system('", "</etc/", "abort();}", "{{7", "`id", "$(id", "$HOME", "\u202e")
+
+
+def test_every_file_has_a_test() -> None:
+    assert set(SAID) == {n for n, row in CASES.items() if row["verdict"] == "refuse"}
+
+
+@pytest.mark.parametrize("name", list(SAID))
+def test_a_bad_file_is_one_error_and_no_folder(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compile", str(BAD / f"{name}.onnx"), "-o", str(tmp_path / "m")]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith(f"snncc: {name}.onnx: ") and message.count("\n") == 1
+    assert SAID[name] in message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [n for n, row in CASES.items() if row["verdict"] == "accept"])
+def test_names_that_carry_code_are_names(name: str, tmp_path: Path) -> None:
+    network = snncc.import_onnx(BAD / f"{name}.onnx")
+    model = snncc.compile(network, out=tmp_path / "m")
+    text = (tmp_path / "m" / "model.c").read_text()
+    assert not any(word in text for word in PAYLOADS)
+    with np.load(BAD / f"{name}.io.npz") as stored:
+        state, (spikes, membrane) = model.state_names[0], model.output_names
+        out = model(stored["x"], state={state: stored["v0"]})
+        np.testing.assert_array_equal(out[spikes], stored["z"])
+        np.testing.assert_allclose(out[membrane], stored["v_out"], rtol=1e-5, atol=1e-5)
+
+
+def test_weights_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(snncc.CompileError, match="'W' has NaN or infinity in it; weights must be finite"):
+        snncc.import_onnx(BAD / "nan_inf_weights.onnx")

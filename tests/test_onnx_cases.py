@@ -1,0 +1,44 @@
+"""Networks as real exporters write them to ONNX, against what their frameworks compute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import snncc
+from snncc.cli import main
+from tests.onnx_cases import cases, interpreted
+
+CASES = cases()
+# One of each way in which time is told: a step, Scan, Loop with weights as inputs, RNN.
+COMPILED = ("sj_lif_step_dynamo", "helper_scan_lif", "onnxscript_for_loop", "snn_leakyparallel_seq_ts")
+ENDS = ("_seq_dynamo", "expleak_seq_ts")
+UNROLLED = tuple(n for n in CASES if "unrolled" in n or "multi" in n or n.endswith(ENDS))
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if n not in UNROLLED])
+def test_a_network_computes_what_its_framework_does(name: str) -> None:
+    case = CASES[name]
+    network = snncc.import_onnx(case.path)
+    case.check(interpreted(network, case.arrays()[0]))
+
+
+@pytest.mark.parametrize("name", [n for n, case in CASES.items() if case.kind == "step"])
+def test_states_are_found_and_told(name: str) -> None:
+    case = CASES[name]
+    network = snncc.import_onnx(case.path)
+    told = ", ".join(f"{before} = {after}" for before, after in case.states.items())
+    assert network.report.remarks == (f"states found: {told}",)
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_the_command_line_compiles_and_runs_a_file(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    given, _ = case.arrays()
+    np.savez(tmp_path / "in.npz", **given)
+    assert main(["compile", str(case.path), "-o", str(tmp_path / "m")]) == 0
+    assert main(["run", str(tmp_path / "m"), str(tmp_path / "in.npz"), "-o", str(tmp_path / "out.npz")]) == 0
+    with np.load(tmp_path / "out.npz") as found:
+        case.check(dict(found))
