@@ -113,7 +113,8 @@ def is_spike(graph: Graph, name: str) -> bool:
 def is_spike_state(graph: Graph, node: Node) -> bool:
     """Whether a value of the step before starts at 0 or 1, as long as the caller's array does: see
     `needs_spikes`."""
-    if node.op.name not in ("delay", "memorize", "previous"):
+    op: Any = node.op
+    if op.name not in ("delay", "memorize", "previous") or op.steps > 1:
         return False
     start: Any = graph[node.inputs[1]]
     start = graph[start.inputs[0]] if start.op.name == "state" else start
@@ -122,10 +123,18 @@ def is_spike_state(graph: Graph, node: Node) -> bool:
 
 def needs_spikes(graph: Graph, state: Node) -> bool:
     """Whether an initial state of the caller must be zeros and ones: it is listed as spikes are."""
-    before = [n for n in graph if state.name in n.inputs[1:] and is_spike(graph, n.name)]
-    names = {n.name for n in before}
+    late = {n.name: n for n in graph if is_spike_state(graph, n) and is_spike(graph, n.name)}
+    names = {name for name, n in late.items() if state.name in n.inputs[1:]}
+    while more := {name for name, n in late.items() if origin(graph, n.inputs[0]).name in names} - names:
+        names |= more  # after a further delay
     readers = (n for n in graph if n.op.name in ("linear", "events", "weight_gradient"))
     return any(origin(graph, i).name in names for n in readers for i in n.inputs)
+
+
+def spike_states(graph: Graph) -> set[str]:
+    """Labels of the states that a caller must give as zeros and ones."""
+    states: list[Any] = [n for n in graph if n.op.name == "state" and needs_spikes(graph, n)]
+    return {node.op.label for node in states}
 
 
 def looped(node: Node) -> bool:

@@ -140,8 +140,7 @@ class _Levels:
 
     def _swept(self, node: Node) -> bool:
         """Whether a node is part of a sweep: not the end of a loop around products, which is a row of it."""
-        last = node.op.name == "last" and node.inputs[0] in self.stepped
-        return sweepable(node) and not (last and not isinstance(self.graph[node.inputs[0]].op, Shift))
+        return sweepable(node) and not (node.op.name == "last" and node.inputs[0] in self.stepped)
 
     def _sink(self) -> None:
         """Move single nodes down to their readers' level, where all readers are of their kind."""
