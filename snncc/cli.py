@@ -71,6 +71,8 @@ NETWORK_OPTIONS = (
     ("--rule", str, "bptt", "RULE", "bptt, dsr, ottt or stdp; also bptt,truncate=8 or stdp,tau_pre=3."),
     ("--checkpoint-every", int, None, "K", "Hold the values of only K steps at a time; same bits."),
     ("--context", str, None, "TYPE", "What is kept for the backward half: float32, float16 or bfloat16."),
+    ("--weights", str, None, "FILE", "Weights by name: PyTorch's state dict (.pt), safetensors or .npz."),
+    ("--rename", str, None, "T=O,...", "Their names to ours, for --weights; `net.0.=fc1.` for prefixes."),
     ("--dt", float, None, "SECONDS", "Of a .nir file: how long a step is."),
     ("--dialect", str, None, "NAME", "Who wrote a .nir file: exact, snntorch, norse, spikingjelly, sinabs."),
     ("--reset", str, None, "KIND", "Instead of the dialect's: file, subtract or subtract_delayed."),

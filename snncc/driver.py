@@ -88,13 +88,14 @@ def compile(
     num_steps: time steps of a call whose inputs do not say (it stays a run-time argument); if not given 25,
     or those of the file that the network is from, and then no others. inputs: by name, if the network does
     not declare them. loss, optimizer: for training. dtype: "float32" or "float64". name: prefix of the C
-    functions. seed: of the initial weights. unroll: steps that one turn of a time loop does: "none", "full" or a number; never changes a bit of a result. products: "auto",
-    "dense" or "events". checkpoint_every: hold the values of so many steps at a time, None for all; training
-    then runs the forward half of such a segment of time again before its backward half, with the same bits.
-    context: how values are kept for the backward half: "float32", "float16" or "bfloat16"; rounds what
-    gradients are computed from, never an output (with both, segments change gradients within that
-    rounding). rule: how it learns: "bptt", "dsr", "ottt", or what snncc.rules makes.
-    out: a folder to write the model to. Raises CompileError, naming the user's line.
+    functions. seed: of the initial weights. unroll: steps that one turn of a time loop does: "none", "full"
+    or a number; never changes a bit of a result. products: "auto", "dense" or "events". checkpoint_every:
+    hold the values of so many steps at a time, None for all; training then runs the forward half of such a
+    segment of time again before its backward half, with the same bits. context: how values are kept for the
+    backward half: "float32", "float16" or "bfloat16"; rounds what gradients are computed from, never an
+    output (with both, segments change gradients within that rounding). rule: how it learns: "bptt", "dsr",
+    "ottt", or what snncc.rules makes. out: a folder to write the model to.
+    Raises CompileError, naming the user's line.
     """
     steps = STEPS if num_steps is None else num_steps
     target = Target(steps, loss, optimizer, dtype, name, unroll, products, checkpoint_every, context, rule)

@@ -21,7 +21,7 @@ from snncc import build
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden"
-NOT_TEXTS = {"layers", "nir", "onnx", "vectors"}    # folders of GOLDEN whose files are numbers
+NOT_TEXTS = {"layers", "nir", "onnx", "vectors", "weights"}    # folders of GOLDEN whose files are numbers
 SESSION = "SNNCC_TEST_SESSION"    # folder of this run, handed by pytest-xdist's controller to its workers
 UPDATE = "--update-golden"
 # Options that leave tests out: without every test, an unread golden says nothing.

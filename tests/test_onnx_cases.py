@@ -14,11 +14,9 @@ from tests.onnx_cases import cases, interpreted
 CASES = cases()
 # One of each way in which time is told: a step, Scan, Loop with weights as inputs, RNN.
 COMPILED = ("sj_lif_step_dynamo", "helper_scan_lif", "onnxscript_for_loop", "snn_leakyparallel_seq_ts")
-ENDS = ("_seq_dynamo", "expleak_seq_ts")
-UNROLLED = tuple(n for n in CASES if "unrolled" in n or "multi" in n or n.endswith(ENDS))
 
 
-@pytest.mark.parametrize("name", [n for n in CASES if n not in UNROLLED])
+@pytest.mark.parametrize("name", list(CASES))
 def test_a_network_computes_what_its_framework_does(name: str) -> None:
     case = CASES[name]
     network = snncc.import_onnx(case.path)
@@ -31,6 +29,18 @@ def test_states_are_found_and_told(name: str) -> None:
     network = snncc.import_onnx(case.path)
     told = ", ".join(f"{before} = {after}" for before, after in case.states.items())
     assert network.report.remarks == (f"states found: {told}",)
+
+
+ENDS = ("_multi_dynamo", "_seq_dynamo", "expleak_seq_ts")
+WRITTEN_OUT = [n for n in CASES if "unrolled" in n or n.endswith(ENDS)]
+
+
+@pytest.mark.parametrize("name", [n for n in WRITTEN_OUT if n != "sj_psn_multi_dynamo"])
+def test_steps_that_are_written_out_become_one(name: str) -> None:
+    case = CASES[name]
+    network = snncc.import_onnx(case.path)
+    assert network.report.remarks == (f"{case.steps} steps that are written out were rolled into one",)
+    assert network.num_steps == case.steps
 
 
 @pytest.mark.parametrize("name", COMPILED)

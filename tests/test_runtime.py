@@ -229,8 +229,8 @@ def test_weights_files_go_out_and_in(folders: dict[str, Path], model: Model, tmp
         other = load(folders["double"])    # the type of a file need not be the model's
         other.load_weights(source)
         np.testing.assert_array_equal(other.params["leaky.weight"], [4, 5, 6])
-    with pytest.raises(ModelError, match=r"load_weights: parameters are missing: leaky\.beta"):
-        model.load_weights({"leaky.weight": [1, 2, 3]})
+    with pytest.raises(ModelError, match=r"load_weights: parameters are missing: leaky\.weight"):
+        model.load_weights({"leaky.beta": 0.5})
     with pytest.raises(ModelError, match="none: cannot be read"):
         model.load_weights(tmp_path / "none")
 

@@ -87,7 +87,7 @@ HOSTILE = {
     "metadata is a list": header_file({"__metadata__": []}),
     "entry is a number": header_file({"a": 1}),
     "entry lacks a key": header_file({"a": {"dtype": "F32", "shape": [2]}}, bytes(8)),
-    "unknown dtype": header_file({"a": entry(dtype="F16", shape=[4])}, bytes(8)),
+    "unknown dtype": header_file({"a": entry(dtype="F8_E4M3", shape=[8])}, bytes(8)),
     "dtype is a list": header_file({"a": entry(dtype=["F32"])}, bytes(8)),
     "negative size": header_file({"a": entry(shape=[-2, -1])}, bytes(8)),
     "size is a float": header_file({"a": entry(shape=[2.0])}, bytes(8)),

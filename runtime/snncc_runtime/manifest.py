@@ -51,6 +51,7 @@ class Tensor:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     index: int
+    learnable: bool = True
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,8 @@ def _port(entry: Any) -> Port:
 def _tensor(entry: Any) -> Tensor:
     role, dtype = _one_of(entry, "role", TENSOR_ROLES), _one_of(entry, "dtype", DTYPES)
     index = _get(entry, "index", int)
-    return Tensor(_get(entry, "name", str), role, _shape(entry), np.dtype(dtype), index)
+    learnable = entry.get("learnable") is not False
+    return Tensor(_get(entry, "name", str), role, _shape(entry), np.dtype(dtype), index, learnable)
 
 
 def _get(table: Any, key: str, *kinds: type) -> Any:

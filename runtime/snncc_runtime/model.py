@@ -22,9 +22,10 @@ from .manifest import Manifest, check_cpu, path_of, read_files, read_manifest
 from .measure import measure
 from .params import Parameters, read_weights
 from .profile import Profile
-from .safetensors import read_safetensors, to_bytes, write_safetensors
+from .safetensors import to_bytes
 from .training import Callback, History, Plan, Rate, Trainer
 from .values import Arrays, Gradients, Output
+from .weights import Match, save_weights
 
 LARGEST = 2**31 - 1
 
@@ -284,15 +285,24 @@ class Model:
         replace_folder(folder, {**self._files, WEIGHTS: to_bytes(dict(self.params))})
 
     def save_weights(self, path: str | os.PathLike[str]) -> None:
-        """Writes the parameters alone, as safetensors."""
-        write_safetensors(path, dict(self.params))
+        """Writes the parameters alone: .pt and .pth for PyTorch, .npz, or else safetensors."""
+        save_weights(path, dict(self.params))
 
-    def load_weights(self, source: str | os.PathLike[str] | Mapping[str, Any]) -> None:
-        """Sets all parameters from a safetensors file or a mapping by name."""
-        if isinstance(source, Mapping):
-            self.params.replace(source, "load_weights")
-        else:
-            self.params.replace(read_safetensors(source)[0], str(Path(source)))
+    def load_weights(
+        self,
+        source: str | os.PathLike[str] | Mapping[str, Any],
+        *,
+        rename: Mapping[str, str] | None = None,
+        strict: bool = True,
+    ) -> Match:
+        """Sets parameters by name: from a PyTorch state dict (.pt, .pth), safetensors, npz, or a mapping.
+
+        rename: their names to ours; of names that end with a dot, as a prefix: {"net.0.": "fc1."}. What
+        PyTorch's wrappers put into names (`module.`, `_orig_mod.`) and what all names begin with needs none.
+        Raises ModelError, and changes nothing, if a parameter is missing, has another shape, or if there is
+        something else in the file; with strict=False what fits is taken. Returns what went where.
+        """
+        return self.params.load(source, rename, strict)
 
     def __repr__(self) -> str:
         ports = f"{', '.join(self.input_names)} -> {', '.join(self.output_names)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from .instance import Instance
 from .manifest import Tensor
 from .safetensors import Arrays, read_safetensors
 from .values import describe
+from .weights import Held, Match, Stored, arrays_of, match, open_weights
 
 
 class Parameters(Mapping[str, np.ndarray]):
@@ -58,6 +60,27 @@ class Parameters(Mapping[str, np.ndarray]):
         if missing:
             raise ModelError(f"{source}: parameters are missing: {', '.join(missing)}")
         self.update(values)
+
+    def load(
+        self,
+        source: str | os.PathLike[str] | Mapping[str, Any],
+        rename: Mapping[str, str] | None = None,
+        strict: bool = True,
+    ) -> Match:
+        """Sets what a file or a mapping holds by name; see Model.load_weights."""
+        if isinstance(source, Mapping):
+            stored: Mapping[str, Stored] = {n: Held(plain_array(n, values)) for n, values in source.items()}
+            label = "load_weights"
+        else:
+            stored, label = open_weights(source), os.fspath(source)
+        wanted = {name: tensor.shape for name, tensor in self._tensors.items()}
+        shapes = {name: array.shape for name, array in stored.items()}
+        fixed = [name for name, tensor in self._tensors.items() if not tensor.learnable]
+        found = match(label, wanted, shapes, rename, fixed)
+        if strict or not found.pairs:
+            found.check()
+        self.update(arrays_of(found, stored, wanted))
+        return found
 
 
 def fit(tensor: Tensor, values: Any) -> np.ndarray:

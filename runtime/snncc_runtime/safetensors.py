@@ -1,4 +1,4 @@
-"""Reads and writes weights in the safetensors format: F32, F64 and I64 tensors and string metadata.
+"""Reads and writes weights in the safetensors format: numbers of every usual type and string metadata.
 
 A file is a little-endian uint64 header length, a JSON header, and the raw bytes of the tensors. Nothing in a
 file is trusted: every size and offset is checked against the file before anything is allocated.
@@ -20,6 +20,17 @@ from .files import write_file
 
 DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I64": np.dtype("<i8")}
 CODES = {dtype: code for code, dtype in DTYPES.items()}
+# What others write and we read as well.
+READABLE = {
+    **DTYPES,
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),  # the upper half of a float32
+    "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "I8": np.dtype("<i1"),
+    "U8": np.dtype("<u1"),
+    "BOOL": np.dtype("?"),
+}
 LONGEST_HEADER = 100_000_000  # the limit of the reference implementation
 
 Arrays = dict[str, np.ndarray]
@@ -77,10 +88,12 @@ def _read(file: BinaryIO, size: int) -> tuple[Arrays, dict[str, str]]:
     tensors = {name: _parse_tensor(name, entry) for name, entry in header.items()}
     _check_tiling(tensors, size - 8 - length)
     arrays = {}
-    for name, (dtype, shape, begin, end) in tensors.items():
+    for name, (code, shape, begin, end) in tensors.items():
         file.seek(8 + length + begin)
-        raw = np.frombuffer(file.read(end - begin), dtype)
-        arrays[name] = raw.reshape(shape).astype(dtype.newbyteorder("="))
+        raw = np.frombuffer(file.read(end - begin), READABLE[code])
+        if code == "BF16":
+            raw = (raw.astype(np.uint32) << 16).view(np.float32)
+        arrays[name] = raw.reshape(shape).astype(raw.dtype.newbyteorder("="))
     return arrays, metadata
 
 
@@ -102,23 +115,23 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return names
 
 
-_Tensor = tuple["np.dtype[Any]", tuple[int, ...], int, int]
+_Tensor = tuple[str, tuple[int, ...], int, int]
 
 
 def _parse_tensor(name: str, entry: Any) -> _Tensor:
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise _UnsoundError(f"{name!r}: expected dtype, shape and data_offsets")
     code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if not isinstance(code, str) or code not in DTYPES:
-        raise _UnsoundError(f"{name!r}: dtype must be one of {', '.join(DTYPES)}, got {code!r}")
+    if not isinstance(code, str) or code not in READABLE:
+        raise _UnsoundError(f"{name!r}: dtype must be one of {', '.join(READABLE)}, got {code!r}")
     if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2 or len(shape) > 32:
         raise _UnsoundError(f"{name!r}: shape and data_offsets must be lists of sizes")
-    bytes_of_shape = math.prod(shape) * DTYPES[code].itemsize
+    bytes_of_shape = math.prod(shape) * READABLE[code].itemsize
     if offsets[1] - offsets[0] != bytes_of_shape:
         raise _UnsoundError(
             f"{name!r}: {code}{shape} takes {bytes_of_shape} bytes, data_offsets are {offsets}"
         )
-    return DTYPES[code], tuple(shape), offsets[0], offsets[1]
+    return code, tuple(shape), offsets[0], offsets[1]
 
 
 def _are_sizes(values: Any) -> bool:

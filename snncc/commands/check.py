@@ -20,12 +20,13 @@ from snncc_runtime import Model, load
 from .. import optim
 from ..driver import make
 from ..errors import CompileError
-from ..frontend.dsl import Network, trace
+from ..frontend.dsl import Network
 from ..target import Target
 from .draw import Draw, Key, Subject
 from .options import Choices
 from .probe import with_probes
 from .source import load_source
+from .weights import traced
 
 SEED = 0  # of random numbers
 BOUNDS = {"float32": 3e-5, "float64": 1e-10}  # relative to max(1, largest value)
@@ -52,8 +53,7 @@ class Row:
 def check_source(text: str, batch: int, choices: Choices) -> Report:
     """Compiles the network and compares. Raises CompileError."""
     target, source = choices.target(), load_source(text, choices)
-    network = trace(source.network, None, choices.seed, target.learning.by_rates)
-    target = target.of_steps(choices.num_steps, network.steps)
+    network, target, _ = traced(source, target, choices)
     title = f"{source.label}: {target.dtype}, {target.num_steps} steps, {batch} samples"
     return check(network, target, batch, choices.seed, title)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from snncc_runtime.files import check_replaceable
 
 from ..driver import Made, make
-from ..frontend.dsl import trace
 from .options import Choices
 from .source import load_source
+from .weights import traced
 
 
 def compile_source(text: str, folder: Path, choices: Choices) -> str:
@@ -20,11 +20,10 @@ def compile_source(text: str, folder: Path, choices: Choices) -> str:
     target = choices.target()
     check_replaceable(folder)  # complain before the work
     source = load_source(text, choices)
-    network = trace(source.network, None, choices.seed, target.learning.by_rates)
-    target = target.of_steps(choices.num_steps, network.steps)
+    network, target, matched = traced(source, target, choices)
     made = make(network, target, source.label, folder)
-    said = _report(folder, made, time.perf_counter() - start)
-    return f"{said}\n{source.report}" if source.report else said
+    said = [_report(folder, made, time.perf_counter() - start)]
+    return "\n".join(said + [str(part) for part in (matched, source.report) if part is not None])
 
 
 def _report(folder: Path, made: Made, seconds: float) -> str:

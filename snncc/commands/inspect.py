@@ -15,7 +15,7 @@ from snncc_runtime.kernels import load_of
 
 from ..driver import Compiled, Stages, entry_stages, generate, text_of
 from ..errors import CompileError
-from ..frontend.dsl import Network, trace
+from ..frontend.dsl import Network
 from ..graph import Graph, Type
 from ..nn.module import Module
 from ..passes.infer_types import InferTypes
@@ -24,6 +24,7 @@ from ..target import Target
 from .cost import parse_densities, predict
 from .options import Choices
 from .source import Source, load_source
+from .weights import traced
 
 TRACE = "trace"
 
@@ -49,8 +50,7 @@ def inspect_source(text: str, view: View, choices: Choices) -> str:
     if view.entry is not None and view.after is None and not view.cost:
         raise CompileError("--entry chooses what --after and --cost show: give one of them as well")
     target, source = choices.target(), load_source(text, choices)
-    network = trace(source.network, None, choices.seed, target.learning.by_rates)
-    target = target.of_steps(choices.num_steps, network.steps)
+    network, target, _ = traced(source, target, choices)
     if view.after is not None:
         stages = _entry(entry_stages(network, target), view.entry or "forward")
         return graph_after(view.after, stages, target)

@@ -44,6 +44,8 @@ class Choices:
     checkpoint_every: int | None = None
     context: str | None = None
     rule: str = "bptt"
+    weights: str | None = None
+    rename: str | None = None
     dt: float | None = None
     dialect: str | None = None
     reset: str | None = None
@@ -76,6 +78,8 @@ class Choices:
         rule = parse_rule(self.rule)
         if self.optimizer is not None and self.loss is None and not isinstance(rule, rules.STDP):
             raise CompileError("--optimizer needs a --loss")
+        if self.rename is not None and self.weights is None:
+            raise CompileError("--rename needs --weights")
         if self.seed < 0:
             raise CompileError(f"--seed must not be negative, got {self.seed}")
         return Target(

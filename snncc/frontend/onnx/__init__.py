@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from ..report import Finding, Report
 from .axes import TIME, AxisError
 from .evaluate import OPERATORS
 from .flat import Flat, flatten
-from .network import TIMED, OnnxNetwork, Plan, Roles, needed, reaches
+from .network import TIMED, OnnxNetwork, Plan, Roles, needed, sequences
 from .read import NEWEST, OLDEST, read_model
 from .states import closed, given_pairs, named_pairs, structural_pairs
 from .unroll import rolled
@@ -86,7 +87,8 @@ def _plans(
     if not pairs and states is None:
         unrolled = rolled(flat, remarks)
         if unrolled is not None:
-            return _sequences(needed(unrolled), time_axis, batch_axis), remarks
+            one = _sequences(needed(unrolled), time_axis, batch_axis)
+            return chain(one, _sequences(flat, time_axis, batch_axis)), remarks
     if states is None:
         pairs |= structural_pairs(flat, pairs)
     if not pairs:
@@ -104,33 +106,33 @@ def _stepwise(flat: Flat, pairs: Mapping[str, str], batch_axis: int | None) -> I
         raise CompileError("every input is a state; there is nothing to compute from")
     batches = [batch_axis] if batch_axis is not None else [0, None]
     for batch in batches:
-        sequences = {name: Roles(None, batch if flat.inputs[name].shape else None) for name in data}
-        lengths = _lengths(done, sequences)
-        yield Plan(done, sequences, tuple(pairs), (), True, None, lengths)
+        roles = {name: Roles(None, batch if flat.inputs[name].shape else None) for name in data}
+        lengths = _lengths(done, roles)
+        yield Plan(done, roles, tuple(pairs), (), True, None, lengths)
 
 
 def _sequences(flat: Flat, time_axis: int | None, batch_axis: int | None) -> Iterator[Plan]:
     """All steps in one graph, or none at all."""
     initial = tuple(n.inputs[0] for n in flat.nodes if n.op == "@delay" and n.inputs[0] in flat.inputs)
     weights = tuple(name for name in flat.inputs if _holds_weights(flat, name) and name not in initial)
-    timed = reaches(flat, [i for n in flat.nodes if n.op in TIMED for i in n.inputs])
+    timed = sequences(flat)
     for time, batch in _choices(flat, time_axis, batch_axis):
-        sequences = {}
+        roles: dict[str, Roles] = {}
         for name, port in flat.inputs.items():
             if name in initial or name in weights:
                 continue
             loops = any(n.op in TIMED for n in flat.nodes)
             t = time if (name in timed or not loops) and len(port.shape) > 1 else None
             b = batch if t is not None or batch is None or time is None else max(0, batch - (batch > time))
-            sequences[name] = Roles(t, b if b is not None and b < len(port.shape) else None)
-        if not sequences:
+            roles[name] = Roles(t, b if b is not None and b < len(port.shape) else None)
+        if not roles:
             raise CompileError("has no input but weights and states")
-        lengths = _lengths(flat, sequences)
+        lengths = _lengths(flat, roles)
         if flat.steps is not None:
-            lengths.setdefault(TIME, flat.steps)
+            lengths[TIME] = flat.steps
         fixed = lengths.get(TIME)
-        is_open = any(r.time in flat.inputs[n].open for n, r in sequences.items()) and flat.steps is None
-        yield Plan(flat, sequences, initial, weights, False, None if is_open else fixed or 1, lengths)
+        is_open = any(r.time in flat.inputs[n].open for n, r in roles.items()) and flat.steps is None
+        yield Plan(flat, roles, initial, weights, False, None if is_open else fixed or 1, lengths)
 
 
 def _choices(flat: Flat, time: int | None, batch: int | None) -> Iterator[tuple[int | None, int | None]]:
@@ -144,9 +146,9 @@ def _choices(flat: Flat, time: int | None, batch: int | None) -> Iterator[tuple[
             yield (t if time is None else time, b if batch is None else batch)
 
 
-def _lengths(flat: Flat, sequences: Mapping[str, Roles]) -> dict[str, int]:
+def _lengths(flat: Flat, inputs: Mapping[str, Roles]) -> dict[str, int]:
     lengths: dict[str, int] = {}
-    for name, roles in sequences.items():
+    for name, roles in inputs.items():
         for atom, count in roles.lengths(flat.inputs[name].shape).items():
             lengths.setdefault(atom, count)
     return lengths

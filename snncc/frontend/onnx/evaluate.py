@@ -98,9 +98,9 @@ class Evaluation:
         """All nodes, in order. start: the inputs."""
         self.values.update(start)
         self.makers = self.flat.made_by()
-        self.names = plain_names(
-            dict.fromkeys(name for node in self.flat.nodes for name in node.outputs if name)
-        )
+        outputs = dict.fromkeys(name for node in self.flat.nodes for name in node.outputs if name)
+        plain = plain_names(dict.fromkeys(name.lstrip("@/") for name in outputs))
+        self.names = {name: plain[name.lstrip("@/")] for name in outputs}
         builder = next(v.value.builder for v in start.values() if isinstance(v, Tensor))
         for node in self.flat.nodes:
             builder.scope = "" if node.op == "@delay" else self.names[next(o for o in node.outputs if o)]

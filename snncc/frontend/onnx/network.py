@@ -175,6 +175,22 @@ def reaches(flat: Flat, targets: Sequence[str]) -> set[str]:
     return found
 
 
+def sequences(flat: Flat) -> set[str]:
+    """All values that are read step by step, and what they are computed from."""
+    makers = flat.made_by()
+    numbers = {node.outputs[0] for node in flat.nodes if node.op == NUMBER}
+    waiting = [n.inputs[0] for n in flat.nodes if n.op in (STEP, "RNN")]
+    waiting += [n.inputs[0] for n in flat.nodes if n.op == "Gather" and n.inputs[1] in numbers]
+    found = set()
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            node = makers.get(name)
+            waiting += [] if node is None or node.op in (STACK, DELAY) else node.inputs
+    return found
+
+
 def needed(flat: Flat) -> Flat:
     """The flat graph without what no output needs."""
     kept = reaches(flat, flat.outputs)

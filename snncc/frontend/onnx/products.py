@@ -50,7 +50,13 @@ def _gemm(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
         a = a.T if isinstance(a, np.ndarray) and trans_a else a
         made = _from_left(run, node, a, b)
     elif isinstance(a, Tensor):
-        made = _linear(run, transposed(a, [1, 0]) if trans_a else a, b, node.inputs[1], turned=bool(trans_b))
+        x = transposed(a, [1, 0]) if trans_a else a
+        plain_bias = bias if (alpha, beta) == (1.0, 1.0) else None
+        made = _linear(
+            run, x, b, node.inputs[1], bool(trans_b), plain_bias, node.inputs[2] if bias is not None else ""
+        )
+        if plain_bias is not None and made.product is None and not features(x.axes[:-1]):
+            return made
     else:
         raise CompileError("multiplies two inputs that hold weights")
     if alpha != 1:
@@ -65,8 +71,19 @@ def _gemm(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
     return run.result(made.value + (term if beta == 1 else term * beta), axes, [made])
 
 
-def _linear(run: Evaluation, x: Tensor, weight: Any, name: str, turned: bool) -> Tensor:
-    """x times a matrix over its last axis. turned: the matrix is [outputs, inputs] already."""
+def _linear(
+    run: Evaluation,
+    x: Tensor,
+    weight: Any,
+    name: str,
+    turned: bool,
+    bias: Any = None,
+    bias_name: str = "",
+) -> Tensor:
+    """x times a matrix over its last axis. turned: the matrix is [outputs, inputs] already.
+
+    bias: added if it is one number an output; then the result has no `product`.
+    """
     inputs = weight.shape[1] if turned else weight.shape[0]
     last = x.axes[-1] if x.axes else ()
     if not plain(last):
@@ -79,10 +96,24 @@ def _linear(run: Evaluation, x: Tensor, weight: Any, name: str, turned: bool) ->
         return _by_rows(run, x, weight, name, turned, rows)
     held = _matrix(run, weight, name, turned)
     operand = reshape(x.value, (inputs,))
-    value = linear(operand, held)
     axes = (*x.axes[:-1], *atoms([outputs]))
+    added = _bias(run, bias, outputs, bias_name)
+    value = linear(operand, held, *added)
     made = run.result(reshape(value, features(axes)), axes, [x])
-    return replace(made, product=(operand, held), state=False)
+    return replace(made, product=None if added else (operand, held), state=False)
+
+
+def _bias(run: Evaluation, bias: Any, outputs: int, name: str) -> list[Value]:
+    """The parameter of a bias with one number an output; nothing for any other."""
+    if (
+        bias is None
+        or isinstance(bias, Tensor)
+        or math.prod(bias.shape) != outputs
+        or bias.shape[-1:] != (outputs,)
+    ):
+        return []
+    array = np.zeros(outputs) if isinstance(bias, Given) else bias.reshape(outputs).astype(np.float64)
+    return [run.weights.parameter(name, "", array, True)]
 
 
 def _matrix(run: Evaluation, weight: Any, name: str, turned: bool) -> Value:
@@ -129,12 +160,10 @@ def with_bias(run: Evaluation, node: Node, operands: Sequence[Any], name: str = 
     for x, bias, label in zip(operands, reversed(operands), reversed(node.inputs), strict=False):
         if not isinstance(x, Tensor) or x.product is None or isinstance(bias, Tensor) or bias is None:
             continue
-        size, outputs = math.prod(bias.shape), length(x.axes[-1], run.lengths)
-        if size != outputs or bias.shape[-1:] != (outputs,) or len(bias.shape) > x.rank:
+        added = _bias(run, bias, length(x.axes[-1], run.lengths), name or label)
+        if not added or len(bias.shape) > x.rank:
             continue
-        array = np.zeros(size) if isinstance(bias, Given) else bias.reshape(size).astype(np.float64)
-        held = run.weights.parameter(name or label, "", array, True)
-        made: Value = linear(*x.product, held)
+        made: Value = linear(*x.product, *added)
         return replace(x, value=reshape(made, features(x.axes)), product=None)
     return None
 

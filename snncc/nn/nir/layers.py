@@ -67,13 +67,8 @@ class Delay(Module):
     def forward(self, x: Value) -> Value:
         parts, passed, before = [], x, 0
         for steps in np.unique(self.steps).tolist():
-            passed, before = _later(passed, steps - before), steps
+            if steps > before:
+                passed, before = delay(passed, steps=steps - before), steps
             whole = self.steps.ndim == 0
             parts.append(passed if whole else passed * apply_vector(x, self.steps == steps))
         return reduce(add, parts)
-
-
-def _later(x: Value, steps: int) -> Value:
-    for _ in range(steps):
-        x = delay(x)
-    return x
