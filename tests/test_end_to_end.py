@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from snncc import Model, loss, nn
+from snncc.passes.choose_kernels import spike_states
 from tests.networks import (
     BOUND,
     LOSSES,

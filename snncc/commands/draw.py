@@ -12,6 +12,7 @@ import numpy as np
 from ..driver import Stages, entry_stages
 from ..frontend.dsl import Network
 from ..graph import Graph, Type
+from ..passes.choose_kernels import spike_states
 from ..passes.differentiate import Differentiate
 from ..passes.infer_types import InferTypes
 from ..reference import Call, evaluate
