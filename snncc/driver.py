@@ -182,7 +182,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
         prefix(target.name),
         8 * layout.real_bytes,
         tuple(entries),
-        tensors(network, layout),
+        tensors(network, layout, final),
         user_arrays(final, target.dtype),
         lower_update(optimizer) if optimizer else None,
         optimizer.moments if optimizer else (),

@@ -108,10 +108,12 @@ class Node:
     where: str = field(default="", compare=False)  # the user's file:line
     stage: Stage | None = None
     kernel: str = ""  # name of the kernel that `fuse` put it in
+    channels: int = 0  # how many lie side by side in memory, last in an image; 0: features are row-major
 
     def __str__(self) -> str:
         text = f"%{self.name} = {self.op}({', '.join('%' + i for i in self.inputs)}) : {self.type}"
         notes = [str(self.stage)] * (self.stage is not None) + [f"in {self.kernel}"] * bool(self.kernel)
+        notes += [f"{self.channels} channels last"] * bool(self.channels)
         return f"{text}  @ {', '.join(notes)}" if notes else text
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from .errors import located, user_line
+from .errors import InternalError, located, user_line
 from .frontend.dsl import Network
 from .graph import Graph
 from .lower import Layout, user_field
@@ -14,15 +14,30 @@ from .ops.random import SEED
 from .program import Tensor, UserArray
 
 
-def tensors(network: Network, layout: Layout) -> tuple[Tensor, ...]:
+def tensors(network: Network, layout: Layout, graphs: Mapping[str, Graph]) -> tuple[Tensor, ...]:
     """Parameters in memory: learnable ones first, so that the optimiser runs over one piece."""
+    channels = _channels(graphs)
     ops: list[Any] = [n.op for n in network.graph if n.op.name == "parameter"]
     found, offset = [], 0
     for op in sorted(ops, key=lambda op: not op.learnable):
         length = layout.parameter_length(op.features, op.panels)
-        found.append(Tensor(op.label, op.features, op.learnable, op.panels, offset, length, op.at_least))
+        last = channels.get(op.label, 0)
+        found.append(
+            Tensor(op.label, op.features, op.learnable, op.panels, offset, length, op.at_least, last)
+        )
         offset += length
     return tuple(found)
+
+
+def _channels(graphs: Mapping[str, Graph]) -> dict[str, int]:
+    """How many channels of each parameter lie last: the same in every entry point."""
+    found: dict[str, int] = {}
+    for graph in graphs.values():
+        for node in graph:
+            op: Any = node.op
+            if op.name == "parameter" and found.setdefault(op.label, node.channels) != node.channels:
+                raise InternalError(f"{op.label} would lie in two orders")
+    return found
 
 
 def user_arrays(graphs: Mapping[str, Graph], dtype: str) -> tuple[UserArray, ...]:

@@ -16,10 +16,12 @@ from .program import Buffer, Call, Entry, Item, Panels, Segments, used
 FIRST = "first"  # the first thread's alone
 TOUCHED = ("tile", "block", "sum", "gradient")  # places of what threads make for each other
 BY_ROWS = (
-    *("load", "load_state", "load_spikes", "store", "copy_rows", "zero_rows", "keep_rows", "restore_rows"),
+    *("load", "load_state", "store", "copy_rows", "zero_rows", "keep_rows", "restore_rows"),
     *("copy_last", "copy_first", "pack_rows"),
     *("events_from_bits", "events_from_rows", "sum_features", "sum_groups", "one_hot"),
-    *("softmax", "log_softmax", "first_maximum", "max_last", "move", "move_sum", "first_steps", "last_steps"),
+    *("softmax", "log_softmax", "first_maximum", "max_last", "move", "move_sum", "matmul"),
+    *("first_steps", "last_steps"),
+    *("reorder", "max_pool", "max_place", "sum_pool", "max_unpool", "sum_unpool"),
 )
 BY_STEPS = {"mix_steps": "columns", "mix_steps_transposed": "columns", "steps_gradient": "steps"}
 BY_INPUTS = ("transpose_events", "transpose_counted")
@@ -39,12 +41,16 @@ class Turn:
 
 def sharing(item: Item, layout: Layout) -> str:
     """What an item is shared by: "panels", "rows" (all steps of all samples), "samples", "inputs",
-    "columns" (features of samples), "steps"; or FIRST.
+    "columns" (features of samples), "places" (of a window), "steps"; or FIRST.
 
     Rows as narrow as a panel are quicker done by one thread than waited for.
     """
     if isinstance(item, Panels):
         return "panels"
+    if isinstance(item, Call) and item.kind.startswith("conv"):
+        wide = max(item.numbers[:2]) > layout.panel
+        by = "places" if item.kind.startswith("conv_gradient") else "rows" if item.time else "samples"
+        return by if wide else FIRST
     if isinstance(item, Call) and item.numbers and item.numbers[0] > layout.panel:
         if item.kind in BY_INPUTS:
             return "inputs"
@@ -80,7 +86,10 @@ def turns(entry: Entry, items: tuple[Item, ...], layout: Layout) -> list[Turn]:
 
 
 def _conflict(before: tuple[Buffer, str], now: tuple[Buffer, str]) -> bool:
-    """Whether another thread may have touched what this item does: (buffer, what it is shared by) of both."""
+    """Whether another thread may have touched what this item does: (buffer, what it is shared by) of both.
+
+    Where a row's list begins is known to the thread that made the list of the row before.
+    """
     if before[1] == now[1] == FIRST:
         return False
-    return before != now or now[1] == "panels"
+    return before != now or now[1] == "panels" or now[0].layout in ("events", "valued")

@@ -136,7 +136,9 @@ def _unread() -> Iterator[str]:
 # -O3 gives the same bits is the business of test_headers, test_panels, test_end_to_end and test_emit.
 QUICK = (
     "test_axes",
+    "test_matmul",
     "test_combinations",
+    "test_images",
     "test_integrate_and_fire",
     "test_neurons",
     "test_nir",

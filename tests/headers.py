@@ -74,11 +74,11 @@ void steps_gradient(int steps, int rows, int n, int stride, const real *d_y, con
                     const snncc_crew *crew);
 void at_step(int steps, int rows, int n, int stride, const real *p, real *y);
 void sum_at_step(int steps, int rows, int n, int stride, const real *x, real *p);
-void panels_from_matrix(int n_out, int n_in, const real *matrix, real *panels);
-void matrix_from_panels(int n_out, int n_in, const real *panels, real *matrix);
+void panels_from_matrix(int n_out, int n_in, int channels, const real *matrix, real *panels);
+void matrix_from_panels(int n_out, int n_in, int channels, const real *panels, real *matrix);
 void transpose_weights(int n_out, int n_in, const real *panels, real *transposed);
-void vector_from_array(int n, int stride, const real *array, real *vector);
-void array_from_vector(int n, int stride, const real *vector, real *array);
+void vector_from_array(int n, int stride, int channels, const real *array, real *vector);
+void array_from_vector(int n, int channels, const real *vector, real *array);
 void clear(real *sums, size_t count, const snncc_crew *crew);
 void add_slots(size_t count, int slots, size_t slot_stride, real *sums, const snncc_crew *crew);
 """
@@ -187,7 +187,7 @@ class Headers:
     def panels(self, matrix: np.ndarray) -> np.ndarray:
         n_out, n_in = matrix.shape
         panels = np.full(self.stride(n_out) * n_in, np.nan, self.real)
-        self.call("panels_from_matrix", n_out, n_in, np.ascontiguousarray(matrix), panels)
+        self.call("panels_from_matrix", n_out, n_in, 0, np.ascontiguousarray(matrix), panels)
         return panels
 
     def tile(self, x: np.ndarray) -> np.ndarray:

@@ -14,11 +14,11 @@ static void check(int rows, int n_in, int n_out, int percent, int valued)
     void *const memory = exact(snncc_events_bytes((size_t)rows, (size_t)n_in, valued));
     void *const scratch = exact(snncc_transposed_bytes((size_t)rows, (size_t)n_in, valued));
     const snncc_events events = snncc_events_at(memory, rows, n_in, valued);
-    snncc_panels_from_matrix(n_out, n_in, matrix, w);
+    snncc_panels_from_matrix(n_out, n_in, 0, matrix, w);
     snncc_transpose_weights(n_out, n_in, w, wt);
-    snncc_matrix_from_panels(n_in, n_out, wt, matrix);
-    snncc_vector_from_array(n_out, ys, matrix, bias);
-    snncc_array_from_vector(n_out, ys, bias, matrix);
+    snncc_matrix_from_panels(n_in, n_out, 0, wt, matrix);
+    snncc_vector_from_array(n_out, ys, 0, matrix, bias);
+    snncc_array_from_vector(n_out, 0, bias, matrix);
     if (snncc_load(1, rows, rows, 0, n_in, xs, user, x, &ALONE)) abort();
     snncc_store(1, rows, rows, 0, n_in, xs, x, user, &ALONE);
     for (int row = 0; row < rows; row++)

@@ -210,7 +210,7 @@ def test_weight_gradient_adds_in_descending_order(headers, rng, rows, n_in, n_ou
     tile = headers.tile(d_y)
     headers.call("weight_gradient", headers.events(x, valued), rows, n_in, tile.shape[1], tile, scratch, d_w)
     result = np.empty((n_out, n_in), headers.real)
-    headers.call("matrix_from_panels", n_out, n_in, d_w, result)
+    headers.call("matrix_from_panels", n_out, n_in, 0, d_w, result)
     np.testing.assert_array_equal(bits_of(result), bits_of(expected))
 
 
@@ -298,7 +298,7 @@ def test_layouts(headers, rng, n_out, n_in):
     ]
     np.testing.assert_array_equal(panels, np.concatenate(parts))
     back = np.zeros_like(matrix)
-    headers.call("matrix_from_panels", n_out, n_in, panels, back)
+    headers.call("matrix_from_panels", n_out, n_in, 0, panels, back)
     np.testing.assert_array_equal(back, matrix)
     transposed = np.full(headers.stride(n_in) * n_out, np.nan, headers.real)
     headers.call("transpose_weights", n_out, n_in, panels, transposed)
@@ -307,9 +307,9 @@ def test_layouts(headers, rng, n_out, n_in):
 
 def test_vectors_and_slots(headers, rng):
     array, vector = np.arange(1, 4, dtype=headers.real), np.full(headers.stride(3), np.nan, headers.real)
-    headers.call("vector_from_array", 3, vector.size, array, vector)
+    headers.call("vector_from_array", 3, vector.size, 0, array, vector)
     np.testing.assert_array_equal(vector, [1, 2, 3, *[0] * (vector.size - 3)])
-    headers.call("array_from_vector", 3, vector.size, 2 * vector, array)
+    headers.call("array_from_vector", 3, 0, 2 * vector, array)
     np.testing.assert_array_equal(array, [2, 4, 6])
     sums = rng.standard_normal((3, 50)).astype(headers.real)
     expected = sums[0, :40] + sums[1, :40] + sums[2, :40]

@@ -9,7 +9,14 @@ from ..plan_memory import SCRATCH
 from ..program import Buffer, Entry, Item, Program, Size, used
 from .sweeps import ROWS
 
-TYPES = {"bits": "uint64_t", "labels": "int32_t", "transposed": "void", "transposed_valued": "void", **ROWS}
+TYPES = {
+    "bits": "uint64_t",
+    "scratch": "char",
+    "labels": "int32_t",
+    "transposed": "void",
+    "transposed_valued": "void",
+    **ROWS,
+}
 
 
 class BufferText:

@@ -183,16 +183,16 @@ def _module(
     lines = []
     for role, name, moment in tensor_roles(program):
         if role == "powers":
-            lines.append(f"{{2, 0, {len(program.powers)}, 0}},")
+            lines.append(f"{{2, 0, {len(program.powers)}, 0, 0}},")
             continue
         t = by_name[name]
         count = 1
         for n in t.shape:
             count *= n
-        rows, columns = t.shape if t.panels else (0, count)
+        rows, columns = (t.shape[0], count // t.shape[0]) if t.panels else (0, count)
         number = {"parameter": 0, "gradient": 1, "optimizer": 3 + moment}[role]
         label = name if role == "parameter" else f"{role} of {name}"
-        lines.append(f"{{{number}, {rows}, {columns}, {t.offset}}}, /* {plain_text(label)} */")
+        lines.append(f"{{{number}, {rows}, {columns}, {t.channels}, {t.offset}}}, /* {plain_text(label)} */")
     return ModuleRecord(
         prefix,
         real,

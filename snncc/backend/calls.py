@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 from ..errors import InternalError
 from ..program import Buffer, Call
+from .images import WINDOWS
 from .products import FORMS
 
 # Kinds whose numbers are sizes of both sides, then the index.
 INDEXED = ("take", "scatter_add", "take_once", "scatter_add_once")
+# Kinds of a function that moves features, or multiplies matrices of them, within each row.
 MOVES = ("move", "move_once", "move_sum", "move_sum_once")
+MATMULS = ("matmul", "matmul_once")
 GROUPED = ("softmax", "log_softmax", "first_maximum", "max_last")  # of the last axis, all groups of a row
 COUNTED = ("events_from_bits", "events_from_rows", "events_from_previous")  # return how many are listed
 
@@ -58,23 +61,30 @@ def _guarded(text: str) -> str:
     return f"snncc_note(crew->team, {text});"
 
 
+def _image(call: Call) -> str:
+    """The end of a function's name: whether the call's numbers say how many channels lie last."""
+    return "_image" * (len(call.numbers) > 2)
+
+
 def load(call: Call, place: Place) -> str:
-    n, stride = call.numbers
     (tile,) = place.names
     steps, user = place.steps if call.time else "1", place.user(call)
     optional = call.field.startswith("d_")
     if optional and "+" in user:
         user = f"io->{call.field} ? {user} : NULL"
-    kind = "snncc_load_optional" if optional else "snncc_load"
-    return _guarded(place.shared(kind, steps, "rows", "batch", "first", n, stride, user, tile))
+    kind = f"snncc_load{_image(call)}{'_optional' * optional}"
+    return _guarded(place.shared(kind, steps, "rows", "batch", "first", *call.numbers, user, tile))
 
 
 def load_state(call: Call, place: Place) -> str:
-    n, stride = call.numbers
     tile, default = place.names
     given = (f"io->{call.field}", default, place.literal(call.value))
-    kind = f"snncc_{call.kind}"
-    return _guarded(place.shared(kind, "rows", "batch", "first", n, stride, *given, tile))
+    kind = f"snncc_load_state{_image(call)}"
+    return _guarded(place.shared(kind, "rows", "batch", "first", *call.numbers, *given, tile))
+
+
+def check_spikes(call: Call, place: Place) -> str:
+    return _guarded(f"snncc_check_spikes(rows, {call.numbers[1]}, {place.names[0]})")
 
 
 def load_labels(call: Call, place: Place) -> str:
@@ -83,10 +93,10 @@ def load_labels(call: Call, place: Place) -> str:
 
 
 def store(call: Call, place: Place) -> str:
-    n, stride = call.numbers
     (tile,) = place.names
     steps = place.steps if call.time else "1"
-    copy = place.shared("snncc_store", steps, "rows", "batch", "first", n, stride, tile, place.user(call))
+    place_of = ("rows", "batch", "first", *call.numbers, tile, place.user(call))
+    copy = place.shared(f"snncc_store{_image(call)}", steps, *place_of)
     return f"if (io->{call.field}) {copy};"
 
 
@@ -157,7 +167,7 @@ def groups(call: Call, place: Place) -> str:
     return place.shared(function, rows, *call.numbers, *place.names) + ";"
 
 
-def moved(call: Call, place: Place) -> str:
+def within_rows(call: Call, place: Place) -> str:
     rows = "1" if call.kind.endswith("_once") else place.rows(call)
     return place.shared(place.function, rows, *place.names) + ";"
 
@@ -182,6 +192,10 @@ def of_steps(call: Call, place: Place) -> str:
 def steps_gradient(call: Call, place: Place) -> str:
     steps, n, pitch = call.numbers
     return place.shared("snncc_steps_gradient", steps, "rows", n, pitch, *place.names) + ";"
+
+
+def windows(call: Call, place: Place) -> str:
+    return place.shared(place.function, place.rows(call), *place.names) + ";"
 
 
 def kept_steps(call: Call, place: Place) -> str:
@@ -220,7 +234,8 @@ def restore_rows(call: Call, place: Place) -> str:
 
 CALLS: dict[str, Callable[[Call, Place], str]] = {
     "load": load,
-    **dict.fromkeys(("load_state", "load_spikes"), load_state),
+    "load_state": load_state,
+    "check_spikes": check_spikes,
     "load_labels": load_labels,
     "store": store,
     "store_loss": store_loss,
@@ -232,7 +247,7 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "events_from_previous": events_from_previous,
     "transpose": transpose,
     **{f"{name}{once}": groups for name in GROUPED for once in ("", "_once")},
-    **dict.fromkeys(MOVES, moved),
+    **dict.fromkeys((*MOVES, *MATMULS), within_rows),
     "sum_features": _rows_first("snncc_sum_features"),
     "one_hot": _rows_first("snncc_one_hot"),
     "sum_groups": _rows_first("snncc_sum_groups"),
@@ -241,6 +256,8 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     **dict.fromkeys(("mix_steps", "mix_steps_transposed"), mix_steps),
     "steps_gradient": steps_gradient,
     **dict.fromkeys(("at_step", "sum_at_step"), of_steps),
+    **dict.fromkeys(WINDOWS, windows),
+    "reorder": _rows_first("snncc_reorder"),
     **dict.fromkeys(("first_steps", "last_steps"), kept_steps),
     **dict.fromkeys(("copy_rows", "copy_last", "copy_first"), copy_rows),
     "pack_rows": _rows_first("snncc_pack_rows"),

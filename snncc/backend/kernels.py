@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..lower import Layout
 from ..names import RESERVED, Names
 from ..program import Call, Program, Sweep
-from .calls import INDEXED, MOVES
+from .calls import INDEXED, MATMULS, MOVES
+from .images import WINDOWS, WindowsText
 from .moves import MoveText
 from .products import FORMS, ProductText
 from .records import ProductRecord
@@ -46,8 +47,12 @@ class Kernels:
         """The name of the function that a call has for its sizes, index or loops, if it has one."""
         if call.kind in MOVES:
             return self.move(call, entry)
+        if call.kind in MATMULS:
+            return self.matmul(call, entry)
         if call.kind in INDEXED:
             return self.indexed(call, entry)
+        if call.kind in WINDOWS:
+            return self.windows(call, entry)
         return self.product(call, entry) if call.kind in FORMS else ""
 
     def product(self, call: Call, entry: str) -> str:
@@ -58,6 +63,12 @@ class Kernels:
         return self._name(
             text, f"{form.name}_{n_in}_{n_out}", f"{form.title}: {n_in} to {n_out} features", entry
         )
+
+    def windows(self, call: Call, entry: str) -> str:
+        """The name of the function that slides these windows."""
+        text = WindowsText(call, self.layout)
+        record = ProductRecord(NAME, "@comment", text.parameters, text.lines)
+        return self._name(render("c/product.c.j2", record), text.wish, text.title, entry)
 
     def indexed(self, call: Call, entry: str) -> str:
         """The name of the function that holds the index of a call."""
@@ -79,6 +90,22 @@ class Kernels:
         move = MoveText(call, self.layout)
         record = ProductRecord(NAME, "@comment", ", ".join(move.parameters), tuple(move.lines))
         return self._name(render("c/product.c.j2", record), move.name, move.comment, entry)
+
+    def matmul(self, call: Call, entry: str) -> str:
+        """The name of the function for a product of matrices of these sizes."""
+        _, *known = call.numbers
+        _, _, matrices, n, k, m, *turned = known
+        pitches = (self.layout.row(b) for b in call.buffers if b is not None)
+        numbers = ", ".join(map(str, (*known, *pitches)))
+        real = "float" if self.real_bits == 32 else "double"
+        operands = f"int rows, const {real} *a, const {real} *b, {real} *y, const snncc_crew *crew"
+        record = ProductRecord(
+            NAME, "@comment", operands, (f"snncc_matmul(rows, {numbers}, a, b, y, crew);",)
+        )
+        a, b = (f"{name} turned" if is_turned else name for name, is_turned in zip("ab", turned, strict=True))
+        comment = f"y = a b of {matrices} matrices a row, [{n}][{k}] times [{k}][{m}]"
+        comment += f"; {' and '.join(x for x in (a, b) if ' ' in x)}" * any(turned)
+        return self._name(render("c/product.c.j2", record), f"matmul_{n}_{k}_{m}", comment, entry)
 
     def _name(self, text: str, wish: str, comment: str, entry: str) -> str:
         if text not in self.known:

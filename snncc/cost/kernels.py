@@ -11,12 +11,13 @@ from ..plan_memory import sum_reals
 from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Segments, Sweep, flat
 
 PRODUCTS = ("product", "input_gradient", "wide_gradient", "narrow_gradient")  # kinds begin with these
+SLIDING = ("conv", "conv_transpose", "conv_gradient")  # kinds begin with these
 OF_STEPS = ("mix_steps", "steps_gradient")  # dense products over the steps of a sequence
 LISTS = (
     *("events_from_bits", "events_from_rows", "events_from_previous"),
     *("transpose_events", "transpose_counted"),
 )
-LOADS = ("load", "load_state", "load_spikes", "load_labels")
+LOADS = ("load", "load_state", "load_labels")
 STORES = ("store", "store_loss")
 WAITING = "waiting"
 SECTIONS = {"prepare": "once", "before": "block", "tile": "tile", "after": "block", "finish": "once"}
@@ -31,12 +32,27 @@ WORDS = {
         for width in ("wide", "narrow")
         for kernel, how in (("events", " by events"), ("counted", ", events or dense"), ("dense", ", dense"))
     },
+    **{
+        f"{op}_{kernel}": (word, f"{does}{how}")
+        for op, word, does in (
+            ("conv", "conv", "convolution"),
+            ("conv_transpose", "backward", "transposed convolution"),
+            ("conv_gradient", "gradient", "weight gradient"),
+        )
+        for kernel, how in (
+            ("events", " by events"),
+            ("counted", ", events or dense"),
+            ("dense", ", dense"),
+            ("groups", ", in groups"),
+        )
+    },
     "events_from_bits": ("events", "spikes listed"),
     "events_from_rows": ("events", "nonzeros listed"),
     "events_from_previous": ("events", "spikes of the step before listed"),
     "transpose_events": ("by_input", "events listed by input"),
     "transpose_counted": ("by_input", "events listed by input, or dense"),
     "transpose": ("transpose", "weights transposed"),
+    **dict.fromkeys(("matmul", "matmul_once"), ("matmul", "products of matrices")),
     "mix_steps": ("mix", "product over the steps"),
     "mix_steps_transposed": ("mix", "product over the steps, transposed"),
     "steps_gradient": ("gradient", "weight gradient over the steps"),
@@ -49,6 +65,9 @@ CROSSOVERS = {
     "transpose_counted": "gradient",
     "wide_gradient_counted": "gradient",
     "narrow_gradient_counted": "narrow",
+    "conv_counted": "product",
+    "conv_transpose_counted": "product",
+    "conv_gradient_counted": "gradient",
 }
 
 
@@ -182,7 +201,7 @@ def _groups(
 def _small(item: Item) -> bool:
     """Whether it may be counted together with its neighbours."""
     if isinstance(item, Call):
-        return not item.kind.startswith((*PRODUCTS, *LISTS, *OF_STEPS, "transpose"))
+        return not item.kind.startswith((*PRODUCTS, *SLIDING, *LISTS, *OF_STEPS, "transpose", "matmul"))
     return isinstance(item, Sweep)
 
 

@@ -15,7 +15,8 @@ from typing import Any
 from ..expr import Apply, Expr
 from ..lower import Layout
 from ..program import ROUNDED, Buffer, Call, Item, Program, Statement, Sweep
-from .kernels import LISTS, LOADS, OF_STEPS, PRODUCTS, STORES, WORDS, Kernel, kernels, sums
+from .images import pooled, slid
+from .kernels import LISTS, LOADS, OF_STEPS, PRODUCTS, SLIDING, STORES, WORDS, Kernel, kernels, sums
 
 QUANTITIES = ("dense", "additions", "multiplications", "functions", "read", "written")
 RUN, SAMPLE, ROW, EVENT = range(4)
@@ -97,6 +98,12 @@ def _rate(kernel: Kernel, layout: Layout) -> tuple[str, float]:
     if kernel.call is not None and kernel.call.kind.startswith(OF_STEPS):
         _, n, row = kernel.call.numbers
         return "dense", round(row / n, 4)
+    if kernel.call is not None and kernel.call.kind.startswith(SLIDING):
+        outputs = slid(kernel.call).outputs
+        rate = "gradient" if kernel.call.kind.startswith("conv_gradient") else "events"
+        return rate if kernel.listed else "dense", round(layout.stride(outputs) / outputs, 4)
+    if kernel.call is not None and kernel.call.kind.startswith("matmul"):
+        return "dense", 1.0
     if kernel.call is None or not kernel.product:
         return "lists" if kernel.listed else "elementwise", 1.0
     kind, n_out = kernel.call.kind, kernel.call.numbers[1]
@@ -248,6 +255,40 @@ def _terms(call: Call, per: int, how: _How, work: Work) -> None:
         work.read(per, 4)
 
 
+def _sliding(call: Call, per: int, how: _How, work: Work) -> None:
+    """A convolution, its adjoint or its gradient: each event is in several windows."""
+    size = slid(call)
+    work.add("dense", per, size.terms)
+    if how.listed is None or how.dense:
+        work.add("additions", per, size.terms)
+        work.add("multiplications", per, size.terms)
+    else:
+        each = size.terms / how.listed.count
+        work.add("additions", EVENT, each)
+        work.add("multiplications", EVENT, each * how.valued)
+        work.read(EVENT, how.entry_bytes)
+        work.read(per, 4)
+    *sources, target = (b for b in call.buffers if b is not None and b.layout in ("real", "panels"))
+    for buffer in sources:
+        if buffer.layout == "panels":
+            work.read(RUN, size.inputs * how.row_bytes(size.outputs))
+        else:
+            work.read(per, _row_bytes(buffer, how.layout))
+    gradient = target.layout == "panels"
+    work.write(
+        RUN if gradient else per,
+        size.inputs * how.row_bytes(size.outputs) if gradient else _row_bytes(target, how.layout),
+    )
+
+
+def _pooling(call: Call, per: int, how: _How, work: Work) -> None:
+    work.add("additions", per, pooled(call))
+    *sources, target = (b for b in call.buffers if b is not None and b.layout == "real")
+    for buffer in sources:
+        work.read(per, _row_bytes(buffer, how.layout))
+    work.write(per, _row_bytes(target, how.layout))
+
+
 def _listing(call: Call, per: int, how: _How, work: Work) -> None:
     source = call.buffers[-2]
     assert source is not None
@@ -289,6 +330,14 @@ def _moved(call: Call, per: int, how: _How, work: Work) -> None:
     _copy(call, per, how, work)
 
 
+def _matmul(call: Call, per: int, how: _How, work: Work) -> None:
+    """Of zeros nothing is known before a run."""
+    _, _, _, matrices, n, k, m, *_ = call.numbers
+    for quantity in ("dense", "additions", "multiplications"):
+        work.add(quantity, per, matrices * n * k * m)
+    _copy(call, per, how, work)
+
+
 def _of_steps(call: Call, per: int, how: _How, work: Work) -> None:
     """A product over the steps: for each step and feature of a sample, one term of every step."""
     steps, n, _ = call.numbers
@@ -324,7 +373,7 @@ def _copy(call: Call, per: int, how: _How, work: Work) -> None:
 def _user(call: Call, per: int, how: _How, work: Work) -> None:
     """Between an array of the caller and one of the tile; states are fresh, that is, not read."""
     row = _row_bytes(call.buffers[0], how.layout) if call.buffers[0] else 0
-    work.read(per, row * (call.kind not in ("load_state", "load_spikes")))
+    work.read(per, row * (call.kind != "load_state"))
     work.write(per, row)
 
 
@@ -332,6 +381,8 @@ CALLS: dict[str, Callable[[Call, int, _How, Work], None]] = {
     **{k: _gradient if k.startswith(GRADIENTS) else _product for k in WORDS if k.startswith(PRODUCTS)},
     **{k: _listing if k.startswith("events_from") else _by_input for k in LISTS},
     **dict.fromkeys((*LOADS, *STORES), _user),
+    **dict.fromkeys((k for k in WORDS if k.startswith(SLIDING)), _sliding),
+    **dict.fromkeys(("max_pool", "max_place", "sum_pool", "max_unpool", "sum_unpool"), _pooling),
     "transpose": _transpose,
     "sum_groups": _sum_features,
     "sum_groups_once": _sum_features,
@@ -340,6 +391,7 @@ CALLS: dict[str, Callable[[Call, int, _How, Work], None]] = {
     **dict.fromkeys(("first_maximum", "max_last", "first_maximum_once", "max_last_once"), _sum_features),
     **dict.fromkeys(("sum_features", "sum_features_once"), _sum_features),
     **dict.fromkeys(("move_sum", "move_sum_once"), _moved),
+    **dict.fromkeys(("matmul", "matmul_once"), _matmul),
     **dict.fromkeys(("mix_steps", "mix_steps_transposed", "steps_gradient"), _of_steps),
     **dict.fromkeys(("at_step", "sum_at_step"), _at_step),
     **dict.fromkeys(("scatter_add", "scatter_add_once"), _sum_features),

@@ -19,6 +19,7 @@ ALIASES = ("context", "reshape")  # the same memory under another name
 # Roles of what a tile hands to the caller.
 STORED = ("output", "state_out", "sum", "score", "d_input", "d_state")
 SHIFTS = ("memorize", "carry")
+MATRICES = ("weight_gradient", "conv_gradient", "transpose")
 
 
 class Buffers:
@@ -78,7 +79,7 @@ class Buffers:
         for name in self.graph.order:
             node = self.graph[name]
             op: Any = node.op
-            matrix = op.name in ("weight_gradient", "transpose") or self.gradients.get(name) in self.matrices
+            matrix = op.name in MATRICES or self.gradients.get(name) in self.matrices
             same = (i for i in node.inputs if self.graph[i].type.features == node.type.features)
             computed = (bool(node.kernel) or op.name in ALIASES) and any(i in found for i in same)
             if matrix or computed or (op.name == "parameter" and op.panels):
@@ -115,17 +116,18 @@ class Buffers:
 
     def _new_buffer(self, node: Node, layout: str) -> Buffer:
         op: Any = node.op
+        features = self.matrix(node) if layout == "panels" else node.type.features
         if op.name == "parameter":
-            return Buffer(self.names.new(node.name), "parameter", op.features, layout=layout, label=op.label)
+            return Buffer(self.names.new(node.name), "parameter", features, layout=layout, label=op.label)
         type, place, label = node.type, self._place(node), self.gradients.get(node.name, "")
         time = type.time and (layout in self._copies(node.name) or not self._stays_in_loop(node))
         suffix = "" if layout in ("real", "events", "valued", "panels") else f".{layout}"
         rows = place if place in ("tile", "block") else ""
-        size = self.layout.size(layout, type.size, time, rows, type.features)
+        size = self.layout.size(layout, type.size, time, rows, features)
         ring = type.time and not time and layout in self._fed(node.name)
         size = replace(size, row=2 * size.row) if ring else size
         name = self.names.new(node.name + suffix)
-        return Buffer(name, place, type.features, time, type.batch, layout, size, label, ring)
+        return Buffer(name, place, features, time, type.batch, layout, size, label, ring)
 
     def _stays_in_loop(self, node: Node) -> bool:
         """Whether only its own loop over products reads a value, or what it is at the end: then rows of one
@@ -157,7 +159,7 @@ class Buffers:
     def _place(self, node: Node) -> str:
         if node.name in self.gradients:
             return "gradient"
-        if node.op.name in ("sum_batch", "weight_gradient", *STEP_SUMS):
+        if node.op.name in ("sum_batch", "weight_gradient", "conv_gradient", *STEP_SUMS):
             return "sum"
         if node.name in self.blocks and node.type.batch and not node.type.time:
             return "block"
@@ -258,8 +260,14 @@ class Buffers:
         """Elements that a sweep over a value runs through: of panels also those between the rows."""
         if self._own_layout(node) != "panels":
             return node.type.size
-        n_out, n_in = node.type.features
+        n_out, n_in = self.matrix(node)
         return n_in * self.layout.stride(n_out)
+
+    def matrix(self, node: Node) -> tuple[int, int]:
+        """Rows (outputs, last where it is transposed) and columns of a weight."""
+        features, turned = node.type.features, self.graph[self.source(node.name)].op.name == "transpose"
+        n_out = node.type.size // features[-1] if turned else features[0]
+        return n_out, node.type.size // n_out
 
     def group(self, node: Node) -> str:
         """Of an element of a spread, C's text for that of its operand."""

@@ -8,14 +8,22 @@ from typing import Any
 
 from ..errors import InternalError, located
 from ..graph import Graph, Node
+from ..ops.layout import place_of, row_major
 from ..passes.choose_kernels import is_spike, needs_spikes
 from ..program import Buffer, Call, Nest
 from .buffers import SHIFTS, Buffers
 from .groups import of_node
+from .images import IMAGES
 from .layout import user_field
 from .nests import reading, strides, writing
 
-PANELLED = ("linear", "transpose", "sum_features")  # kernels that know panels, or to whom order is nothing
+PANELLED = (
+    "linear",
+    "conv",
+    "conv_transpose",
+    "transpose",
+    "sum_features",
+)  # kernels that know panels, or to whom order is nothing
 NARROW = 2  # SNNCC_NARROW of product.h
 
 
@@ -39,7 +47,7 @@ class Calls:
         made = MAKERS[node.op.name](self, node)
         return made if isinstance(made, tuple) else (made,)
 
-    def _time(self, node: Node) -> bool:
+    def runs_all_steps(self, node: Node) -> bool:
         """Whether a call runs over all steps at once."""
         return node.type.time and node.name not in self.buffers.stepped
 
@@ -54,18 +62,20 @@ class Calls:
             labels = self.buffers.buffer(node.name, "labels")
             return Call("load_labels", (labels,), (classes,), field=op.label)
         field = user_field("cotangent" if op.role == "cotangent" else "input", op.label)
-        numbers = (node.type.size, self.buffers.pitch(node))
-        return Call("load", (self.buffers.buffer(node.name),), numbers, self._time(node), field)
+        numbers = (node.type.size, self.buffers.pitch(node), *[node.channels] * bool(node.channels))
+        return Call("load", (self.buffers.buffer(node.name),), numbers, self.runs_all_steps(node), field)
 
-    def _state(self, node: Node) -> Call:
+    def _state(self, node: Node) -> tuple[Call, ...]:
         op: Any = node.op
         default, value = self.graph[node.inputs[0]], 0.0
         if default.op.name == "constant":
             value = default.op.value  # type: ignore[attr-defined]
         given = None if default.op.name == "constant" else self.buffers.buffer(node.inputs[0])
-        kind = "load_spikes" if needs_spikes(self.graph, node) else "load_state"
-        buffers, numbers = (self.buffers.buffer(node.name), given), (node.type.size, self.buffers.pitch(node))
-        return Call(kind, buffers, numbers, False, user_field("state", op.label), value=value)
+        numbers = (node.type.size, self.buffers.pitch(node), *[node.channels] * bool(node.channels))
+        tile = self.buffers.buffer(node.name)
+        load = Call("load_state", (tile, given), numbers, False, user_field("state", op.label), value=value)
+        check = Call("check_spikes", (tile,), numbers[:2])
+        return (load, check) if needs_spikes(self.graph, node) else (load,)
 
     def _last(self, node: Node) -> Call:
         """The value at the last step of a loop over products; anywhere else it is part of a sweep."""
@@ -77,12 +87,12 @@ class Calls:
 
     def _linear(self, node: Node) -> Call:
         make = self._input_gradient if self.by_transposing(node) else self._product
-        return make(node, self._time(node))
+        return make(node, self.runs_all_steps(node))
 
     def _transpose(self, node: Node) -> Call:
         source = self.graph[node.inputs[0]]
         buffers = (self.buffers.buffer(source.name), self.buffers.buffer(node.name, "panels"))
-        return Call("transpose", buffers, source.type.features)
+        return Call("transpose", buffers, self.buffers.matrix(source))
 
     def _rows(self, node: Node) -> Call:
         """A kernel of groups of a row, each the last axis, that the operator is called after."""
@@ -90,34 +100,39 @@ class Calls:
         sizes = (x.type.size, x.type.features[-1])
         kind = node.op.name if node.type.batch else f"{node.op.name}_once"
         pitches = (self.buffers.layout.row(b) for b in self._both(node))
-        return Call(kind, self._both(node), (*sizes, *pitches), self._time(node))
+        return Call(kind, self._both(node), (*sizes, *pitches), self.runs_all_steps(node))
 
     def _sum_features(self, node: Node) -> Call:
         x, whole = self.graph[node.inputs[0]], self.buffers.layout.stride
         row = self.buffers.pitch(x) if x.type.batch else whole(x.type.size)
         kind = "sum_features" if x.type.batch else "sum_features_once"
-        return Call(kind, self._both(node), (x.type.size, row), self._time(node))
+        return Call(kind, self._both(node), (x.type.size, row), self.runs_all_steps(node))
 
     def _sum_groups(self, node: Node) -> Call:
         x, found = self.graph[node.inputs[0]], of_node(node, self.graph[node.inputs[0]])
         row = self.buffers.layout.stride if not x.type.batch else self.buffers.layout.pitch
         numbers = (x.type.size, row(x.type.size), found.groups, found.inner, row(node.type.size))
         kind = "sum_groups" if x.type.batch else "sum_groups_once"
-        return Call(kind, self._both(node), numbers, self._time(node))
+        return Call(kind, self._both(node), numbers, self.runs_all_steps(node))
 
     def _one_hot(self, node: Node) -> Call:
         buffers = (self.buffers.buffer(node.inputs[0], "labels"), self.buffers.buffer(node.name))
-        return Call("one_hot", buffers, (node.type.size, self.buffers.pitch(node)), self._time(node))
+        return Call("one_hot", buffers, (node.type.size, self.buffers.pitch(node)), self.runs_all_steps(node))
 
     def _indexed(self, node: Node) -> Call:
         op: Any = node.op
         kind = op.name if node.type.batch else f"{op.name}_once"
-        sizes = (self.graph[node.inputs[0]].type.size, node.type.size)
-        return Call(kind, self._both(node), (*sizes, *op.index), self._time(node))
+        source = self.graph[node.inputs[0]]
+        shorter, longer = (source, node) if op.name == "take" else (node, source)
+        sizes = (source.type.size, node.type.size)
+        elements = (row_major(k, longer.type.size, longer.channels) for k in range(longer.type.size))
+        places = (place_of(op.index[e], shorter.type.size, shorter.channels) for e in elements)
+        return Call(kind, self._both(node), (*sizes, *places), self.runs_all_steps(node))
 
     def _strides(self, name: str) -> tuple[int, ...]:
         """How far apart the elements of each feature axis of a value lie in memory."""
-        return strides(self.graph[name].type.features)
+        node = self.graph[name]
+        return strides(node.type.features, node.channels)
 
     def _moved(self, node: Node, nests: tuple[Nest, ...], kind: str = "move") -> Call:
         """Copies of operands into their places of a row; what nothing is copied to is zero."""
@@ -125,7 +140,7 @@ class Calls:
         covered = sum(prod(n for n, _, to in nest.loops if to) for nest in nests)
         kind += "" if node.type.batch else "_once"
         numbers = (node.type.size, int(covered < node.type.size))
-        return Call(kind, buffers, numbers, self._time(node), nests=nests)
+        return Call(kind, buffers, numbers, self.runs_all_steps(node), nests=nests)
 
     def _strided(self, node: Node) -> Call:
         op: Any = node.op
@@ -143,6 +158,22 @@ class Calls:
         y = self._strides(node.name)
         pairs = zip(node.inputs, views, strict=True)
         return self._moved(node, tuple(writing(view, self._strides(i), y) for i, view in pairs))
+
+    def _matmul(self, node: Node) -> Call:
+        """Numbers: features of a row, zeros in a and b, matrices of a row, their sizes, which are turned."""
+        op: Any = node.op
+        a, b = (self.graph[i] for i in node.inputs)
+        zeros = (int(op.zeros == operand) * (1 + op.ones) for operand in "ab")
+        numbers = (
+            node.type.size,
+            *zeros,
+            *op.sizes(a.type, b.type),
+            int(op.transpose_a),
+            int(op.transpose_b),
+        )
+        buffers = tuple(self.buffers.buffer(name) for name in (*node.inputs, node.name))
+        kind = "matmul" if node.type.batch else "matmul_once"
+        return Call(kind, buffers, numbers, self.runs_all_steps(node))
 
     def _of_steps(self, node: Node) -> Call:
         """A kernel that tells steps apart: sizes are their number, the features of a row, its length."""
@@ -188,13 +219,13 @@ class Calls:
         )
         return Call("input_gradient", operands, (d_y.type.size, node.type.size), time)
 
-    def _list_layout(self, name: str) -> str:
+    def list_layout(self, name: str) -> str:
         return "events" if is_spike(self.graph, name) else "valued"
 
     def _events(self, node: Node) -> Call:
         op: Any = node.op
-        time, x = self._time(node), self.graph[self.buffers.source(node.inputs[0])]
-        layout = self._list_layout(node.name)
+        time, x = self.runs_all_steps(node), self.graph[self.buffers.source(node.inputs[0])]
+        layout = self.list_layout(node.name)
         target, pitch = self.buffers.buffer(node.name, layout), self.buffers.pitch(x)
         if op.previous:
             spikes = (self.buffers.before(node), self.buffers.buffer(x.name, "bits"), target)
@@ -214,7 +245,7 @@ class Calls:
             self.buffers.buffer(rest[1]) if len(rest) > 1 else None,
         )
         y = self.buffers.buffer(node.name)
-        listed = tuple(self.buffers.buffer(i, self._list_layout(i)) for i in lists)
+        listed = tuple(self.buffers.buffer(i, self.list_layout(i)) for i in lists)
         numbers = (x.type.size, node.type.size)
         if op.kernel == "events":
             return Call("product_events", (*listed, weight, bias, y), numbers, time)
@@ -231,7 +262,7 @@ class Calls:
         buffer, layout = self.buffers.buffer, self.buffers.layout
         numbers, time = (x.type.size, d_y.type.size), x.type.time
         lists = {"dense": (), "events": (1,), "counted": (2,)}[kernel]
-        events = tuple(buffer(node.inputs[k], self._list_layout(node.inputs[k])) for k in lists)
+        events = tuple(buffer(node.inputs[k], self.list_layout(node.inputs[k])) for k in lists)
         rows = () if kernel == "events" else (buffer(x.name),)
         last = (buffer(d_y.name), buffer(node.name))
         narrow = layout.stride(d_y.type.size) <= NARROW * layout.lanes
@@ -280,12 +311,14 @@ MAKERS: dict[str, Callable[[Calls, Node], Call | tuple[Call, ...]]] = {
     "strided": Calls._strided,
     "strided_sum": Calls._strided_sum,
     "concat": Calls._concat,
+    "matmul": Calls._matmul,
     "take": Calls._indexed,
     "scatter_add": Calls._indexed,
     "mix_steps": Calls._of_steps,
     "steps_gradient": Calls._of_steps,
     "at_step": Calls._of_steps,
     "sum_at_step": Calls._of_steps,
+    **IMAGES,
     "first_steps": Calls._kept_steps,
     "last_steps": Calls._kept_steps,
 }

@@ -144,7 +144,7 @@ class _EntryBuilder:
         op: Any = node.op
         if op.name in ("input", "state"):
             return str(op.label if op.name == "input" else op.label.rpartition(".")[0] or op.label)
-        name = node.inputs[1] if op.name == "linear" else node.name
+        name = node.inputs[1] if op.name in ("linear", "conv", "conv_transpose") else node.name
         layer = layer_of(self.graph, [name]).removesuffix(".backward")
         if layer == "network":
             layer = name.removeprefix("d_").partition(".")[0]
@@ -180,7 +180,8 @@ class _EntryBuilder:
         for o in self.graph.outputs:
             if o.role in STORED:
                 node = self.graph[self.buffers.source(o.value)]
-                numbers, field = (node.type.size, self.buffers.pitch(node)), user_field(o.role, o.name)
+                order, field = [node.channels] * bool(node.channels), user_field(o.role, o.name)
+                numbers = (node.type.size, self.buffers.pitch(node), *order)
                 source, time = (self.buffers.buffer(o.value),), node.type.time
                 yield node.name, Call("store", source, numbers, time, field, layer=o.name)
 

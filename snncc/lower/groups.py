@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import InternalError
 from ..graph import Node, Type
 
 BLOCK = 64  # SNNCC_BLOCK of target.h: elements of a sweep's inner loop
@@ -33,13 +34,18 @@ class Grouping:
         return place + f" % {self.groups}" * several
 
 
-def grouping(op: Any, longer: Type, shorter: Type) -> Grouping:
-    """How the features of the longer side of a spread or sum_groups lie beside those of the other."""
+def grouping(op: Any, longer: Type, shorter: Type, channels: int = 0) -> Grouping:
+    """How the features of the longer side of a spread or sum_groups lie beside those of the other.
+
+    channels: of the longer side, that lie last; each group has some of them.
+    """
     n, groups = longer.size, shorter.size
-    return Grouping(n, groups, 1 if op.trailing else n // groups)
+    if channels and (op.trailing or channels % groups):
+        raise InternalError(f"{op}: {groups} groups of features with {channels} channels last")
+    return Grouping(n, groups, 1 if op.trailing else (channels or n) // groups)
 
 
 def of_node(node: Node, operand: Node) -> Grouping:
     """The grouping of a spread or sum_groups."""
-    pair = (node.type, operand.type) if node.op.name == "spread" else (operand.type, node.type)
-    return grouping(node.op, *pair)
+    longer, shorter = (node, operand) if node.op.name == "spread" else (operand, node)
+    return grouping(node.op, longer.type, shorter.type, longer.channels)

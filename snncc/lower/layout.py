@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from ..names import identifier
 from ..program import ROUNDED, Buffer, Size
@@ -58,10 +59,8 @@ class Layout:
 
     def parameter_length(self, shape: tuple[int, ...], panels: bool) -> int:
         """Reals that a parameter takes, padded so that the next one starts on a cache line."""
-        count = 1
-        for n in shape:
-            count *= n
-        length = shape[1] * self.stride(shape[0]) if panels else self.stride(count)
+        count = prod(shape)
+        length = count // shape[0] * self.stride(shape[0]) if panels else self.stride(count)
         return (length + self.lanes - 1) // self.lanes * self.lanes
 
     def size(self, layout: str, count: int, time: bool, rows: str, shape: tuple[int, ...] = ()) -> Size:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..errors import InternalError
 from ..ops.views import View
 from ..program import Nest
 
 Loop = tuple[int, int, int]  # extent, and how far apart its elements are in x and in y
 
 
-def strides(features: Sequence[int]) -> tuple[int, ...]:
-    """How far apart the elements of each axis lie in a row: row-major."""
-    found, step = [], 1
-    for n in reversed(features):
+def strides(features: Sequence[int], channels: int = 0) -> tuple[int, ...]:
+    """How far apart the elements of each axis lie in a row: row-major, or the first axis last."""
+    if channels and channels != features[0]:
+        raise InternalError(f"{channels} channels last are no axis of {list(features)}")
+    found, step = [], channels or 1
+    for n in reversed(features[1:] if channels else features):
         found.append(step)
         step *= n
-    return tuple(reversed(found))
+    return tuple(reversed([*found, 1] if channels else found))
 
 
 def reading(view: View, x: Sequence[int], y: Sequence[int]) -> Nest:

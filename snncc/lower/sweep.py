@@ -14,6 +14,7 @@ from ..expr import Apply, Const, Expr, Ref
 from ..graph import Graph, Node
 from ..names import RESERVED, Names, plain_text
 from ..ops.elementwise import IN_PLACE
+from ..ops.layout import row_major
 from ..ops.time import REDUCTIONS, STORED
 from ..program import ROUNDED, Array, Buffer, Local, Pointer, Statement, Sweep
 
@@ -167,12 +168,20 @@ class SweepBuilder:
         name = self.names.new(self._local(node) + "_key" * (op.name == "uniform"))
         if op.name == "uniform":
             self.locals.append(Local("key", name, op.key, node.type.time))
-            return Apply("uniform", (Ref(name), Ref(neuron)))
+            return Apply("uniform", (Ref(name), Ref(self._element_number(node, neuron))))
         if op.name == "vector":
-            self.locals.append(Local("table", name, values=op.values))
+            elements = (row_major(k, node.type.size, node.channels) for k in range(node.type.size))
+            self.locals.append(Local("table", name, values=tuple(op.values[e] for e in elements)))
             return Ref(f"{name}[{neuron}]")
         self.locals.append(Local("step", name))
         return Ref(name)
+
+    def _element_number(self, node: Node, neuron: str) -> str:
+        """C's text for which element of a value this is, counted row-major."""
+        if not node.channels:
+            return neuron
+        pixels = node.type.size // node.channels
+        return f"({neuron}) % {node.channels} * {pixels} + ({neuron}) / {node.channels}"
 
     def _reduction(self, node: Node) -> None:
         """A sum over time is added up in a local array; first and last keep what came last."""

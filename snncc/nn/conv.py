@@ -57,8 +57,8 @@ class Conv2d(Convolution):
     """Convolution of images [in_channels, height, width], as PyTorch's.
 
     weight [out_channels, in_channels / groups, *kernel_size] and bias [out_channels] start uniform in
-    +-1/sqrt(in_channels / groups * places of a window). padding: zeros at both ends of each axis, or "same" (with
-    stride 1), or "valid" for none.
+    +-1/sqrt(in_channels / groups * places of a window). padding: zeros at both ends of each axis, or "same"
+    (with stride 1), or "valid" for none.
     """
 
     def __init__(
@@ -109,7 +109,8 @@ class Conv3d(Conv2d):
 
 
 class ConvTranspose2d(Convolution):
-    """Transposed convolution of images [in_channels, height, width], as PyTorch's: the adjoint of a convolution.
+    """Transposed convolution of images [in_channels, height, width], as PyTorch's: the adjoint of a
+    convolution.
 
     weight [in_channels, out_channels / groups, *kernel_size], bias [out_channels]. The result has
     (n - 1) stride - 2 padding + dilation (size - 1) + output_padding + 1 pixels an axis.

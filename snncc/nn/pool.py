@@ -53,7 +53,7 @@ def _overhang(length: int, last: int, span: int, stride: int) -> int:
 
 
 class MaxPool2d(Pooling):
-    """The largest pixel of each window, as PyTorch's. stride: kernel_size if not given. Of spikes: any spike."""
+    """The largest pixel of each window, as PyTorch's. stride: kernel_size if not given."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class SumPool2d(Pooling):
 
 
 class AdaptiveAvgPool2d(Module):
-    """Means of so many windows that the result has output_size pixels, as PyTorch's. None: as many as the image."""
+    """Means of as many windows as output_size has pixels, as PyTorch's. None: those of the image."""
 
     axes: ClassVar[int] = 2
 
@@ -171,7 +171,8 @@ class AdaptiveAvgPool1d(AdaptiveAvgPool2d):
 
 
 class Upsample(Module):
-    """Images made larger, as PyTorch's, by mode="nearest" or "bilinear" (of images [channels, height, width]).
+    """Images made larger, as PyTorch's, by mode="nearest" or "bilinear" (of images [channels, height,
+    width]).
 
     size: pixels of the result, or scale_factor: how many times as many. align_corners: where the corners of
     bilinear images lie.
@@ -200,7 +201,7 @@ class Upsample(Module):
         if self.size is not None:
             wanted = each(self, "size", self.size, axes)
         else:
-            wanted = tuple(int(n * s) for n, s in zip(space, scales, strict=True))
+            wanted = tuple(int(n * (s or 1.0)) for n, s in zip(space, scales, strict=True))
             if min(wanted) < 1:
                 raise self.error(f"scale_factor leaves nothing of an image of {list(space)} pixels")
         if self.mode == "nearest":

@@ -13,6 +13,7 @@ steps.py        products over the steps, rows of a parameter that belong to step
 windows.py      the geometry of convolutions and pooling
 conv.py         conv, conv_transpose, conv_gradient
 pool.py         max_pool, sum_pool, and their adjoints
+matmul.py       products of two values, sample by sample
 linear.py       linear, transpose, weight_gradient, events, context
 random.py       random numbers from counters
 leaf.py         inputs, parameters, states, constants
@@ -47,6 +48,7 @@ from .groups import spread, sum_groups, sum_space
 from .index import scatter_add, take
 from .last_axis import first_maximum
 from .linear import linear, transpose, weight_gradient
+from .matmul import matmul
 from .pool import max_pool, sum_pool
 from .random import uniform
 from .reduce import expand, sum_batch, sum_features, sum_to
@@ -76,6 +78,7 @@ __all__ = [
     "linear",
     "log",
     "log_softmax",
+    "matmul",
     "max_pool",
     "maximum",
     "minimum",

@@ -1,7 +1,7 @@
 """Convolutions over images [channels, *space], and what their gradients need.
 
-A weight is [outputs, channels / groups, *size], as PyTorch's. Like that of a linear layer it is a matrix with a
-row an output.
+A weight is [outputs, channels / groups, *size], as PyTorch's. Like that of a linear layer it is a matrix
+with a row an output.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ class Conv(Slides):
 class ConvTranspose(Slides):
     """conv_transpose(y, turned[, bias]): each pixel of y times the weights, added up where its window is.
 
-    The adjoint of `conv` by its input, and a layer of its own. turned: `transpose` of that convolution's weight,
-    [channels / groups, *size, outputs]; y: [outputs, ...]. space: of the result [channels, *space].
+    The adjoint of `conv` by its input, and a layer of its own. turned: `transpose` of that convolution's
+    weight, [channels / groups, *size, outputs]; y: [outputs, ...]. space: of the result [channels, *space].
     """
 
     space: tuple[int, ...] = ()
@@ -144,7 +144,8 @@ class ConvGradient(Slides):
             pair = (d_y, x[self.windows.at(place, space)])
             pixels = (a.reshape(*lead, self.groups, a.shape[2] // self.groups, -1) for a in pair)
             pairs = np.einsum("tbgop,tbgcp->goc", *pixels)
-            gradient[(..., *place)] = pairs.reshape(gradient.shape[:2])
+            at: Any = (slice(None), slice(None), *place)
+            gradient[at] = pairs.reshape(gradient.shape[:2])
         return gradient[None, None]
 
     def vjp(self, grad: Any, out: Any, *inputs: Any) -> tuple[Any, ...]:
@@ -181,7 +182,7 @@ def _upright(bias: Any, image: Any) -> Any:
 
 
 def conv(x: Value, weight: Value, *bias: Value, windows: Windows, groups: int = 1) -> Value:
-    """Each window of x [channels, *space] times weight [outputs, channels / groups, *size], + bias [outputs]."""
+    """Each window of x [channels, *space] times weight [outputs, channels / groups, *size], + bias."""
     result: Value = apply(Conv(windows, groups), x, weight, *bias)
     return result
 

@@ -15,7 +15,7 @@ from .value import Value, apply
 
 
 def matrix_product(a: Any, b: Any) -> Any:
-    """a @ b. BLAS may read and drop what lies behind a matrix, and then warns of numbers that nobody gave it."""
+    """a @ b. BLAS may read what lies behind a matrix, and warns of numbers that nobody gave it."""
     with np.errstate(invalid="ignore"):
         return a @ b
 

@@ -54,7 +54,10 @@ class MaxPool(Pool):
 
     def vjp(self, grad: Any, out: Any, *inputs: Any) -> tuple[Any, ...]:
         (x,) = inputs
+        builder = x.builder
+        half, builder.half = builder.half, "forward"  # a place takes less memory until then than an image
         where: Any = apply(MaxPlace(self.windows), x)
+        builder.half = half
         full = expand(grad, Type(out.type.features, grad.type.time, out.type.batch))
         return (apply(MaxUnpool(self.windows, x.type.features[1:]), full, where),)
 
@@ -118,8 +121,8 @@ class MaxUnpool(Unpool):
 class SumPool(Pool):
     """sum_pool(x): the sum of each window.
 
-    mean: divided by its places, "window"; by those in the image, "inside"; "" for the sum. beyond: how many of
-    the last ends never count as places.
+    mean: divided by its places, "window"; by those in the image, "inside"; "" for the sum. beyond: how many
+    of the last ends never count as places.
     """
 
     mean: str = ""

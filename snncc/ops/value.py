@@ -91,6 +91,19 @@ class Value:
     def __le__(self, other: object) -> Value:
         return _operator("greater_equal", other, self)
 
+    def __matmul__(self, other: object) -> Value:
+        """The product of the last two feature axes of both."""
+        from .matmul import matmul
+
+        result: Value = matmul(self, other)
+        return result
+
+    def __rmatmul__(self, other: object) -> Value:
+        from .matmul import matmul
+
+        result: Value = matmul(other, self)
+        return result
+
     def __getitem__(self, index: Any) -> Value:
         """Feature axes by whole numbers, slices, ... and None."""
         return _axes("select", self, index)

@@ -21,11 +21,13 @@ from typing import Any
 
 from ..errors import located, user_line
 from ..graph import Graph, Node, Stage
-from ..ops.linear import Events, Linear, WeightGradient
+from ..ops.conv import SLIDING
+from ..ops.linear import Events
 from .base import Pass
 from .zeros import with_zeros
 
 CHOICES = ("auto", "dense", "events")
+GRADIENTS = ("weight_gradient", "conv_gradient")
 STEPS = ("spike", "greater", "greater_equal")
 
 
@@ -46,22 +48,35 @@ class ChooseKernels(Pass):
         for node in graph:
             kernel = self._kernel(graph, node, zeros)
             if kernel in ("events", "counted"):
-                place = 1 if node.op.name == "weight_gradient" else 0  # of the operand that may be listed
+                place = 1 if node.op.name in GRADIENTS else 0  # of the operand that may be listed
                 listed, inputs = _list(nodes, graph[node.inputs[place]], node), list(node.inputs)
                 inputs[place:] = (
                     [listed, *inputs[place + 1 :]] if kernel == "events" else [*inputs[place:], listed]
                 )
                 node = replace(node, inputs=tuple(inputs))
             if kernel:
-                op = Linear(kernel) if node.op.name == "linear" else WeightGradient(kernel)
-                node = replace(node, op=op)
+                op: Any = node.op
+                node = replace(node, op=replace(op, kernel=kernel))
+            if node.op.name == "matmul" and self.products != "dense":
+                node = self._with_zeros(graph, node, zeros)
             nodes[node.name] = node
         return Graph(nodes, graph.outputs)
 
+    def _with_zeros(self, graph: Graph, node: Node, zeros: set[str]) -> Node:
+        """The operand whose nonzeros drive a product of values: spikes, else what may be zero."""
+        given = [getattr(_viewed(graph, i).op, "role", "") == "input" for i in node.inputs]
+        sparse = [k for k, i in enumerate(node.inputs) if i in zeros or given[k]]
+        spikes = [k for k in sparse if is_spike(graph, _viewed(graph, node.inputs[k]).name)]
+        op: Any = node.op
+        found = [*spikes, *sparse][:1]
+        return replace(node, op=replace(op, zeros="".join("ab"[k] for k in found), ones=bool(spikes)))
+
     def _kernel(self, graph: Graph, node: Node, zeros: set[str]) -> str:
-        if node.op.name == "weight_gradient":
+        if getattr(node.op, "groups", 1) > 1:
+            return "dense"  # each output reads few channels: there is not enough to leave out
+        if node.op.name in GRADIENTS:
             return self._gradient(graph, node)
-        if node.op.name != "linear":
+        if node.op.name not in ("linear", *SLIDING):
             return ""
         if looped(node):  # what is often zero but no spike would be listed and counted for a step at a time
             spikes = self.products != "dense" and is_spike(graph, node.inputs[0])
@@ -78,7 +93,8 @@ class ChooseKernels(Pass):
 
     def _gradient(self, graph: Graph, node: Node) -> str:
         """A single output has no dense kernel: its weights are no vectors."""
-        if node.type.features[0] == 1 or is_spike(graph, node.inputs[1]):
+        single = node.op.name == "weight_gradient" and node.type.features[0] == 1
+        if single or is_spike(graph, node.inputs[1]):
             return "events"
         return {"auto": "counted"}.get(self.products, self.products)
 
@@ -95,6 +111,14 @@ def _undelayed(graph: Graph, name: str) -> Node:
     """The node behind reshapes, and behind delays, whose initial values may be no spikes."""
     node = origin(graph, name)
     while node.op.name == "previous":
+        node = origin(graph, node.inputs[0])
+    return node
+
+
+def _viewed(graph: Graph, name: str) -> Node:
+    """The node behind reshapes and views, which leave numbers as they are."""
+    node = origin(graph, name)
+    while node.op.name == "strided":
         node = origin(graph, node.inputs[0])
     return node
 
@@ -127,8 +151,8 @@ def needs_spikes(graph: Graph, state: Node) -> bool:
     names = {name for name, n in late.items() if state.name in n.inputs[1:]}
     while more := {name for name, n in late.items() if origin(graph, n.inputs[0]).name in names} - names:
         names |= more  # after a further delay
-    readers = (n for n in graph if n.op.name in ("linear", "events", "weight_gradient"))
-    return any(origin(graph, i).name in names for n in readers for i in n.inputs)
+    readers = (n for n in graph if n.op.name in ("linear", "matmul", "events", *SLIDING, *GRADIENTS))
+    return any(_viewed(graph, i).name in names for n in readers for i in n.inputs)
 
 
 def spike_states(graph: Graph) -> set[str]:

@@ -13,6 +13,7 @@ from .fuse import Fuse
 from .infer_types import InferTypes
 from .insert_context import InsertContext
 from .insert_memorize import InsertMemorize
+from .order_features import OrderFeatures
 from .simplify import Simplify
 from .split_delays import SplitDelays
 from .split_time import SplitTime
@@ -50,6 +51,7 @@ def pipeline(options: Options, gradient: str = "", inputs: bool = False) -> tupl
         ChooseKernels(options.products),  # before contexts: it says what the backward half reads
         InsertContext(options.context),  # after the loops are known: what is on one cannot be computed again
         *((SplitTime(),) if options.checkpoint_every else ()),  # kernels lie within one part
+        OrderFeatures(),  # once all that reads a value is known; before kernels, which have one order
         Fuse(),  # last: contexts are stores that a kernel must make
     )
 

@@ -27,7 +27,7 @@ from ..ops.steps import STEP_SUMS
 from .base import Pass
 
 SHIFTS = {"delay": "scan", "memorize": "scan", "advance": "reverse", "carry": "reverse"}
-SUMS = ("sum_batch", "weight_gradient", *STEP_SUMS)  # over the batch
+SUMS = ("sum_batch", "weight_gradient", "conv_gradient", *STEP_SUMS)  # over the batch
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,16 @@ SAME = (
     "reshape",
     "context",
     "take",
+    "sum_pool",
+    "max_pool",
+    "sum_unpool",
+    "reorder",
     "spread",
     "scatter_add",
     "strided",
     "strided_sum",
 )
-STEPS = ("spike", "greater", "greater_equal", "first_maximum")
+STEPS = ("spike", "greater", "greater_equal", "first_maximum", "max_unpool")
 
 
 def with_zeros(graph: Graph) -> set[str]:

@@ -586,16 +586,16 @@ int32_t neuron_init(neuron_model *model, const neuron_config *config, void *aren
 
 /* role: 0 parameter, 1 gradient, 2 powers of the optimiser, 3 and up its moments. rows: 0 for a vector. */
 typedef struct {
-    int32_t role, rows, count;
+    int32_t role, rows, count, channels;
     size_t offset;
 } tensor;
 
 enum { TENSOR_COUNT = 2 };
 
 static const tensor TENSORS[TENSOR_COUNT + 1] = {
-    {0, 0, 1, 0}, /* lif.beta */
-    {1, 0, 1, 0}, /* gradient of lif.beta */
-    {0, 0, 0, 0}, /* so that there is one */
+    {0, 0, 1, 0, 0}, /* lif.beta */
+    {1, 0, 1, 0, 0}, /* gradient of lif.beta */
+    {0, 0, 0, 0, 0}, /* so that there is one */
 };
 
 static double *tensor_data(const neuron_model *model, const tensor *t)
@@ -618,9 +618,9 @@ int32_t neuron_set(neuron_model *model, int32_t index, const void *values)
     double *const data = tensor_data(model, t);
     if (!data) return SNNCC_MODE;
     if (t->rows)
-        snncc_panels_from_matrix(t->rows, t->count, values, data);
+        snncc_panels_from_matrix(t->rows, t->count, t->channels, values, data);
     else
-        snncc_vector_from_array(t->count, snncc_stride(t->count), values, data);
+        snncc_vector_from_array(t->count, snncc_stride(t->count), t->channels, values, data);
     return SNNCC_OK;
 }
 
@@ -636,9 +636,9 @@ int32_t neuron_get(const neuron_model *model, int32_t index, void *values)
     const double *const data = tensor_data(model, t);
     if (!data) return SNNCC_MODE;
     if (t->rows)
-        snncc_matrix_from_panels(t->rows, t->count, data, values);
+        snncc_matrix_from_panels(t->rows, t->count, t->channels, data, values);
     else
-        snncc_array_from_vector(t->count, snncc_stride(t->count), data, values);
+        snncc_array_from_vector(t->count, t->channels, data, values);
     return SNNCC_OK;
 }
 

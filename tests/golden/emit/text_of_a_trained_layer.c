@@ -951,20 +951,20 @@ int32_t layer_init(layer_model *model, const layer_config *config, void *arena, 
 
 /* role: 0 parameter, 1 gradient, 2 powers of the optimiser, 3 and up its moments. rows: 0 for a vector. */
 typedef struct {
-    int32_t role, rows, count;
+    int32_t role, rows, count, channels;
     size_t offset;
 } tensor;
 
 enum { TENSOR_COUNT = 6 };
 
 static const tensor TENSORS[TENSOR_COUNT + 1] = {
-    {0, 3, 4, 0}, /* fc.weight */
-    {0, 0, 3, 64}, /* fc.bias */
-    {1, 3, 4, 0}, /* gradient of fc.weight */
-    {1, 0, 3, 64}, /* gradient of fc.bias */
-    {3, 3, 4, 0}, /* optimizer of fc.weight */
-    {3, 0, 3, 64}, /* optimizer of fc.bias */
-    {0, 0, 0, 0}, /* so that there is one */
+    {0, 3, 4, 0, 0}, /* fc.weight */
+    {0, 0, 3, 0, 64}, /* fc.bias */
+    {1, 3, 4, 0, 0}, /* gradient of fc.weight */
+    {1, 0, 3, 0, 64}, /* gradient of fc.bias */
+    {3, 3, 4, 0, 0}, /* optimizer of fc.weight */
+    {3, 0, 3, 0, 64}, /* optimizer of fc.bias */
+    {0, 0, 0, 0, 0}, /* so that there is one */
 };
 
 static float *tensor_data(const layer_model *model, const tensor *t)
@@ -987,9 +987,9 @@ int32_t layer_set(layer_model *model, int32_t index, const void *values)
     float *const data = tensor_data(model, t);
     if (!data) return SNNCC_MODE;
     if (t->rows)
-        snncc_panels_from_matrix(t->rows, t->count, values, data);
+        snncc_panels_from_matrix(t->rows, t->count, t->channels, values, data);
     else
-        snncc_vector_from_array(t->count, snncc_stride(t->count), values, data);
+        snncc_vector_from_array(t->count, snncc_stride(t->count), t->channels, values, data);
     return SNNCC_OK;
 }
 
@@ -1005,9 +1005,9 @@ int32_t layer_get(const layer_model *model, int32_t index, void *values)
     const float *const data = tensor_data(model, t);
     if (!data) return SNNCC_MODE;
     if (t->rows)
-        snncc_matrix_from_panels(t->rows, t->count, data, values);
+        snncc_matrix_from_panels(t->rows, t->count, t->channels, data, values);
     else
-        snncc_array_from_vector(t->count, snncc_stride(t->count), data, values);
+        snncc_array_from_vector(t->count, t->channels, data, values);
     return SNNCC_OK;
 }
 

@@ -16,36 +16,48 @@ SNNCC_INLINE int snncc_panel_width(int n_out, int first)
     return left < SNNCC_PANEL ? left : SNNCC_PANEL;
 }
 
-SNNCC_FUNCTION void snncc_panels_from_matrix(int n_out, int n_in, const snncc_real *matrix, snncc_real *panels)
+/* Which of n elements, counted row-major, lies at a place: so many channels may lie last, or 0. */
+SNNCC_INLINE int snncc_row_major(int place, int n, int channels)
+{
+    return channels ? place % channels * (n / channels) + place / channels : place;
+}
+
+SNNCC_FUNCTION void snncc_panels_from_matrix(int n_out, int n_in, int channels, const snncc_real *matrix,
+                                             snncc_real *panels)
 {
     for (int first = 0; first < n_out; first += SNNCC_PANEL) {
         const int width = snncc_panel_width(n_out, first);
-        for (int i = 0; i < n_in; i++, panels += width)
+        for (int i = 0; i < n_in; i++, panels += width) {
+            const int column = snncc_row_major(i, n_in, channels);
             for (int k = 0; k < width; k++)
-                panels[k] = first + k < n_out ? matrix[(size_t)(first + k) * n_in + i] : (snncc_real)0;
+                panels[k] = first + k < n_out ? matrix[(size_t)(first + k) * n_in + column] : (snncc_real)0;
+        }
     }
 }
 
-SNNCC_FUNCTION void snncc_matrix_from_panels(int n_out, int n_in, const snncc_real *panels, snncc_real *matrix)
+SNNCC_FUNCTION void snncc_matrix_from_panels(int n_out, int n_in, int channels, const snncc_real *panels,
+                                             snncc_real *matrix)
 {
     for (int first = 0; first < n_out; first += SNNCC_PANEL) {
         const int width = snncc_panel_width(n_out, first);
-        for (int i = 0; i < n_in; i++, panels += width)
+        for (int i = 0; i < n_in; i++, panels += width) {
+            const int column = snncc_row_major(i, n_in, channels);
             for (int k = 0; k < width && first + k < n_out; k++)
-                matrix[(size_t)(first + k) * n_in + i] = panels[k];
+                matrix[(size_t)(first + k) * n_in + column] = panels[k];
+        }
     }
 }
 
-SNNCC_FUNCTION void snncc_vector_from_array(int n, int stride, const snncc_real *array, snncc_real *vector)
+SNNCC_FUNCTION void snncc_vector_from_array(int n, int stride, int channels, const snncc_real *array,
+                                            snncc_real *vector)
 {
-    memcpy(vector, array, (size_t)n * sizeof *vector);
+    for (int i = 0; i < n; i++) vector[i] = array[snncc_row_major(i, n, channels)];
     for (int i = n; i < stride; i++) vector[i] = 0;
 }
 
-SNNCC_FUNCTION void snncc_array_from_vector(int n, int stride, const snncc_real *vector, snncc_real *array)
+SNNCC_FUNCTION void snncc_array_from_vector(int n, int channels, const snncc_real *vector, snncc_real *array)
 {
-    (void)stride;
-    memcpy(array, vector, (size_t)n * sizeof *array);
+    for (int i = 0; i < n; i++) array[snncc_row_major(i, n, channels)] = vector[i];
 }
 
 /* This thread's part of sums[0 .. count] = 0. */

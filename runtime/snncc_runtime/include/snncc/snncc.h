@@ -17,7 +17,13 @@
 #include "layout.h"
 #include "gradient.h"
 #include "steps.h"
+#include "matmul.h"
 #include "delay.h"
 #include "state.h"
+#include "windows.h"
+#include "conv.h"
+#include "conv_gradient.h"
+#include "conv_groups.h"
+#include "images.h"
 
 #endif

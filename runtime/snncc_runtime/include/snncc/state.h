@@ -18,17 +18,12 @@ SNNCC_FUNCTION int32_t snncc_load_state(int rows, int batch, int first, int n, i
     return SNNCC_OK;
 }
 
-/* The same for spikes of the step before, which are listed: SNNCC_SPIKES if the caller's are not zeros and ones. */
-SNNCC_FUNCTION int32_t snncc_load_spikes(int rows, int batch, int first, int n, int stride, const snncc_real *user,
-                                         const snncc_real *vector, snncc_real value, snncc_real *tile,
-                                         const snncc_crew *crew)
+/* SNNCC_SPIKES unless initial states that are listed as spikes are zeros and ones. x: [rows][stride]. */
+SNNCC_FUNCTION int32_t snncc_check_spikes(int rows, int stride, const snncc_real *x)
 {
-    const int32_t status = snncc_load_state(rows, batch, first, n, stride, user, vector, value, tile, crew);
-    const snncc_range mine = snncc_part(crew, rows);
     int bad = 0;
-    for (size_t k = (size_t)mine.begin * stride; user && k < (size_t)mine.end * stride; k++)
-        bad |= tile[k] != 0 && tile[k] != 1;
-    return status ? status : bad ? SNNCC_SPIKES : SNNCC_OK;
+    for (size_t k = 0; k < (size_t)rows * stride; k++) bad |= x[k] != 0 && x[k] != 1;
+    return bad ? SNNCC_SPIKES : SNNCC_OK;
 }
 
 /* A cotangent, or zeros where the caller gives none. */

@@ -1,0 +1,323 @@
+/* Convolutions of images, forward and backward. Dense ones unfold windows to rows and are products of those; by events
+ * a window's inputs are runs of the row's list, since a line of neighbouring pixels is one stretch of memory. Both add
+ * the inputs of an output in ascending order, so they give the same bits; weight gradients add rows from the last to
+ * the first, windows ascending. */
+#ifndef SNNCC_CONV_H
+#define SNNCC_CONV_H
+
+#include "target.h"
+#include "events.h"
+#include "product.h"
+#include "team.h"
+#include "windows.h"
+
+/* cells[p] = the first entry of a row's list that is in pixel p or a later one, for p <= pixels. */
+SNNCC_INLINE void snncc_cells(int channels, int pixels, snncc_events x, int row, int32_t *cells)
+{
+    const int32_t begin = x.offsets[row], end = x.offsets[row + 1];
+    for (int p = 0; p <= pixels; p++) cells[p] = begin;
+    for (int32_t e = begin; e < end; e++) cells[(int)x.index[e] / channels + 1] = e + 1;
+    for (int p = 1; p <= pixels; p++)
+        if (cells[p] < cells[p - 1]) cells[p] = cells[p - 1];
+}
+
+/* Entries begin .. end of a list whose weights are rows index + shift. */
+typedef struct {
+    int32_t begin, end;
+    int shift;
+} snncc_run;
+
+/* The entries of places c .. c_end of line (a, b) of a window. */
+SNNCC_INLINE snncc_run snncc_window_run(snncc_windows g, snncc_window w, const int32_t *cells, int a, int b, int c,
+                                        int c_end)
+{
+    snncc_run run;
+    const int pixel = snncc_window_pixel(g, w, a, b, c);
+    run.begin = cells[pixel];
+    run.end = cells[pixel + c_end - c];
+    run.shift = (((a * g.size[1] + b) * g.size[2] + c) - pixel) * g.channels;
+    return run;
+}
+
+SNNCC_INLINE void snncc_add_run(int vectors, int valued, snncc_events x, snncc_run run, const snncc_real *w,
+                                snncc_vec *sum)
+{
+    for (int32_t e = run.begin; e < run.end; e++) {
+        const snncc_vec *const row = (const snncc_vec *)w + (ptrdiff_t)((int)x.index[e] + run.shift) * vectors;
+        if (valued)
+            for (int k = 0; k < vectors; k++) sum[k] += x.value[e] * row[k];
+        else
+            for (int k = 0; k < vectors; k++) sum[k] += row[k];
+    }
+}
+
+/* All windows of one row for one panel, n outputs wide; n = 1 of a single output has scalar weights. */
+SNNCC_INLINE void snncc_conv_panel(snncc_windows g, int valued, int n, snncc_events x, const int32_t *cells,
+                                   const snncc_real *w, const snncc_real *bias, snncc_real *y)
+{
+    const int vectors = (n + SNNCC_LANES - 1) / SNNCC_LANES, step = snncc_lines_touch(g) ? g.size[2] : 1;
+    for (int number = 0; number < snncc_out_pixels(g); number++) {
+        const snncc_window here = snncc_window_at(g, number);
+        const snncc_inside as = snncc_window_inside(g, here, 0), bs = snncc_window_inside(g, here, 1);
+        const snncc_inside cs = snncc_window_inside(g, here, 2);
+        snncc_vec sum[SNNCC_PANEL_VECTORS];
+        snncc_start(vectors, 0, bias, sum);
+        for (int a = as.begin; a < as.end; a++)
+            for (int b = bs.begin; b < bs.end; b++)
+                for (int c = cs.begin; c < cs.end; c += step) {
+                    const int c_end = c + step < cs.end ? c + step : cs.end;
+                    snncc_add_run(vectors, valued, x, snncc_window_run(g, here, cells, a, b, c, c_end), w, sum);
+                }
+        snncc_store_part(n, sum, y + (size_t)number * g.outputs);
+    }
+}
+
+SNNCC_INLINE void snncc_conv_single(snncc_windows g, snncc_events x, const int32_t *cells, const snncc_real *w,
+                                    const snncc_real *bias, snncc_real *y)
+{
+    for (int number = 0; number < snncc_out_pixels(g); number++) {
+        const snncc_window here = snncc_window_at(g, number);
+        const snncc_inside as = snncc_window_inside(g, here, 0), bs = snncc_window_inside(g, here, 1);
+        const snncc_inside cs = snncc_window_inside(g, here, 2);
+        snncc_real sum = bias ? bias[0] + (snncc_real)0 : (snncc_real)0;
+        for (int a = as.begin; a < as.end; a++)
+            for (int b = bs.begin; b < bs.end; b++)
+                for (int c = cs.begin; c < cs.end; c++) {
+                    const snncc_run run = snncc_window_run(g, here, cells, a, b, c, c + 1);
+                    for (int32_t e = run.begin; e < run.end; e++) {
+                        const snncc_real weight = w[(int)x.index[e] + run.shift];
+                        sum += x.value ? x.value[e] * weight : weight;
+                    }
+                }
+        y[number] = sum;
+    }
+}
+
+/* Panels of n outputs in turn: `whole` of those of SNNCC_PANEL with that constant width, `last` for a narrower one. */
+#define SNNCC_EACH_PANEL(n, first, width, kernel)                                               \
+    for (int first = 0; first < (n); first += SNNCC_PANEL) {                                    \
+        if ((n) - first >= SNNCC_PANEL) {                                                       \
+            enum { width = SNNCC_PANEL };                                                       \
+            kernel;                                                                             \
+        } else {                                                                                \
+            const int width = (n) % SNNCC_PANEL;                                                \
+            kernel;                                                                             \
+        }                                                                                       \
+    }
+
+/* y = conv(x, w) + bias by the events of x; `valued`: they have values. y: [rows][y_stride]. cells: in_pixels + 1. */
+SNNCC_INLINE void snncc_conv_events(snncc_windows g, int valued, snncc_events x, int rows, int y_stride,
+                                    const snncc_real *w, const snncc_real *bias, int32_t *cells, snncc_real *y,
+                                    const snncc_crew *crew)
+{
+    const snncc_range mine = snncc_part(crew, rows);
+    const int inputs = snncc_window_inputs(g);
+    for (int row = mine.begin; row < mine.end; row++) {
+        snncc_real *const to = y + (size_t)row * y_stride;
+        snncc_cells(g.channels, snncc_in_pixels(g), x, row, cells);
+        if (g.outputs == 1)
+            snncc_conv_single(g, x, cells, w, bias, to);
+        else
+            SNNCC_EACH_PANEL(g.outputs, first, width,
+                             snncc_conv_panel(g, valued, width, x, cells, w + (size_t)first * inputs,
+                                              bias ? bias + first : NULL, to + first))
+    }
+}
+
+/* columns[i][] = the inputs of window first + i of an image, for i < count; 0 outside of the image. */
+SNNCC_INLINE void snncc_unfold(snncc_windows g, int first, int count, const snncc_real *x, snncc_real *columns)
+{
+    const int line = g.size[2] * g.channels;
+    for (int i = 0; i < count; i++) {
+        const snncc_window here = snncc_window_at(g, first + i);
+        const snncc_inside as = snncc_window_inside(g, here, 0), bs = snncc_window_inside(g, here, 1);
+        const snncc_inside cs = snncc_window_inside(g, here, 2);
+        for (int a = 0; a < g.size[0]; a++)
+            for (int b = 0; b < g.size[1]; b++, columns += line) {
+                const int inside = a >= as.begin && a < as.end && b >= bs.begin && b < bs.end && cs.begin < cs.end;
+                const int begin = inside ? cs.begin : g.size[2], end = inside ? cs.end : g.size[2];
+                for (int k = 0; k < begin * g.channels; k++) columns[k] = 0;
+                for (int k = end * g.channels; k < line; k++) columns[k] = 0;
+                if (snncc_lines_touch(g) && inside)
+                    memcpy(columns + begin * g.channels,
+                           x + (ptrdiff_t)snncc_window_pixel(g, here, a, b, begin) * g.channels,
+                           (size_t)((end - begin) * g.channels) * sizeof *x);
+                else
+                    for (int c = begin; c < end; c++)
+                        memcpy(columns + c * g.channels,
+                               x + (ptrdiff_t)snncc_window_pixel(g, here, a, b, c) * g.channels,
+                               (size_t)g.channels * sizeof *x);
+            }
+    }
+}
+
+/* x += the columns of window first + i at its places, for i < count: the adjoint of snncc_unfold. */
+SNNCC_INLINE void snncc_fold(snncc_windows g, int first, int count, int stride, const snncc_real *columns,
+                             snncc_real *x)
+{
+    for (int i = 0; i < count; i++, columns += stride) {
+        const snncc_window here = snncc_window_at(g, first + i);
+        const snncc_inside as = snncc_window_inside(g, here, 0), bs = snncc_window_inside(g, here, 1);
+        const snncc_inside cs = snncc_window_inside(g, here, 2);
+        const int step = snncc_lines_touch(g) ? g.size[2] : 1;
+        for (int a = as.begin; a < as.end; a++)
+            for (int b = bs.begin; b < bs.end; b++)
+                for (int c = cs.begin; c < cs.end; c += step) {
+                    const int places = (c + step < cs.end ? c + step : cs.end) - c;
+                    const snncc_real *SNNCC_RESTRICT const from =
+                        columns + ((a * g.size[1] + b) * g.size[2] + c) * g.channels;
+                    snncc_real *SNNCC_RESTRICT const to =
+                        x + (ptrdiff_t)snncc_window_pixel(g, here, a, b, c) * g.channels;
+                    for (int k = 0; k < places * g.channels; k++) to[k] += from[k];
+                }
+    }
+}
+
+/* Rows [count][n] to rows [count][stride], whose pads are 0. */
+SNNCC_INLINE void snncc_widen_rows(int count, int n, int stride, const snncc_real *from, snncc_real *to)
+{
+    for (int i = 0; i < count; i++, from += n, to += stride) {
+        for (int k = 0; k < n; k++) to[k] = from[k];
+        for (int k = n; k < stride; k++) to[k] = 0;
+    }
+}
+
+SNNCC_INLINE void snncc_narrow_rows(int count, int n, int stride, const snncc_real *from, snncc_real *to)
+{
+    for (int i = 0; i < count; i++, from += stride, to += n)
+        for (int k = 0; k < n; k++) to[k] = from[k];
+}
+
+/* The numbers of scratch that dense kernels take for `chunk` windows at a time. */
+SNNCC_INLINE size_t snncc_columns_size(snncc_windows g, int chunk)
+{
+    return (size_t)chunk * (size_t)(snncc_stride(snncc_window_inputs(g)) + snncc_stride(g.outputs));
+}
+
+/* y = conv(x, w) + bias, dense, `chunk` windows at a time. x: [rows][x_stride]. scratch: snncc_columns_size. */
+SNNCC_INLINE void snncc_conv_dense(snncc_windows g, int chunk, int rows, int x_stride, int y_stride,
+                                   const snncc_real *x, const snncc_real *w, const snncc_real *bias,
+                                   snncc_real *scratch, snncc_real *y, const snncc_crew *crew)
+{
+    const snncc_range mine = snncc_part(crew, rows);
+    const int inputs = snncc_window_inputs(g), windows = snncc_out_pixels(g), stride = snncc_stride(g.outputs);
+    snncc_real *const wide = scratch + (size_t)chunk * snncc_stride(inputs);
+    for (int row = mine.begin; row < mine.end; row++)
+        for (int first = 0; first < windows; first += chunk) {
+            const int count = windows - first < chunk ? windows - first : chunk;
+            snncc_real *const to = y + (size_t)row * y_stride + (size_t)first * g.outputs;
+            snncc_real *const direct = stride == g.outputs ? to : wide;
+            snncc_unfold(g, first, count, x + (size_t)row * x_stride, scratch);
+            if (g.outputs == 1)
+                snncc_dense_single(count, inputs, inputs, scratch, w, bias, to);
+            else {
+                SNNCC_EACH_PANEL(g.outputs, panel, width,
+                                 snncc_dense_panel((width + SNNCC_LANES - 1) / SNNCC_LANES, count, inputs, inputs,
+                                                   stride, scratch, w + (size_t)panel * inputs,
+                                                   bias ? bias + panel : NULL, direct + panel))
+                if (direct == wide) snncc_narrow_rows(count, g.outputs, stride, wide, to);
+            }
+        }
+}
+
+/* y by whichever is faster at the density of x. */
+SNNCC_INLINE void snncc_conv_counted(snncc_windows g, int chunk, snncc_events events, int rows, int x_stride,
+                                     int y_stride, const snncc_real *x, const snncc_real *w, const snncc_real *bias,
+                                     void *scratch, snncc_real *y, const snncc_crew *crew)
+{
+    if (snncc_events_count(events, rows) >= SNNCC_CROSSOVER * rows * snncc_in_pixels(g) * g.channels)
+        snncc_conv_dense(g, chunk, rows, x_stride, y_stride, x, w, bias, (snncc_real *)scratch, y, crew);
+    else
+        snncc_conv_events(g, events.value != NULL, events, rows, y_stride, w, bias, (int32_t *)scratch, y, crew);
+}
+
+/* Every pixel starts at its channel's bias, or 0. */
+SNNCC_INLINE void snncc_start_pixels(snncc_windows g, const snncc_real *bias, snncc_real *x)
+{
+    for (int p = 0; p < snncc_in_pixels(g); p++)
+        for (int c = 0; c < g.channels; c++) x[p * g.channels + c] = bias ? bias[c] + (snncc_real)0 : (snncc_real)0;
+}
+
+/* x = the adjoint of conv by its input, on y, + bias: a number for each of x's channels. turned: the transposed weight
+ * in panels. */
+SNNCC_INLINE void snncc_conv_transpose_dense(snncc_windows g, int chunk, int rows, int y_stride, int x_stride,
+                                             const snncc_real *y, const snncc_real *turned, const snncc_real *bias,
+                                             snncc_real *scratch, snncc_real *x, const snncc_crew *crew)
+{
+    const snncc_range mine = snncc_part(crew, rows);
+    const int inputs = snncc_window_inputs(g), windows = snncc_out_pixels(g), stride = snncc_stride(inputs);
+    for (int row = mine.begin; row < mine.end; row++) {
+        snncc_real *const to = x + (size_t)row * x_stride;
+        snncc_start_pixels(g, bias, to);
+        for (int first = 0; first < windows; first += chunk) {
+            const int count = windows - first < chunk ? windows - first : chunk;
+            const snncc_real *const from = y + (size_t)row * y_stride + (size_t)first * g.outputs;
+            if (inputs == 1)
+                snncc_dense_single(count, g.outputs, g.outputs, from, turned, NULL, scratch);
+            else
+                SNNCC_EACH_PANEL(inputs, panel, width,
+                                 snncc_dense_panel((width + SNNCC_LANES - 1) / SNNCC_LANES, count, g.outputs,
+                                                   g.outputs, stride, from, turned + (size_t)panel * g.outputs, NULL,
+                                                   scratch + panel))
+            snncc_fold(g, first, count, stride, scratch, to);
+        }
+    }
+}
+
+/* One window's columns from the events of its pixel of y, begin .. end, whose outputs are index - shift. */
+SNNCC_INLINE void snncc_columns_of(snncc_windows g, int valued, snncc_events y, int32_t begin, int32_t end, int shift,
+                                   const snncc_real *turned, snncc_real *columns)
+{
+    const int inputs = snncc_window_inputs(g);
+    const snncc_run run = {begin, end, -shift};
+    if (inputs == 1) {
+        columns[0] = 0;
+        for (int32_t e = begin; e < end; e++) {
+            const snncc_real weight = turned[(int)y.index[e] - shift];
+            columns[0] += valued ? y.value[e] * weight : weight;
+        }
+        return;
+    }
+    SNNCC_EACH_PANEL(inputs, panel, width, {
+        enum { MOST = SNNCC_PANEL_VECTORS };
+        snncc_vec sum[MOST];
+        const int vectors = (width + SNNCC_LANES - 1) / SNNCC_LANES;
+        snncc_start(vectors, 0, NULL, sum);
+        snncc_add_run(vectors, valued, y, run, turned + (size_t)panel * g.outputs, sum);
+        for (int k = 0; k < vectors; k++) ((snncc_vec *)(columns + panel))[k] = sum[k];
+    })
+}
+
+/* The same by the events of y. scratch: out_pixels + 1 cells, then the columns of a window. */
+SNNCC_INLINE void snncc_conv_transpose_events(snncc_windows g, int valued, snncc_events y, int rows, int x_stride,
+                                              const snncc_real *turned, const snncc_real *bias, void *scratch,
+                                              snncc_real *x, const snncc_crew *crew)
+{
+    const snncc_range mine = snncc_part(crew, rows);
+    const int windows = snncc_out_pixels(g);
+    int32_t *const cells = (int32_t *)scratch;
+    snncc_real *const columns = (snncc_real *)(void *)((char *)scratch + snncc_align((size_t)(windows + 1) * sizeof *cells));
+    for (int row = mine.begin; row < mine.end; row++) {
+        snncc_real *const to = x + (size_t)row * x_stride;
+        snncc_start_pixels(g, bias, to);
+        snncc_cells(g.outputs, windows, y, row, cells);
+        for (int w = 0; w < windows; w++)
+            if (cells[w] < cells[w + 1]) {
+                snncc_columns_of(g, valued, y, cells[w], cells[w + 1], w * g.outputs, turned, columns);
+                snncc_fold(g, w, 1, 0, columns, to);
+            }
+    }
+}
+
+SNNCC_INLINE void snncc_conv_transpose_counted(snncc_windows g, int chunk, snncc_events events, int rows, int y_stride,
+                                               int x_stride, const snncc_real *y, const snncc_real *turned,
+                                               const snncc_real *bias, void *scratch, snncc_real *x,
+                                               const snncc_crew *crew)
+{
+    if (snncc_events_count(events, rows) >= SNNCC_CROSSOVER * rows * snncc_out_pixels(g) * g.outputs)
+        snncc_conv_transpose_dense(g, chunk, rows, y_stride, x_stride, y, turned, bias, (snncc_real *)scratch, x, crew);
+    else
+        snncc_conv_transpose_events(g, events.value != NULL, events, rows, x_stride, turned, bias, scratch, x, crew);
+}
+
+#endif

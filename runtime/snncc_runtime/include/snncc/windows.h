@@ -1,0 +1,108 @@
+/* Windows that slide over images. In memory an image lies pixel by pixel, [depth][height][width][channels]; flat ones
+ * have a depth of 1. A weight is a matrix [outputs][places][channels of a group] in panels: see layout.h. */
+#ifndef SNNCC_WINDOWS_H
+#define SNNCC_WINDOWS_H
+
+#include "target.h"
+
+/* Of a convolution from `channels` to `outputs`; of pooling outputs is 0. in, out: pixels of the images. Always a
+ * constant, so that kernels are specialised for it. */
+typedef struct {
+    int channels, outputs, groups;
+    int in[3], out[3], size[3], stride[3], before[3], dilation[3];
+} snncc_windows;
+
+/* A window: its number, and the place in the image of its first place, which may lie outside. */
+typedef struct {
+    int number;
+    int start[3];
+} snncc_window;
+
+/* Places begin .. end along an axis that lie in the image. */
+typedef struct {
+    int begin, end;
+} snncc_inside;
+
+SNNCC_INLINE int snncc_in_pixels(snncc_windows g)
+{
+    return g.in[0] * g.in[1] * g.in[2];
+}
+
+SNNCC_INLINE int snncc_out_pixels(snncc_windows g)
+{
+    return g.out[0] * g.out[1] * g.out[2];
+}
+
+SNNCC_INLINE int snncc_window_places(snncc_windows g)
+{
+    return g.size[0] * g.size[1] * g.size[2];
+}
+
+/* Inputs of an output: rows of the weight's panels. */
+SNNCC_INLINE int snncc_window_inputs(snncc_windows g)
+{
+    return snncc_window_places(g) * (g.channels / g.groups);
+}
+
+SNNCC_INLINE snncc_window snncc_window_at(snncc_windows g, int number)
+{
+    snncc_window w;
+    const int x = number % g.out[2], y = number / g.out[2] % g.out[1], z = number / (g.out[2] * g.out[1]);
+    w.number = number;
+    w.start[0] = z * g.stride[0] - g.before[0];
+    w.start[1] = y * g.stride[1] - g.before[1];
+    w.start[2] = x * g.stride[2] - g.before[2];
+    return w;
+}
+
+SNNCC_INLINE snncc_inside snncc_window_inside(snncc_windows g, snncc_window w, int axis)
+{
+    snncc_inside k;
+    const int start = w.start[axis], d = g.dilation[axis], left = g.in[axis] - start;
+    k.begin = start < 0 ? (d - 1 - start) / d : 0;
+    k.end = left <= 0 ? 0 : (left + d - 1) / d;
+    if (k.end > g.size[axis]) k.end = g.size[axis];
+    return k;
+}
+
+/* The pixel at place (a, b, c) of a window. */
+SNNCC_INLINE int snncc_window_pixel(snncc_windows g, snncc_window w, int a, int b, int c)
+{
+    const int z = w.start[0] + a * g.dilation[0], y = w.start[1] + b * g.dilation[1];
+    return (z * g.in[1] + y) * g.in[2] + w.start[2] + c * g.dilation[2];
+}
+
+/* Whether the places of a line of a window are neighbouring pixels. */
+SNNCC_INLINE int snncc_lines_touch(snncc_windows g)
+{
+    return g.dilation[2] == 1;
+}
+
+/* Vectors in the panel that starts at output `first` of n. */
+SNNCC_INLINE int snncc_panel_vectors(int n, int first)
+{
+    const int left = (n - first + SNNCC_LANES - 1) / SNNCC_LANES;
+    return left < SNNCC_PANEL_VECTORS ? left : SNNCC_PANEL_VECTORS;
+}
+
+/* The first n numbers of some vectors; the others are 0. */
+SNNCC_INLINE void snncc_load_part(int n, const snncc_real *from, snncc_vec *to)
+{
+    const int whole = n / SNNCC_LANES;
+    for (int k = 0; k < whole; k++) to[k] = ((const snncc_vec *)from)[k];
+    if (n % SNNCC_LANES) {
+        const snncc_vec zero = {0};
+        to[whole] = zero;
+        memcpy(to + whole, from + whole * SNNCC_LANES, (size_t)(n % SNNCC_LANES) * sizeof *from);
+    }
+}
+
+SNNCC_INLINE void snncc_store_part(int n, const snncc_vec *from, snncc_real *to)
+{
+    const int whole = n / SNNCC_LANES;
+    for (int k = 0; k < whole; k++) ((snncc_vec *)to)[k] = from[k];
+    if (n % SNNCC_LANES)
+        memcpy(to + whole * SNNCC_LANES, from + whole, (size_t)(n % SNNCC_LANES) * sizeof *to);
+}
+
+#endif

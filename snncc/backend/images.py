@@ -1,0 +1,121 @@
+"""Kernels of images as C: for given windows a function around one kernel of the runtime headers."""
+
+from __future__ import annotations
+
+from ..lower import Layout
+from ..program import Call
+
+GEOMETRY = 21  # numbers of a snncc_windows, the last of a call's
+
+# By kind: parameters in the order of the call's buffers, and the kernel. In its text {x} and the like are
+# distances between rows, {valued} whether events have values.
+FORMS: dict[str, tuple[tuple[str, ...], str]] = {
+    "conv_events": (
+        ("events", "w", "bias", "scratch", "y"),
+        "snncc_conv_events(g, {valued}, events, rows, {y}, w, bias, scratch, y, crew);",
+    ),
+    "conv_dense": (
+        ("x", "w", "bias", "scratch", "y"),
+        "snncc_conv_dense(g, {chunk}, rows, {x}, {y}, x, w, bias, scratch, y, crew);",
+    ),
+    "conv_counted": (
+        ("events", "x", "w", "bias", "scratch", "y"),
+        "snncc_conv_counted(g, {chunk}, events, rows, {x}, {y}, x, w, bias, scratch, y, crew);",
+    ),
+    "conv_groups": (
+        ("x", "w", "bias", "scratch", "y"),
+        "snncc_conv_groups(g, rows, {x}, {y}, x, w, bias, scratch, y, crew);",
+    ),
+    "conv_transpose_events": (
+        ("events", "w", "bias", "scratch", "x"),
+        "snncc_conv_transpose_events(g, {valued}, events, rows, {x}, w, bias, scratch, x, crew);",
+    ),
+    "conv_transpose_dense": (
+        ("y", "w", "bias", "scratch", "x"),
+        "snncc_conv_transpose_dense(g, {chunk}, rows, {y}, {x}, y, w, bias, scratch, x, crew);",
+    ),
+    "conv_transpose_counted": (
+        ("events", "y", "w", "bias", "scratch", "x"),
+        "snncc_conv_transpose_counted(g, {chunk}, events, rows, {y}, {x}, y, w, bias, scratch, x, crew);",
+    ),
+    "conv_transpose_groups": (
+        ("y", "w", "bias", "scratch", "x"),
+        "snncc_conv_transpose_groups(g, rows, {y}, {x}, y, w, bias, scratch, x, crew);",
+    ),
+    "conv_gradient_events": (
+        ("events", "d_y", "scratch", "d_w"),
+        "snncc_conv_gradient_events(g, {valued}, events, rows, {d_y}, d_y, scratch, d_w, crew);",
+    ),
+    "conv_gradient_dense": (
+        ("x", "d_y", "scratch", "d_w"),
+        "snncc_conv_gradient_dense(g, {chunk}, rows, {x}, {d_y}, x, d_y, scratch, d_w, crew);",
+    ),
+    "conv_gradient_counted": (
+        ("events", "x", "d_y", "scratch", "d_w"),
+        "snncc_conv_gradient_counted(g, {chunk}, events, rows, {x}, {d_y}, x, d_y, scratch, d_w, crew);",
+    ),
+    "conv_gradient_groups": (
+        ("x", "d_y", "scratch", "d_w"),
+        "snncc_conv_gradient_groups(g, rows, {x}, {d_y}, x, d_y, scratch, d_w, crew);",
+    ),
+    **dict.fromkeys(
+        ("max_pool", "max_place", "sum_pool"),
+        (("x", "scratch", "y"), "snncc_pool(g, {what}, {ends}, rows, {x}, {y}, x, scratch, y, crew);"),
+    ),
+    "max_unpool": (("y", "places", "x"), "snncc_unpool_max(g, rows, {x}, {y}, y, places, x, crew);"),
+    "sum_unpool": (
+        ("y", "scratch", "x"),
+        "snncc_unpool_sum(g, {what}, {ends}, rows, {y}, {x}, y, scratch, x, crew);",
+    ),
+}
+WINDOWS = tuple(FORMS)
+TITLES = {
+    "conv": "y = conv(x, w) + bias",
+    "conv_transpose": "x = the adjoint of conv(., w) on y, + bias",
+    "conv_gradient": "d_w += the gradient of conv(x, w)",
+    "max_pool": "y = the largest of each window",
+    "max_place": "y = the place of the largest of each window",
+    "sum_pool": "y = the sum or mean of each window",
+    "max_unpool": "x = y at the place of each window's largest",
+    "sum_unpool": "x = y, or its share, at all places of each window",
+}
+HOW = {
+    "events": ", by events",
+    "dense": ", dense",
+    "counted": ", by events or dense",
+    "groups": ", in groups",
+}
+
+
+class WindowsText:
+    """The name, comment, parameters and lines of the function for a call."""
+
+    def __init__(self, call: Call, layout: Layout) -> None:
+        self.call, self.layout = call, layout
+        self.operands, self.kernel = FORMS[call.kind]
+        stem, _, how = call.kind.rpartition("_")
+        self.title = TITLES[call.kind] if call.kind in TITLES else TITLES[stem] + HOW[how]
+        channels, outputs, _, *axes = call.numbers[-GEOMETRY:]
+        self.axes = [tuple(axes[k : k + 3]) for k in range(0, 18, 3)]
+        shape = "x".join(str(n) for n in (channels, *self.axes[0]) if n > 1) or "1"
+        self.wish = f"{call.kind}_{shape}" + (f"_{outputs}" if outputs else "")
+
+    @property
+    def parameters(self) -> str:
+        real = "float" if self.layout.real_bytes == 4 else "double"
+        special = {"events": "snncc_events events", "scratch": "void *scratch"}
+        *read, written = self.operands
+        given = [special.get(name, f"const {real} *{name}") for name in read]
+        return ", ".join(["int rows", *given, f"{real} *{written}", "const snncc_crew *crew"])
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        numbers = self.call.numbers[-GEOMETRY:]
+        axes = ", ".join(f"{{{', '.join(map(str, axis))}}}" for axis in self.axes)
+        head = f"const snncc_windows g = {{{', '.join(map(str, numbers[:3]))}, {axes}}};"
+        buffers = dict(zip(self.operands, self.call.buffers, strict=True))
+        rows = {n: self.layout.row(b) for n, b in buffers.items() if b is not None and b.layout == "real"}
+        events = buffers.get("events")
+        what, ends = self.call.numbers[2], ", ".join(map(str, self.call.numbers[3:6]))
+        sizes = {"valued": int(events is not None and events.layout == "valued"), "chunk": what}
+        return head, self.kernel.format(**rows, **sizes, what=what, ends=ends)

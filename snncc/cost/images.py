@@ -1,0 +1,40 @@
+"""How much the kernels of images do for a row, by the windows of a call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from ..program import Call
+
+GEOMETRY = 21  # the last numbers of a call: channels, outputs, groups, and six numbers for each of three axes
+
+
+@dataclass(frozen=True)
+class Slid:
+    """inputs: of an output. terms: multiply-adds of a row, places outside of the image left out."""
+
+    inputs: int
+    outputs: int
+    terms: int
+
+
+def slid(call: Call) -> Slid:
+    """What a convolution, its adjoint or its gradient does."""
+    channels, outputs, groups, *axes = call.numbers[-GEOMETRY:]
+    places = prod(axes[6:9])
+    inside = prod(_inside(axes, axis) for axis in range(3))
+    return Slid(places * channels // groups, outputs, inside * channels // groups * outputs)
+
+
+def pooled(call: Call) -> int:
+    """Pixels that the windows of a pool look at."""
+    channels, _, _, *axes = call.numbers[-GEOMETRY:]
+    return channels * prod(_inside(axes, axis) for axis in range(3))
+
+
+def _inside(axes: list[int], axis: int) -> int:
+    """Pairs of a window and a place of it in the image, along an axis."""
+    pixels, windows, size, stride, before, dilation = axes[axis::3]
+    starts = (k * stride - before for k in range(windows))
+    return sum(0 <= start + place * dilation < pixels for start in starts for place in range(size))

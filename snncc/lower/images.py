@@ -1,0 +1,139 @@
+"""Calls of the kernels of images: convolutions, pooling, copies between orders of features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..graph import Node
+from ..ops.windows import Windows
+from ..program import Buffer, Call, Size
+
+if TYPE_CHECKING:
+    from .calls import Calls
+
+Maker = Callable[["Calls", Node], Call]
+
+CHUNK_BYTES = 1 << 17  # of unfolded windows at a time: they stay in the second-level cache beside weights
+LEAST_CHUNK = 24  # windows, so that a weight is read for many of them
+PLACES = ("max", "place", "sum", "window", "inside")  # what a pool's window comes to, as images.h counts them
+
+
+def geometry(
+    windows: Windows, channels: int, outputs: int, groups: int, space: tuple[int, ...]
+) -> tuple[int, ...]:
+    """The numbers of a snncc_windows, in its order: images get three axes of space."""
+    out = windows.outputs(space)
+    axes = (space, out, windows.size, windows.stride, windows.before, windows.dilation)
+    fill = (1, 1, 1, 1, 0, 1)
+    full = ((f,) * (3 - len(a)) + a for a, f in zip(axes, fill, strict=True))
+    return (channels, outputs, groups, *(n for axis in full for n in axis))
+
+
+def _scratch(calls: Calls, node: Node, bytes: int) -> Buffer:
+    """Memory that a thread needs while a kernel runs."""
+    name = calls.buffers.names.new(f"{node.name}.scratch")
+    return Buffer(name, "panel", (1,), layout="scratch", size=Size(fixed=bytes))
+
+
+def _convolution(calls: Calls, node: Node) -> Call:
+    """A convolution, its adjoint, or the gradient of its weight."""
+    op: Any = node.op
+    first, second = (calls.graph[i] for i in node.inputs[:2])
+    if op.name == "conv":
+        image, outputs, weight = first, node.type.features[0], second
+    elif op.name == "conv_transpose":
+        image, outputs, weight = node, first.type.features[0], second
+    else:
+        image, outputs, weight = second, first.type.features[0], node
+    channels, *space = image.type.features
+    numbers = geometry(op.windows, channels, outputs, op.groups, tuple(space))
+    n_out, n_in = outputs, weight.type.size // outputs
+    if op.groups > 1:
+        wide = channels // op.groups * _product(space) * calls.buffers.layout.stride(outputs)
+        return _call(
+            calls, node, "groups", (*_sizes(calls, node), *numbers), wide * calls.buffers.layout.real_bytes
+        )
+    windows = _product(op.windows.outputs(tuple(space)))
+    layout = calls.buffers.layout
+    chunk = max(LEAST_CHUNK, CHUNK_BYTES // (n_in * layout.real_bytes) // LEAST_CHUNK * LEAST_CHUNK)
+    chunk = min(chunk, windows)
+    dense = chunk * (layout.stride(n_in) + layout.stride(n_out)) * layout.real_bytes
+    pixels = windows if op.name == "conv_transpose" else _product(space)
+    listed = (4 * (pixels + 1) + 63) // 64 * 64 + layout.stride(n_in) * layout.real_bytes + 64
+    need = {"dense": dense, "events": listed, "counted": max(dense, listed)}[op.kernel]
+    return _call(calls, node, op.kernel, (*_sizes(calls, node), chunk, *numbers), need)
+
+
+def _sizes(calls: Calls, node: Node) -> tuple[int, int]:
+    """Features of a row that is read, and of one that is written or read with it."""
+    x = calls.graph[node.inputs[0]]
+    other = calls.graph[node.inputs[1]] if node.op.name == "conv_gradient" else node
+    return x.type.size, other.type.size
+
+
+def _call(calls: Calls, node: Node, kernel: str, numbers: tuple[int, ...], scratch: int) -> Call:
+    """The operands in the kernels' order: lists, rows, weight, bias, scratch, result."""
+    buffer, name = calls.buffers.buffer, node.op.name
+    listed = [i for i in node.inputs if calls.graph[calls.buffers.source(i)].op.name == "events"]
+    rest = [i for i in node.inputs if i not in listed]
+    operands: list[Buffer | None] = [buffer(i, calls.list_layout(i)) for i in listed]
+    if name == "conv_gradient":
+        d_y, *x = rest
+        operands += [*(buffer(i) for i in x), buffer(d_y)]
+    else:
+        operands += [buffer(i) for i in rest if kernel != "events" and i == rest[0]]
+        weight, *bias = rest if kernel == "events" else rest[1:]
+        operands += [buffer(_straight(calls, weight) if kernel == "groups" else weight, "panels")]
+        operands += [buffer(bias[0]) if bias else None]
+    operands += [_scratch(calls, node, scratch), buffer(node.name)]
+    timed = calls.graph[node.inputs[1]].type.time if name == "conv_gradient" else calls.runs_all_steps(node)
+    return Call(f"{name}_{kernel}", tuple(operands), numbers, timed)
+
+
+def _straight(calls: Calls, weight: str) -> str:
+    """A weight that is not transposed, as kernels of groups read it."""
+    node = calls.graph[weight]
+    return node.inputs[0] if node.op.name == "transpose" else weight
+
+
+def _pool(calls: Calls, node: Node) -> Call:
+    op: Any = node.op
+    image = node if op.name.endswith("unpool") else calls.graph[node.inputs[0]]
+    channels, *space = image.type.features
+    numbers = geometry(op.windows, channels, 0, 1, tuple(space))
+    mean = getattr(op, "mean", "")
+    what = {"max_pool": "max", "max_place": "place"}.get(op.name, mean or "sum")
+    beyond = getattr(op, "beyond", ()) or (0,) * len(space)
+    w = op.windows
+    last = [n + a - b for n, a, b in zip(space, w.after, beyond, strict=True)]
+    ends = (*(1,) * (3 - len(last)), *last)
+    best = _scratch(calls, node, calls.buffers.layout.stride(channels) * calls.buffers.layout.real_bytes)
+    operands = [calls.buffers.buffer(i) for i in node.inputs]
+    buffers = (*operands, *[best] * (op.name != "max_unpool"), calls.buffers.buffer(node.name))
+    sizes = (calls.graph[node.inputs[0]].type.size, node.type.size)
+    return Call(op.name, buffers, (*sizes, PLACES.index(what), *ends, *numbers), calls.runs_all_steps(node))
+
+
+def _reorder(calls: Calls, node: Node) -> Call:
+    """Rows of an image turned: pixels of a channel side by side, or channels of a pixel."""
+    op: Any = node.op
+    lines = op.before or node.type.size // op.after
+    both = (calls.buffers.buffer(node.inputs[0]), calls.buffers.buffer(node.name))
+    numbers = (node.type.size, calls.buffers.pitch(node), lines)
+    return Call("reorder", both, numbers, calls.runs_all_steps(node))
+
+
+def _product(numbers: tuple[int, ...] | list[int]) -> int:
+    result = 1
+    for n in numbers:
+        result *= n
+    return result
+
+
+# By operator: how its calls are made.
+IMAGES: dict[str, Maker] = {
+    **dict.fromkeys(("conv", "conv_transpose", "conv_gradient"), _convolution),
+    **dict.fromkeys(("max_pool", "max_place", "sum_pool", "max_unpool", "sum_unpool"), _pool),
+    "reorder": _reorder,
+}
