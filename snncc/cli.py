@@ -195,6 +195,7 @@ def train_command(folder: Path, samples: Path, out: Path | None, **options: Any)
     metavar="[LAYER=]X",
     help="Share of inputs and neurons that are not 0, for --cost; 0.1 if not given.",
 )
+@click.option("--svg", type=OUT, metavar="FILE", help="Draw the network: layers, shapes, states and delays.")
 @network_options
 def inspect_command(
     source: str,
@@ -206,13 +207,14 @@ def inspect_command(
     cost: bool,
     batch: int,
     density: tuple[str, ...],
+    svg: Path | None,
     **options: Any,
 ) -> None:
     """Show a network or a model: a summary, or any stage of its compilation."""
     from .commands.inspect import View, inspect_source
     from .commands.options import Choices
 
-    view = View(after, entry, memory, program, c, cost, batch, density)
+    view = View(after, entry, memory, program, c, cost, batch, density, svg)
     text = inspect_source(source, view, Choices(**options))
     click.echo(text.rstrip("\n"))
 

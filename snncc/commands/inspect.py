@@ -11,6 +11,7 @@ from typing import Any
 
 from snncc_runtime import Model, load
 from snncc_runtime.cpu import default_slots, default_threads
+from snncc_runtime.files import write_file
 from snncc_runtime.kernels import load_of
 
 from ..driver import Compiled, Stages, entry_stages, generate, text_of
@@ -22,6 +23,7 @@ from ..passes.infer_types import InferTypes
 from ..plan_memory import describe
 from ..target import Target
 from .cost import parse_densities, predict
+from .drawing import draw
 from .options import Choices
 from .source import Source, load_source
 from .weights import traced
@@ -41,6 +43,7 @@ class View:
     cost: bool = False
     batch: int = 128
     density: tuple[str, ...] = ()
+    svg: Path | None = None
 
 
 def inspect_source(text: str, view: View, choices: Choices) -> str:
@@ -51,6 +54,10 @@ def inspect_source(text: str, view: View, choices: Choices) -> str:
         raise CompileError("--entry chooses what --after and --cost show: give one of them as well")
     target, source = choices.target(), load_source(text, choices)
     network, target, _ = traced(source, target, choices)
+    if view.svg is not None:
+        graph = InferTypes(target.options.dtype).run(network.graph)
+        write_file(view.svg, draw(source.network, graph, source.label).encode())
+        return f"{view.svg}: {source.label} as a drawing"
     if view.after is not None:
         stages = _entry(entry_stages(network, target), view.entry or "forward")
         return graph_after(view.after, stages, target)

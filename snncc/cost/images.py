@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from ..program import Call
+from .work import EVENT, RUN, How, Work, row_bytes
 
 GEOMETRY = 21  # the last numbers of a call: channels, outputs, groups, and six numbers for each of three axes
 
@@ -31,6 +32,40 @@ def pooled(call: Call) -> int:
     """Pixels that the windows of a pool look at."""
     channels, _, _, *axes = call.numbers[-GEOMETRY:]
     return channels * prod(_inside(axes, axis) for axis in range(3))
+
+
+def sliding(call: Call, per: int, how: How, work: Work) -> None:
+    """A convolution, its adjoint or its gradient: each event is in several windows."""
+    size = slid(call)
+    work.add("dense", per, size.terms)
+    if how.listed is None or how.dense:
+        work.add("additions", per, size.terms)
+        work.add("multiplications", per, size.terms)
+    else:
+        each = size.terms / how.listed.count
+        work.add("additions", EVENT, each)
+        work.add("multiplications", EVENT, each * how.valued)
+        work.read(EVENT, how.entry_bytes)
+        work.read(per, 4)
+    *sources, target = (b for b in call.buffers if b is not None and b.layout in ("real", "panels"))
+    for buffer in sources:
+        if buffer.layout == "panels":
+            work.read(RUN, size.inputs * how.row_bytes(size.outputs))
+        else:
+            work.read(per, row_bytes(buffer, how.layout))
+    gradient = target.layout == "panels"
+    work.write(
+        RUN if gradient else per,
+        size.inputs * how.row_bytes(size.outputs) if gradient else row_bytes(target, how.layout),
+    )
+
+
+def pooling(call: Call, per: int, how: How, work: Work) -> None:
+    work.add("additions", per, pooled(call))
+    *sources, target = (b for b in call.buffers if b is not None and b.layout == "real")
+    for buffer in sources:
+        work.read(per, row_bytes(buffer, how.layout))
+    work.write(per, row_bytes(target, how.layout))
 
 
 def _inside(axes: list[int], axis: int) -> int:

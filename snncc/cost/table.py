@@ -8,39 +8,18 @@ have to deliver, not what a gather of weight rows reads again and again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
 from ..expr import Apply, Expr
 from ..lower import Layout
-from ..program import ROUNDED, Buffer, Call, Item, Program, Statement, Sweep
-from .images import pooled, slid
+from ..program import Buffer, Call, Item, Program, Statement, Sweep
+from .images import pooling, slid, sliding
 from .kernels import LISTS, LOADS, OF_STEPS, PRODUCTS, SLIDING, STORES, WORDS, Kernel, kernels, sums
+from .work import EVENT, ROW, RUN, SAMPLE, How, Work, row_bytes
 
-QUANTITIES = ("dense", "additions", "multiplications", "functions", "read", "written")
-RUN, SAMPLE, ROW, EVENT = range(4)
 GRADIENTS = ("wide_gradient", "narrow_gradient")
 ADDITIONS = ("add", "sub", "neg")
-
-
-@dataclass
-class Work:
-    """Quantities of a kernel; `dense` are the multiply-adds that a plain dense product would take."""
-
-    quantities: dict[str, list[float]] = field(default_factory=dict)
-
-    def add(self, quantity: str, per: int, amount: float) -> None:
-        self.quantities.setdefault(quantity, [0, 0, 0, 0])[per] += amount
-
-    def read(self, per: int, amount: float) -> None:
-        self.add("read", per, amount)
-
-    def write(self, per: int, amount: float) -> None:
-        self.add("written", per, amount)
-
-    def record(self) -> dict[str, list[float]]:
-        return {q: self.quantities[q] for q in QUANTITIES if any(self.quantities.get(q, ()))}
 
 
 def records(program: Program) -> list[dict[str, Any]]:
@@ -115,7 +94,7 @@ def _rate(kernel: Kernel, layout: Layout) -> tuple[str, float]:
 def _work(kernel: Kernel, program: Program, layout: Layout, dense: bool) -> Work:
     """dense: of what a crossover decides on, the dense kernel."""
     work = Work()
-    how = _How(layout, kernel.listed, dense)
+    how = How(layout, kernel.listed, dense)
     if kernel.entry and not kernel.items:
         _sums(kernel, program, layout, work)
     for item in kernel.items:
@@ -168,7 +147,7 @@ def _sweep(sweep: Sweep, per: int, layout: Layout, work: Work) -> None:
     for pointer in sweep.pointers:
         buffer = pointer.buffer
         basis = each if buffer.time else once if buffer.batch else RUN
-        amount = _row_bytes(buffer, layout)
+        amount = row_bytes(buffer, layout)
         if pointer.written:
             work.write(basis, amount)
         if not pointer.written or pointer.name in targets:
@@ -191,40 +170,10 @@ def _functions(expr: Expr) -> Iterator[str]:
             yield from _functions(operand)
 
 
-def _row_bytes(buffer: Buffer, layout: Layout) -> int:
-    """Bytes of one row of a buffer."""
-    if buffer.layout == "bits":
-        return 8 * ((buffer.count + 63) // 64)
-    if buffer.layout == "labels":
-        return 4
-    return layout.stride(buffer.count) * ROUNDED.get(buffer.layout, layout.real_bytes)
-
-
 # ---- calls
 
 
-@dataclass(frozen=True)
-class _How:
-    """What a call's cost depends on beside its sizes: the events that it reads or lists, and the choice."""
-
-    layout: Layout
-    listed: Buffer | None
-    dense: bool
-
-    @property
-    def valued(self) -> bool:
-        return self.listed is not None and self.listed.layout == "valued"
-
-    @property
-    def entry_bytes(self) -> int:
-        """Bytes of one event of a list."""
-        return self.layout.index_bytes + self.layout.real_bytes * self.valued
-
-    def row_bytes(self, n: int) -> int:
-        return self.layout.stride(n) * self.layout.real_bytes
-
-
-def _product(call: Call, per: int, how: _How, work: Work) -> None:
+def _product(call: Call, per: int, how: How, work: Work) -> None:
     n_in, n_out = call.numbers
     transposed = call.kind == "input_gradient"  # of the layer's own weights
     _terms(call, per, how, work)
@@ -232,7 +181,7 @@ def _product(call: Call, per: int, how: _How, work: Work) -> None:
     work.write(per, how.row_bytes(n_out))
 
 
-def _gradient(call: Call, per: int, how: _How, work: Work) -> None:
+def _gradient(call: Call, per: int, how: How, work: Work) -> None:
     n_in, n_out = call.numbers
     _terms(call, per, how, work)
     work.read(per, how.row_bytes(n_out))
@@ -240,7 +189,7 @@ def _gradient(call: Call, per: int, how: _How, work: Work) -> None:
     work.write(RUN, n_in * how.row_bytes(n_out))
 
 
-def _terms(call: Call, per: int, how: _How, work: Work) -> None:
+def _terms(call: Call, per: int, how: How, work: Work) -> None:
     """Each event adds a row; only an event with a value multiplies it first."""
     n_in, n_out = call.numbers
     work.add("dense", per, n_in * n_out)
@@ -255,49 +204,15 @@ def _terms(call: Call, per: int, how: _How, work: Work) -> None:
         work.read(per, 4)
 
 
-def _sliding(call: Call, per: int, how: _How, work: Work) -> None:
-    """A convolution, its adjoint or its gradient: each event is in several windows."""
-    size = slid(call)
-    work.add("dense", per, size.terms)
-    if how.listed is None or how.dense:
-        work.add("additions", per, size.terms)
-        work.add("multiplications", per, size.terms)
-    else:
-        each = size.terms / how.listed.count
-        work.add("additions", EVENT, each)
-        work.add("multiplications", EVENT, each * how.valued)
-        work.read(EVENT, how.entry_bytes)
-        work.read(per, 4)
-    *sources, target = (b for b in call.buffers if b is not None and b.layout in ("real", "panels"))
-    for buffer in sources:
-        if buffer.layout == "panels":
-            work.read(RUN, size.inputs * how.row_bytes(size.outputs))
-        else:
-            work.read(per, _row_bytes(buffer, how.layout))
-    gradient = target.layout == "panels"
-    work.write(
-        RUN if gradient else per,
-        size.inputs * how.row_bytes(size.outputs) if gradient else _row_bytes(target, how.layout),
-    )
-
-
-def _pooling(call: Call, per: int, how: _How, work: Work) -> None:
-    work.add("additions", per, pooled(call))
-    *sources, target = (b for b in call.buffers if b is not None and b.layout == "real")
-    for buffer in sources:
-        work.read(per, _row_bytes(buffer, how.layout))
-    work.write(per, _row_bytes(target, how.layout))
-
-
-def _listing(call: Call, per: int, how: _How, work: Work) -> None:
+def _listing(call: Call, per: int, how: How, work: Work) -> None:
     source = call.buffers[-2]
     assert source is not None
-    work.read(per, _row_bytes(source, how.layout))
+    work.read(per, row_bytes(source, how.layout))
     work.write(EVENT, how.entry_bytes)
     work.write(per, 4)
 
 
-def _by_input(call: Call, per: int, how: _How, work: Work) -> None:
+def _by_input(call: Call, per: int, how: How, work: Work) -> None:
     if not how.dense:
         work.read(EVENT, how.entry_bytes)
         work.read(per, 4)
@@ -305,13 +220,13 @@ def _by_input(call: Call, per: int, how: _How, work: Work) -> None:
         work.write(RUN, 4 * call.numbers[0])
 
 
-def _transpose(call: Call, per: int, how: _How, work: Work) -> None:
+def _transpose(call: Call, per: int, how: How, work: Work) -> None:
     n_out, n_in = call.numbers
     work.read(RUN, n_in * how.row_bytes(n_out))
     work.write(RUN, n_out * how.row_bytes(n_in))
 
 
-def _softmax(call: Call, per: int, how: _How, work: Work) -> None:
+def _softmax(call: Call, per: int, how: How, work: Work) -> None:
     """Per row: the largest, differences, exponentials and their sum, a logarithm, differences."""
     n = call.numbers[0]
     work.add("additions", per, 3 * n)
@@ -319,18 +234,18 @@ def _softmax(call: Call, per: int, how: _How, work: Work) -> None:
     _copy(call, per, how, work)
 
 
-def _sum_features(call: Call, per: int, how: _How, work: Work) -> None:
+def _sum_features(call: Call, per: int, how: How, work: Work) -> None:
     work.add("additions", per, call.numbers[0])
     _copy(call, per, how, work)
 
 
-def _moved(call: Call, per: int, how: _How, work: Work) -> None:
+def _moved(call: Call, per: int, how: How, work: Work) -> None:
     """An addition for each element of the operand."""
     work.add("additions", per, sum(prod(n for n, _, _ in nest.loops) for nest in call.nests))
     _copy(call, per, how, work)
 
 
-def _matmul(call: Call, per: int, how: _How, work: Work) -> None:
+def _matmul(call: Call, per: int, how: How, work: Work) -> None:
     """Of zeros nothing is known before a run."""
     _, _, _, matrices, n, k, m, *_ = call.numbers
     for quantity in ("dense", "additions", "multiplications"):
@@ -338,7 +253,7 @@ def _matmul(call: Call, per: int, how: _How, work: Work) -> None:
     _copy(call, per, how, work)
 
 
-def _of_steps(call: Call, per: int, how: _How, work: Work) -> None:
+def _of_steps(call: Call, per: int, how: How, work: Work) -> None:
     """A product over the steps: for each step and feature of a sample, one term of every step."""
     steps, n, _ = call.numbers
     for quantity in ("dense", "additions", "multiplications"):
@@ -346,43 +261,43 @@ def _of_steps(call: Call, per: int, how: _How, work: Work) -> None:
     y = call.buffers[-1]
     for buffer in call.buffers[:-1]:
         if buffer is not None:
-            work.read(per if buffer.batch else RUN, _row_bytes(buffer, how.layout))
+            work.read(per if buffer.batch else RUN, row_bytes(buffer, how.layout))
     if y is not None:
-        work.write(per if y.batch else RUN, _row_bytes(y, how.layout))
+        work.write(per if y.batch else RUN, row_bytes(y, how.layout))
 
 
-def _at_step(call: Call, per: int, how: _How, work: Work) -> None:
+def _at_step(call: Call, per: int, how: How, work: Work) -> None:
     """Rows of a parameter to or from rows of samples."""
     source, target = call.buffers
     for buffer, move in ((source, work.read), (target, work.write)):
         if buffer is not None:
-            move(per if buffer.batch else RUN, _row_bytes(buffer, how.layout))
+            move(per if buffer.batch else RUN, row_bytes(buffer, how.layout))
     work.add("additions", per, call.numbers[1] * (call.kind == "sum_at_step"))
 
 
-def _copy(call: Call, per: int, how: _How, work: Work) -> None:
+def _copy(call: Call, per: int, how: How, work: Work) -> None:
     """The last buffer is written, the others are read."""
     *sources, target = call.buffers
     for source in sources:
         if source is not None:
-            work.read(per, _row_bytes(source, how.layout))
+            work.read(per, row_bytes(source, how.layout))
     if target is not None:
-        work.write(per, _row_bytes(target, how.layout))
+        work.write(per, row_bytes(target, how.layout))
 
 
-def _user(call: Call, per: int, how: _How, work: Work) -> None:
+def _user(call: Call, per: int, how: How, work: Work) -> None:
     """Between an array of the caller and one of the tile; states are fresh, that is, not read."""
-    row = _row_bytes(call.buffers[0], how.layout) if call.buffers[0] else 0
+    row = row_bytes(call.buffers[0], how.layout) if call.buffers[0] else 0
     work.read(per, row * (call.kind != "load_state"))
     work.write(per, row)
 
 
-CALLS: dict[str, Callable[[Call, int, _How, Work], None]] = {
+CALLS: dict[str, Callable[[Call, int, How, Work], None]] = {
     **{k: _gradient if k.startswith(GRADIENTS) else _product for k in WORDS if k.startswith(PRODUCTS)},
     **{k: _listing if k.startswith("events_from") else _by_input for k in LISTS},
     **dict.fromkeys((*LOADS, *STORES), _user),
-    **dict.fromkeys((k for k in WORDS if k.startswith(SLIDING)), _sliding),
-    **dict.fromkeys(("max_pool", "max_place", "sum_pool", "max_unpool", "sum_unpool"), _pooling),
+    **dict.fromkeys((k for k in WORDS if k.startswith(SLIDING)), sliding),
+    **dict.fromkeys(("max_pool", "max_place", "sum_pool", "max_unpool", "sum_unpool"), pooling),
     "transpose": _transpose,
     "sum_groups": _sum_features,
     "sum_groups_once": _sum_features,
