@@ -232,7 +232,7 @@ def test_plain_c11_without_threads_or_clock_counts_too(tmp_path: Path, clock: bo
 def test_every_call_has_a_cost() -> None:
     """A kind that is not listed here is taken for a copy of rows."""
     copies = {"one_hot", "copy_rows", "copy_gradient", "zero_rows", "keep_rows", "restore_rows"}
-    copies |= {"first_steps", "last_steps", "take", "take_once", "copy_if_first", "move", "move_once"}
+    copies |= {"first_steps", "last_steps", "take", "take_once", "copy_if_first", "move", "move_once", "reorder"}
     assert set(CALLS) == set(costs.CALLS) | copies
 
 
