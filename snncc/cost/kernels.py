@@ -43,6 +43,10 @@ WORDS = {
             ("groups", ", in groups"),
         )
     },
+    "sparse_events": ("product", "sparse product by events"),
+    "sparse_rows": ("product", "sparse product by nonzeros"),
+    "sparse_gradient": ("gradient", "sparse weight gradient by events"),
+    "sparse_input_gradient": ("backward", "sparse input gradient"),
     "events_from_bits": ("events", "spikes listed"),
     "events_from_rows": ("events", "nonzeros listed"),
     "transpose_events": ("by_input", "events listed by input"),

@@ -10,7 +10,8 @@ those of graded spikes and of what else is often exactly zero, forward, and back
 behind a surrogate with compact support, which is exactly zero beyond. Everything else, other cotangents
 above all, takes the dense product ("dense"). Weight gradients are driven by spikes as well, or by the
 density of what else they read. Spikes are not counted: dense kernels win above a density of 0.57 to 0.72
-only. All kernels add in the same order, so the choice never changes a bit.
+only. All kernels add in the same order, so the choice never changes a bit. Sparse synapses are always
+driven by events, those of any input's nonzeros; in a loop over time by the nonzeros of the row at hand.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ..ops.linear import Events
 from .base import Pass
 from .zeros import with_zeros
 
+SPARSE = ("sparse_linear", "sparse_weight_gradient")  # driven by events, whatever they are of
 CHOICES = ("auto", "dense", "events")
 GRADIENTS = ("weight_gradient", "conv_gradient")
 STEPS = ("spike", "greater", "greater_equal")
@@ -47,7 +49,7 @@ class ChooseKernels(Pass):
         for node in graph:
             kernel = self._kernel(graph, node, zeros)
             if kernel in ("events", "counted"):
-                place = 1 if node.op.name in GRADIENTS else 0  # of the operand that may be listed
+                place = 1 if node.op.name in (*GRADIENTS, SPARSE[1]) else 0  # of the operand that may be listed
                 listed, inputs = _list(nodes, graph[node.inputs[place]]), list(node.inputs)
                 inputs[place:] = (
                     [listed, *inputs[place + 1 :]] if kernel == "events" else [*inputs[place:], listed]
@@ -73,11 +75,13 @@ class ChooseKernels(Pass):
     def _kernel(self, graph: Graph, node: Node, zeros: set[str]) -> str:
         if getattr(node.op, "groups", 1) > 1:
             return "dense"  # each output reads few channels: there is not enough to leave out
+        looped = node.stage is not None and node.stage.kind in ("scan", "reverse")
+        if node.op.name in SPARSE:
+            return "rows" if looped else "events"
         if node.op.name in GRADIENTS:
             return self._gradient(graph, node)
         if node.op.name not in ("linear", *SLIDING):
             return ""
-        looped = node.stage is not None and node.stage.kind in ("scan", "reverse")
         if looped:  # a list of all steps cannot be had before the loop is done
             return "dense"
         if node.half == "backward":

@@ -584,7 +584,7 @@ int32_t neuron_init(neuron_model *model, const neuron_config *config, void *aren
 
 /* ---- tensors ---- */
 
-/* role: 0 parameter, 1 gradient, 2 powers of the optimiser, 3 and up its moments. rows: 0 for a vector. */
+/* role: 0 parameter, 1 gradient, 2 powers of the optimiser, 3 and up its moments. rows: 0 for a vector, -1 for whole numbers of 32 bits. */
 typedef struct {
     int32_t role, rows, count, channels;
     size_t offset;
