@@ -187,17 +187,19 @@ class Calls:
         op: Any = node.op
         x, values, indices, offsets, *bias = node.inputs
         events = op.kernel == "events"
-        given = self.buffers.buffer(x, self._list_layout(x)) if events else self.buffers.buffer(x)
+        given = self.buffers.buffer(x, self.list_layout(x)) if events else self.buffers.buffer(x)
         wired = tuple(map(self.buffers.buffer, (offsets, indices, values)))
         started = self.buffers.buffer(bias[0]) if bias else None
         buffers = (given, *wired, started, self.buffers.buffer(node.name))
         n_in, synapses = self.graph[x].type.size, self.graph[values].type.size
         pitches = (self.buffers.pitch(self.graph[x]), self.buffers.pitch(node))
-        return Call(f"sparse_{op.kernel}", buffers, (n_in, op.n_out, synapses, *pitches), self._time(node))
+        return Call(
+            f"sparse_{op.kernel}", buffers, (n_in, op.n_out, synapses, *pitches), self.runs_all_steps(node)
+        )
 
     def _sparse_gradient(self, node: Node) -> Call:
         d_y, x, indices, offsets = node.inputs
-        listed, rows = self.buffers.buffer(x, self._list_layout(x)), self.graph[d_y]
+        listed, rows = self.buffers.buffer(x, self.list_layout(x)), self.graph[d_y]
         wired = tuple(map(self.buffers.buffer, (offsets, indices, d_y, node.name)))
         sizes = (self.graph[x].type.size, rows.type.size, node.type.size, 0, self.buffers.pitch(rows))
         return Call("sparse_gradient", (listed, *wired), sizes, self.graph[x].type.time)
@@ -212,7 +214,7 @@ class Calls:
         buffers = (*wired, lanes, self.buffers.buffer(node.name))
         synapses = self.graph[values].type.size
         sizes = (node.type.size, rows.type.size, synapses, self.buffers.pitch(node), self.buffers.pitch(rows))
-        return Call("sparse_input_gradient", buffers, sizes, self._time(node))
+        return Call("sparse_input_gradient", buffers, sizes, self.runs_all_steps(node))
 
     def by_transposing(self, node: Node) -> bool:
         """Whether a product with transposed weights transposes what it needs of them itself, which pays

@@ -49,7 +49,9 @@ class ChooseKernels(Pass):
         for node in graph:
             kernel = self._kernel(graph, node, zeros)
             if kernel in ("events", "counted"):
-                place = 1 if node.op.name in (*GRADIENTS, SPARSE[1]) else 0  # of the operand that may be listed
+                place = (
+                    1 if node.op.name in (*GRADIENTS, SPARSE[1]) else 0
+                )  # of the operand that may be listed
                 listed, inputs = _list(nodes, graph[node.inputs[place]]), list(node.inputs)
                 inputs[place:] = (
                     [listed, *inputs[place + 1 :]] if kernel == "events" else [*inputs[place:], listed]
