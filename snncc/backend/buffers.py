@@ -75,6 +75,9 @@ class BufferText:
 
     def pointer(self, buffer: Buffer) -> str:
         """A buffer outside of the scratch."""
+        if buffer.layout == "table":
+            at = f"model->parameters + {self.offsets[buffer.label]}"
+            return f"const int32_t *const {buffer.name} = (const int32_t *)(const void *)({at});"
         if buffer.place == "parameter":
             return (
                 f"const {self.real} *const {buffer.name} = model->parameters + {self.offsets[buffer.label]};"

@@ -46,6 +46,10 @@ WORDS = {
             ("groups", ", in groups"),
         )
     },
+    "sparse_events": ("product", "sparse product by events"),
+    "sparse_rows": ("product", "sparse product by nonzeros"),
+    "sparse_gradient": ("gradient", "sparse weight gradient by events"),
+    "sparse_input_gradient": ("backward", "sparse input gradient"),
     "events_from_bits": ("events", "spikes listed"),
     "events_from_rows": ("events", "nonzeros listed"),
     "events_from_previous": ("events", "spikes of the step before listed"),

@@ -275,6 +275,18 @@ def _at_step(call: Call, per: int, how: How, work: Work) -> None:
     work.add("additions", per, call.numbers[1] * (call.kind == "sum_at_step"))
 
 
+def _sparse(call: Call, per: int, how: How, work: Work) -> None:
+    """Synapses of the events, each an index and a weight; without a list as many as there can be."""
+    n_in, n_out, synapses = call.numbers[:3]
+    each, share = (EVENT, synapses / n_in) if how.listed else (per, synapses)
+    work.add("additions", each, share)
+    work.add("multiplications", each, share * (how.listed is None or how.valued))
+    work.read(each, share * (4 + how.layout.real_bytes))
+    gathers = call.kind == "sparse_input_gradient"
+    (work.read if gathers or call.kind == "sparse_gradient" else work.write)(per, how.row_bytes(n_out))
+    work.write(per if gathers else RUN, how.row_bytes(n_in) if gathers else 0)
+
+
 def _copy(call: Call, per: int, how: How, work: Work) -> None:
     """The last buffer is written, the others are read."""
     *sources, target = call.buffers
@@ -309,5 +321,6 @@ CALLS: dict[str, Callable[[Call, int, How, Work], None]] = {
     **dict.fromkeys(("matmul", "matmul_once"), _matmul),
     **dict.fromkeys(("mix_steps", "mix_steps_transposed", "steps_gradient"), _of_steps),
     **dict.fromkeys(("at_step", "sum_at_step"), _at_step),
+    **dict.fromkeys(("sparse_events", "sparse_rows", "sparse_gradient", "sparse_input_gradient"), _sparse),
     **dict.fromkeys(("scatter_add", "scatter_add_once"), _sum_features),
 }  # all others copy

@@ -8,6 +8,7 @@ from typing import Any
 from ..graph import Graph, Node
 from ..names import Names
 from ..ops.elementwise import IN_PLACE
+from ..ops.sparse import SPARSE_SUMS
 from ..ops.steps import STEP_SUMS
 from ..ops.time import STORED as MOVED
 from ..passes.choose_kernels import is_spike
@@ -112,12 +113,14 @@ class Buffers:
         """The one layout of parameters, matrices and labels; any other value may have several."""
         if node.name in self.panelled:
             return "panels"
+        if node.op.name == "table":
+            return "table"
         return "labels" if node.type.dtype == "i32" else ""
 
     def _new_buffer(self, node: Node, layout: str) -> Buffer:
         op: Any = node.op
         features = self.matrix(node) if layout == "panels" else node.type.features
-        if op.name == "parameter":
+        if op.name in ("parameter", "table"):
             return Buffer(self.names.new(node.name), "parameter", features, layout=layout, label=op.label)
         type, place, label = node.type, self._place(node), self.gradients.get(node.name, "")
         time = type.time and (layout in self._copies(node.name) or not self._stays_in_loop(node))
@@ -159,7 +162,7 @@ class Buffers:
     def _place(self, node: Node) -> str:
         if node.name in self.gradients:
             return "gradient"
-        if node.op.name in ("sum_batch", "weight_gradient", "conv_gradient", *STEP_SUMS):
+        if node.op.name in ("sum_batch", "weight_gradient", "conv_gradient", *STEP_SUMS, *SPARSE_SUMS):
             return "sum"
         if node.name in self.blocks and node.type.batch and not node.type.time:
             return "block"

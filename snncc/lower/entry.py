@@ -19,7 +19,7 @@ from .schedule import SECTIONS, Unit, groups, sections
 from .segments import Segmented
 from .sweep import SweepBuilder
 
-SKIPPED = (*ALIASES, "parameter", "constant", "steps", "samples")  # nothing runs for these
+SKIPPED = (*ALIASES, "parameter", "table", "constant", "steps", "samples")  # nothing runs for these
 
 
 def lower(graph: Graph, name: str, layout: Layout, segment: int = 0) -> Entry:

@@ -11,7 +11,8 @@ behind a surrogate with compact support, which is exactly zero beyond. Everythin
 above all, takes the dense product ("dense"). Weight gradients are driven by spikes as well, or by the
 density of what else they read. Spikes are not counted: dense kernels win above a density of 0.57 to 0.72
 only. In a loop over time spikes are listed step by step. All kernels add in the same order, so the choice
-never changes a bit.
+never changes a bit. Sparse synapses are always driven by events, those of any input's nonzeros; in a loop
+over time by the nonzeros of the row at hand.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from ..ops.linear import Events
 from .base import Pass
 from .zeros import with_zeros
 
+SPARSE = ("sparse_linear", "sparse_weight_gradient")  # driven by events, whatever they are of
 CHOICES = ("auto", "dense", "events")
 GRADIENTS = ("weight_gradient", "conv_gradient")
 STEPS = ("spike", "greater", "greater_equal")
@@ -48,7 +50,7 @@ class ChooseKernels(Pass):
         for node in graph:
             kernel = self._kernel(graph, node, zeros)
             if kernel in ("events", "counted"):
-                place = 1 if node.op.name in GRADIENTS else 0  # of the operand that may be listed
+                place = 1 if node.op.name in (*GRADIENTS, SPARSE[1]) else 0  # of what may be listed
                 listed, inputs = _list(nodes, graph[node.inputs[place]], node), list(node.inputs)
                 inputs[place:] = (
                     [listed, *inputs[place + 1 :]] if kernel == "events" else [*inputs[place:], listed]
@@ -74,6 +76,8 @@ class ChooseKernels(Pass):
     def _kernel(self, graph: Graph, node: Node, zeros: set[str]) -> str:
         if getattr(node.op, "groups", 1) > 1:
             return "dense"  # each output reads few channels: there is not enough to leave out
+        if node.op.name in SPARSE:
+            return "rows" if looped(node) else "events"
         if node.op.name in GRADIENTS:
             return self._gradient(graph, node)
         if node.op.name not in ("linear", *SLIDING):
@@ -151,7 +155,8 @@ def needs_spikes(graph: Graph, state: Node) -> bool:
     names = {name for name, n in late.items() if state.name in n.inputs[1:]}
     while more := {name for name, n in late.items() if origin(graph, n.inputs[0]).name in names} - names:
         names |= more  # after a further delay
-    readers = (n for n in graph if n.op.name in ("linear", "matmul", "events", *SLIDING, *GRADIENTS))
+    products = ("linear", "matmul", "events", *SLIDING, *SPARSE, *GRADIENTS)
+    readers = (n for n in graph if n.op.name in products)
     return any(_viewed(graph, i).name in names for n in readers for i in n.inputs)
 
 

@@ -41,6 +41,7 @@ from .simplify import live
 if TYPE_CHECKING:
     import networkx
 
+PRODUCTS = ("linear", "sparse_linear")
 LONG = 2  # later products through which a list of numbers is not kept; of spikes, which is made faster: 1
 ONCE_A_TILE = 16  # a value without a time axis costs this much less than one with
 
@@ -103,7 +104,7 @@ class _Context:
         """Whether a list is not worth its memory until the backward half: other products run before."""
         if node.op.name != "events" or not node.type.time:
             return False
-        readers = [node.name in n.inputs for n in self.graph if n.half == "forward" and n.op.name == "linear"]
+        readers = [node.name in n.inputs for n in self.graph if n.half == "forward" and n.op.name in PRODUCTS]
         later = readers[::-1].index(True) if any(readers) else LONG
         return later >= (1 if is_spike(self.graph, node.name) else LONG)
 

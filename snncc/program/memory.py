@@ -35,8 +35,8 @@ class Buffer:
     place: "tile" or "block" (scratch of a slot), "panel" (scratch of a thread: one panel of its
     features at a time), "sum" or "gradient" (a slot's sum over its tiles), "shared" (made once a call),
     "parameter". layout: "real" rows, rows rounded to "float32", "float16" or "bfloat16", spike "bits",
-    "events", "valued" events, "labels", weight "panels", or "transposed" lists (scratch of a gradient), or
-    "scratch" of a kernel.
+    "events", "valued" events, "labels", "table" (whole numbers of 32 bits), weight "panels", or "transposed"
+    lists (scratch of a gradient), or "scratch" of a kernel.
     ring: rows of two steps of a loop in turn, so that the next step can read those of the last one.
     """
 
@@ -91,6 +91,7 @@ class Tensor:
     length: int  # with padding
     at_least: float | None = None  # raised to this after each update
     channels: int = 0  # that lie side by side, last in an image or in the columns of a matrix; 0: row-major
+    table: tuple[int, bool, str] | None = None  # of whole numbers of 32 bits: most, ascending, digest
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-import numpy as np
-
-from ...ops import Value, scatter_add, sigmoid, spike, take
+from ...ops import Value, matmul, sigmoid, spike, spread
 from ..layers import Linear, positive
 from ..module import delay
 from ..neuron import Neuron, check_surrogate, coefficient, named_outputs
@@ -61,23 +59,29 @@ class AssociativeLeaky(Neuron):
         self.surrogate = check_surrogate(self, surrogate)
 
     def forward(self, current: Value) -> tuple[Value, ...]:
-        rows, columns = np.divmod(np.arange(self.d_value * self.d_key), self.d_key)
-        written = take(self.to_v(current), rows) * take(self.to_k(current), columns)
-        mem = self.remembered(written, sigmoid(self.to_alpha(current)), columns)
+        written = spread(self.to_v(current), self.shape) * self.by_key(self.to_k(current))
+        mem = self.remembered(written, sigmoid(self.to_alpha(current)))
         spk = self.by_rate(spike(mem - self.threshold, self.surrogate), current)
         out = self.read(spk, self.to_q(current)) if self.use_q_projection else spk
         return named_outputs(("out", "spk", "mem"), (out, spk, mem))
 
-    def remembered(self, written: Value, alpha: Value, columns: np.ndarray) -> Value:
+    @property
+    def shape(self) -> tuple[int]:
+        """Of the membranes, row by row."""
+        return (self.d_value * self.d_key,)
+
+    def by_key(self, x: Value) -> Value:
+        """A number for each key, for every value."""
+        return spread(x, self.shape, trailing=True)
+
+    def remembered(self, written: Value, alpha: Value) -> Value:
         """The membranes."""
         memory = delay(shape=written.shape, name="mem")
-        mem: Value = memory.feed(take(alpha, columns) * memory.value + written)
+        mem: Value = memory.feed(self.by_key(alpha) * memory.value + written)
         return mem
 
     def read(self, spk: Value, query: Value) -> Value:
-        """The product of two matrices of a sample: all terms, then the sums of those that belong together."""
+        """The product of the spikes and the query of a sample."""
         d, n = self.d_value, self.d_key
-        i, j, k = (axis.ravel() for axis in np.indices((d, n, d)))
-        terms = take(spk, i * n + j) * take(query, j * d + k)
-        out: Value = scatter_add(terms, i * d + k, (d * d,))
+        out: Value = matmul(spk.reshape(d, n), query.reshape(n, d)).reshape(d * d)
         return out

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...ops import Value, exp, log, maximum, take
+from ...ops import Value, exp, log, maximum
 from .. import neurons
 from ..module import delay
 from ..neuron import named_outputs
@@ -241,10 +241,10 @@ class AssociativeLeaky(neurons.AssociativeLeaky):
         side = math.isqrt(max(num_spiking_neurons, 0))
         return cls(in_dim, side, side, num_spiking_neurons, use_q_projection)
 
-    def remembered(self, written: Value, alpha: Value, columns: np.ndarray) -> Value:
+    def remembered(self, written: Value, alpha: Value) -> Value:
         logs = delay(shape=alpha.shape, name="logs")
         total = exp(logs.feed(logs.value + log(maximum(alpha, self.smallest))))
         sums = delay(shape=written.shape, name="sums")
-        scaled = sums.feed(sums.value + written * take(1.0 / (total + self.smallest), columns))
-        mem: Value = scaled * take(total, columns)
+        scaled = sums.feed(sums.value + written * self.by_key(1.0 / (total + self.smallest)))
+        mem: Value = scaled * self.by_key(total)
         return mem
