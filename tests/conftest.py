@@ -147,6 +147,7 @@ QUICK = (
     "test_plasticity",
     "test_random",
     "test_rules",
+    "test_sparse",
     "test_surrogates",
     "test_surrogates_presets",
     "test_vectors_",

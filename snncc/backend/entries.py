@@ -1,4 +1,4 @@
-"""Entry points as C: where their buffers lie, and the order of their kernels."""
+"""Entry points as C: the order of their kernels, and who runs them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ..expr import Dialect
 from ..lower import Layout
 from ..plan_crews import FIRST, sharing, turns
 from ..plan_memory import sum_reals
-from ..program import Buffer, Call, Entry, Item, Loop, Panels, Phase, Program, Segments, Sweep, flat
+from ..program import Buffer, Call, Entry, Item, Loop, Panels, Phase, Program, Segments, Sweep, flat, used
+from .buffers import TYPES, BufferText, unique
 from .calls import COUNTED, Place, Spot, call_text
 from .kernels import Kernels
-from .places import Places, unique
 from .records import EntryMemory, EntryRecord, LevelText, PhaseText
 from .render import render
 from .sweeps import dialect
@@ -34,7 +34,7 @@ class EntryText:
         self.real = "float" if program.real_bits == 32 else "double"
         self.layout = Layout(program.real_bits // 8)
         self.dialect: Dialect = dialect(program.real_bits)
-        self.places = Places(program, entry)
+        self.buffers = BufferText(program, entry)
         self.steps = "span" if program.segment else "steps"  # that a kernel runs over
         self.first_segment = ""  # of the loop over segments at hand
 
@@ -63,7 +63,7 @@ class EntryText:
         e, phase = self.entry, self.entry.phases[number]
         last = number == len(e.phases) - 1
         several = f"_{number + 1}" if number else ""
-        begin, reals = self.places.phase_sums(number)
+        begin, reals = self.buffers.phase_sums(number)
         finish = self._once(phase.finish, number)
         return PhaseText(
             several,
@@ -83,7 +83,7 @@ class EntryText:
         )
 
     def memory(self) -> EntryMemory:
-        return self.places.memory()
+        return self.buffers.memory()
 
     def _listed(self) -> tuple[str, ...]:
         """How many rows to a sample the entry's lists by input name, as C."""
@@ -99,8 +99,8 @@ class EntryText:
         items = [item for loop in loops for item in (loop.items if isinstance(loop, Panels) else (loop,))]
         started = [c.buffers[-1] for c in items if isinstance(c, Call) and c.kind.startswith("wide_gradient")]
         reals = sum_reals(self.entry, self.layout.real_bytes)
-        reals += self.places.learnable if self.entry.trains else 0
-        return self.places.clear([b for b in started if b], reals)
+        reals += self.buffers.learnable if self.entry.trains else 0
+        return self.buffers.clear([b for b in started if b], reals)
 
     # ---- the functions of a block
 
@@ -134,7 +134,7 @@ class EntryText:
         result = []
         for level, items, text, parameters in levels:
             lines = self._lengths(
-                [*self.places.declarations(items, level, number), "", *self._shared_out(items)]
+                [*self.buffers.declarations(items, level, number), "", *self._shared_out(items)]
             )
             unused = _unused(tuple(a for a in arguments if a != "from" or "from" in parameters), lines)
             title = (
@@ -209,7 +209,7 @@ class EntryText:
         profile = "snncc_profile profile = snncc_profile_start(model->profile, KERNELS, 0);"
         crew = "const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, 0, &profile};"
         updated = {p.buffer for i in items if isinstance(i, Sweep) for p in i.pointers if p.written}
-        pointers = (self.places.pointer(b, phase, b in updated) for b in unique(items))
+        pointers = (self.buffers.pointer(b, phase, b in updated) for b in unique(items))
         return [profile, crew, *pointers, *self._items(items)]
 
     def _items(self, items: tuple[Item, ...], spot: Spot = ALL) -> list[str]:
@@ -254,7 +254,8 @@ class EntryText:
             start = " + ".join(["start"] * bool(self.program.segment) + ["t"] * spot.in_loop)
             return [text.call(given, steps, "rows", start)]
         if isinstance(item, Call):
-            names, first = [self._argument(b, spot) for b in item.buffers], self.first_segment
+            at = {"copy_last": f"{self.steps} - 1", "copy_first": "0"}.get(item.kind, "")
+            names, first = [self._argument(b, spot, at) for b in item.buffers], self.first_segment
             function = self.kernels.function(item, self.entry.name)
             start = "start" if self.program.segment else ""
             place = Place(names, self.dialect.literal, spot, function, self.steps, start, first)
@@ -272,13 +273,13 @@ class EntryText:
         inside = self._items(loop.items, replace(spot, panels=True, shared=False))
         return [head, *("    " + line for line in inside), "}"]
 
-    def _argument(self, buffer: Buffer | None, spot: Spot) -> str:
-        """A buffer as an argument; in a loop over time, its rows of step t."""
+    def _argument(self, buffer: Buffer | None, spot: Spot, at: str = "") -> str:
+        """A buffer as an argument; in a loop over time, its rows of step t; with `at`, of that step."""
         if buffer is None:
             return "NULL"
-        if spot.in_loop and buffer.time:
-            return f"{buffer.name} + (size_t)t * rows * {self.places.row_length(buffer)}"
-        return buffer.name
+        if buffer in spot.states:
+            return f"{buffer.name}_at"
+        return self.buffers.row_of(buffer, at or "t" * spot.in_loop)
 
     def _loop(self, loop: Loop, spot: Spot) -> list[str]:
         unroll = [f"SNNCC_PRAGMA(GCC unroll {loop.unroll})"] if loop.unroll > 1 else []
@@ -287,14 +288,18 @@ class EntryText:
             if loop.reverse
             else f"for (int t = 0; t < {self.steps}; t++) {{"
         )
-        inside = replace(spot, in_loop=True)
-        body = self._items(loop.items, inside)
-        for state, value in loop.states:
-            length = self.places.row_length(state)
-            bytes = f"(size_t)rows * {length} * sizeof *{state.name}"
-            body.append(f"memcpy({state.name}, {self._argument(value, inside)}, {bytes});")
-        body += self._tick(loop, inside)
+        read = {b for item in loop.items for b in used(item)}
+        states = [(start, value) for start, value in loop.states if start in read]
+        inside = replace(spot, in_loop=True, states=tuple(start for start, _ in states))
+        body = [line for pair in states for line in self._state(*pair, loop.reverse)]
+        body += self._items(loop.items, inside)
         return [*unroll, head, *("    " + line for line in body), "}"]
+
+    def _state(self, start: Buffer, value: Buffer, reverse: bool) -> list[str]:
+        """The rows that a step reads of the one before, or where it is the first one, those at the start."""
+        later, step = (f"t < {self.steps} - 1", "t + 1") if reverse else ("t > 0", "t - 1")
+        declared = f"const {TYPES.get(start.layout) or self.real} *const {start.name}_at ="
+        return [declared, f"    {later} ? {self.buffers.row_of(value, step)} : {start.name};"]
 
 
 def _first(lines: list[str]) -> list[str]:

@@ -233,6 +233,7 @@ class ExampleTensor:
     count: int
     scale: str
     shift: str
+    pattern: str  # of whole numbers: number k; "" for reals
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ from ..errors import located, user_line
 from ..graph import Builder, Graph, Output, Type, renamed
 from ..loss import Loss, Scores, Values
 from ..loss.readout import score
-from ..nn.module import Input, Module, Parameter, tracing
+from ..nn.module import Input, Module, Parameter, Table, tracing
 from ..ops import Value, clamp, sum_time
 from ..ops import leaf as leaves
 from ..ops.reduce import expand
@@ -176,6 +177,8 @@ class _Trace:
         return self.values[label]
 
     def _declare(self, label: str, declared: Parameter) -> Value:
+        if isinstance(declared, Table):
+            return self._table(label, declared)
         op = leaves.Parameter(label, declared.shape, declared.learnable, declared.panels, declared.at_least)
         value = Value(self.builder, self.builder.add(op, name=label))
         generator = np.random.default_rng([self.seed, len(self.parameters)])
@@ -194,6 +197,12 @@ class _Trace:
         path = self.paths.get(id(module), "")
         label = f"{path}.{name}" if path else name
         self.values[label] = self.updated[label] = value
+
+    def _table(self, label: str, declared: Table) -> Value:
+        numbers = self.parameters[label] = np.ascontiguousarray(declared.initial, "<i4")
+        digest = hashlib.sha256(numbers.tobytes()).hexdigest()
+        op = leaves.Table(label, declared.shape, declared.most, declared.ascending, digest)
+        return Value(self.builder, self.builder.add(op, name=label))
 
     def state(self, module: Module, name: str, shape: tuple[int, ...], initial: Any) -> Value:
         """A state of a neuron: the delay that carries it."""

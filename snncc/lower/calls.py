@@ -9,9 +9,9 @@ from typing import Any
 from ..errors import InternalError, located
 from ..graph import Graph, Node
 from ..ops.layout import place_of, row_major
-from ..passes.choose_kernels import is_spike
-from ..program import Buffer, Call, Nest
-from .buffers import Buffers
+from ..passes.choose_kernels import is_spike, needs_spikes
+from ..program import Buffer, Call, Nest, Size
+from .buffers import SHIFTS, Buffers
 from .groups import of_node
 from .images import IMAGES
 from .layout import user_field
@@ -65,15 +65,25 @@ class Calls:
         numbers = (node.type.size, self.buffers.pitch(node), *[node.channels] * bool(node.channels))
         return Call("load", (self.buffers.buffer(node.name),), numbers, self.runs_all_steps(node), field)
 
-    def _state(self, node: Node) -> Call:
+    def _state(self, node: Node) -> tuple[Call, ...]:
         op: Any = node.op
         default, value = self.graph[node.inputs[0]], 0.0
         if default.op.name == "constant":
             value = default.op.value  # type: ignore[attr-defined]
         given = None if default.op.name == "constant" else self.buffers.buffer(node.inputs[0])
         numbers = (node.type.size, self.buffers.pitch(node), *[node.channels] * bool(node.channels))
-        buffers = (self.buffers.buffer(node.name), given)
-        return Call("load_state", buffers, numbers, False, user_field("state", op.label), value=value)
+        tile = self.buffers.buffer(node.name)
+        load = Call("load_state", (tile, given), numbers, False, user_field("state", op.label), value=value)
+        check = Call("check_spikes", (tile,), numbers[:2])
+        return (load, check) if needs_spikes(self.graph, node) else (load,)
+
+    def _last(self, node: Node) -> Call:
+        """The value at the last step of a loop over products; anywhere else it is part of a sweep."""
+        return Call("copy_last", self._both(node), (self.buffers.pitch(node),))
+
+    def _shift(self, node: Node) -> tuple[Call, ...]:
+        """What no sweep reads of the step before is read where it lies."""
+        return ()
 
     def _linear(self, node: Node) -> Call:
         make = self._input_gradient if self.by_transposing(node) else self._product
@@ -162,9 +172,8 @@ class Calls:
             int(op.transpose_b),
         )
         buffers = tuple(self.buffers.buffer(name) for name in (*node.inputs, node.name))
-        return Call(
-            "matmul" if node.type.batch else "matmul_once", buffers, numbers, self.runs_all_steps(node)
-        )
+        kind = "matmul" if node.type.batch else "matmul_once"
+        return Call(kind, buffers, numbers, self.runs_all_steps(node))
 
     def _of_steps(self, node: Node) -> Call:
         """A kernel that tells steps apart: sizes are their number, the features of a row, its length."""
@@ -181,6 +190,40 @@ class Calls:
         buffers = tuple(self.buffers.buffer(name) for name in (*node.inputs, node.name))
         sizes = (node.type.size, node.op.steps, x.type.size)  # type: ignore[attr-defined]
         return Call(node.op.name, buffers, (*sizes, self.buffers.pitch(x), self.buffers.pitch(node)))
+
+    def _sparse_linear(self, node: Node) -> Call:
+        """Sizes of sparse products: inputs, outputs, synapses, and the row of what is given and made."""
+        op: Any = node.op
+        x, values, indices, offsets, *bias = node.inputs
+        events = op.kernel == "events"
+        given = self.buffers.buffer(x, self.list_layout(x)) if events else self.buffers.buffer(x)
+        wired = tuple(map(self.buffers.buffer, (offsets, indices, values)))
+        started = self.buffers.buffer(bias[0]) if bias else None
+        buffers = (given, *wired, started, self.buffers.buffer(node.name))
+        n_in, synapses = self.graph[x].type.size, self.graph[values].type.size
+        pitches = (self.buffers.pitch(self.graph[x]), self.buffers.pitch(node))
+        return Call(
+            f"sparse_{op.kernel}", buffers, (n_in, op.n_out, synapses, *pitches), self.runs_all_steps(node)
+        )
+
+    def _sparse_gradient(self, node: Node) -> Call:
+        d_y, x, indices, offsets = node.inputs
+        listed, rows = self.buffers.buffer(x, self.list_layout(x)), self.graph[d_y]
+        wired = tuple(map(self.buffers.buffer, (offsets, indices, d_y, node.name)))
+        sizes = (self.graph[x].type.size, rows.type.size, node.type.size, 0, self.buffers.pitch(rows))
+        return Call("sparse_gradient", (listed, *wired), sizes, self.graph[x].type.time)
+
+    def _sparse_input_gradient(self, node: Node) -> Call:
+        d_y, values, indices, offsets = node.inputs
+        rows, layout = self.graph[d_y], self.buffers.layout
+        beside = Size(fixed=rows.type.size * layout.lanes * layout.real_bytes)
+        name = self.buffers.names.new(f"{node.name}.lanes")
+        lanes = Buffer(name, "panel", rows.type.features, layout="slice", size=beside)
+        wired = tuple(map(self.buffers.buffer, (d_y, offsets, indices, values)))
+        buffers = (*wired, lanes, self.buffers.buffer(node.name))
+        synapses = self.graph[values].type.size
+        sizes = (node.type.size, rows.type.size, synapses, self.buffers.pitch(node), self.buffers.pitch(rows))
+        return Call("sparse_input_gradient", buffers, sizes, self.runs_all_steps(node))
 
     def by_transposing(self, node: Node) -> bool:
         """Whether a product with transposed weights transposes what it needs of them itself, which pays
@@ -214,16 +257,17 @@ class Calls:
         return "events" if is_spike(self.graph, name) else "valued"
 
     def _events(self, node: Node) -> Call:
-        time = self.runs_all_steps(node)
-        x = self.graph[self.buffers.source(node.inputs[0])]
+        op: Any = node.op
+        time, x = self.runs_all_steps(node), self.graph[self.buffers.source(node.inputs[0])]
         layout = self.list_layout(node.name)
-        target = self.buffers.buffer(node.name, layout)
-        if layout == "events":
-            return Call(
-                "events_from_bits", (self.buffers.buffer(x.name, "bits"), target), (x.type.size,), time
-            )
-        numbers = (x.type.size, self.buffers.pitch(x))
-        return Call("events_from_rows", (self.buffers.buffer(x.name), target), numbers, time)
+        target, pitch = self.buffers.buffer(node.name, layout), self.buffers.pitch(x)
+        if op.previous:
+            spikes = (self.buffers.before(node), self.buffers.buffer(x.name, "bits"), target)
+            return Call("events_from_previous", spikes, (x.type.size, pitch), time)
+        source = self.buffers.operand(node, x.name, "bits" if layout == "events" else "real")
+        if source.layout == "bits":
+            return Call("events_from_bits", (source, target), (x.type.size,), time)
+        return Call("events_from_rows", (source, target), (x.type.size, pitch), time)
 
     def _product(self, node: Node, time: bool) -> Call:
         op: Any = node.op
@@ -239,7 +283,7 @@ class Calls:
         numbers = (x.type.size, node.type.size)
         if op.kernel == "events":
             return Call("product_events", (*listed, weight, bias, y), numbers, time)
-        dense = (self.buffers.buffer(x.name), weight, bias, y)
+        dense = (self.buffers.operand(node, x.name), weight, bias, y)
         return Call(
             "product" if op.kernel == "counted" else "product_dense", (*listed, *dense), numbers, time
         )
@@ -285,6 +329,8 @@ class Calls:
 MAKERS: dict[str, Callable[[Calls, Node], Call | tuple[Call, ...]]] = {
     "input": Calls._input,
     "state": Calls._state,
+    "last": Calls._last,
+    **dict.fromkeys(SHIFTS, Calls._shift),
     "linear": Calls._linear,
     "transpose": Calls._transpose,
     "events": Calls._events,
@@ -307,6 +353,9 @@ MAKERS: dict[str, Callable[[Calls, Node], Call | tuple[Call, ...]]] = {
     "at_step": Calls._of_steps,
     "sum_at_step": Calls._of_steps,
     **IMAGES,
+    "sparse_linear": Calls._sparse_linear,
+    "sparse_weight_gradient": Calls._sparse_gradient,
+    "sparse_input_gradient": Calls._sparse_input_gradient,
     "first_steps": Calls._kept_steps,
     "last_steps": Calls._kept_steps,
 }

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import CompileError
 from ..graph import Op, Type
 from .reduce import expand, sum_to
-from .time import sum_time
+from .time import Delay, sum_time
 from .value import Value, apply
 
 
@@ -110,15 +110,22 @@ class WeightGradient(Op):
 
 @dataclass(frozen=True)
 class Events(Op):
-    """The nonzeros of each row as a list: what event-driven products read. The same value."""
+    """The nonzeros of each row as a list: what event-driven products read. The same value.
 
+    previous: events(x, initial), the list of a kept sequence a step before, as `previous` reads it.
+    """
+
+    previous: bool = False
     name = "events"
+
+    def attributes(self) -> str:
+        return "<previous>" if self.previous else ""
 
     def infer(self, *types: Type) -> Type:
         return types[0]
 
     def evaluate(self, *arrays: Any) -> Any:
-        return arrays[0]
+        return Delay().evaluate(*arrays) if self.previous else arrays[0]
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING
 
 from ..graph import Graph, Node, Stage
 from ..ops.groups import SWEPT
-from ..ops.linear import Context
+from ..ops.linear import Context, Events
 from ..ops.time import Carry, Memorize, Previous
 from .base import Pass
 from .choose_kernels import is_spike
@@ -46,6 +46,7 @@ from .unroll_time import SUMS
 if TYPE_CHECKING:
     import networkx
 
+PRODUCTS = ("linear", "sparse_linear")
 LONG = 2  # later products through which a list of numbers is not kept; of spikes, which is made faster: 1
 ONCE_A_TILE = 16  # a value without a time axis costs this much less than one with
 
@@ -88,6 +89,7 @@ class _Context:
         self.spread = {n.inputs[0] for n in graph if n.op.name == "spread"}  # read one by one, so as they are
         self.loop_values = {n.inputs[0] for n in graph if isinstance(n.op, (Memorize, Previous, Carry))}
         self.again: dict[tuple[str, Round], str] = {}
+        self.looped = {m for members in graph.components if len(members) > 1 for m in members}
         self.nodes: dict[str, Node] = {}
 
     def crosses(self, name: str, later: Round) -> bool:
@@ -113,9 +115,12 @@ class _Context:
                     kept.add(source)
         for name in [name for name in kept if self._listed_again(self.graph[name], later)]:
             kept.remove(name)
-            listed = self.graph[name].inputs[0]
-            if not is_spike(self.graph, name) and not self.given(self.graph[listed], later):
-                kept.add(listed)
+            listed = self.graph[self.graph[name].inputs[0]]
+            if is_spike(self.graph, name):
+                made = listed.inputs[1:] if self._on_loop(listed) else ()
+            else:
+                made = (listed.name,)
+            kept |= {i for i in made if self.crosses(i, later) and not self.given(self.graph[i], later)}
         format = self.format if later[1] else ""
         cut = self._cut(list(needed), kept, later, format)
         for name in cut - kept:
@@ -131,7 +136,7 @@ class _Context:
         phase = _round(node)[0]
         if phase != later[0]:
             return True
-        forward = (n for n in self.graph if _round(n) == (phase, False) and n.op.name == "linear")
+        forward = (n for n in self.graph if _round(n) == (phase, False) and n.op.name in PRODUCTS)
         readers = [node.name in n.inputs for n in forward]
         products = readers[::-1].index(True) if any(readers) else LONG
         return products >= (1 if is_spike(self.graph, node.name) else LONG)
@@ -218,7 +223,8 @@ class _Context:
             count = sum(known == name for known, _ in self.again)
             self.again[key] = again = f"{name}.again" + f".{count + 1}" * bool(count)
             if node.op.name == "events":
-                made = replace(node, inputs=(self._listed(node, later),))
+                events, inputs = self._listed(node, later)
+                made = replace(node, op=events, inputs=inputs)
             else:
                 op = Previous(node.type.features) if isinstance(node.op, Memorize) else node.op
                 made = replace(self._reading(node, later), op=op)
@@ -226,14 +232,24 @@ class _Context:
             self.nodes[again] = replace(made, name=again, half=half, stage=_stage(node, later[0]))
         return self.again[key]
 
-    def _listed(self, node: Node, later: Round) -> str:
-        """A round's copy of what a list is made from."""
+    def _listed(self, node: Node, later: Round) -> tuple[Events, tuple[str, ...]]:
+        """The list that a round makes: its operator, and what it is made from."""
         source = self.graph[node.inputs[0]]
         if not is_spike(self.graph, source.name):
-            return self._read(source.name, later)
-        bits = f"ctx_{source.name}.bits"
+            return Events(), (self._read(source.name, later),)
+        if self._on_loop(source):  # the spikes are kept once, however many read the step before
+            return Events(previous=True), (self._bits(source.inputs[0]), self._read(source.inputs[1], later))
+        return Events(), (self._bits(source.name),)
+
+    def _on_loop(self, node: Node) -> bool:
+        """Whether a value is that of the step before of what depends on it."""
+        return isinstance(node.op, Memorize) and node.name in self.looped
+
+    def _bits(self, name: str) -> str:
+        """Spikes kept as bits."""
+        source, bits = self.graph[name], f"ctx_{name}.bits"
         self.nodes[bits] = replace(
-            source, name=bits, op=Context("bits"), inputs=(source.name,), stage=_stage(source)
+            source, name=bits, op=Context("bits"), inputs=(name,), stage=_stage(source)
         )
         return bits
 

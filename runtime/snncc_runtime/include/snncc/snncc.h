@@ -19,6 +19,7 @@
 #include "steps.h"
 #include "matmul.h"
 #include "delay.h"
+#include "sparse.h"
 #include "state.h"
 #include "windows.h"
 #include "conv.h"

@@ -1,6 +1,8 @@
-"""Where the buffers of an entry point lie, as C: pointers that its functions declare."""
+"""The buffers of an entry point as C: pointers into the arena, and to the rows of a step."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from ..lower import Layout
 from ..plan_memory import SCRATCH, sum_reals
@@ -18,22 +20,22 @@ TYPES = {
 }
 
 
-class Places:
-    """The buffers of one entry point."""
+class BufferText:
+    """Where the buffers of one entry point lie. held: steps that a buffer has room for, as C."""
 
     def __init__(self, program: Program, entry: Entry) -> None:
-        self.entry, self.segment = entry, program.segment
+        self.entry = entry
         self.real = "float" if program.real_bits == 32 else "double"
         self.layout = Layout(program.real_bits // 8)
         self.offsets = {t.name: t.offset for t in program.tensors}
         self.learnable = sum(t.length for t in program.tensors if t.learnable)
-        self.held = "most" if program.segment else "steps"  # steps that a buffer has room for
+        self.held = "most" if program.segment else "steps"
 
     def memory(self) -> EntryMemory:
         """Sizes of all of them."""
         e = self.entry
         scratch, panels, whole = (
-            [f"snncc_align({_bytes(r.size, 'seq', 'tile', 'block', 'mark')})" for r in regions]
+            [f"snncc_align({bytes_text(r.size, 'seq', 'tile', 'block', 'mark')})" for r in regions]
             for regions in (e.regions, e.panels, e.whole)
         )
         return EntryMemory(
@@ -49,16 +51,11 @@ class Places:
     def clear(self, started: list[Buffer], reals: int) -> list[str]:
         """Sums that start at zero: all but the weight gradients that the first tile starts itself."""
         lines, at = [], 0
-        for begin, length in [*sorted(map(self._sum_range, started)), (reals, 0)]:
+        for begin, length in [*sorted(map(self.sum_range, started)), (reals, 0)]:
             if begin > at:
                 lines.append(f"snncc_clear(sums{f' + {at}' if at else ''}, {begin - at}, &crew);")
             at = begin + length
         return lines
-
-    def _sum_range(self, buffer: Buffer) -> tuple[int, int]:
-        """Where a sum lies: first real and length."""
-        begin = self.offsets[buffer.label] if buffer.place == "gradient" else self._sum_offset(buffer)
-        return begin, self.layout.parameter_length(buffer.features, True)
 
     def phase_sums(self, phase: int) -> tuple[int, int]:
         """Where the sums of a phase lie that are added over all slots when it is done: first real and length.
@@ -103,7 +100,7 @@ class Places:
     def _region_bytes(self, region: Region, kind: str) -> str:
         """Bytes of a region for the samples of a tile, or for all."""
         rows = "batch" if kind == "whole" else "rows"
-        return _bytes(
+        return bytes_text(
             region.size,
             f"(size_t){self.held} * {rows}",
             f"(size_t){rows}",
@@ -137,11 +134,12 @@ class Places:
 
     def pointer(self, buffer: Buffer, phase: int, updated: bool = False) -> str:
         """A buffer outside of the scratch."""
+        if buffer.layout == "table":
+            at = f"model->parameters + {self.offsets[buffer.label]}"
+            return f"const int32_t *const {buffer.name} = (const int32_t *)(const void *)({at});"
         if buffer.place == "parameter":
-            const = "" if updated else "const "
-            return (
-                f"{const}{self.real} *const {buffer.name} = model->parameters + {self.offsets[buffer.label]};"
-            )
+            const, offset = "" if updated else "const ", self.offsets[buffer.label]
+            return f"{const}{self.real} *const {buffer.name} = model->parameters + {offset};"
         if buffer.place == "gradient":
             return f"{self.real} *const {buffer.name} = sums + {self.offsets[buffer.label]};"
         if buffer.place == "sum":
@@ -155,14 +153,26 @@ class Places:
             offset += region.size.at(0, 0)
         return f"{self.real} *const {buffer.name} = ({self.real} *)(void *)(model->shared + {offset});"
 
+    def row_of(self, buffer: Buffer, step: str) -> str:
+        """The rows of a step, "" for all."""
+        if not step or not (buffer.time or buffer.ring):
+            return buffer.name
+        step = step if step.isidentifier() else f"({step})"
+        place = f"({step} % 2)" if buffer.ring else step
+        return f"{buffer.name} + (size_t){place} * rows * {self.row_length(buffer)}"
 
-def _bytes(size: Size, seq: str, row: str, block: str, mark: str) -> str:
+    def sum_range(self, buffer: Buffer) -> tuple[int, int]:
+        """Where a sum lies: first real and length."""
+        begin = self.offsets[buffer.label] if buffer.place == "gradient" else self._sum_offset(buffer)
+        return begin, self.layout.parameter_length(buffer.features, True)
+
+
+def bytes_text(size: Size, seq: str, row: str, block: str, mark: str) -> str:
     """A size as a C expression."""
     lengths = ((seq, size.seq), (row, size.row), (block, size.block), (mark, size.mark))
     terms = [f"{text} * {n}" for text, n in lengths if n]
     return " + ".join([*terms, *[str(size.fixed)] * bool(size.fixed or not terms)])
 
 
-def unique(items: tuple[Item, ...]) -> list[Buffer]:
-    """The buffers of items, in order of first use."""
+def unique(items: Iterable[Item]) -> list[Buffer]:
     return list(dict.fromkeys(b for item in items for b in used(item)))
