@@ -57,7 +57,6 @@ def _convolution(calls: Calls, node: Node) -> Call:
     windows = _product(op.windows.outputs(tuple(space)))
     layout = calls.buffers.layout
     chunk = max(LEAST_CHUNK, CHUNK_BYTES // (n_in * layout.real_bytes) // LEAST_CHUNK * LEAST_CHUNK)
-    chunk = min(chunk, windows)
     dense = chunk * (layout.stride(n_in) + layout.stride(n_out)) * layout.real_bytes
     pixels = windows if op.name == "conv_transpose" else _product(space)
     listed = (4 * (pixels + 1) + 63) // 64 * 64 + layout.stride(n_in) * layout.real_bytes + 64
