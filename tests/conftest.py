@@ -137,6 +137,7 @@ def _unread() -> Iterator[str]:
 QUICK = (
     "test_axes",
     "test_matmul",
+    "test_tokens",
     "test_combinations",
     "test_images",
     "test_integrate_and_fire",

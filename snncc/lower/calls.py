@@ -13,7 +13,7 @@ from ..passes.choose_kernels import is_spike, needs_spikes
 from ..program import Buffer, Call, Nest, Size
 from .buffers import SHIFTS, Buffers
 from .groups import of_node
-from .images import IMAGES
+from .images import IMAGES, of_tokens
 from .layout import user_field
 from .nests import reading, strides, writing
 
@@ -86,6 +86,8 @@ class Calls:
         return ()
 
     def _linear(self, node: Node) -> Call:
+        if self.buffers.tokens(node):
+            return of_tokens(self, node)
         make = self._input_gradient if self.by_transposing(node) else self._product
         return make(node, self.runs_all_steps(node))
 
@@ -229,6 +231,8 @@ class Calls:
         """Whether a product with transposed weights transposes what it needs of them itself, which pays
         where a panel of them serves many rows: not for one step of a loop."""
         op: Any = node.op
+        if self.buffers.tokens(node):
+            return False
         weight = self.graph[node.inputs[1]] if op.name == "linear" else node
         dense = op.name != "linear" or op.kernel == "dense"
         many = dense and node.name not in self.buffers.stepped and node.type.size > 1
@@ -291,6 +295,8 @@ class Calls:
     def _weight_gradient(self, node: Node) -> tuple[Call, ...]:
         """A narrow gradient goes row by row; a wide one by input, from lists that are made first."""
         op: Any = node.op
+        if self.buffers.tokens(node):
+            return (of_tokens(self, node),)
         kernel: str = op.kernel
         d_y, x = (self.graph[i] for i in node.inputs[:2])
         buffer, layout = self.buffers.buffer, self.buffers.layout
