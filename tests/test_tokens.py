@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import pytest
 
 import snncc
@@ -18,7 +17,7 @@ from tests.test_matmul import GOLDEN, HEADS, STEPS, TOKENS, WIDTH
 
 
 class Tokens(nn.Module):
-    """Spikes and numbers as tokens, wide and narrow, in a loop, without a time axis, and at the end all of them."""
+    """Spikes and numbers as tokens, wide and narrow, in a loop, without a time axis, and all in one."""
 
     inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(5, 12), "still": nn.Input(5, 3, static=True)}
 
@@ -78,5 +77,5 @@ def test_attention_is_pytorchs() -> None:
 
 
 def test_tokens_of_another_width_are_refused() -> None:
-    with pytest.raises(snncc.CompileError, match=r"takes 4 features, its input has shape \[4, 3\]; put nn.Flatten"):
+    with pytest.raises(snncc.CompileError, match=r"takes 4 features, its input has shape \[4, 3\]; put"):
         trace(nn.Sequential(fc=nn.Linear(4, 2), input=nn.Input(4, 3)))
