@@ -149,7 +149,7 @@ REFUSED: dict[str, tuple[Callable[[], Module], str]] = {
     ),
     "no reset": (lambda: mlp(lif=nn.Leaky(0.9, reset="none")), "lif (Leaky): reset='none' a step later"),
     "no leak": (lambda: mlp(lif=nn.Leaky(1.0, reset="zero")), "lif (Leaky): a decay of 1 would be an"),
-    "inhibition": (lambda: mlp(lif=nn.Leaky(0.9, inhibition=True)), "lif (Leaky): NIR has neither inhibition"),
+    "inhibition": (lambda: mlp(lif=nn.Leaky(0.9, inhibition=True)), "lif (Leaky): NIR has neither"),
     "a layer": (lambda: mlp(lif=nn.ParametricLIF()), "lif (ParametricLIF): NIR has no such node"),
     "a pool": (
         lambda: nn.Sequential(pool=nn.MaxPool2d(2), input=nn.Input(1, 4, 4)), "pool (MaxPool2d): NIR has no",
