@@ -158,6 +158,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .backend.c import emit
     from .interface import tensors, user_arrays
     from .lower import Layout, lower, lower_update
+    from .ops.delays import check_delayed
     from .ops.steps import fixed_steps
     from .passes.fuse import Fuse
     from .passes.split_time import SplitTime
@@ -165,6 +166,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .plan_tiles import choose_slots, choose_tile
     from .program import Program
 
+    check_delayed(network.graph, target.segment)
     exact = fixed_steps(network.graph, int(target.num_steps), target.segment)
     exact = exact or target.exact_steps * int(target.num_steps)
     final: dict[str, Graph] = {}

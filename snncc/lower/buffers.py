@@ -8,7 +8,7 @@ from typing import Any
 from ..graph import Graph, Node
 from ..names import Names
 from ..ops.elementwise import IN_PLACE
-from ..ops.sparse import SPARSE_SUMS
+from ..ops.sparse import SYNAPSE_SUMS
 from ..ops.steps import STEP_SUMS
 from ..ops.time import STORED as MOVED
 from ..passes.choose_kernels import is_spike
@@ -162,7 +162,7 @@ class Buffers:
     def _place(self, node: Node) -> str:
         if node.name in self.gradients:
             return "gradient"
-        if node.op.name in ("sum_batch", "weight_gradient", "conv_gradient", *STEP_SUMS, *SPARSE_SUMS):
+        if node.op.name in ("sum_batch", "weight_gradient", "conv_gradient", *STEP_SUMS, *SYNAPSE_SUMS):
             return "sum"
         if node.name in self.blocks and node.type.batch and not node.type.time:
             return "block"

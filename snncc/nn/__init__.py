@@ -2,7 +2,7 @@
 
 from . import aidge, connections, neurons, nir, snngrow, snntorch, spikingjelly, surrogate
 from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d
-from .delay import Delay
+from .delay import Delay, DelayedLinear
 from .dropout import Dropout, Dropout2d
 from .encoders import Delta, Latency, Rate, Repeat
 from .layers import Flatten, Linear, Sequential
@@ -52,6 +52,7 @@ __all__ = [
     "ConvTranspose1d",
     "ConvTranspose2d",
     "Delay",
+    "DelayedLinear",
     "Delta",
     "Dropout",
     "Dropout2d",

@@ -20,6 +20,7 @@
 #include "matmul.h"
 #include "delay.h"
 #include "sparse.h"
+#include "late.h"
 #include "state.h"
 #include "windows.h"
 #include "conv.h"
