@@ -141,6 +141,7 @@ QUICK = (
     "test_combinations",
     "test_images",
     "test_integrate_and_fire",
+    "test_late",
     "test_neurons",
     "test_nir",
     "test_onnx_",
