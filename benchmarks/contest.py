@@ -206,7 +206,9 @@ def write_task(workload: Workload, folder: Path) -> None:
     assert (name, readout) in (("cross_entropy", "mem"), ("mse", "rate"))
     neuron: Any = workload.network.layers["lif1"]
     task = Task(
-        workload.name, workload.num_steps, workload.batch, workload.sizes, workload.static, name, neuron.beta
+        *(workload.name, workload.num_steps, workload.batch, workload.sizes, workload.static, name),
+        beta=neuron.beta,
+        recurrent=workload.recurrent,
     )
     task.write(folder, workload.parameters(), workload.samples())
 

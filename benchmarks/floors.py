@@ -40,13 +40,15 @@ class Floor:
 
 @dataclass(frozen=True)
 class Layer:
-    """n_in, n_out; density of its input; steps of its product; whether its input needs no gradient."""
+    """n_in, n_out; density of its input; steps of its product; whether its input needs no gradient; whether
+    neurons of their own follow, as behind connections back they do not."""
 
     n_in: int
     n_out: int
     density: float
     steps: int
     first: bool
+    fires: bool = True
 
     def products(self, train: bool) -> Iterator[bool]:
         """The dense products, by whether spikes could drive them: forward; for the weights; for the input."""
@@ -71,7 +73,9 @@ def floor(workload: Workload, mode: str, rates: Rates, densities: Sequence[float
 
 
 def _layers(workload: Workload, densities: Sequence[float]) -> list[Layer]:
-    return [
+    back = workload.sizes[1]
+    found = [Layer(back, back, densities[0], workload.num_steps, False, False)] * workload.recurrent
+    return found + [
         Layer(n_in, n_out, density, 1 if i == 0 and workload.static else workload.num_steps, i == 0)
         for i, ((n_in, n_out), density) in enumerate(
             zip(itertools.pairwise(workload.sizes), (workload.density, *densities), strict=False)
@@ -93,7 +97,7 @@ def _bytes(workload: Workload, stack: list[Layer], train: bool, parameters: int)
     for layer in stack:
         inputs, currents = layer.n_in * layer.steps, layer.n_out * layer.steps
         total += workload.batch * (inputs * (2 if train else 1) + currents * (4 if train else 2))
-        total += workload.batch * workload.num_steps * layer.n_out * (4 if train else 1)
+        total += workload.batch * workload.num_steps * layer.n_out * (4 if train else 1) * layer.fires
     return float(FLOAT * total)
 
 
@@ -108,6 +112,6 @@ def _spike_driven(
         dense = 2 * sums / (1e9 * rates.gflops)
         for sparse, added in zip(layer.products(train), (ADDED, ADDED_BACK, 0.0), strict=False):
             total += min(dense, sums * layer.density / (added * share)) if sparse else dense
-        neurons = workload.num_steps * workload.batch * layer.n_out
+        neurons = workload.num_steps * workload.batch * layer.n_out * layer.fires
         total += neurons * (NEURON + (NEURON_BACK if train else 0.0)) / share
     return total + (7 * FLOAT * parameters / (1e9 * rates.gbs) if train else 0.0)

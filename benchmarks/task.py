@@ -34,8 +34,10 @@ class Calls(NamedTuple):
 class Task:
     """Linear layers, each followed by leaky neurons with threshold 1 and a detached, subtracting reset.
 
-    sizes: inputs, then neurons of each layer. static: the input is the same at every step. loss:
-    "cross_entropy" of the membranes, summed over the steps, or "mse" of the spikes averaged over the steps.
+    recurrent: the spikes of the first layer come back to it a step later, through a linear layer of their
+    own, and the last layer, a read-out, has no reset. sizes: inputs, then neurons of each layer. static: the
+    input is the same at every step. loss: "cross_entropy" of the membranes, summed over the
+    steps, or "mse" of the spikes averaged over the steps.
     """
 
     name: str
@@ -45,9 +47,11 @@ class Task:
     static: bool
     loss: str
     beta: float
+    recurrent: bool = False
 
     def write(self, folder: Path, parameters: dict[str, Any], samples: tuple[Any, Any]) -> None:
-        """parameters: fc1.weight [out, in], fc1.bias [out], fc2.weight, ...; samples: inputs and targets."""
+        """parameters: fc1.weight [out, in], fc1.bias [out], fc2.weight, ..., also lif1.recurrent.weight and
+        .bias where the task is recurrent; samples: inputs and targets."""
         (folder / "task.json").write_text(json.dumps(asdict(self)))
         np.savez(folder / "arrays.npz", x=samples[0], y=samples[1], **parameters)
 
@@ -67,6 +71,11 @@ class Given:
         """Weight and bias of each layer."""
         names = [f"fc{i}" for i in range(1, len(self.task.sizes))]
         return [(self.parameters[f"{n}.weight"], self.parameters[f"{n}.bias"]) for n in names]
+
+    @property
+    def back(self) -> tuple[np.ndarray, np.ndarray]:
+        """Weight and bias through which spikes of the first layer come back."""
+        return self.parameters["lif1.recurrent.weight"], self.parameters["lif1.recurrent.bias"]
 
     @property
     def by_membrane(self) -> bool:

@@ -4,8 +4,8 @@
     python benchmarks/run.py --only W5
 
 W1 and W2 are the network of snnTorch's tutorial 5, on images and on spikes; W5 is deep, W6 is W2 for one
-sample at a time, W7 is one layer over a long sequence. W3 waits for
-convolutions, W4 for products in loops that are driven by spikes.
+sample at a time, W7 is one layer over a long sequence. In W4 the spikes of a layer come back to it.
+W3 waits for convolutions.
 """
 
 from __future__ import annotations
@@ -34,6 +34,12 @@ w2 = nn.Sequential(
     fc2=nn.Linear(1000, 10),
     lif2=nn.Leaky(beta=0.95),
 )
+w4 = nn.Sequential(
+    fc1=nn.Linear(700, 256),
+    lif1=nn.RLeaky(beta=0.95, linear_features=256),
+    fc2=nn.Linear(256, 20),
+    lif2=nn.Leaky(beta=0.95, reset="none"),
+)
 w5 = nn.Sequential(
     fc1=nn.Linear(1024, 1024),
     lif1=nn.Leaky(beta=0.95),
@@ -55,8 +61,9 @@ w7 = nn.Sequential(
 class Workload:
     """A network and one batch for it; equal on every machine, since all of it is seeded.
 
-    density: share of the inputs that are not zero. gains: a number a Linear layer; its weights start uniform
-    in +-gain / sqrt(inputs). modes: what is measured, "train" and "infer".
+    density: share of the inputs that are not zero. gains: a number a Linear layer, also those through which
+    spikes come back; its weights start uniform in +-gain / sqrt(inputs). modes: what is measured, "train" and
+    "infer".
     """
 
     name: str
@@ -82,7 +89,7 @@ class Workload:
     @property
     def sizes(self) -> tuple[int, ...]:
         """Numbers of inputs and of the neurons of each layer."""
-        layers = [layer for _, layer in self._products()]
+        layers = [m for m in self.network.layers.values() if isinstance(m, nn.Linear)]
         return (layers[0].in_features, *(layer.out_features for layer in layers))
 
     def parameters(self) -> dict[str, np.ndarray]:
@@ -132,24 +139,38 @@ class Workload:
                 x = x @ given[f"{name}.weight"].T + given[f"{name}.bias"]
             else:
                 steps = itertools.repeat(x, self.num_steps) if x.ndim == 2 else iter(x)
-                x = np.stack(list(_spikes(layer, steps)))
+                back = [given[n] for n in given if n.startswith(f"{name}.recurrent.")]
+                x = np.stack(list(_spikes(layer, steps, *back)))
                 found[name] = float(x.mean())
         return found
 
+    @property
+    def recurrent(self) -> bool:
+        """Whether the spikes of the first layer come back to it."""
+        return isinstance(self.network.layers["lif1"], nn.RLeaky)
+
     def _products(self) -> list[tuple[str, nn.Linear]]:
-        return [(name, m) for name, m in self.network.layers.items() if isinstance(m, nn.Linear)]
+        """Every matrix, in the order of the layers, by name."""
+        return [(name, m) for name, m in self.network.named_modules() if isinstance(m, nn.Linear)]
 
 
-def _spikes(neuron: Any, currents: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """A neuron's own equation, step after step."""
-    mem = np.float32(0)
+def _spikes(
+    neuron: Any, currents: Iterator[np.ndarray], weight: np.ndarray | None = None, bias: Any = 0.0
+) -> Iterator[np.ndarray]:
+    """A leaky neuron's own equation, step after step; weight, bias: of the connections of all to all."""
+    leaky = nn.Leaky(beta=neuron.beta, reset=neuron.reset)
+    spk: Any = np.float32(0)
+    mem: Any = np.float32(0)
     for current in currents:
-        spk, mem = neuron.step(current, mem)
-        yield np.asarray(spk, np.float32)
+        back = np.float32(0) if weight is None else np.broadcast_to(spk, current.shape) @ weight.T + bias
+        spk, mem = leaky.step(current + back, mem)
+        spk = np.asarray(spk, np.float32)
+        yield spk
 
 
 _BY_MEMBRANE, _BY_RATE = loss.cross_entropy("mem"), loss.mse("rate")
 _SPIKES = "784-1000-10 on spikes at 10 %"
+_BACK = "700-256-20 on spikes at 2 %, the 256 connected all to all"
 _DEEP = "1024 inputs, four layers of 1024, on spikes at 10 %"
 _DENSE = "layers fire at 25 %"
 
@@ -160,6 +181,7 @@ WORKLOADS = {
         Workload("W1", "784-1000-10 on images", "w1", 25, 128, 0.19, _BY_MEMBRANE, (1.0, 1.0)),
         Workload("W2", _SPIKES, "w2", 25, 128, 0.1, _BY_MEMBRANE, (2.0, 2.0)),
         Workload("W2-dense", f"{_SPIKES}; {_DENSE}", "w2", 25, 128, 0.1, _BY_MEMBRANE, (8.6, 4.7)),
+        Workload("W4", _BACK, "w4", 100, 128, 0.02, _BY_MEMBRANE, (4.0, 1.0, 1.0)),
         Workload("W5", _DEEP, "w5", 16, 64, 0.1, _BY_RATE, (2.0, 3.0, 3.0, 3.0)),
         Workload("W5-dense", f"{_DEEP}; {_DENSE}", "w5", 16, 64, 0.1, _BY_RATE, (8.9, 3.3, 3.3, 3.4)),
         Workload("W6", _SPIKES, "w6", 25, 1, 0.1, _BY_MEMBRANE, (2.0, 2.0), ("infer",)),
@@ -169,5 +191,4 @@ WORKLOADS = {
 # What a table of all workloads has to say of the others.
 WAITING = {
     "W3": "convolutions 12C5-P2-64C5-P2-10 on images: needs convolution",
-    "W4": "700-256-20 with recurrent spikes, 100 steps: its product in a loop over time is dense so far",
 }

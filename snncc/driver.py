@@ -158,6 +158,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .backend.c import emit
     from .interface import tensors, user_arrays
     from .lower import Layout, lower, lower_update
+    from .ops.delays import check_delayed
     from .ops.steps import fixed_steps
     from .passes.fuse import Fuse
     from .passes.split_time import SplitTime
@@ -165,6 +166,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .plan_tiles import choose_slots, choose_tile
     from .program import Program
 
+    check_delayed(network.graph, target.segment)
     exact = fixed_steps(network.graph, int(target.num_steps), target.segment)
     exact = exact or target.exact_steps * int(target.num_steps)
     final: dict[str, Graph] = {}
@@ -218,10 +220,15 @@ def _write(
     sources = {**text.files, "snncc.h": _headers()}
     built = build.build(sources, name=text.prefix, declarations=text.declarations)
     dtype = np.dtype(target.dtype)
-    weights = {name: np.array(a, dtype, order="C") for name, a in network.parameters.items()}
+    weights = {name: _stored(array, dtype) for name, array in network.parameters.items()}
     files = {**built.files, "weights.safetensors": to_bytes(weights)}
     build.write_folder(folder, files, {**text.manifest, "build": built.record()})
     return built
+
+
+def _stored(array: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """A parameter in the model's type; tables of whole numbers stay as they are."""
+    return np.array(array, array.dtype if array.dtype.kind == "i" else dtype, order="C")
 
 
 def _version() -> str:
@@ -272,6 +279,8 @@ def _manifest(compiled: Compiled) -> dict[str, Any]:
             label = f"{program.moments[moment]}.{name}" if role == "optimizer" else name
             entry = {"name": label, "role": role, "shape": list(by_name[name].shape), "dtype": target.dtype}
             entry |= {"learnable": by_name[name].learnable} if role == "parameter" else {}
+            if (table := by_name[name].table) is not None:
+                entry |= {"dtype": "int32", "sha256": table[-1]}
         tensors.append({**entry, "index": index})
     return {
         "schema": 1,

@@ -26,6 +26,15 @@ def tensors(network: Network, layout: Layout, graphs: Mapping[str, Graph]) -> tu
             Tensor(op.label, op.features, op.learnable, op.panels, offset, length, op.at_least, last)
         )
         offset += length
+    tables: list[Any] = [n.op for n in network.graph if n.op.name == "table"]
+    for op in tables:
+        length = layout.table_length(op.features)
+        found.append(
+            Tensor(
+                op.label, op.features, False, False, offset, length, table=(op.most, op.ascending, op.digest)
+            )
+        )
+        offset += length
     return tuple(found)
 
 

@@ -72,6 +72,8 @@ class _Run:
                 return np.full((1, 1), call.steps if op.name == "steps" else call.batch, np.float64)
             case "parameter":
                 return np.asarray(call.parameters[op.label], call.dtype)[None, None]
+            case "table":
+                return np.asarray(call.parameters[op.label], np.int64)[None, None]
             case "state":
                 given = call.states.get(op.label)
                 array = self.values[node.inputs[0]] if given is None else np.asarray(given, call.dtype)[None]

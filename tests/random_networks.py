@@ -22,6 +22,7 @@ from snncc.frontend.dsl import Network, trace
 from snncc.loss import Loss
 from snncc.nn import surrogate
 from snncc.nn.surrogate import Surrogate
+from snncc.passes.choose_kernels import spike_states
 from snncc.reference import Call
 from snncc.target import Target
 
@@ -207,6 +208,7 @@ def arguments(rng: Random, network: Network, chosen: Loss, steps: int, batch: in
         for node in graph
         if node.op.name == "state" and rng.random() < 0.5
     }
+    states |= {label: (states[label] > 0) * 1.0 for label in spike_states(graph) & {*states}}
     return Call(given, spread(rng, network.parameters), states, steps, batch)
 
 

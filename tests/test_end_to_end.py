@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from snncc import Model, loss, nn
+from snncc.passes.choose_kernels import spike_states
 from tests.networks import (
     BOUND,
     LOSSES,
@@ -100,7 +101,8 @@ def initial_states(bench: Bench, extent: Extent) -> dict[str, Array]:
     states = [o.name for o in bench.traced.graph.outputs if o.role == "state_out"]
     last = bench.reference("forward", extent, bench.inputs(extent))
     shapes = {name: last["state_out", name].shape for name in states[::2]}
-    return {name: np.round(random.normal(size=shape) * 16) / 16 for name, shape in shapes.items()}
+    found = {name: np.round(random.normal(size=shape) * 16) / 16 for name, shape in shapes.items()}
+    return found | {name: (found[name] > 0) * 1.0 for name in spike_states(bench.traced.graph) & {*found}}
 
 
 # Against the reference interpreter

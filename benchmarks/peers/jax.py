@@ -30,6 +30,23 @@ def network(given: Given, unroll: int, layers: Any, x: Any) -> Any:
     """What the loss reads, [T, B, n]."""
     beta, steps = given.task.beta, given.task.num_steps
 
+    def read_out(current: Any) -> Any:
+        def step(mem: Any, now: Any) -> Any:
+            mem = beta * mem + now
+            return mem, mem
+
+        return jax.lax.scan(step, jnp.zeros_like(current[0]), current, unroll=unroll)[1]
+
+    def recurrent(current: Any, weight: Any, bias: Any) -> Any:
+        def step(state: Any, now: Any) -> Any:
+            mem, spk = state
+            mem = beta * mem + now + spk @ weight.T + bias - jax.lax.stop_gradient(spk)
+            spk = spike(mem)
+            return (mem, spk), spk
+
+        start = jnp.zeros_like(current[0])
+        return jax.lax.scan(step, (start, start), current, unroll=unroll)[1]
+
     def neurons(current: Any, static: bool, by_membrane: bool) -> Any:
         def step(mem: Any, now: Any) -> Any:
             mem = beta * mem + (current if static else now) - jax.lax.stop_gradient(spike(mem))
@@ -38,6 +55,10 @@ def network(given: Given, unroll: int, layers: Any, x: Any) -> Any:
         start = jnp.zeros_like(current if static else current[0])
         return jax.lax.scan(step, start, None if static else current, length=steps, unroll=unroll)[1]
 
+    if given.task.recurrent:
+        (weight, bias), (out_weight, out_bias), back = layers
+        spk = recurrent(x @ weight.T + bias, *back)
+        return read_out(spk @ out_weight.T + out_bias)
     for i, (weight, bias) in enumerate(layers):
         last = i == len(layers) - 1
         x = neurons(x @ weight.T + bias, given.task.static and i == 0, last and given.by_membrane)
@@ -59,7 +80,8 @@ def build(given: Given, variant: str) -> Calls:
         return *on_jax.updated(layers, d_layers, state, rate), loss
 
     summed = jax.jit(lambda layers, x: forward(layers, x).sum())
-    layers = [tuple(jnp.asarray(a) for a in layer) for layer in given.layers]
+    given_layers = [*given.layers, *[given.back] * given.task.recurrent]
+    layers = [tuple(jnp.asarray(a) for a in layer) for layer in given_layers]
     now = [layers, on_jax.ADAM.init(layers)]
 
     def train(rate: float) -> float:

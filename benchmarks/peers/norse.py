@@ -28,11 +28,17 @@ class Net(nn.Module):
         p = LIFBoxParameters(tau_mem_inv=torch.as_tensor(1000 * leak), reset_method=reset_subtract)
         self.fc = nn.ModuleList(nn.Linear(w.shape[1], w.shape[0]) for w, _ in given.layers)
         self.cells = nn.ModuleList(LIFBoxCell(p=p) for _ in given.layers)
-        on_torch.load(self.fc, given, 1 / leak)
+        on_torch.load(self.fc, given.layers, 1 / leak)
+        self.leak, self.back = leak, None
+        if given.task.recurrent:
+            self.back = nn.Linear(*given.task.sizes[1:2] * 2)
+            on_torch.load([self.back], [given.back], 1 / leak)
 
     def forward(self, x: Any) -> tuple[Any, Any]:
         states: list[Any] = [None] * len(self.fc)
         spk_rec, mem_rec = [], []
+        if self.back is not None:
+            return self.with_connections_back(x)
         for step in range(self.num_steps):
             spk = x if self.static else x[step]
             for i, (fc, cell) in enumerate(zip(self.fc, self.cells, strict=True)):
@@ -40,6 +46,17 @@ class Net(nn.Module):
             spk_rec.append(spk)
             mem_rec.append(states[-1].v)
         return torch.stack(spk_rec), torch.stack(mem_rec)
+
+    def with_connections_back(self, x: Any) -> tuple[Any, Any]:
+        """The first layer's spikes come back; the last one is a read-out without reset."""
+        assert self.back is not None
+        state, mem, mem_rec = None, torch.zeros(()), []
+        spk = torch.zeros(x.shape[1], self.back.in_features)
+        for step in range(self.num_steps):
+            spk, state = self.cells[0](self.fc[0](x[step]) + self.back(spk), state)
+            mem = mem + self.leak * (self.fc[1](spk) - mem)
+            mem_rec.append(mem)
+        return torch.zeros(()), torch.stack(mem_rec)
 
 
 def build(given: Given, variant: str) -> Calls:

@@ -18,10 +18,10 @@ def start(given: Given) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(given.x), torch.from_numpy(given.y)
 
 
-def load(modules: Iterable[Any], given: Given, scale: float = 1.0) -> None:
-    """Puts the task's weights, times `scale`, into Linear modules."""
+def load(modules: Iterable[Any], layers: Iterable[tuple[Any, Any]], scale: float = 1.0) -> None:
+    """Puts weights and biases, times `scale`, into Linear modules."""
     with torch.no_grad():
-        for module, (weight, bias) in zip(modules, given.layers, strict=True):
+        for module, (weight, bias) in zip(modules, layers, strict=True):
             module.weight.copy_(torch.from_numpy(weight)).mul_(scale)
             module.bias.copy_(torch.from_numpy(bias)).mul_(scale)
 

@@ -28,17 +28,29 @@ class Net(nn.Module):
         self.num_steps, self.static, self.hoisted = given.task.num_steps, given.task.static, hoisted
         self.fc = nn.ModuleList(nn.Linear(w.shape[1], w.shape[0]) for w, _ in given.layers)
         self.lif = nn.ModuleList(snn.Leaky(beta=given.task.beta) for _ in given.layers)
-        on_torch.load(self.fc, given)
+        self.recurrent = given.task.recurrent
+        if self.recurrent:
+            self.lif[0] = snn.RLeaky(beta=given.task.beta, linear_features=given.task.sizes[1])
+            self.lif[-1] = snn.Leaky(beta=given.task.beta, reset_mechanism="none")
+            on_torch.load([self.lif[0].recurrent], [given.back])
+        on_torch.load(self.fc, given.layers)
 
     def forward(self, x: Any) -> tuple[Any, Any]:
-        mem = [lif.init_leaky() for lif in self.lif]
+        mem = [lif.reset_mem() for lif in self.lif]
+        back = None
+        if self.recurrent:
+            back, mem[0] = mem[0]
         first = self.fc[0](x) if self.hoisted else None
         spk_rec, mem_rec = [], []
         for step in range(self.num_steps):
             spk = x if self.static else x[step]
             for i, (fc, lif) in enumerate(zip(self.fc, self.lif, strict=True)):
                 current = first if i == 0 and self.hoisted else fc(spk)
-                spk, mem[i] = lif(current, mem[i])
+                if i == 0 and self.recurrent:
+                    spk, mem[i] = lif(current, back, mem[i])
+                    back = spk
+                else:
+                    spk, mem[i] = lif(current, mem[i])
             spk_rec.append(spk)
             mem_rec.append(mem[-1])
         return torch.stack(spk_rec), torch.stack(mem_rec)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import nn
 
@@ -36,16 +37,36 @@ class Net(nn.Module):
             )
             for i in range(len(sizes))
         )    # fmt: skip
-        on_torch.load(self.fc, given)
+        on_torch.load(self.fc, given.layers)
+        self.beta, self.back = given.task.beta, None
+        if given.task.recurrent:
+            functional.set_step_mode(self.lif[0], "s")
+            self.back = nn.Linear(*given.task.sizes[1:2] * 2)
+            on_torch.load([self.back], [given.back])
 
     def forward(self, x: Any) -> Any:
         functional.reset_net(self)
+        if self.back is not None:
+            return self.with_connections_back(x)
         for i, (fc, lif) in enumerate(zip(self.fc, self.lif, strict=True)):
             x = fc(x)
             if i == 0 and self.static:
                 x = x.unsqueeze(0).repeat(self.num_steps, 1, 1)
             x = lif(x)
         return self.lif[-1].v_seq if self.by_membrane else x
+
+    def with_connections_back(self, x: Any) -> Any:
+        """The first layer's spikes come back; the last one is a read-out without reset."""
+        assert self.back is not None
+        current, spk_rec, mem, mem_rec = self.fc[0](x), [], 0.0, []
+        spk = torch.zeros_like(current[0])
+        for step in range(self.num_steps):
+            spk = self.lif[0](current[step] + self.back(spk))
+            spk_rec.append(spk)
+        for drive in self.fc[1](torch.stack(spk_rec)):
+            mem = self.beta * mem + drive
+            mem_rec.append(mem)
+        return torch.stack(mem_rec)
 
 
 def build(given: Given, variant: str) -> Calls:

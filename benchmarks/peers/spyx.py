@@ -27,7 +27,11 @@ def network(given: Given) -> Any:
         if given.by_membrane and i == len(given.layers) - 1:
             neuron = snn.LI(bias.shape, beta=beta, rngs=rngs)
         else:
-            neuron = snn.LIF(bias.shape, beta=beta, threshold=1.0, activation=activation, rngs=rngs)
+            back = given.task.recurrent and i == 0    # its connections back have no bias
+            kind = snn.RLIF if back else snn.LIF
+            neuron = kind(bias.shape, beta=beta, threshold=1.0, activation=activation, rngs=rngs)
+            if back:
+                neuron.recurrent_w[...] = jnp.asarray(given.back[0].T)
         parts += [linear, neuron]
     return snn.Sequential(*parts)
 

@@ -42,6 +42,38 @@ def backward_steps(d_out: Any, mem: Any, d_mem: Any, beta: float, static: bool) 
     return (sum(found) if static else torch.stack(found)), d_mem
 
 
+def recurrent_steps(current: Any, weight: Any, bias: Any, beta: float, steps: int) -> tuple[Any, Any]:
+    """The same where spikes come back a step later."""
+    mem = spk = torch.zeros_like(current[0])
+    spk_rec, mem_rec = [], []
+    for step in range(steps):
+        mem = beta * mem + torch.addmm(current[step] + bias, spk, weight.t()) - spk
+        spk = (mem > 1).to(mem.dtype)
+        spk_rec.append(spk)
+        mem_rec.append(mem)
+    return torch.stack(spk_rec), torch.stack(mem_rec)
+
+
+def recurrent_backward(d_out: Any, mem: Any, weight: Any, beta: float) -> Any:
+    """d_current of the loop above."""
+    found: list[Any] = [None] * len(d_out)
+    d_mem = torch.zeros_like(mem[0])
+    for step in reversed(range(len(d_out))):
+        d_spk = d_out[step] if step == len(d_out) - 1 else torch.addmm(d_out[step], d_mem, weight)
+        d_mem = beta * d_mem + d_spk / (1 + (math.pi * (mem[step] - 1)) ** 2)
+        found[step] = d_mem
+    return torch.stack(found)
+
+
+def read_out(current: Any, beta: float, steps: int) -> Any:
+    """Membranes without reset."""
+    mem, mem_rec = torch.zeros_like(current[0]), []
+    for step in range(steps):
+        mem = beta * mem + current[step]
+        mem_rec.append(mem)
+    return torch.stack(mem_rec)
+
+
 class Scan:
     """The two loops of a layer of neurons, as they are or compiled, whole or in chunks of steps."""
 
@@ -49,9 +81,11 @@ class Scan:
         self.beta, self.steps = given.task.beta, given.task.num_steps
         self.chunk = CHUNK if self.steps > LONG else self.steps
         self._forward, self._backward = forward_steps, backward_steps
-        if compiled:
-            self._forward = torch.compile(forward_steps, dynamic=False)
-            self._backward = torch.compile(backward_steps, dynamic=False)
+        self.recurrent, self.recurrent_backward = recurrent_steps, recurrent_backward
+        self.read_out = read_out
+        for name in ("_forward", "_backward", "recurrent", "recurrent_backward", "read_out"):
+            if compiled:
+                setattr(self, name, torch.compile(getattr(self, name), dynamic=False))
 
     def forward(self, current: Any, static: bool) -> tuple[Any, Any]:
         """Spikes and membranes, [T, B, n]."""
@@ -107,15 +141,54 @@ def neurons(scan: Scan) -> tuple[Any, Any]:
     return Spikes.apply, Membranes.apply
 
 
+def with_connections_back(scan: Scan) -> Any:
+    """The network whose first layer's spikes come back, and whose last one is a read-out without reset."""
+
+    class Spikes(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, current: Any, weight: Any, bias: Any) -> Any:
+            spk, mem = scan.recurrent(current, weight, bias, scan.beta, scan.steps)
+            ctx.save_for_backward(spk, mem, weight)
+            return spk
+
+        @staticmethod
+        def backward(ctx: Any, d_spk: Any) -> Any:
+            spk, mem, weight = ctx.saved_tensors
+            d_current = scan.recurrent_backward(d_spk, mem, weight, scan.beta)
+            d_weight = d_current[1:].flatten(0, 1).t() @ spk[:-1].flatten(0, 1)
+            return d_current, d_weight, d_current.sum((0, 1))
+
+    class Membranes(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, current: Any) -> Any:
+            return scan.read_out(current, scan.beta, scan.steps)
+
+        @staticmethod
+        def backward(ctx: Any, d_mem: Any) -> Any:
+            return scan.backward(d_mem, None, False)
+
+    def network(layers: Any, x: Any, learning: bool) -> Any:
+        (weight, bias), (out_weight, out_bias), back = layers
+        current = F.linear(x, weight, bias)
+        if not learning:
+            spk = scan.recurrent(current, *back, scan.beta, scan.steps)[0]
+            return scan.read_out(F.linear(spk, out_weight, out_bias), scan.beta, scan.steps)
+        return Membranes.apply(F.linear(Spikes.apply(current, *back), out_weight, out_bias))
+
+    return network
+
+
 def build(given: Given, variant: str) -> Calls:
     if variant == "whole" and given.task.num_steps > LONG:
         raise LeftOut(f"{given.task.num_steps} steps in one graph do not compile in reasonable time")
     x, y = on_torch.start(given)
     scan = Scan(given, variant == "scans")
     spikes, membranes = neurons(scan)
-    layers = [tuple(torch.from_numpy(a).requires_grad_() for a in layer) for layer in given.layers]
+    given_layers = [*given.layers, *[given.back] * given.task.recurrent]
+    layers = [tuple(torch.from_numpy(a).requires_grad_() for a in layer) for layer in given_layers]
     fixed = [tuple(a.detach() for a in layer) for layer in layers]    # the same memory, without gradients
     last = len(layers) - 1
+    recurrent = with_connections_back(scan) if given.task.recurrent else None
 
     def network(layers: Any, x: Any, spikes: Any, membranes: Any) -> Any:
         for i, (weight, bias) in enumerate(layers):
@@ -124,9 +197,12 @@ def build(given: Given, variant: str) -> Calls:
         return x
 
     def loss(layers: Any, x: Any, y: Any) -> Any:
-        return on_torch.loss_of(given, network(layers, x, spikes, membranes), y)
+        out = recurrent(layers, x, True) if recurrent else network(layers, x, spikes, membranes)
+        return on_torch.loss_of(given, out, y)
 
     def forward(layers: Any, x: Any) -> Any:
+        if recurrent:
+            return recurrent(layers, x, False)
         return network(layers, x, lambda c, s: scan.forward(c, s)[0], lambda c, s: scan.forward(c, s)[1])
 
     if variant == "whole":

@@ -18,7 +18,12 @@ from .manifest import BINDING, Manifest
 
 ALIGNMENT = 64  # of an arena, in bytes
 ABI_VERSION = 1
-C_TYPES = {np.dtype("float32"): "float[]", np.dtype("float64"): "double[]", np.dtype("int64"): "int64_t[]"}
+C_TYPES = {
+    np.dtype("float32"): "float[]",
+    np.dtype("float64"): "double[]",
+    np.dtype("int64"): "int64_t[]",
+    np.dtype("int32"): "int32_t[]",
+}
 
 # Paths of opened libraries and their digests. The loader of the system knows a library by its path: after
 # a model was compiled again into the same folder it would hand out the old code.

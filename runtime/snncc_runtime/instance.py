@@ -18,7 +18,7 @@ from .values import Arrays
 
 COUNTS = 4  # of a kernel
 TRAINING_ENTRIES = frozenset({"backward", "train", "learn"})
-CARRIED_ROLES = ("parameter", "gradient", "optimizer")
+CARRIED_ROLES = ("parameter", "structure", "gradient", "optimizer")
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ class Instance:
             return
         wider = replace(config, steps=max(steps, config.steps), training=training or config.training)
         arena = self._make_arena(wider)
-        roles = CARRIED_ROLES if config.training else CARRIED_ROLES[:1]
+        roles = CARRIED_ROLES if config.training else CARRIED_ROLES[:2]
         kept = [(tensor, self.get(tensor)) for tensor in self.manifest.tensors if tensor.role in roles]
         self._start(wider, arena)
         for tensor, values in kept:

@@ -20,12 +20,12 @@ from .files import MANIFEST, WEIGHTS, is_plain_name, reason
 SCHEMA = 1
 LEARNING = ("", "step", "call")
 BINDING = "_binding.py"
-DTYPES = ("float32", "float64", "int64")
+DTYPES = ("float32", "float64", "int64", "int32")
 IO_ROLES = (
     *("input", "state", "target", "cotangent", "seed"),  # given by the caller
     *("output", "state_out", "d_input", "d_state", "loss", "sum", "score"),  # filled by the model
 )
-TENSOR_ROLES = ("parameter", "gradient", "optimizer")
+TENSOR_ROLES = ("parameter", "structure", "gradient", "optimizer")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,10 @@ class Port:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A parameter, its gradient or an optimiser's state, kept in the arena under `index`."""
+    """A parameter, its gradient or an optimiser's state, kept in the arena under `index`.
+
+    Or a table of a layer's connections ("structure"), whose content `sha256` tells.
+    """
 
     name: str
     role: str
@@ -52,6 +55,7 @@ class Tensor:
     dtype: np.dtype[Any]
     index: int
     learnable: bool = True
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,9 @@ def _tensor(entry: Any) -> Tensor:
     role, dtype = _one_of(entry, "role", TENSOR_ROLES), _one_of(entry, "dtype", DTYPES)
     index = _get(entry, "index", int)
     learnable = entry.get("learnable") is not False
-    return Tensor(_get(entry, "name", str), role, _shape(entry), np.dtype(dtype), index, learnable)
+    digest = _get(entry, "sha256", str) if role == "structure" else ""
+    named = _get(entry, "name", str)
+    return Tensor(named, role, _shape(entry), np.dtype(dtype), index, learnable, digest)
 
 
 def _get(table: Any, key: str, *kinds: type) -> Any:

@@ -52,7 +52,8 @@ def _load(path: Path, threads: int | None, slots: int | None, tile: int | None) 
     manifest = read_manifest(path)
     files = read_files(path, manifest)
     check_cpu(manifest, path)
-    weights = read_weights(path / WEIGHTS, manifest.tensors_of("parameter"))
+    tensors = {**manifest.tensors_of("parameter"), **manifest.tensors_of("structure")}
+    weights = read_weights(path / WEIGHTS, tensors)
     config = Config(
         steps=manifest.num_steps or 1,
         tile=_positive("tile", tile, manifest.tile),
@@ -62,6 +63,7 @@ def _load(path: Path, threads: int | None, slots: int | None, tile: int | None) 
     instance = Instance(manifest, Library(path, manifest, files), config)
     files[MANIFEST] = (path / MANIFEST).read_bytes()
     model = Model(manifest, instance, files)
+    model.params.connect(weights, str(path / WEIGHTS))
     model.params.replace(weights, str(path / WEIGHTS))
     return model
 
@@ -93,6 +95,11 @@ class Model:
     @property
     def params(self) -> Parameters:
         return self._params
+
+    @property
+    def structure(self) -> Arrays:
+        """The connections of sparse layers, by name: `indices` and `offsets`, as copies."""
+        return self._params.structure
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -282,11 +289,12 @@ class Model:
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes the whole model with its present weights, or nothing. Replaces only an older model."""
-        replace_folder(folder, {**self._files, WEIGHTS: to_bytes(dict(self.params))})
+        replace_folder(folder, {**self._files, WEIGHTS: to_bytes({**self.params, **self.structure})})
 
     def save_weights(self, path: str | os.PathLike[str]) -> None:
-        """Writes the parameters alone: .pt and .pth for PyTorch, .npz, or else safetensors."""
-        save_weights(path, dict(self.params))
+        """Writes the parameters, and connections of sparse layers: .pt and .pth for PyTorch, .npz, or else
+        safetensors."""
+        save_weights(path, {**self.params, **self.structure})
 
     def load_weights(
         self,

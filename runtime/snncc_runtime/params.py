@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ class Parameters(Mapping[str, np.ndarray]):
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._tensors = instance.manifest.tensors_of("parameter")
+        self._structure = instance.manifest.tensors_of("structure")
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._instance.get(self._tensors[name])
@@ -46,6 +48,18 @@ class Parameters(Mapping[str, np.ndarray]):
     def __repr__(self) -> str:
         return f"Parameters({describe(dict(self))})"
 
+    @property
+    def structure(self) -> Arrays:
+        """Tables of connections by name, as copies: they were compiled in and do not change."""
+        return {name: self._instance.get(tensor) for name, tensor in self._structure.items()}
+
+    def connect(self, values: Mapping[str, Any], source: str) -> None:
+        """Sets the tables of connections; `source` is named where one is missing or another one."""
+        for name, tensor in self._structure.items():
+            if name not in values:
+                raise ModelError(f"{source}: connections are missing: {name}")
+            self._instance.set(tensor, _known(tensor, values[name], source))
+
     def update(self, values: Mapping[str, Any]) -> None:
         """Sets several parameters: all of them, or none if one does not fit."""
         reject_unknown(values, list(self._tensors), "parameter")
@@ -59,7 +73,9 @@ class Parameters(Mapping[str, np.ndarray]):
         missing = [name for name in self._tensors if name not in values]
         if missing:
             raise ModelError(f"{source}: parameters are missing: {', '.join(missing)}")
-        self.update(values)
+        for name in self._structure.keys() & values.keys():
+            _known(self._structure[name], values[name], source)
+        self.update({name: array for name, array in values.items() if name not in self._structure})
 
     def load(
         self,
@@ -73,6 +89,9 @@ class Parameters(Mapping[str, np.ndarray]):
             label = "load_weights"
         else:
             stored, label = open_weights(source), os.fspath(source)
+        for name in self._structure.keys() & stored.keys():
+            _known(self._structure[name], stored[name].read(), label)
+        stored = {name: array for name, array in stored.items() if name not in self._structure}
         wanted = {name: tensor.shape for name, tensor in self._tensors.items()}
         shapes = {name: array.shape for name, array in stored.items()}
         fixed = [name for name, tensor in self._tensors.items() if not tensor.learnable]
@@ -81,6 +100,17 @@ class Parameters(Mapping[str, np.ndarray]):
             found.check()
         self.update(arrays_of(found, stored, wanted))
         return found
+
+
+def _known(tensor: Tensor, values: Any, source: str) -> np.ndarray:
+    """A table of connections, if it is the one that the model was compiled with."""
+    array = np.ascontiguousarray(fit(tensor, values), "<i4")
+    if hashlib.sha256(array.tobytes()).hexdigest() != tensor.sha256:
+        raise ModelError(
+            f"{source}: {tensor.name}: not the connections that the model was compiled with; compile the "
+            "network with these"
+        )
+    return array
 
 
 def fit(tensor: Tensor, values: Any) -> np.ndarray:

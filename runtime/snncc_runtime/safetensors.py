@@ -18,14 +18,18 @@ import numpy as np
 from .errors import ModelError
 from .files import write_file
 
-DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I64": np.dtype("<i8")}
+DTYPES: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+}
 CODES = {dtype: code for code, dtype in DTYPES.items()}
 # What others write and we read as well.
 READABLE = {
     **DTYPES,
     "F16": np.dtype("<f2"),
     "BF16": np.dtype("<u2"),  # the upper half of a float32
-    "I32": np.dtype("<i4"),
     "I16": np.dtype("<i2"),
     "I8": np.dtype("<i1"),
     "U8": np.dtype("<u1"),

@@ -167,7 +167,7 @@ def _prototypes(program: Program, prefix: str) -> list[Prototype]:
 def tensor_roles(program: Program) -> list[tuple[str, str, int]]:
     """(role, name, number of the moment) of every tensor that set and get know, in order of index."""
     learnable = [t for t in program.tensors if t.learnable]
-    found = [("parameter", t.name, 0) for t in program.tensors]
+    found = [("structure" if t.table else "parameter", t.name, 0) for t in program.tensors]
     if any(e.trains for e in program.entries):
         found += [("gradient", t.name, 0) for t in learnable]
     if program.update:
@@ -189,9 +189,9 @@ def _module(
         count = 1
         for n in t.shape:
             count *= n
-        rows, columns = (t.shape[0], count // t.shape[0]) if t.panels else (0, count)
-        number = {"parameter": 0, "gradient": 1, "optimizer": 3 + moment}[role]
-        label = name if role == "parameter" else f"{role} of {name}"
+        rows, columns = (t.shape[0], count // t.shape[0]) if t.panels else (-1 if t.table else 0, count)
+        number = {"parameter": 0, "structure": 0, "gradient": 1, "optimizer": 3 + moment}[role]
+        label = name if role in ("parameter", "structure") else f"{role} of {name}"
         lines.append(f"{{{number}, {rows}, {columns}, {t.channels}, {t.offset}}}, /* {plain_text(label)} */")
     return ModuleRecord(
         prefix,

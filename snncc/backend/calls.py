@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import InternalError
-from ..program import Call
+from ..program import Buffer, Call
 from .images import WINDOWS
 from .products import FORMS
+from .synapses import SYNAPSES
 
 # Kinds whose numbers are sizes of both sides, then the index.
 INDEXED = ("take", "scatter_add", "take_once", "scatter_add_once")
@@ -16,15 +17,16 @@ INDEXED = ("take", "scatter_add", "take_once", "scatter_add_once")
 MOVES = ("move", "move_once", "move_sum", "move_sum_once")
 MATMULS = ("matmul", "matmul_once")
 GROUPED = ("softmax", "log_softmax", "first_maximum", "max_last")  # of the last axis, all groups of a row
-COUNTED = ("events_from_bits", "events_from_rows")  # return how many events they have listed
+COUNTED = ("events_from_bits", "events_from_rows", "events_from_previous")  # return how many are listed
 
 
 @dataclass(frozen=True)
 class Spot:
-    """Where an item stands: whether in a loop over time or over panels, which crew it gets, and whether the
-    profile counts it as one kernel of all threads."""
+    """Where an item stands: in a loop over time, from which `states` it reads, or over panels; which crew it
+    gets; whether the profile counts it as one kernel of all threads."""
 
     in_loop: bool = False
+    states: tuple[Buffer, ...] = ()
     panels: bool = False
     crew: str = "crew"
     shared: bool = False
@@ -82,6 +84,10 @@ def load_state(call: Call, place: Place) -> str:
     return _guarded(place.shared(kind, "rows", "batch", "first", *call.numbers, *given, tile))
 
 
+def check_spikes(call: Call, place: Place) -> str:
+    return _guarded(f"snncc_check_spikes(rows, {call.numbers[1]}, {place.names[0]})")
+
+
 def load_labels(call: Call, place: Place) -> str:
     (tile,) = place.names
     return _guarded(f"snncc_load_labels(rows, first, {call.numbers[0]}, io->{call.field}, {tile})")
@@ -131,6 +137,13 @@ def transpose_counted(call: Call, place: Place) -> str:
 def events_from_bits(call: Call, place: Place) -> str:
     bits, events = place.names
     return place.shared("snncc_events_from_bits", events, place.rows(call), call.numbers[0], bits) + ";"
+
+
+def events_from_previous(call: Call, place: Place) -> str:
+    initial, bits, events = place.names
+    n, stride = call.numbers
+    arguments = (events, place.rows(call), "rows", n, stride, initial, bits)
+    return f"snncc_events_from_previous({', '.join(map(str, arguments))});"
 
 
 def events_from_rows(call: Call, place: Place) -> str:
@@ -223,6 +236,7 @@ def restore_rows(call: Call, place: Place) -> str:
 CALLS: dict[str, Callable[[Call, Place], str]] = {
     "load": load,
     "load_state": load_state,
+    "check_spikes": check_spikes,
     "load_labels": load_labels,
     "store": store,
     "store_loss": store_loss,
@@ -231,6 +245,7 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "transpose_counted": transpose_counted,
     "events_from_bits": events_from_bits,
     "events_from_rows": events_from_rows,
+    "events_from_previous": events_from_previous,
     "transpose": transpose,
     **{f"{name}{once}": groups for name in GROUPED for once in ("", "_once")},
     **dict.fromkeys((*MOVES, *MATMULS), within_rows),
@@ -245,7 +260,9 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     **dict.fromkeys(WINDOWS, windows),
     "reorder": _rows_first("snncc_reorder"),
     **dict.fromkeys(("first_steps", "last_steps"), kept_steps),
-    "copy_rows": copy_rows,
+    **SYNAPSES,
+    **dict.fromkeys(("copy_rows", "copy_last", "copy_first"), copy_rows),
+    "pack_rows": _rows_first("snncc_pack_rows"),
     "copy_if_first": copy_if_first,
     "copy_gradient": copy_gradient,
     "zero_rows": zero_rows,

@@ -1,4 +1,4 @@
-"""Entry points as C: where their buffers lie, and the order of their kernels."""
+"""Entry points as C: the order of their kernels, and who runs them."""
 
 from __future__ import annotations
 
@@ -10,23 +10,16 @@ from ..errors import InternalError
 from ..expr import Dialect
 from ..lower import Layout
 from ..plan_crews import FIRST, sharing, turns
-from ..plan_memory import SCRATCH, sum_reals
-from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Segments, Size, Sweep, flat, used
+from ..plan_memory import sum_reals
+from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Segments, Sweep, flat, used
+from .buffers import TYPES, BufferText, bytes_text, unique
 from .calls import COUNTED, Place, Spot, call_text
 from .kernels import Kernels
 from .records import EntryMemory, EntryRecord, LevelText
 from .render import render
-from .sweeps import ROWS, dialect
+from .sweeps import dialect
 
 ALL, SHARED = Spot(), Spot(shared=True)
-TYPES = {
-    "bits": "uint64_t",
-    "scratch": "char",
-    "labels": "int32_t",
-    "transposed": "void",
-    "transposed_valued": "void",
-    **ROWS,
-}
 
 
 class EntryText:
@@ -41,18 +34,16 @@ class EntryText:
         self.real = "float" if program.real_bits == 32 else "double"
         self.layout = Layout(program.real_bits // 8)
         self.dialect: Dialect = dialect(program.real_bits)
-        self.offsets = {t.name: t.offset for t in program.tensors}
-        self.learnable = sum(t.length for t in program.tensors if t.learnable)
+        self.buffers = BufferText(program, entry)
         self.steps = "span" if program.segment else "steps"  # that a kernel runs over
         self.first_segment = ""  # of the loop over segments at hand
-        self.held = "most" if program.segment else "steps"  # that a buffer has room for
 
     def text(self) -> str:
         return f"/* ---- {self.entry.name} ---- */\n\n{render('c/entry.c.j2', self.record())}"
 
     def record(self) -> EntryRecord:
         e = self.entry
-        reals = sum_reals(e, self.layout.real_bytes) + (self.learnable if e.trains else 0)
+        reals = sum_reals(e, self.layout.real_bytes) + (self.buffers.learnable if e.trains else 0)
         prepare, finish = self._once(e.prepare), self._once(e.finish)
         return EntryRecord(
             e.name,
@@ -79,7 +70,7 @@ class EntryText:
     def memory(self) -> EntryMemory:
         e = self.entry
         scratch, panels = (
-            [f"snncc_align({_bytes(r.size, 'seq', 'tile', 'block', 'mark')})" for r in regions]
+            [f"snncc_align({bytes_text(r.size, 'seq', 'tile', 'block', 'mark')})" for r in regions]
             for regions in (e.regions, e.panels)
         )
         return EntryMemory(
@@ -105,16 +96,11 @@ class EntryText:
         items = [item for loop in loops for item in (loop.items if isinstance(loop, Panels) else (loop,))]
         started = [c.buffers[-1] for c in items if isinstance(c, Call) and c.kind.startswith("wide_gradient")]
         lines, at = [], 0
-        for begin, length in [*sorted(self._sum_range(b) for b in started if b), (reals, 0)]:
+        for begin, length in [*sorted(self.buffers.sum_range(b) for b in started if b), (reals, 0)]:
             if begin > at:
                 lines.append(f"snncc_clear(sums{f' + {at}' if at else ''}, {begin - at}, &crew);")
             at = begin + length
         return lines
-
-    def _sum_range(self, buffer: Buffer) -> tuple[int, int]:
-        """Where a sum lies: first real and length."""
-        begin = self.offsets[buffer.label] if buffer.place == "gradient" else self._sum_offset(buffer)
-        return begin, self.layout.parameter_length(buffer.features, True)
 
     # ---- the functions of a block
 
@@ -147,7 +133,7 @@ class EntryText:
         )
         result = []
         for level, items, text, parameters in levels:
-            lines = self._lengths([*self._declarations(items, level), "", *self._shared_out(items)])
+            lines = self._lengths([*self.buffers.declarations(items, level), "", *self._shared_out(items)])
             unused = _unused(tuple(a for a in arguments if a != "from" or "from" in parameters), lines)
             result.append(LevelText(level, f"{name}: {text}", parameters, tuple(lines), unused))
         return result
@@ -209,76 +195,6 @@ class EntryText:
         missing = _unused(tuple(lengths), lines) if self.program.segment else tuple(lengths)
         return [*(f"const int {n} = {text};" for n, text in lengths.items() if n not in missing), *lines]
 
-    # ---- buffers
-
-    def _declarations(self, items: tuple[Item, ...], level: str) -> list[str]:
-        """Pointers to all buffers that a level touches."""
-        touched = set(_unique(items))
-        rows = (
-            f"(size_t){self.held} * rows",
-            "(size_t)rows",
-            "(size_t)model->config.tile * BLOCK_TILES",
-            "(size_t)segments * rows",
-        )
-        lines = [self._pointer(b) for b in _unique(items) if b.place not in SCRATCH]
-        for regions, at, prefix in (
-            (self.entry.regions, "scratch", "region"),
-            (self.entry.panels, "panels", "panel"),
-        ):
-            last = max((k for k, r in enumerate(regions) if touched & set(r.buffers)), default=-1)
-            for number, region in enumerate(regions[: last + 1]):
-                piece, mine = f"{prefix}{number}", [b for b in region.buffers if b in touched]
-                take = f"snncc_take(&{at}, {_bytes(region.size, *rows)});"
-                lines.append(f"void *const {piece} = {take}" if mine else f"(void){take}")
-                lines += [self._in_region(b, piece, level) for b in mine]
-        return lines
-
-    def _in_region(self, buffer: Buffer, piece: str, level: str) -> str:
-        if buffer.layout in ("events", "valued"):
-            rows = f"{self.held} * rows" if buffer.time else "rows"
-            valued = int(buffer.layout == "valued")
-            place = f"{piece}, {rows}, {buffer.count}, {valued}"
-            return f"const snncc_events {buffer.name} = snncc_events_at({place});"
-        type, length = TYPES.get(buffer.layout, self.real), self._row_length(buffer)
-        steps = "segments" if buffer.layout == "marks" else self.held
-        axes = "".join(f"[{a}]" for a in ([steps] * buffer.time + ["rows"] + [str(length)]))
-        if buffer.place == "block" and level == "tile":
-            start = f"({type} *){piece} + (size_t)(first - from) * {length}"
-            return f"{type} *const {buffer.name} = {start}; /* {axes} */"
-        return f"{type} *const {buffer.name} = {piece}; /* {axes} */"
-
-    def _row_length(self, buffer: Buffer) -> int:
-        if buffer.layout == "bits":
-            return (buffer.count + 63) // 64
-        if buffer.layout in ("labels", "transposed", "transposed_valued"):
-            return 1 if buffer.layout == "labels" else buffer.count
-        return self.layout.row(buffer)
-
-    def _pointer(self, buffer: Buffer) -> str:
-        """A buffer outside of the scratch."""
-        if buffer.place == "parameter":
-            return (
-                f"const {self.real} *const {buffer.name} = model->parameters + {self.offsets[buffer.label]};"
-            )
-        if buffer.place == "gradient":
-            return f"{self.real} *const {buffer.name} = sums + {self.offsets[buffer.label]};"
-        if buffer.place == "sum":
-            return f"{self.real} *const {buffer.name} = sums + {self._sum_offset(buffer)};"
-        offset = 0
-        for region in self.entry.shared:
-            if region.buffers[0] == buffer:
-                break
-            offset += region.size.at(0, 0)
-        return f"{self.real} *const {buffer.name} = ({self.real} *)(void *)(model->shared + {offset});"
-
-    def _sum_offset(self, buffer: Buffer) -> int:
-        offset = self.learnable if self.entry.trains else 0
-        for other in self.entry.sums:
-            if other == buffer:
-                break
-            offset += other.size.at(0, 0) // self.layout.real_bytes
-        return offset
-
     # ---- items
 
     def _once(self, items: tuple[Item, ...]) -> list[str]:
@@ -287,7 +203,7 @@ class EntryText:
             return []
         profile = "snncc_profile profile = snncc_profile_start(model->profile, KERNELS, 0);"
         crew = "const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, 0, &profile};"
-        return [profile, crew, *(self._pointer(b) for b in _unique(items)), *self._items(items)]
+        return [profile, crew, *(self.buffers.pointer(b) for b in unique(items)), *self._items(items)]
 
     def _items(self, items: tuple[Item, ...], spot: Spot = ALL) -> list[str]:
         return [line for item in items for line in self._item(item, spot)]
@@ -331,7 +247,8 @@ class EntryText:
             start = " + ".join(["start"] * bool(self.program.segment) + ["t"] * spot.in_loop)
             return [text.call(given, steps, "rows", start)]
         if isinstance(item, Call):
-            names, first = [self._argument(b, spot) for b in item.buffers], self.first_segment
+            at = {"copy_last": f"{self.steps} - 1", "copy_first": "0"}.get(item.kind, "")
+            names, first = [self._argument(b, spot, at) for b in item.buffers], self.first_segment
             function = self.kernels.function(item, self.entry.name)
             start = "start" if self.program.segment else ""
             place = Place(names, self.dialect.literal, spot, function, self.steps, start, first)
@@ -349,13 +266,13 @@ class EntryText:
         inside = self._items(loop.items, replace(spot, panels=True, shared=False))
         return [head, *("    " + line for line in inside), "}"]
 
-    def _argument(self, buffer: Buffer | None, spot: Spot) -> str:
-        """A buffer as an argument; in a loop over time, its rows of step t."""
+    def _argument(self, buffer: Buffer | None, spot: Spot, at: str = "") -> str:
+        """A buffer as an argument; in a loop over time, its rows of step t; with `at`, of that step."""
         if buffer is None:
             return "NULL"
-        if spot.in_loop and buffer.time:
-            return f"{buffer.name} + (size_t)t * rows * {self._row_length(buffer)}"
-        return buffer.name
+        if buffer in spot.states:
+            return f"{buffer.name}_at"
+        return self.buffers.row_of(buffer, at or "t" * spot.in_loop)
 
     def _loop(self, loop: Loop, spot: Spot) -> list[str]:
         unroll = [f"SNNCC_PRAGMA(GCC unroll {loop.unroll})"] if loop.unroll > 1 else []
@@ -364,14 +281,18 @@ class EntryText:
             if loop.reverse
             else f"for (int t = 0; t < {self.steps}; t++) {{"
         )
-        inside = replace(spot, in_loop=True)
-        body = self._items(loop.items, inside)
-        for state, value in loop.states:
-            length = self._row_length(state)
-            bytes = f"(size_t)rows * {length} * sizeof *{state.name}"
-            body.append(f"memcpy({state.name}, {self._argument(value, inside)}, {bytes});")
-        body += self._tick(loop, inside)
+        read = {b for item in loop.items for b in used(item)}
+        states = [(start, value) for start, value in loop.states if start in read]
+        inside = replace(spot, in_loop=True, states=tuple(start for start, _ in states))
+        body = [line for pair in states for line in self._state(*pair, loop.reverse)]
+        body += self._items(loop.items, inside)
         return [*unroll, head, *("    " + line for line in body), "}"]
+
+    def _state(self, start: Buffer, value: Buffer, reverse: bool) -> list[str]:
+        """The rows that a step reads of the one before, or where it is the first one, those at the start."""
+        later, step = (f"t < {self.steps} - 1", "t + 1") if reverse else ("t > 0", "t - 1")
+        declared = f"const {TYPES.get(start.layout) or self.real} *const {start.name}_at ="
+        return [declared, f"    {later} ? {self.buffers.row_of(value, step)} : {start.name};"]
 
 
 def _first(lines: list[str]) -> list[str]:
@@ -382,19 +303,8 @@ def _first(lines: list[str]) -> list[str]:
     return ["if (crew->part == 0) {", *("    " + line for line in (*crew, *lines)), "}"]
 
 
-def _bytes(size: Size, seq: str, row: str, block: str, mark: str) -> str:
-    """A size as a C expression."""
-    lengths = ((seq, size.seq), (row, size.row), (block, size.block), (mark, size.mark))
-    terms = [f"{text} * {n}" for text, n in lengths if n]
-    return " + ".join([*terms, *[str(size.fixed)] * bool(size.fixed or not terms)])
-
-
 def _unused(names: tuple[str, ...], lines: list[str]) -> tuple[str, ...]:
     """Parameters that the text does not mention."""
     code = (re.sub(r"/\*.*?\*/|(->|\.)\w+", " ", line) for line in lines)
     words = {w for line in code for w in re.findall(r"\w+", line)}
     return tuple(n for n in names if n not in words)
-
-
-def _unique(items: tuple[Item, ...]) -> list[Buffer]:
-    return list(dict.fromkeys(b for item in items for b in used(item)))

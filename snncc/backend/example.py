@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..names import plain_text
-from ..program import Program, UserArray
+from ..program import Program, Tensor, UserArray
 from .records import ExampleArray, ExampleRecord, ExampleTensor
 
 BATCH = 6
@@ -15,7 +15,7 @@ def example(program: Program, title: str, version: str) -> ExampleRecord:
     names = [e.name for e in program.entries]
     arrays = [a for a in program.arrays if a.role != "loss"]
     tensors = [
-        ExampleTensor(plain_text(t.name), k, _count(t.shape), "0.2" if t.panels else "1.0")
+        ExampleTensor(plain_text(t.name), k, _count(t.shape), "0.2" if t.panels else "1.0", _pattern(t))
         for k, t in enumerate(program.tensors)
     ]
     trains, steps = "train" in names, min(program.num_steps, 10)
@@ -39,6 +39,14 @@ def example(program: Program, title: str, version: str) -> ExampleRecord:
         "1e-3",
         next((a.field for a in arrays if a.role == "seed"), ""),
     )
+
+
+def _pattern(tensor: Tensor) -> str:
+    """Connections of a made-up kind: spread evenly, whatever the network's own are."""
+    if tensor.table is None:
+        return ""
+    most, ascending, _ = tensor.table
+    return f"k * {most} / {_count(tensor.shape) - 1}" if ascending else f"k % {most + 1}"
 
 
 def _count(shape: tuple[int, ...]) -> int:

@@ -215,6 +215,7 @@ class ExampleTensor:
     index: int
     count: int
     scale: str
+    pattern: str  # of whole numbers: number k; "" for reals
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 from ..driver import Stages, entry_stages
 from ..frontend.dsl import Network
 from ..graph import Graph, Type
+from ..passes.choose_kernels import spike_states
 from ..passes.differentiate import Differentiate
 from ..passes.infer_types import InferTypes
 from ..reference import Call, evaluate
@@ -51,6 +52,11 @@ class Subject:
         return {s.name: _meaning(s, self.target) for s in entry_stages(self.network, self.target)}
 
     @cached_property
+    def spikes(self) -> set[str]:
+        """States that are zeros and ones."""
+        return spike_states(self.graphs["forward"])
+
+    @cached_property
     def rounding(self) -> dict[str, Graph]:
         """Each entry point with its contexts, where what they round is part of the meaning."""
         stages = entry_stages(self.network, self.target)
@@ -65,6 +71,8 @@ class Subject:
             key = role, name
             axes[key] = int(type.time)
             arrays[key] = self._values(random, role, type, shape)
+            if role == "state" and name in self.spikes:
+                arrays[key] = np.round(arrays[key])
         return Draw(arrays, axes, batch)
 
     def reference(self, entry: str, draw: Draw) -> dict[Key, np.ndarray]:

@@ -13,7 +13,10 @@ from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Segments
 PRODUCTS = ("product", "input_gradient", "wide_gradient", "narrow_gradient")  # kinds begin with these
 SLIDING = ("conv", "conv_transpose", "conv_gradient")  # kinds begin with these
 OF_STEPS = ("mix_steps", "steps_gradient")  # dense products over the steps of a sequence
-LISTS = ("events_from_bits", "events_from_rows", "transpose_events", "transpose_counted")
+LISTS = (
+    *("events_from_bits", "events_from_rows", "events_from_previous"),
+    *("transpose_events", "transpose_counted"),
+)
 LOADS = ("load", "load_state", "load_labels")
 STORES = ("store", "store_loss")
 WAITING = "waiting"
@@ -43,8 +46,16 @@ WORDS = {
             ("groups", ", in groups"),
         )
     },
+    "sparse_events": ("product", "sparse product by events"),
+    "sparse_rows": ("product", "sparse product by nonzeros"),
+    "sparse_gradient": ("gradient", "sparse weight gradient by events"),
+    "late_events": ("product", "late product by events"),
+    "late_gradient": ("gradient", "late weight gradient by events"),
+    "late_input_gradient": ("backward", "late input gradient"),
+    "sparse_input_gradient": ("backward", "sparse input gradient"),
     "events_from_bits": ("events", "spikes listed"),
     "events_from_rows": ("events", "nonzeros listed"),
+    "events_from_previous": ("events", "spikes of the step before listed"),
     "transpose_events": ("by_input", "events listed by input"),
     "transpose_counted": ("by_input", "events listed by input, or dense"),
     "transpose": ("transpose", "weights transposed"),
@@ -182,8 +193,6 @@ def _groups(
             case Loop():
                 step = "step again" if level.endswith("again") else "step"
                 yield from _groups(item.items, step, layout)
-                if item.states:
-                    yield step, 1, (item,)
             case Segments():
                 yield from _groups(item.again, "segment again", layout)
                 yield from _groups(item.items, "segment", layout)
@@ -252,8 +261,6 @@ class _Namer:
 def _described(items: tuple[Item, ...]) -> tuple[str, str, str]:
     """Layer, the last part of the name, and what is done."""
     first = items[0]
-    if isinstance(first, Loop):
-        return "loop", "states", "states of the next step"
     assert isinstance(first, (Call, Sweep))
     layer, backward = first.layer.removesuffix(".backward"), first.layer.endswith(".backward")
     sweeps = [i for i in items if isinstance(i, Sweep)]

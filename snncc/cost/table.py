@@ -8,12 +8,13 @@ have to deliver, not what a gather of weight rows reads again and again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from math import prod
 from typing import Any
 
 from ..expr import Apply, Expr
 from ..lower import Layout
-from ..program import Buffer, Call, Item, Loop, Program, Statement, Sweep
+from ..program import Buffer, Call, Item, Program, Statement, Sweep
 from .images import pooling, slid, sliding
 from .kernels import LISTS, LOADS, OF_STEPS, PRODUCTS, SLIDING, STORES, WORDS, Kernel, kernels, sums
 from .work import EVENT, ROW, RUN, SAMPLE, How, Work, row_bytes
@@ -105,10 +106,6 @@ def _work(kernel: Kernel, program: Program, layout: Layout, dense: bool) -> Work
                 _sweep(item, _rows(kernel, item), layout, work)
             case Call():
                 CALLS.get(item.kind, _copy)(item, _rows(kernel, item), how, work)
-            case Loop():
-                for state, _ in item.states:
-                    work.read(ROW, layout.row(state) * layout.real_bytes)
-                    work.write(ROW, layout.row(state) * layout.real_bytes)
     return work
 
 
@@ -209,7 +206,7 @@ def _terms(call: Call, per: int, how: How, work: Work) -> None:
 
 
 def _listing(call: Call, per: int, how: How, work: Work) -> None:
-    source = call.buffers[0]
+    source = call.buffers[-2]
     assert source is not None
     work.read(per, row_bytes(source, how.layout))
     work.write(EVENT, how.entry_bytes)
@@ -279,6 +276,26 @@ def _at_step(call: Call, per: int, how: How, work: Work) -> None:
     work.add("additions", per, call.numbers[1] * (call.kind == "sum_at_step"))
 
 
+def _sparse(call: Call, per: int, how: How, work: Work) -> None:
+    """Synapses of the events, each an index and a weight; without a list as many as there can be."""
+    n_in, n_out, synapses = call.numbers[:3]
+    each, share = (EVENT, synapses / n_in) if how.listed else (per, synapses)
+    work.add("additions", each, share)
+    work.add("multiplications", each, share * (how.listed is None or how.valued))
+    work.read(each, share * (4 + how.layout.real_bytes))
+    gathers = call.kind.endswith("input_gradient")
+    (work.read if gathers or call.kind.endswith("gradient") else work.write)(per, how.row_bytes(n_out))
+    work.write(per if gathers else RUN, how.row_bytes(n_in) if gathers else 0)
+
+
+def _late(call: Call, per: int, how: How, work: Work) -> None:
+    """As of sparse synapses, for every step of the samples, each with the place in time that it leads to."""
+    longest, n_in, n_out, synapses, *_ = call.numbers
+    del longest
+    _sparse(replace(call, numbers=(n_in, n_out, synapses)), ROW, how, work)
+    work.read(*((EVENT, 4 * synapses / n_in) if how.listed else (ROW, 4 * synapses)))
+
+
 def _copy(call: Call, per: int, how: How, work: Work) -> None:
     """The last buffer is written, the others are read."""
     *sources, target = call.buffers
@@ -298,8 +315,7 @@ def _user(call: Call, per: int, how: How, work: Work) -> None:
 
 CALLS: dict[str, Callable[[Call, int, How, Work], None]] = {
     **{k: _gradient if k.startswith(GRADIENTS) else _product for k in WORDS if k.startswith(PRODUCTS)},
-    **dict.fromkeys(LISTS[:2], _listing),
-    **dict.fromkeys(LISTS[2:], _by_input),
+    **{k: _listing if k.startswith("events_from") else _by_input for k in LISTS},
     **dict.fromkeys((*LOADS, *STORES), _user),
     **dict.fromkeys((k for k in WORDS if k.startswith(SLIDING)), sliding),
     **dict.fromkeys(("max_pool", "max_place", "sum_pool", "max_unpool", "sum_unpool"), pooling),
@@ -314,5 +330,7 @@ CALLS: dict[str, Callable[[Call, int, How, Work], None]] = {
     **dict.fromkeys(("matmul", "matmul_once"), _matmul),
     **dict.fromkeys(("mix_steps", "mix_steps_transposed", "steps_gradient"), _of_steps),
     **dict.fromkeys(("at_step", "sum_at_step"), _at_step),
+    **dict.fromkeys(("sparse_events", "sparse_rows", "sparse_gradient", "sparse_input_gradient"), _sparse),
+    **dict.fromkeys(("late_events", "late_gradient", "late_input_gradient"), _late),
     **dict.fromkeys(("scatter_add", "scatter_add_once"), _sum_features),
 }  # all others copy

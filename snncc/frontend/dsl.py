@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ from ..errors import located, user_line
 from ..graph import Builder, Graph, Output, Type, renamed
 from ..loss import Loss, Scores, Values
 from ..loss.readout import score
-from ..nn.module import Input, Module, Parameter, tracing
+from ..nn.module import Input, Module, Parameter, Table, tracing
 from ..ops import Value, clamp, sum_time
 from ..ops import leaf as leaves
 from ..ops.reduce import expand
@@ -21,12 +22,22 @@ from ..ops.value import apply, operand
 
 
 @dataclass(frozen=True)
+class Called:
+    """A module's forward: its path, and the nodes that went in and came out."""
+
+    path: str
+    module: Module
+    operands: tuple[str, ...]
+    results: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Network:
     """A traced network: its graph (outputs and final states), and initial parameters by name.
 
     training: the graph of a training step, where layers compute something else in it (batch statistics,
     dropout); it may also update parameters. imported: of a network from a file, what its model's manifest
-    says of that. steps: those that the file is for.
+    says of that. steps: those that the file is for. calls: of modules, in the order in which they ended.
     """
 
     graph: Graph
@@ -35,6 +46,7 @@ class Network:
     training: Graph | None = None
     imported: Mapping[str, Any] = field(default_factory=dict)
     steps: int | None = None
+    calls: tuple[Called, ...] = ()
 
     @property
     def trained(self) -> Graph:
@@ -62,7 +74,7 @@ def trace(
     graph = run.graph(declared)
     training = _Trace(network, seed, by_rates, mode=True).graph(declared) if run.differs else None
     imported, steps = getattr(network, "imported", {}), getattr(network, "num_steps", None)
-    return Network(graph, run.parameters, declared, training, imported, steps)
+    return Network(graph, run.parameters, declared, training, imported, steps, tuple(run.calls))
 
 
 def add_loss(graph: Graph, loss: Loss) -> Graph:
@@ -130,6 +142,7 @@ class _Trace:
     open_delays: dict[str, str] = field(default_factory=dict)  # delay's node: where it was made
     states: list[tuple[str, str]] = field(default_factory=list)  # state's label, delay's node
     renames: dict[str, str] = field(default_factory=dict)
+    calls: list[Called] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.paths = {id(module): path for path, module in self.network.named_modules()}
@@ -163,9 +176,11 @@ class _Trace:
         outer = (self.builder.scope, self.builder.where)
         self.builder.scope, self.builder.where = path, module.where
         try:
-            return module.forward(*operands)
+            result = module.forward(*operands)
         finally:
             self.builder.scope, self.builder.where = outer
+        self.calls.append(Called(path, module, _nodes(operands), _nodes(result)))
+        return result
 
     def parameter(self, module: Module, name: str) -> Value:
         """The value of a module's parameter, clamped to its limits."""
@@ -176,6 +191,8 @@ class _Trace:
         return self.values[label]
 
     def _declare(self, label: str, declared: Parameter) -> Value:
+        if isinstance(declared, Table):
+            return self._table(label, declared)
         op = leaves.Parameter(label, declared.shape, declared.learnable, declared.panels, declared.at_least)
         value = Value(self.builder, self.builder.add(op, name=label))
         generator = np.random.default_rng([self.seed, len(self.parameters)])
@@ -194,6 +211,12 @@ class _Trace:
         path = self.paths.get(id(module), "")
         label = f"{path}.{name}" if path else name
         self.values[label] = self.updated[label] = value
+
+    def _table(self, label: str, declared: Table) -> Value:
+        numbers = self.parameters[label] = np.ascontiguousarray(declared.initial, "<i4")
+        digest = hashlib.sha256(numbers.tobytes()).hexdigest()
+        op = leaves.Table(label, declared.shape, declared.most, declared.ascending, digest)
+        return Value(self.builder, self.builder.add(op, name=label))
 
     def state(self, module: Module, name: str, shape: tuple[int, ...], initial: Any) -> Value:
         """A state of a neuron: the delay that carries it."""
@@ -263,4 +286,18 @@ class _Trace:
             self.builder.output(label, "state_out", last.node)
         for label, value in self.updated.items():
             self.builder.output(label, "parameter", value.node)
-        return renamed(self.builder.graph(), self.renames)
+        graph = renamed(self.builder.graph(), self.renames)
+        names = dict(zip(self.builder.nodes, graph.nodes, strict=True))
+        self.calls = [
+            Called(c.path, c.module, *(tuple(names[n] for n in nodes) for nodes in (c.operands, c.results)))
+            for c in self.calls
+        ]
+        return graph
+
+
+def _nodes(values: Any) -> tuple[str, ...]:
+    """The nodes of a value, or of several in a tuple or a dict."""
+    if isinstance(values, Value):
+        return (values.node,)
+    several = values.values() if isinstance(values, Mapping) else values if isinstance(values, tuple) else ()
+    return tuple(value.node for value in several if isinstance(value, Value))

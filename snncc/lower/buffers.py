@@ -8,6 +8,7 @@ from typing import Any
 from ..graph import Graph, Node
 from ..names import Names
 from ..ops.elementwise import IN_PLACE
+from ..ops.sparse import SYNAPSE_SUMS
 from ..ops.steps import STEP_SUMS
 from ..ops.time import STORED as MOVED
 from ..passes.choose_kernels import is_spike
@@ -41,7 +42,7 @@ class Buffers:
         self.panelled = self._panelled()
         self.stepped = self._stepped()
         self.blocks: set[str] = set()  # values without a time axis, made or read before or after tiles
-        self.states: dict[str, Buffer] = {}  # memorize or carry that lives in memory: its rows
+        self.states: dict[tuple[str, str], Buffer] = {}  # memorize or carry in memory: its rows, by layout
         self.marked: dict[str, Buffer] = {}  # memorize: its rows at the start of each segment of time
         self.starts: dict[str, Buffer] = {}  # memorize: its rows at the start of the segment at hand
         self.passed: dict[str, Buffer] = {}  # first: its rows in the segment at hand
@@ -112,36 +113,56 @@ class Buffers:
         """The one layout of parameters, matrices and labels; any other value may have several."""
         if node.name in self.panelled:
             return "panels"
+        if node.op.name == "table":
+            return "table"
         return "labels" if node.type.dtype == "i32" else ""
 
     def _new_buffer(self, node: Node, layout: str) -> Buffer:
         op: Any = node.op
         features = self.matrix(node) if layout == "panels" else node.type.features
-        if op.name == "parameter":
+        if op.name in ("parameter", "table"):
             return Buffer(self.names.new(node.name), "parameter", features, layout=layout, label=op.label)
         type, place, label = node.type, self._place(node), self.gradients.get(node.name, "")
         time = type.time and (layout in self._copies(node.name) or not self._stays_in_loop(node))
         suffix = "" if layout in ("real", "events", "valued", "panels") else f".{layout}"
         rows = place if place in ("tile", "block") else ""
         size = self.layout.size(layout, type.size, time, rows, features)
-        return Buffer(
-            self.names.new(node.name + suffix), place, features, time, type.batch, layout, size, label
-        )
+        ring = type.time and not time and layout in self._fed(node.name)
+        size = replace(size, row=2 * size.row) if ring else size
+        name = self.names.new(node.name + suffix)
+        return Buffer(name, place, features, time, type.batch, layout, size, label, ring)
 
     def _stays_in_loop(self, node: Node) -> bool:
-        """Whether only its own loop over products reads a value: then one step of it is enough."""
+        """Whether only its own loop over products reads a value, or what it is at the end: then rows of one
+        step are enough, or of two where the next step reads them."""
         loop = self.stepped.get(node.name, 0)
-        readers = self.readers[node.name]
-        return (
-            bool(loop)
-            and node.name not in self.stored
-            and all(self.stepped.get(r.name) == loop for r in readers)
-        )
+        inside = (r.op.name == "last" or self.stepped.get(r.name) == loop for r in self.readers[node.name])
+        return bool(loop) and node.name not in self.stored and all(inside)
+
+    def reads_state(self, reader: Node, node: Node) -> bool:
+        """Whether a kernel of a loop over products reads what a node carries where it lies, a step before."""
+        loop = self.stepped.get(node.name, 0) if node.op.name in SHIFTS else 0
+        direct = bool(reader.kernel) or reader.op.name in ("linear", "events")
+        return bool(loop) and self.stepped.get(reader.name) == loop and direct
+
+    def carried(self, node: Node) -> list[str]:
+        """The layouts in which a loop over products carries a state: bits where spikes are listed."""
+        bits = any(r.op.name == "events" and self.reads_state(r, node) for r in self.readers[node.name])
+        real = any(
+            r.op.name != "events" or not self.reads_state(r, node) for r in self.readers[node.name]
+        ) or bool(self._copies(node.name))
+        return ["real"] if self.segmented else ["real"] * real + ["bits"] * bits
+
+    def _fed(self, name: str) -> list[str]:
+        """The layouts in which loops over products read a value a step later."""
+        shifts = [r for r in self.readers[name] if r.op.name in SHIFTS and r.name in self.stepped]
+        fed = (self.carried(r) for r in shifts if self.source(r.inputs[0]) == name)
+        return list(dict.fromkeys(layout for layouts in fed for layout in layouts))
 
     def _place(self, node: Node) -> str:
         if node.name in self.gradients:
             return "gradient"
-        if node.op.name in ("sum_batch", "weight_gradient", "conv_gradient", *STEP_SUMS):
+        if node.op.name in ("sum_batch", "weight_gradient", "conv_gradient", *STEP_SUMS, *SYNAPSE_SUMS):
             return "sum"
         if node.name in self.blocks and node.type.batch and not node.type.time:
             return "block"
@@ -149,37 +170,55 @@ class Buffers:
 
     def wanted(self, node: Node) -> list[str]:
         """The layouts in which a value of a sweep leaves it."""
-        outside = [r for r in self.readers[node.name] if r.kernel != node.kernel or not r.kernel]
-        bits = any(r.op.name == "events" for r in outside) and is_spike(self.graph, node.name)
+        outside = [r for r in self.readers[node.name] if self._reads_memory(r, node)]
+        fed, spikes = self._fed(node.name), is_spike(self.graph, node.name)
+        bits = "bits" in fed or (spikes and any(r.op.name == "events" for r in outside))
         real = [r for r in outside if not (bits and r.op.name == "events")]
         copies = self._copies(node.name)
-        moved = any(
-            r.op.name in MOVED or (r.op.name in SHIFTS and r.name in self.stepped)
-            for r in self.readers[node.name]
-        )
+        moved = any(r.op.name in MOVED for r in self.readers[node.name])
         late = node.name in self.gradients or any(
             self.source(o.value) == node.name and o.role == "loss" for o in self.graph.outputs
         )
-        dense = bool(real) or node.name in self.stored or moved or late
+        dense = bool(real) or moved or node.name in self.stored or "real" in fed or late
         return list(dict.fromkeys(["bits"] * bits + copies + ["real"] * dense))
+
+    def _reads_memory(self, reader: Node, node: Node) -> bool:
+        """Whether a reader finds a value in memory, under the value's own name."""
+        if reader.kernel and reader.kernel == node.kernel:
+            return False
+        later = reader.op.name in SHIFTS and reader.name in self.stepped
+        moved = later and self.source(reader.inputs[0]) == node.name  # as a state
+        return not moved and not self.reads_state(reader, node)
 
     def _copies(self, name: str) -> list[str]:
         """The formats in which a value is kept for the backward half, if not as it is."""
         return list(dict.fromkeys(format for value, format in self.kept.values() if value == name))
 
-    def state(self, node: Node) -> Buffer:
-        """Rows that a stepped loop carries from step to step, or any loop from segment to segment."""
-        if node.name not in self.states:
-            size = self.layout.size("real", node.type.size, False, "tile")
-            name = self.names.new(node.op.buffer + ".state")  # type: ignore[attr-defined]
-            self.states[node.name] = Buffer(name, "tile", node.type.features, False, True, "real", size)
-        return self.states[node.name]
+    def state(self, node: Node, layout: str = "real") -> Buffer:
+        """Rows from which a stepped loop starts, or any loop from segment to segment."""
+        if (node.name, layout) not in self.states:
+            size = self.layout.size(layout, node.type.size, False, "tile")
+            name = self.names.new(node.op.buffer + ".state" + f".{layout}" * (layout != "real"))  # type: ignore[attr-defined]
+            self.states[node.name, layout] = Buffer(
+                name, "tile", node.type.features, False, True, layout, size
+            )
+        return self.states[node.name, layout]
 
-    def started(self, node: Node) -> Call:
+    def operand(self, reader: Node, name: str, layout: str = "real") -> Buffer:
+        """The buffer in which a kernel finds an operand: of the value, or of the state that it is."""
+        node = self.graph[self.source(name)]
+        if not self.reads_state(reader, node):
+            return self.buffer(name, layout)
+        return self.state(node, layout if layout in self.carried(node) else "real")
+
+    def started(self, node: Node, layout: str = "real") -> Call:
         """The call that sets a state to what it is before the first step, or a sum over time to zero."""
         pitch = (self.pitch(node),)
         if node.op.name == "memorize" and self.graph[node.inputs[1]].op.name != "constant":
-            return Call("copy_rows", (self.buffer(node.inputs[1]), self.state(node)), pitch)
+            initial, state = self.buffer(node.inputs[1]), self.state(node, layout)
+            if layout == "bits":
+                return Call("pack_rows", (initial, state), (node.type.size, *pitch))
+            return Call("copy_rows", (initial, state), pitch)
         target = self.buffer(node.name) if node.op.name == "sum_time" else self.state(node)
         return Call("zero_rows", (target,), pitch)
 
@@ -226,6 +265,11 @@ class Buffers:
             return node.type.size
         n_out, n_in = self.matrix(node)
         return n_in * self.layout.stride(n_out)
+
+    def tokens(self, node: Node) -> bool:
+        """Whether a product is of the rows of tokens [..., n] and not of rows of features."""
+        product = node.op.name in ("linear", "weight_gradient")
+        return product and len(self.graph[node.inputs[0]].type.features) > 1
 
     def matrix(self, node: Node) -> tuple[int, int]:
         """Rows (outputs, last where it is transposed) and columns of a weight."""

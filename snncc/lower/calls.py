@@ -9,13 +9,14 @@ from typing import Any
 from ..errors import InternalError, located
 from ..graph import Graph, Node
 from ..ops.layout import place_of, row_major
-from ..passes.choose_kernels import is_spike
+from ..passes.choose_kernels import is_spike, needs_spikes
 from ..program import Buffer, Call, Nest
-from .buffers import Buffers
+from .buffers import SHIFTS, Buffers
 from .groups import of_node
-from .images import IMAGES
+from .images import IMAGES, of_tokens
 from .layout import user_field
 from .nests import reading, strides, writing
+from .synapses import SYNAPSES
 
 PANELLED = (
     "linear",
@@ -65,17 +66,29 @@ class Calls:
         numbers = (node.type.size, self.buffers.pitch(node), *[node.channels] * bool(node.channels))
         return Call("load", (self.buffers.buffer(node.name),), numbers, self.runs_all_steps(node), field)
 
-    def _state(self, node: Node) -> Call:
+    def _state(self, node: Node) -> tuple[Call, ...]:
         op: Any = node.op
         default, value = self.graph[node.inputs[0]], 0.0
         if default.op.name == "constant":
             value = default.op.value  # type: ignore[attr-defined]
         given = None if default.op.name == "constant" else self.buffers.buffer(node.inputs[0])
         numbers = (node.type.size, self.buffers.pitch(node), *[node.channels] * bool(node.channels))
-        buffers = (self.buffers.buffer(node.name), given)
-        return Call("load_state", buffers, numbers, False, user_field("state", op.label), value=value)
+        tile = self.buffers.buffer(node.name)
+        load = Call("load_state", (tile, given), numbers, False, user_field("state", op.label), value=value)
+        check = Call("check_spikes", (tile,), numbers[:2])
+        return (load, check) if needs_spikes(self.graph, node) else (load,)
+
+    def _last(self, node: Node) -> Call:
+        """The value at the last step of a loop over products; anywhere else it is part of a sweep."""
+        return Call("copy_last", self._both(node), (self.buffers.pitch(node),))
+
+    def _shift(self, node: Node) -> tuple[Call, ...]:
+        """What no sweep reads of the step before is read where it lies."""
+        return ()
 
     def _linear(self, node: Node) -> Call:
+        if self.buffers.tokens(node):
+            return of_tokens(self, node)
         make = self._input_gradient if self.by_transposing(node) else self._product
         return make(node, self.runs_all_steps(node))
 
@@ -162,9 +175,8 @@ class Calls:
             int(op.transpose_b),
         )
         buffers = tuple(self.buffers.buffer(name) for name in (*node.inputs, node.name))
-        return Call(
-            "matmul" if node.type.batch else "matmul_once", buffers, numbers, self.runs_all_steps(node)
-        )
+        kind = "matmul" if node.type.batch else "matmul_once"
+        return Call(kind, buffers, numbers, self.runs_all_steps(node))
 
     def _of_steps(self, node: Node) -> Call:
         """A kernel that tells steps apart: sizes are their number, the features of a row, its length."""
@@ -186,6 +198,8 @@ class Calls:
         """Whether a product with transposed weights transposes what it needs of them itself, which pays
         where a panel of them serves many rows: not for one step of a loop."""
         op: Any = node.op
+        if self.buffers.tokens(node):
+            return False
         weight = self.graph[node.inputs[1]] if op.name == "linear" else node
         dense = op.name != "linear" or op.kernel == "dense"
         many = dense and node.name not in self.buffers.stepped and node.type.size > 1
@@ -214,16 +228,17 @@ class Calls:
         return "events" if is_spike(self.graph, name) else "valued"
 
     def _events(self, node: Node) -> Call:
-        time = self.runs_all_steps(node)
-        x = self.graph[self.buffers.source(node.inputs[0])]
+        op: Any = node.op
+        time, x = self.runs_all_steps(node), self.graph[self.buffers.source(node.inputs[0])]
         layout = self.list_layout(node.name)
-        target = self.buffers.buffer(node.name, layout)
-        if layout == "events":
-            return Call(
-                "events_from_bits", (self.buffers.buffer(x.name, "bits"), target), (x.type.size,), time
-            )
-        numbers = (x.type.size, self.buffers.pitch(x))
-        return Call("events_from_rows", (self.buffers.buffer(x.name), target), numbers, time)
+        target, pitch = self.buffers.buffer(node.name, layout), self.buffers.pitch(x)
+        if op.previous:
+            spikes = (self.buffers.before(node), self.buffers.buffer(x.name, "bits"), target)
+            return Call("events_from_previous", spikes, (x.type.size, pitch), time)
+        source = self.buffers.operand(node, x.name, "bits" if layout == "events" else "real")
+        if source.layout == "bits":
+            return Call("events_from_bits", (source, target), (x.type.size,), time)
+        return Call("events_from_rows", (source, target), (x.type.size, pitch), time)
 
     def _product(self, node: Node, time: bool) -> Call:
         op: Any = node.op
@@ -239,7 +254,7 @@ class Calls:
         numbers = (x.type.size, node.type.size)
         if op.kernel == "events":
             return Call("product_events", (*listed, weight, bias, y), numbers, time)
-        dense = (self.buffers.buffer(x.name), weight, bias, y)
+        dense = (self.buffers.operand(node, x.name), weight, bias, y)
         return Call(
             "product" if op.kernel == "counted" else "product_dense", (*listed, *dense), numbers, time
         )
@@ -247,6 +262,8 @@ class Calls:
     def _weight_gradient(self, node: Node) -> tuple[Call, ...]:
         """A narrow gradient goes row by row; a wide one by input, from lists that are made first."""
         op: Any = node.op
+        if self.buffers.tokens(node):
+            return (of_tokens(self, node),)
         kernel: str = op.kernel
         d_y, x = (self.graph[i] for i in node.inputs[:2])
         buffer, layout = self.buffers.buffer, self.buffers.layout
@@ -285,6 +302,8 @@ class Calls:
 MAKERS: dict[str, Callable[[Calls, Node], Call | tuple[Call, ...]]] = {
     "input": Calls._input,
     "state": Calls._state,
+    "last": Calls._last,
+    **dict.fromkeys(SHIFTS, Calls._shift),
     "linear": Calls._linear,
     "transpose": Calls._transpose,
     "events": Calls._events,
@@ -307,6 +326,7 @@ MAKERS: dict[str, Callable[[Calls, Node], Call | tuple[Call, ...]]] = {
     "at_step": Calls._of_steps,
     "sum_at_step": Calls._of_steps,
     **IMAGES,
+    **SYNAPSES,
     "first_steps": Calls._kept_steps,
     "last_steps": Calls._kept_steps,
 }

@@ -19,7 +19,7 @@ from .schedule import SECTIONS, Unit, groups, sections
 from .segments import Segmented
 from .sweep import SweepBuilder
 
-SKIPPED = (*ALIASES, "parameter", "constant", "steps", "samples")  # nothing runs for these
+SKIPPED = (*ALIASES, "parameter", "table", "constant", "steps", "samples")  # nothing runs for these
 
 
 def lower(graph: Graph, name: str, layout: Layout, segment: int = 0) -> Entry:
@@ -101,13 +101,16 @@ class _EntryBuilder:
 
     def _by_column(self, node: Node, source: str) -> bool:
         """Whether a feature of the node reads only the same feature of the source."""
-        gradient = node.op.name == "weight_gradient" and source == self.buffers.source(node.inputs[0])
+        d_y = node.inputs[0] if node.op.name == "weight_gradient" and not self.buffers.tokens(node) else ""
+        gradient = bool(d_y) and source == self.buffers.source(d_y)
         return bool(node.kernel) or gradient
 
     def _axis(self, key: str, nodes: list[Node], kind: str) -> int:
         """Features that a unit can be split over: more than one panel of them, in a tile."""
         node = nodes[0]
         if kind in ("once", "finish") or key.startswith("loop "):
+            return 0
+        if self.buffers.tokens(node):
             return 0
         if node.op.name in ("linear", "weight_gradient"):
             n = node.type.features[0]
@@ -135,7 +138,8 @@ class _EntryBuilder:
             return self._loop(nodes)
         if nodes[0].kernel:
             sweep = SweepBuilder(self.graph, self.buffers, nodes, bool(unit.axis)).build()
-            return [replace(sweep, layer=layer_of(self.graph, [n.name for n in nodes]))]
+            empty = not (sweep.before or sweep.body or sweep.after)  # others read its states where they lie
+            return [] if empty else [replace(sweep, layer=layer_of(self.graph, [n.name for n in nodes]))]
         return [replace(c, layer=self._layer(nodes[0])) for c in self.calls.calls(nodes[0])]
 
     def _layer(self, node: Node) -> str:
@@ -154,13 +158,25 @@ class _EntryBuilder:
         units = self.units((n.name for n in nodes), inside=True)
         shifts = [n for n in nodes if n.op.name in SHIFTS]
         # States last from segment to segment; what a truncated gradient carries does not.
-        begun = [n for n in shifts if not self.segmented or getattr(n.op, "every", False)]
-        start: list[Item] = [replace(self.buffers.started(n), layer=self._layer(n)) for n in begun]
+        carried = [(n, layout) for n in shifts for layout in self.buffers.carried(n)]
+        begun = [(n, k) for n, k in carried if not self.segmented or getattr(n.op, "every", False)]
+        start: list[Item] = [replace(self.buffers.started(n, k), layer=self._layer(n)) for n, k in begun]
         items = [i for group in groups(units) for i in self._group([units[k] for k in group], inside=True)]
-        moves = tuple((self.buffers.state(n), self.buffers.buffer(n.inputs[0])) for n in shifts)
+        states = tuple((self.buffers.state(n, k), self.buffers.buffer(n.inputs[0], k)) for n, k in carried)
         stage = shifts[0].stage
         assert stage is not None
-        return [*start, Loop(tuple(items), stage.kind == "reverse", stage.unroll, moves)]
+        reverse = stage.kind == "reverse"
+        return [
+            *start,
+            Loop(tuple(items), reverse, stage.unroll, states),
+            *(self._moved(n, reverse) for n in shifts if self.segmented),
+        ]
+
+    def _moved(self, node: Node, reverse: bool) -> Item:
+        """A state at the end of a segment of time, for the next one."""
+        rows = (self.buffers.buffer(node.inputs[0]), self.buffers.state(node))
+        kind = "copy_first" if reverse else "copy_last"
+        return Call(kind, rows, (self.buffers.pitch(node),), layer=self._layer(node))
 
     def _stores(self) -> Iterable[tuple[str, Item]]:
         """What goes to the caller: the value and its store."""

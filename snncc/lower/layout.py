@@ -63,6 +63,10 @@ class Layout:
         length = count // shape[0] * self.stride(shape[0]) if panels else self.stride(count)
         return (length + self.lanes - 1) // self.lanes * self.lanes
 
+    def table_length(self, shape: tuple[int, ...]) -> int:
+        """Reals that a table of 32-bit numbers takes, padded likewise."""
+        return -(-4 * prod(shape) // 64) * self.lanes
+
     def size(self, layout: str, count: int, time: bool, rows: str, shape: tuple[int, ...] = ()) -> Size:
         """Bytes of a buffer of the samples of a "tile" or "block", or of none ("").
 

@@ -138,7 +138,9 @@ class Segmented:
 
     def _read_before(self, units: Mapping[str, Unit]) -> list[Node]:
         """States whose rows at the start of a segment the backward half reads."""
-        previous = [n for n in self._nodes(units) if n.op.name == "previous"]
+        previous = [
+            n for n in self._nodes(units) if n.op.name == "previous" or getattr(n.op, "previous", False)
+        ]
         return list({n.name: n for n in map(self.buffers.carrier, previous)}.values())
 
     def _needed(self, units: Mapping[str, Unit]) -> set[str]:

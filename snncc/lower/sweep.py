@@ -29,6 +29,7 @@ class Memory(Protocol):
 
     def buffer(self, name: str, layout: str = "real") -> Buffer: ...
     def state(self, node: Node) -> Buffer: ...
+    def reads_state(self, reader: Node, node: Node) -> bool: ...
     def before(self, node: Node) -> Buffer: ...
     def passing(self, node: Node) -> Buffer: ...
     def wanted(self, node: Node) -> list[str]: ...
@@ -124,7 +125,8 @@ class SweepBuilder:
         elif op in REDUCTIONS:
             self._reduction(node)
         elif op in SHIFTS and self.stepped:
-            self._define(node, Ref(self._element(self.memory.state(node))))
+            if self.uses[name] or self.memory.wanted(node):  # others read it where it lies
+                self._define(node, Ref(self._element(self.memory.state(node))))
         elif op in SHIFTS:
             self._carried(node)
         elif op in STORED:
@@ -302,7 +304,8 @@ class SweepBuilder:
             return Const(node.op.value)  # type: ignore[attr-defined]
         if node.type.dtype == "scalar":
             return self._scalar(node)
-        buffer = self.memory.buffer(name)
+        state = self.memory.reads_state(self.nodes[0], node)
+        buffer = self.memory.state(node) if state else self.memory.buffer(name)
         element = Ref(self._element(buffer))
         converted = buffer.layout in ROUNDED and not buffer.packed
         self.expressions[name] = Apply(f"from_{buffer.layout}", (element,)) if converted else element

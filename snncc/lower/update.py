@@ -77,6 +77,9 @@ class _InPlace:
     def state(self, node: Node) -> Buffer:
         raise InternalError(f"%{node.name}: an update has no states")
 
+    def reads_state(self, reader: Node, node: Node) -> bool:
+        return False
+
     before = passing = state
 
     def group(self, node: Node) -> str:

@@ -1,8 +1,8 @@
 """What networks are made of: layers, neurons, surrogates. All equations, nothing of the compiler."""
 
-from . import aidge, neurons, nir, snngrow, snntorch, spikingjelly, surrogate
+from . import aidge, connections, neurons, nir, snngrow, snntorch, spikingjelly, surrogate
 from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d
-from .delay import Delay
+from .delay import Delay, DelayedLinear
 from .dropout import Dropout, Dropout2d
 from .encoders import Delta, Latency, Rate, Repeat
 from .layers import Flatten, Linear, Sequential
@@ -33,6 +33,7 @@ from .pool import (
     SumPool2d,
     Upsample,
 )
+from .sparse import SparseLinear
 
 __all__ = [
     "AdaptiveAvgPool1d",
@@ -51,6 +52,7 @@ __all__ = [
     "ConvTranspose1d",
     "ConvTranspose2d",
     "Delay",
+    "DelayedLinear",
     "Delta",
     "Dropout",
     "Dropout2d",
@@ -73,9 +75,11 @@ __all__ = [
     "SumPool2d",
     "ThresholdDependentBatchNorm1d",
     "ThresholdDependentBatchNorm2d",
+    "SparseLinear",
     "UniformLevels",
     "Upsample",
     "aidge",
+    "connections",
     "delay",
     "nir",
     "snngrow",

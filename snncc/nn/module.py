@@ -42,6 +42,22 @@ class Parameter:
         return np.broadcast_to(np.asarray(array, np.float64), self.shape)
 
 
+@dataclass(frozen=True, eq=False)
+class Table(Parameter):
+    """Whole numbers that say how a module is wired: int32, not learned, in the model's `structure`.
+
+    most: none is above it, or below 0. ascending: whether they run from 0 up to `most`.
+    """
+
+    learnable: bool = False
+    most: int = 0
+    ascending: bool = False
+
+    def draw(self, generator: np.random.Generator) -> np.ndarray:
+        """The array; nothing is drawn."""
+        return np.asarray(self.initial, np.int32)
+
+
 class Tracer(Protocol):
     """What a module asks of the front end while a network is traced.
 

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from .module import Module
+import numpy as np
+
+from .connections import Probability
+from .module import Module, Parameter
 from .neurons import IF, LIF
+from .sparse import SparseLinear
 from .surrogate import Sigmoid, Surrogate
 
 DEFAULT: Surrogate = Sigmoid(4.0)
@@ -74,3 +78,36 @@ class LIFNode(LIF):
             raise self.error(f"tau must be above 1, got {tau!r}")
         options = _options(self, surrogate_function, detach_reset, T, spike_out)
         super().__init__(tau, v_threshold, v_reset, decay_input=decay_input, **options)
+
+
+class SparseSynapse(SparseLinear):
+    """SNNGrow's SparseSynapse: y = x (W * C)^T + bias, of which only the weights where C is not 0 exist.
+
+    connection: None for all, "random" for each with probability 1/2 (of `seed`), or a matrix C
+    [out_features, in_features]: its entries must be 0 or 1. SNNGrow wraps C in a Parameter, so that with real
+    numbers it learns too; here it is the mask that it is meant to be. Weights start as SNNGrow's, uniform in
+    +-1/sqrt(in_features), and are `values`, one a connection.
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, connection: Any = None, *, seed: int = 0
+    ) -> None:
+        super().__init__(in_features, out_features, self._rule(connection, seed), bias)
+        shape, bound = self.connections.indices.shape, 1.0 / np.sqrt(in_features)
+        self.values = Parameter(shape, lambda rng: rng.uniform(-bound, bound, shape))
+        if bias:
+            self.bias = Parameter((out_features,), lambda rng: rng.uniform(-bound, bound, out_features))
+
+    def _rule(self, connection: Any, seed: int) -> Any:
+        if connection is None or isinstance(connection, str):
+            if connection not in (None, "random"):
+                raise self.error(
+                    f"connection must be None, 'random' or a matrix of 0 and 1, got {connection!r}"
+                )
+            return Probability(1.0 if connection is None else 0.5, seed)
+        matrix = np.asarray(connection)
+        if not np.isin(matrix, (0, 1)).all():
+            raise self.error(
+                "connection must hold 0 and 1 alone; give weights of their own to nn.SparseLinear"
+            )
+        return matrix.astype(bool)

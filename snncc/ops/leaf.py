@@ -63,6 +63,24 @@ class Parameter(Leaf):
 
 
 @dataclass(frozen=True)
+class Table(Leaf):
+    """Whole numbers from 0 to `most` that say how a layer is wired: memory of the model, not learned.
+
+    ascending: whether they run from 0 up to `most`. digest: SHA-256 of the numbers as little-endian int32.
+    """
+
+    label: str
+    features: tuple[int, ...] = field(default=(), repr=False)
+    most: int = 0
+    ascending: bool = field(default=False, repr=False)
+    digest: str = field(default="", repr=False)
+    name = "table"
+
+    def infer(self, *types: Type) -> Type:
+        return Type(self.features, False, False, "i32")
+
+
+@dataclass(frozen=True)
 class Constant(Leaf):
     """A number."""
 

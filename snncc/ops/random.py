@@ -58,10 +58,10 @@ def _row_keys(key: int, seed: int, first_step: int, steps: int, batch: int) -> n
     """What the numbers of a step and sample are drawn from, [T, B] in uint64: snncc_key_at of random.h."""
     stream = np.uint64(_mixed_number(_mixed_number((seed + GOLDEN) % WHOLE) + key))
     step = np.arange(steps, dtype=np.uint64) + np.uint64(first_step)
-    return _mixed(((step[:, None] << np.uint64(32)) | np.arange(batch, dtype=np.uint64)) ^ stream)
+    return mixed(((step[:, None] << np.uint64(32)) | np.arange(batch, dtype=np.uint64)) ^ stream)
 
 
-def _mixed(x: np.ndarray) -> np.ndarray:
+def mixed(x: np.ndarray) -> np.ndarray:
     """The finaliser of splitmix64: every bit of x changes half of the result's bits."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -70,7 +70,7 @@ def _mixed(x: np.ndarray) -> np.ndarray:
 
 
 def _mixed_number(x: int) -> int:
-    return int(_mixed(np.array([x % WHOLE], np.uint64))[0])
+    return int(mixed(np.array([x % WHOLE], np.uint64))[0])
 
 
 def uniform(like: Any, *, time: bool = True, key: int | None = None) -> Any:

@@ -10,7 +10,9 @@ those of graded spikes and of what else is often exactly zero, forward, and back
 behind a surrogate with compact support, which is exactly zero beyond. Everything else, other cotangents
 above all, takes the dense product ("dense"). Weight gradients are driven by spikes as well, or by the
 density of what else they read. Spikes are not counted: dense kernels win above a density of 0.57 to 0.72
-only. All kernels add in the same order, so the choice never changes a bit.
+only. In a loop over time spikes are listed step by step. All kernels add in the same order, so the choice
+never changes a bit. Sparse synapses are always driven by events, those of any input's nonzeros; in a loop
+over time by the nonzeros of the row at hand.
 """
 
 from __future__ import annotations
@@ -25,6 +27,12 @@ from ..ops.linear import Events
 from .base import Pass
 from .zeros import with_zeros
 
+SPARSE = (
+    "sparse_linear",
+    "delayed_linear",
+    "sparse_weight_gradient",
+    "delayed_gradient",
+)  # driven by events, whatever they are of
 CHOICES = ("auto", "dense", "events")
 GRADIENTS = ("weight_gradient", "conv_gradient")
 STEPS = ("spike", "greater", "greater_equal")
@@ -47,8 +55,8 @@ class ChooseKernels(Pass):
         for node in graph:
             kernel = self._kernel(graph, node, zeros)
             if kernel in ("events", "counted"):
-                place = 1 if node.op.name in GRADIENTS else 0  # of the operand that may be listed
-                listed, inputs = _list(nodes, graph[node.inputs[place]]), list(node.inputs)
+                place = 1 if node.op.name in (*GRADIENTS, *SPARSE[2:]) else 0  # of what may be listed
+                listed, inputs = _list(nodes, graph[node.inputs[place]], node), list(node.inputs)
                 inputs[place:] = (
                     [listed, *inputs[place + 1 :]] if kernel == "events" else [*inputs[place:], listed]
                 )
@@ -73,13 +81,15 @@ class ChooseKernels(Pass):
     def _kernel(self, graph: Graph, node: Node, zeros: set[str]) -> str:
         if getattr(node.op, "groups", 1) > 1:
             return "dense"  # each output reads few channels: there is not enough to leave out
+        if node.op.name in SPARSE:
+            return "rows" if looped(node) else "events"
         if node.op.name in GRADIENTS:
             return self._gradient(graph, node)
         if node.op.name not in ("linear", *SLIDING):
             return ""
-        looped = node.stage is not None and node.stage.kind in ("scan", "reverse")
-        if looped:  # a list of all steps cannot be had before the loop is done
-            return "dense"
+        if looped(node):  # what is often zero but no spike would be listed and counted for a step at a time
+            spikes = self.products != "dense" and is_spike(graph, node.inputs[0])
+            return "events" if spikes else "dense"
         if node.half == "backward":
             sparse = node.inputs[0] in zeros and self.products != "dense"
             return {"auto": "counted"}.get(self.products, self.products) if sparse else "dense"
@@ -123,20 +133,58 @@ def _viewed(graph: Graph, name: str) -> Node:
 
 
 def is_spike(graph: Graph, name: str) -> bool:
-    """Whether a value is 0 or 1 by construction, and of a sweep, which packs it into bits."""
-    node = origin(graph, name)
+    """Whether a value is 0 or 1 by construction, and of a sweep, which packs it into bits; or was so a step
+    before."""
+    node, passed = origin(graph, name), set[str]()
+    while is_spike_state(graph, node) and node.name not in passed:
+        passed.add(node.name)
+        node = origin(graph, node.inputs[0])
     chosen = node.op.name == "mul" and all(_is_binary(graph, i) for i in node.inputs)
     return node.op.name in STEPS or chosen
+
+
+def is_spike_state(graph: Graph, node: Node) -> bool:
+    """Whether a value of the step before starts at 0 or 1, as long as the caller's array does: see
+    `needs_spikes`."""
+    op: Any = node.op
+    if op.name not in ("delay", "memorize", "previous") or op.steps > 1:
+        return False
+    start: Any = graph[node.inputs[1]]
+    start = graph[start.inputs[0]] if start.op.name == "state" else start
+    return start.op.name == "constant" and start.op.value in (0.0, 1.0)
+
+
+def needs_spikes(graph: Graph, state: Node) -> bool:
+    """Whether an initial state of the caller must be zeros and ones: it is listed as spikes are."""
+    late = {n.name: n for n in graph if is_spike_state(graph, n) and is_spike(graph, n.name)}
+    names = {name for name, n in late.items() if state.name in n.inputs[1:]}
+    while more := {name for name, n in late.items() if origin(graph, n.inputs[0]).name in names} - names:
+        names |= more  # after a further delay
+    products = ("linear", "matmul", "events", *SLIDING, *SPARSE, *GRADIENTS)
+    readers = (n for n in graph if n.op.name in products)
+    return any(_viewed(graph, i).name in names for n in readers for i in n.inputs)
+
+
+def spike_states(graph: Graph) -> set[str]:
+    """Labels of the states that a caller must give as zeros and ones."""
+    states: list[Any] = [n for n in graph if n.op.name == "state" and needs_spikes(graph, n)]
+    return {node.op.label for node in states}
+
+
+def looped(node: Node) -> bool:
+    """Whether a node runs step by step."""
+    return node.stage is not None and node.stage.kind in ("scan", "reverse")
 
 
 def _is_binary(graph: Graph, name: str) -> bool:
     return is_spike(graph, name) or origin(graph, name).op.name == "first_maximum"
 
 
-def _list(nodes: dict[str, Node], source: Node) -> str:
-    """The event list of a value, made once for all its readers."""
-    name = f"{source.name}.events"
+def _list(nodes: dict[str, Node], source: Node, reader: Node) -> str:
+    """The event list of a value, made once for all its readers; those in a loop have one of a step."""
+    name = f"{source.name}.events" + ".now" * looped(reader)
     if name not in nodes:
-        stage = Stage("parallel" if source.type.time else "tile")  # after a loop that makes the value
+        after = Stage("parallel" if source.type.time else "tile")  # a loop that makes the value
+        stage = reader.stage if looped(reader) else after
         nodes[name] = Node(name, Events(), (source.name,), source.type, source.half, source.where, stage)
     return name

@@ -132,11 +132,15 @@ class _Levels:
         """Whether `node` may read `other` within one kernel."""
         if other.type.dtype in INLINE or other.op.name == "parameter":
             return True
-        if not sweepable(node) or not sweepable(other) or self.key(node) != self.key(other):
+        if not self._swept(node) or not self._swept(other) or self.key(node) != self.key(other):
             return False
         if other.op.name == "sum_batch":
             return False  # known only when all tiles are done
         return not (other.name in self.late and node.type.time)
+
+    def _swept(self, node: Node) -> bool:
+        """Whether a node is part of a sweep: not the end of a loop around products, which is a row of it."""
+        return sweepable(node) and not (node.op.name == "last" and node.inputs[0] in self.stepped)
 
     def _sink(self) -> None:
         """Move single nodes down to their readers' level, where all readers are of their kind."""
@@ -144,7 +148,7 @@ class _Levels:
         leaves = {o.value for o in self.graph.outputs}
         for name in reversed(self.graph.order):
             node, after = self.graph[name], readers[name]
-            if not after or not sweepable(node) or name in leaves or not self._alone(node):
+            if not after or not self._swept(node) or name in leaves or not self._alone(node):
                 continue
             if all(self._joins(r, node) for r in after):
                 self.level[name] = max(self.level[name], min(self.level[r.name] for r in after))
@@ -161,12 +165,12 @@ class _Levels:
         import networkx
 
         links = networkx.Graph()
-        links.add_nodes_from(n.name for n in self.graph if sweepable(n))
+        links.add_nodes_from(n.name for n in self.graph if self._swept(n))
         for node in self.graph:
-            for source in node.inputs if sweepable(node) else ():
+            for source in node.inputs if self._swept(node) else ():
                 other = self.graph[source]
                 same = source in self.level and self.level[source] == self.level[node.name]
-                if same and sweepable(other) and self._joins(node, other):
+                if same and self._swept(other) and self._joins(node, other):
                     links.add_edge(node.name, source)
         for unit in self.unit.values():
             links.add_edges_from((a, b) for a, b in zip(sorted(unit), sorted(unit)[1:], strict=False))

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 
 from ..graph import Graph, Node, Stage
 from ..ops.groups import SWEPT
-from ..ops.linear import Context
+from ..ops.linear import Context, Events
 from ..ops.time import Memorize, Previous
 from .base import Pass
 from .choose_kernels import is_spike
@@ -41,6 +41,7 @@ from .simplify import live
 if TYPE_CHECKING:
     import networkx
 
+PRODUCTS = ("linear", "sparse_linear", "delayed_linear")
 LONG = 2  # later products through which a list of numbers is not kept; of spikes, which is made faster: 1
 ONCE_A_TILE = 16  # a value without a time axis costs this much less than one with
 
@@ -70,6 +71,7 @@ class _Context:
         self.backward = [n for n in graph if n.half == "backward"]
         self.spread = {n.inputs[0] for n in graph if n.op.name == "spread"}  # read one by one, so as they are
         self.loop_values = {n.inputs[0] for n in graph if isinstance(n.op, (Memorize, Previous))}
+        self.looped = {m for members in graph.components if len(members) > 1 for m in members}
         self.nodes: dict[str, Node] = {}
 
     def crosses(self, name: str) -> bool:
@@ -89,8 +91,11 @@ class _Context:
                     kept.add(source)
         for name in [name for name in kept if self._listed_again(self.graph[name])]:
             kept.remove(name)
+            listed = self.graph[self.graph[name].inputs[0]]
             if not is_spike(self.graph, name):
-                kept.add(self.graph[name].inputs[0])
+                kept.add(listed.name)
+            elif self._on_loop(listed):
+                kept |= set(filter(self.crosses, listed.inputs[1:]))
         cut = self._cut(list(needed), kept)
         self.formats = {name: self._format(self.graph[name]) for name in cut - kept}
         return [name for name in self.graph.nodes if name in kept | cut]
@@ -99,7 +104,7 @@ class _Context:
         """Whether a list is not worth its memory until the backward half: other products run before."""
         if node.op.name != "events" or not node.type.time:
             return False
-        readers = [node.name in n.inputs for n in self.graph if n.half == "forward" and n.op.name == "linear"]
+        readers = [node.name in n.inputs for n in self.graph if n.half == "forward" and n.op.name in PRODUCTS]
         later = readers[::-1].index(True) if any(readers) else LONG
         return later >= (1 if is_spike(self.graph, node.name) else LONG)
 
@@ -173,7 +178,8 @@ class _Context:
         node = self.graph[name]
         if name not in self.again and node.op.name == "events":
             self.again[name] = again = f"{name}.again"
-            self.nodes[again] = replace(node, name=again, inputs=(self._listed(node),), half="backward")
+            events, inputs = self._listed(node)
+            self.nodes[again] = replace(node, name=again, op=events, inputs=inputs, half="backward")
         elif name not in self.again:
             op = Previous(node.type.features) if isinstance(node.op, Memorize) else node.op
             inputs = tuple(self._read(i) if self.crosses(i) else i for i in node.inputs)
@@ -183,14 +189,24 @@ class _Context:
             )
         return self.again[name]
 
-    def _listed(self, node: Node) -> str:
-        """The backward half's copy of what a list is made from."""
+    def _listed(self, node: Node) -> tuple[Events, tuple[str, ...]]:
+        """The list that the backward half makes: its operator, and what it is made from."""
         source = self.graph[node.inputs[0]]
         if not is_spike(self.graph, source.name):
-            return self._read(source.name)
-        bits = f"ctx_{source.name}.bits"
+            return Events(), (self._read(source.name),)
+        if self._on_loop(source):  # the spikes are kept once, however many read the step before
+            return Events(previous=True), (self._bits(source.inputs[0]), self._read(source.inputs[1]))
+        return Events(), (self._bits(source.name),)
+
+    def _on_loop(self, node: Node) -> bool:
+        """Whether a value is that of the step before of what depends on it."""
+        return isinstance(node.op, Memorize) and node.name in self.looped
+
+    def _bits(self, name: str) -> str:
+        """Spikes kept as bits."""
+        source, bits = self.graph[name], f"ctx_{name}.bits"
         self.nodes[bits] = replace(
-            source, name=bits, op=Context("bits"), inputs=(source.name,), stage=_stage(source)
+            source, name=bits, op=Context("bits"), inputs=(name,), stage=_stage(source)
         )
         return bits
 

@@ -22,7 +22,7 @@ from ..ops.leaf import Constant
 from ..ops.views import whole
 from .base import Pass
 
-STATEFUL = ("delay", "memorize", "advance", "carry", "input", "state", "parameter", "random")
+STATEFUL = ("delay", "memorize", "advance", "carry", "input", "state", "parameter", "table", "random")
 
 
 @dataclass(frozen=True)

@@ -159,18 +159,23 @@ class Call:
 
 @dataclass(frozen=True)
 class Loop:
-    """A loop over time around kernels that run one step each, then states that move on."""
+    """A loop over time around kernels that run one step each.
+
+    states: (rows before the first step, value): kernels that read the first read the value of the step
+    before, once there is one; in reverse, of the step after.
+    """
 
     items: tuple[Item, ...]
     reverse: bool
     unroll: int
-    states: tuple[tuple[Buffer, Buffer], ...]  # (state, its value after the step)
+    states: tuple[tuple[Buffer, Buffer], ...]
 
     def __str__(self) -> str:
         head = f"loop over time{' in reverse' if self.reverse else ''}:"
         body = "\n".join(str(i) for i in self.items)
-        moves = "".join(f"\n    {a.name} = {b.name}" for a, b in self.states)
-        return head + "\n" + "\n".join("    " + line for line in body.splitlines()) + moves
+        neighbour = "after" if self.reverse else "before"
+        states = "".join(f"    {a.name}: {b.name} of the step {neighbour}\n" for a, b in self.states)
+        return head + "\n" + states + "\n".join("    " + line for line in body.splitlines())
 
 
 @dataclass(frozen=True)

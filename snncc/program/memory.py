@@ -35,8 +35,9 @@ class Buffer:
     place: "tile" or "block" (scratch of a slot), "panel" (scratch of a thread: one panel of its
     features at a time), "sum" or "gradient" (a slot's sum over its tiles), "shared" (made once a call),
     "parameter". layout: "real" rows, rows rounded to "float32", "float16" or "bfloat16", spike "bits",
-    "events", "valued" events, "labels", weight "panels", or "transposed" lists (scratch of a gradient), or
-    "scratch" of a kernel.
+    "events", "valued" events, "labels", "table" (whole numbers of 32 bits), weight "panels", or "transposed"
+    lists (scratch of a gradient), or "scratch" of a kernel.
+    ring: rows of two steps of a loop in turn, so that the next step can read those of the last one.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Buffer:
     layout: str = "real"
     size: Size = Size()
     label: str = ""  # what the user calls it, where he has a name for it
+    ring: bool = False
 
     @property
     def count(self) -> int:
@@ -63,7 +65,9 @@ class Buffer:
 
     def __str__(self) -> str:
         steps = "segments" if self.layout == "marks" else "T"
-        axes = [steps] * self.time + ["tile"] * self.batch + [str(n) for n in self.features]
+        axes = (
+            [steps] * self.time + ["2"] * self.ring + ["tile"] * self.batch + [str(n) for n in self.features]
+        )
         return f"{self.name}: {self.layout}[{', '.join(axes)}] in {self.place}"
 
 
@@ -87,6 +91,7 @@ class Tensor:
     length: int  # with padding
     at_least: float | None = None  # raised to this after each update
     channels: int = 0  # that lie side by side, last in an image or in the columns of a matrix; 0: row-major
+    table: tuple[int, bool, str] | None = None  # of whole numbers of 32 bits: most, ascending, digest
 
 
 @dataclass(frozen=True)

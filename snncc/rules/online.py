@@ -24,6 +24,7 @@ from .base import Rule
 
 HELD = 16  # steps that are computed at once
 LAYERS = ("linear", "reshape", "take", "scatter_add")
+UNTRACED = ("sparse_linear", "delayed_linear", "embedding")
 SUMS = ("add", "sub", "neg", "expand", "substitute")
 
 
@@ -61,6 +62,13 @@ class _Online:
         return Value(self.builder, name)
 
     def run(self) -> Graph:
+        for node in self.graph:
+            if node.op.name in UNTRACED:
+                raise located(
+                    f"rule='ottt': %{node.name}: sparse synapses and embeddings have no traces; use "
+                    "rule=rules.bptt(truncate=k)",
+                    node.where,
+                )
         layers = [(n, leak) for n in self.graph if n.op.name == "linear" for leak in self._leak(n)]
         for node in self.delays:
             self._reads(node.name, detach(self.value(node.name)).node)

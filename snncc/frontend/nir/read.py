@@ -40,7 +40,7 @@ class RawNode:
 
 def read_file(path: Path) -> tuple[RawNode, str]:
     """The graph of a file, and the version of NIR that wrote it. Raises CompileError."""
-    h5py = _h5py()
+    h5py = require_h5py()
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "is not there" if not path.exists() else "is not a file"
         raise CompileError(f"{path}: {what}; give a NIR file")
@@ -74,7 +74,7 @@ class _UnfitError(Exception):
     pass
 
 
-def _h5py() -> Any:
+def require_h5py() -> Any:
     try:
         import h5py
     except ImportError:

@@ -584,7 +584,7 @@ int32_t neuron_init(neuron_model *model, const neuron_config *config, void *aren
 
 /* ---- tensors ---- */
 
-/* role: 0 parameter, 1 gradient, 2 powers of the optimiser, 3 and up its moments. rows: 0 for a vector. */
+/* role: 0 parameter, 1 gradient, 2 powers of the optimiser, 3 and up its moments. rows: 0 for a vector, -1 for whole numbers of 32 bits. */
 typedef struct {
     int32_t role, rows, count, channels;
     size_t offset;
@@ -617,7 +617,9 @@ int32_t neuron_set(neuron_model *model, int32_t index, const void *values)
     }
     double *const data = tensor_data(model, t);
     if (!data) return SNNCC_MODE;
-    if (t->rows)
+    if (t->rows < 0)
+        memcpy(data, values, (size_t)t->count * sizeof(int32_t));
+    else if (t->rows)
         snncc_panels_from_matrix(t->rows, t->count, t->channels, values, data);
     else
         snncc_vector_from_array(t->count, snncc_stride(t->count), t->channels, values, data);
@@ -635,7 +637,9 @@ int32_t neuron_get(const neuron_model *model, int32_t index, void *values)
     }
     const double *const data = tensor_data(model, t);
     if (!data) return SNNCC_MODE;
-    if (t->rows)
+    if (t->rows < 0)
+        memcpy(values, data, (size_t)t->count * sizeof(int32_t));
+    else if (t->rows)
         snncc_matrix_from_panels(t->rows, t->count, t->channels, data, values);
     else
         snncc_array_from_vector(t->count, t->channels, data, values);

@@ -308,6 +308,32 @@ SNNCC_FUNCTION int32_t snncc_events_from_bits(snncc_events events, int rows, int
     return mine.end - mine.begin;
 }
 
+/* Bits of the nonzeros of rows of n features. */
+SNNCC_FUNCTION void snncc_pack_rows(int rows, int n, int stride, const snncc_real *x, uint64_t *bits,
+                                    const snncc_crew *crew)
+{
+    const snncc_range mine = snncc_part(crew, rows);
+    const int words = (n + 63) / 64;
+    for (int row = mine.begin; row < mine.end; row++)
+        for (int i = 0; i < n; i += 64)
+            snncc_pack(x + (size_t)row * stride + i, n - i < 64 ? n - i : 64, bits + (size_t)row * words + i / 64);
+}
+
+/* Events of the spikes a step before those of `bits`: first the nonzeros of `initial`, [rows][stride], then the spikes of
+ * all steps but the last, `all` rows together. One thread's work. Returns how many there are. */
+SNNCC_FUNCTION int32_t snncc_events_from_previous(snncc_events events, int all, int rows, int n, int stride,
+                                                  const snncc_real *initial, const uint64_t *bits)
+{
+    int32_t end = 0;
+    for (int row = 0; row < all; row++) {
+        events.offsets[row] = end;
+        end = row < rows ? snncc_list_row(events, end, n, initial + (size_t)row * stride, 0)
+                         : snncc_list_bits(events, end, n, bits + (size_t)(row - rows) * ((n + 63) / 64), 0);
+    }
+    events.offsets[all] = end;
+    return end;
+}
+
 /* The same of the nonzeros of rows of n features; without events.value only where they are. */
 SNNCC_FUNCTION int32_t snncc_events_from_rows(snncc_events events, int rows, int n, int stride, const snncc_real *x,
                                               const snncc_crew *crew)

@@ -19,6 +19,8 @@
 #include "steps.h"
 #include "matmul.h"
 #include "delay.h"
+#include "sparse.h"
+#include "late.h"
 #include "state.h"
 #include "windows.h"
 #include "conv.h"

@@ -18,6 +18,14 @@ SNNCC_FUNCTION int32_t snncc_load_state(int rows, int batch, int first, int n, i
     return SNNCC_OK;
 }
 
+/* SNNCC_SPIKES unless initial states that are listed as spikes are zeros and ones. x: [rows][stride]. */
+SNNCC_FUNCTION int32_t snncc_check_spikes(int rows, int stride, const snncc_real *x)
+{
+    int bad = 0;
+    for (size_t k = 0; k < (size_t)rows * stride; k++) bad |= x[k] != 0 && x[k] != 1;
+    return bad ? SNNCC_SPIKES : SNNCC_OK;
+}
+
 /* A cotangent, or zeros where the caller gives none. */
 SNNCC_FUNCTION int32_t snncc_load_optional(int steps, int rows, int batch, int first, int n, int stride,
                                            const snncc_real *user, snncc_real *tile, const snncc_crew *crew)

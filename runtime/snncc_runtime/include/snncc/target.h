@@ -67,7 +67,8 @@ enum {
     SNNCC_MODE = 6,   /* initialised for inference only */
     SNNCC_FINITE = 7, /* NaN or infinity in an input */
     SNNCC_CONFIG = 8,
-    SNNCC_ROWS = 9 /* more rows of a tile than lists by input can name */
+    SNNCC_ROWS = 9,   /* more rows of a tile than lists by input can name */
+    SNNCC_SPIKES = 10 /* an initial state of spikes holds something else than 0 and 1 */
 };
 
 SNNCC_FUNCTION const char *snncc_error_text(int32_t code)
@@ -85,6 +86,7 @@ SNNCC_FUNCTION const char *snncc_error_text(int32_t code)
     case SNNCC_ROWS:
         return "a tile has more rows (samples times steps) than lists of events can name: load with a smaller tile, "
                "compile for as many steps (num_steps), or with checkpoint_every or a rule with shorter windows";
+    case SNNCC_SPIKES: return "an initial state holds the spikes of the step before, which are 0 or 1; found something else";
     default: return "unknown error code";
     }
 }
