@@ -159,6 +159,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .interface import tensors, user_arrays
     from .lower import Layout, lower, lower_update
     from .ops.delays import check_delayed
+    from .ops.embedding import check_whole
     from .ops.steps import fixed_steps
     from .passes.fuse import Fuse
     from .passes.split_time import SplitTime
@@ -167,6 +168,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .program import Program
 
     check_delayed(network.graph, target.segment)
+    check_whole(network.graph)
     exact = fixed_steps(network.graph, int(target.num_steps), target.segment)
     exact = exact or target.exact_steps * int(target.num_steps)
     final: dict[str, Graph] = {}

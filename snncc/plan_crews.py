@@ -20,7 +20,7 @@ BY_ROWS = (
     *("copy_last", "copy_first", "pack_rows"),
     *("events_from_bits", "events_from_rows", "sum_features", "sum_groups", "one_hot"),
     *("softmax", "log_softmax", "first_maximum", "max_last", "move", "move_sum", "matmul"),
-    *("first_steps", "last_steps", "sparse_rows", "sparse_input_gradient"),
+    *("first_steps", "last_steps", "embedding", "sparse_rows", "sparse_input_gradient"),
     *("reorder", "max_pool", "max_place", "sum_pool", "max_unpool", "sum_unpool"),
 )
 BY_STEPS = {"mix_steps": "columns", "mix_steps_transposed": "columns", "steps_gradient": "steps"}

@@ -140,6 +140,7 @@ QUICK = (
     "test_tokens",
     "test_combinations",
     "test_images",
+    "test_embedding",
     "test_integrate_and_fire",
     "test_late",
     "test_neurons",

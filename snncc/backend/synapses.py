@@ -1,4 +1,4 @@
-"""Calls of the kernels of sparse synapses as C."""
+"""Calls of the kernels of sparse synapses, and of rows of weights by whole numbers, as C."""
 
 from __future__ import annotations
 
@@ -61,6 +61,11 @@ def _late_input_gradient(call: Call, place: Place) -> str:
     return place.shared("snncc_late_input_gradient", layer, which, *rest) + ";"
 
 
+def _embedding(call: Call, place: Place) -> str:
+    """Of rows, or of the gradient of what they were taken from."""
+    return place.shared(f"snncc_{call.kind}", place.rows(call), *call.numbers[1:], *place.names) + ";"
+
+
 SYNAPSES: dict[str, Callable[[Call, Place], str]] = {
     "sparse_events": _sparse_events,
     "sparse_rows": _sparse_rows,
@@ -69,4 +74,6 @@ SYNAPSES: dict[str, Callable[[Call, Place], str]] = {
     "late_events": _late_events,
     "late_gradient": _late_gradient,
     "late_input_gradient": _late_input_gradient,
+    "embedding": _embedding,
+    "embedding_gradient": _embedding,
 }

@@ -165,7 +165,8 @@ class _Trace:
         return self.finish(outputs)
 
     def input(self, name: str, declared: Input) -> Value:
-        op = leaves.Input(name, "input", declared.shape, not declared.static)
+        dtype = {"int": "i32"}.get(declared.dtype, "real")
+        op = leaves.Input(name, "input", declared.shape, not declared.static, dtype)
         return Value(self.builder, self.builder.add(op, name=name))
 
     def call(self, module: Module, *operands: Any) -> Any:

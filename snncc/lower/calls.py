@@ -25,6 +25,7 @@ PANELLED = (
     "transpose",
     "sum_features",
 )  # kernels that know panels, or to whom order is nothing
+MOST_CLASSES = 2**31 - 1
 NARROW = 2  # SNNCC_NARROW of product.h
 
 
@@ -59,8 +60,12 @@ class Calls:
     def _input(self, node: Node) -> Call:
         op: Any = node.op
         if node.type.dtype == "i32":
-            classes = next(r.op.classes for r in self.buffers.readers[node.name])  # type: ignore[attr-defined]
+            readers: list[Any] = [r.op for r in self.buffers.readers[node.name]]
+            classes = min((r.classes for r in readers), default=MOST_CLASSES)
             labels = self.buffers.buffer(node.name, "labels")
+            if op.role == "input":
+                sizes = (node.type.size, classes)
+                return Call("load_indices", (labels,), sizes, self.runs_all_steps(node), op.label)
             return Call("load_labels", (labels,), (classes,), field=op.label)
         field = user_field("cotangent" if op.role == "cotangent" else "input", op.label)
         numbers = (node.type.size, self.buffers.pitch(node), *[node.channels] * bool(node.channels))

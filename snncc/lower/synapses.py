@@ -1,4 +1,4 @@
-"""Calls for sparse synapses, late ones among them."""
+"""Calls for sparse synapses, late ones among them, and for rows of weights by whole numbers."""
 
 from __future__ import annotations
 
@@ -83,6 +83,23 @@ def _late_input_gradient(calls: Calls, node: Node) -> Call:
     return _late("late_input_gradient", calls, node, tuple(tables), [calls.buffers.buffer(d_y)])
 
 
+def _embedding(calls: Calls, node: Node) -> Call:
+    """Sizes: features of a row of y, numbers of a row, features of each, the row's length."""
+    x, weight = node.inputs
+    buffers, count = calls.buffers, calls.graph[x].type.size
+    operands = (buffers.buffer(x, "labels"), buffers.buffer(weight), buffers.buffer(node.name))
+    sizes = (node.type.size, count, node.type.size // count, buffers.pitch(node))
+    return Call("embedding", operands, sizes, calls.runs_all_steps(node))
+
+
+def _embedding_gradient(calls: Calls, node: Node) -> Call:
+    d_y, x = node.inputs
+    buffers, rows, count = calls.buffers, calls.graph[d_y], calls.graph[x].type.size
+    operands = (buffers.buffer(x, "labels"), buffers.buffer(d_y), buffers.buffer(node.name))
+    sizes = (rows.type.size, count, rows.type.size // count, buffers.pitch(rows))
+    return Call("embedding_gradient", operands, sizes, rows.type.time)
+
+
 # By operator: how its call is made.
 SYNAPSES: dict[str, Callable[[Any, Node], Call]] = {
     "sparse_linear": _sparse_linear,
@@ -91,4 +108,6 @@ SYNAPSES: dict[str, Callable[[Any, Node], Call]] = {
     "delayed_linear": _late_linear,
     "delayed_gradient": _late_gradient,
     "delayed_input_gradient": _late_input_gradient,
+    "embedding": _embedding,
+    "embedding_gradient": _embedding_gradient,
 }

@@ -4,6 +4,7 @@ from . import aidge, connections, neurons, nir, snngrow, snntorch, spikingjelly,
 from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d
 from .delay import Delay, DelayedLinear
 from .dropout import Dropout, Dropout2d
+from .embedding import Embedding
 from .encoders import Delta, Latency, Rate, Repeat
 from .layers import Flatten, Linear, Sequential
 from .levels import Levels, UniformLevels
@@ -56,6 +57,7 @@ __all__ = [
     "Delta",
     "Dropout",
     "Dropout2d",
+    "Embedding",
     "Flatten",
     "GroupNorm",
     "Input",

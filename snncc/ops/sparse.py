@@ -119,7 +119,11 @@ def inputs_of(offsets: Any) -> np.ndarray:
     return np.repeat(np.arange(len(counts)), counts)
 
 
-SYNAPSE_SUMS = ("sparse_weight_gradient", "delayed_gradient")  # over the samples, and over the steps
+SYNAPSE_SUMS = (
+    "sparse_weight_gradient",
+    "delayed_gradient",
+    "embedding_gradient",
+)  # over the samples, and over the steps
 
 
 def sparse_linear(x: Value, n_out: int, values: Value, indices: Value, offsets: Value, *bias: Value) -> Value:

@@ -21,6 +21,7 @@
 #include "delay.h"
 #include "sparse.h"
 #include "late.h"
+#include "embedding.h"
 #include "state.h"
 #include "windows.h"
 #include "conv.h"
