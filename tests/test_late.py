@@ -81,7 +81,8 @@ def test_late_synapses_are_the_interpreters(dtype: str, tmp_path: Path) -> None:
 
 
 def one_layer(layer: nn.Module) -> Bench:
-    return Bench(Case(lambda: nn.Sequential(fc=layer, input=nn.Input(4)), None), "float64", Path(), build=False)
+    network = nn.Sequential(fc=layer, input=nn.Input(4))
+    return Bench(Case(lambda: network, None), "float64", Path(), build=False)
 
 
 def test_whole_delays_are_sums_of_earlier_inputs() -> None:
