@@ -143,6 +143,7 @@ QUICK = (
     "test_embedding",
     "test_integrate_and_fire",
     "test_late",
+    "test_layers_",
     "test_neurons",
     "test_nir",
     "test_onnx_",
