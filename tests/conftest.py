@@ -137,9 +137,13 @@ def _unread() -> Iterator[str]:
 QUICK = (
     "test_axes",
     "test_matmul",
+    "test_tokens",
     "test_combinations",
     "test_images",
+    "test_embedding",
     "test_integrate_and_fire",
+    "test_late",
+    "test_layers_",
     "test_neurons",
     "test_nir",
     "test_norm",

@@ -121,7 +121,7 @@ def wrong_number_of_features() -> object:
 
 
 def flatten_forgotten() -> object:
-    layer = nn.Linear(4, 2)  # here
+    layer = nn.Linear(8, 2)  # here
     return trace(nn.Sequential(layer, input=nn.Input(2, 4)))
 
 
@@ -253,7 +253,7 @@ def a_state_that_widens() -> object:
 
 TRACING: dict[Mistake, str] = {
     wrong_number_of_features: "1: linear layer takes 5 features, its input has shape [4]",
-    flatten_forgotten: "0: linear layer takes 4 features, its input has shape [2, 4]; "
+    flatten_forgotten: "0: linear layer takes 8 features, its input has shape [2, 4]; "
     "put nn.Flatten() before it",
     beta_of_the_wrong_length: "1: feature shapes must be equal or scalar, found [2] and [4]",
     init_mem_of_the_wrong_length: "1.mem: the initial value has shape [2], the state [4]",

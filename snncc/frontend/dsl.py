@@ -22,12 +22,22 @@ from ..ops.value import apply, operand
 
 
 @dataclass(frozen=True)
+class Called:
+    """A module's forward: its path, and the nodes that went in and came out."""
+
+    path: str
+    module: Module
+    operands: tuple[str, ...]
+    results: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Network:
     """A traced network: its graph (outputs and final states), and initial parameters by name.
 
     training: the graph of a training step, where layers compute something else in it (batch statistics,
     dropout); it may also update parameters. imported: of a network from a file, what its model's manifest
-    says of that. steps: those that the file is for.
+    says of that. steps: those that the file is for. calls: of modules, in the order in which they ended.
     """
 
     graph: Graph
@@ -36,6 +46,7 @@ class Network:
     training: Graph | None = None
     imported: Mapping[str, Any] = field(default_factory=dict)
     steps: int | None = None
+    calls: tuple[Called, ...] = ()
 
     @property
     def trained(self) -> Graph:
@@ -63,7 +74,7 @@ def trace(
     graph = run.graph(declared)
     training = _Trace(network, seed, by_rates, mode=True).graph(declared) if run.differs else None
     imported, steps = getattr(network, "imported", {}), getattr(network, "num_steps", None)
-    return Network(graph, run.parameters, declared, training, imported, steps)
+    return Network(graph, run.parameters, declared, training, imported, steps, tuple(run.calls))
 
 
 def add_loss(graph: Graph, loss: Loss) -> Graph:
@@ -131,6 +142,7 @@ class _Trace:
     open_delays: dict[str, str] = field(default_factory=dict)  # delay's node: where it was made
     states: list[tuple[str, str]] = field(default_factory=list)  # state's label, delay's node
     renames: dict[str, str] = field(default_factory=dict)
+    calls: list[Called] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.paths = {id(module): path for path, module in self.network.named_modules()}
@@ -153,7 +165,8 @@ class _Trace:
         return self.finish(outputs)
 
     def input(self, name: str, declared: Input) -> Value:
-        op = leaves.Input(name, "input", declared.shape, not declared.static)
+        dtype = {"int": "i32"}.get(declared.dtype, "real")
+        op = leaves.Input(name, "input", declared.shape, not declared.static, dtype)
         return Value(self.builder, self.builder.add(op, name=name))
 
     def call(self, module: Module, *operands: Any) -> Any:
@@ -164,9 +177,11 @@ class _Trace:
         outer = (self.builder.scope, self.builder.where)
         self.builder.scope, self.builder.where = path, module.where
         try:
-            return module.forward(*operands)
+            result = module.forward(*operands)
         finally:
             self.builder.scope, self.builder.where = outer
+        self.calls.append(Called(path, module, _nodes(operands), _nodes(result)))
+        return result
 
     def parameter(self, module: Module, name: str) -> Value:
         """The value of a module's parameter, clamped to its limits."""
@@ -272,4 +287,18 @@ class _Trace:
             self.builder.output(label, "state_out", last.node)
         for label, value in self.updated.items():
             self.builder.output(label, "parameter", value.node)
-        return renamed(self.builder.graph(), self.renames)
+        graph = renamed(self.builder.graph(), self.renames)
+        names = dict(zip(self.builder.nodes, graph.nodes, strict=True))
+        self.calls = [
+            Called(c.path, c.module, *(tuple(names[n] for n in nodes) for nodes in (c.operands, c.results)))
+            for c in self.calls
+        ]
+        return graph
+
+
+def _nodes(values: Any) -> tuple[str, ...]:
+    """The nodes of a value, or of several in a tuple or a dict."""
+    if isinstance(values, Value):
+        return (values.node,)
+    several = values.values() if isinstance(values, Mapping) else values if isinstance(values, tuple) else ()
+    return tuple(value.node for value in several if isinstance(value, Value))

@@ -295,6 +295,11 @@ class Buffers:
         n_out, n_in = self.matrix(node)
         return n_in * self.layout.stride(n_out)
 
+    def tokens(self, node: Node) -> bool:
+        """Whether a product is of the rows of tokens [..., n] and not of rows of features."""
+        product = node.op.name in ("linear", "weight_gradient")
+        return product and len(self.graph[node.inputs[0]].type.features) > 1
+
     def matrix(self, node: Node) -> tuple[int, int]:
         """Rows (outputs, last where it is transposed) and columns of a weight."""
         features, turned = node.type.features, self.graph[self.source(node.name)].op.name == "transpose"
