@@ -61,9 +61,9 @@ class Compiler:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """`native`: for this processor alone. `extra`: flags after all others, say for a sanitizer."""
+    """level: of -O. `native`: for this processor alone. `extra`: flags after all others, say for a sanitizer."""
 
-    level: int = 3
+    level: int | str = 3
     native: bool = True
     openmp: bool = True
     extra: tuple[str, ...] = ()

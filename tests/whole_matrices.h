@@ -7,7 +7,18 @@
 /* A crew of one thread. */
 static const snncc_crew ALONE = {NULL, 0, 1, 0, NULL};
 
-/* kernel(V, ...) with V = vectors as a constant from 1 to 8: loops over vectors unroll, sums become registers. */
+/* kernel(V, ...) with V = vectors as a constant up to the width of a panel, 4 floats' or 8 doubles': loops over vectors
+ * unroll, sums become registers. */
+#if SNNCC_REAL_BITS == 32
+#define SNNCC_SPECIALISE(kernel, vectors, ...)   \
+    switch (vectors) {                           \
+    case 1: kernel(1, __VA_ARGS__); break;       \
+    case 2: kernel(2, __VA_ARGS__); break;       \
+    case 3: kernel(3, __VA_ARGS__); break;       \
+    case 4: kernel(4, __VA_ARGS__); break;       \
+    default: break;                              \
+    }
+#else
 #define SNNCC_SPECIALISE(kernel, vectors, ...)   \
     switch (vectors) {                           \
     case 1: kernel(1, __VA_ARGS__); break;       \
@@ -20,6 +31,7 @@ static const snncc_crew ALONE = {NULL, 0, 1, 0, NULL};
     case 8: kernel(8, __VA_ARGS__); break;       \
     default: break;                              \
     }
+#endif
 
 /* kernel(V, ..., offset of the panel's first output, ...) for each panel of n_out_stride outputs. */
 #define SNNCC_EACH_PANEL(kernel, n_out_stride, ...)                                              \
