@@ -63,7 +63,7 @@ class Compiler:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """level: of -O. `native`: for this processor alone. `extra`: flags after all others, say for a sanitizer."""
+    """level: of -O. `native`: for this processor only. `extra`: flags after all others, say a sanitizer's."""
 
     level: int | str = 3
     native: bool = True
@@ -264,7 +264,8 @@ def _accepts(compiler: Compiler, flags: tuple[str, ...], folder: Path) -> bool:
 def _flags(options: BuildOptions, accepted: Iterable[str]) -> tuple[str, ...]:
     unwanted = set() if options.native else {"-march=native", "-mprefer-vector-width=512"}
     unwanted |= set() if options.openmp else {"-fopenmp"}
-    unwanted |= set() if options.level == 3 and shutil.which("make") else {IN_PARALLEL}  # gcc runs them by make
+    if options.level != 3 or shutil.which("make") is None:  # by which gcc runs its processes
+        unwanted.add(IN_PARALLEL)
     optional = tuple(word for flag in accepted if flag not in unwanted for word in flag.split())
     quiet = () if "-fopenmp" in optional else ("-Wno-unknown-pragmas",)
     return (*BASE_FLAGS, f"-O{options.level}", *WARNINGS, *quiet, *optional, *options.extra)

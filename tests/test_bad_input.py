@@ -78,9 +78,9 @@ def feed_another(loop: Any, x: Any) -> None:
         (lambda: nn.Linear(3.5, 2), "Linear: in_features must be a positive integer, got 3.5"),  # type: ignore[arg-type]
         (lambda: nn.Input(3, -1), "Input: shape must be positive integers"),
         (sequence(nn.Linear(3, 4), nn.Leaky([0.9, 0.8, 0.7])), "1: beta has length 3 for 4 neurons"),
-        (sequence(nn.Linear(3, 4), nn.Leaky([0.9, 0.8, 0.7], learn_beta=True)), "beta has length 3 for 4 neurons"),
+        (sequence(nn.Linear(3, 4), nn.Leaky([0.9, 0.8, 0.7], learn_beta=True)), "beta has length 3 for 4"),
         (sequence(nn.Linear(3, 4), nn.Leaky(0.9, [1.0] * 5)), "threshold has length 5 for 4"),
-        (sequence(nn.Linear(3, 4), nn.Leaky(0.9, init_mem=[0.0] * 5)), "init_mem has length 5 for 4 neurons"),
+        (sequence(nn.Linear(3, 4), nn.Leaky(0.9, init_mem=[0.0] * 5)), "init_mem has length 5 for 4"),
         (sequence(nn.Linear(3, 4), nn.Leaky(0.9), nn.Linear(5, 2)), r"5 features, its input has shape \[4\]"),
         (sequence(nn.Linear(3, 4), input=nn.Input(7)), r"takes 3 features, its input has shape \[7\]"),
         (lambda: snncc.compile(Loop(lambda loop, x: None)), "loop: this delay is never fed; call its .feed"),
