@@ -61,7 +61,7 @@ class Compiler:
         return f"{shlex.join(self.command)} ({self.version})"
 
 
-@dataclass(frozen=True)
+    """level: of -O. `native`: for this processor only. `extra`: flags after all others, a sanitizer's, say."""
 class BuildOptions:
     """level: of -O. `native`: for this processor only. `extra`: flags after all others, say a sanitizer's."""
 
