@@ -40,7 +40,7 @@ class Slice:
 
 @dataclass
 class Train:
-    """A value at every step: `made` is its name in the one step, `delayed` that of the step before, if read."""
+    """A value at every step: `made` is its name in the one step, `delayed` that one step before."""
 
     tail: Tail
     made: str
