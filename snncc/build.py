@@ -61,7 +61,7 @@ class Compiler:
         return f"{shlex.join(self.command)} ({self.version})"
 
 
-    """level: of -O. `native`: for this processor only. `extra`: flags after all others, a sanitizer's, say."""
+@dataclass(frozen=True)
 class BuildOptions:
     """level: of -O. `native`: for this processor only. `extra`: flags after all others, say a sanitizer's."""
 
