@@ -229,8 +229,7 @@ class _Trace:
         return self._delay(shape, initial, label, steps)
 
     def _delay(self, shape: tuple[int, ...], initial: Any, label: str, steps: int = 1) -> Value:
-        taken = {label for label, _ in self.states}
-        label = next(c for c in (label, *(f"{label}.{k}" for k in range(2, 10_000))) if c not in taken)
+        label = self._free_label(label)
         default = operand(self.builder, initial)
         given = self.builder.nodes[default].type.features
         if given not in ((), shape):
@@ -245,6 +244,15 @@ class _Trace:
         self.open_delays[node] = self.builder.where
         self.states.append((label, node))
         return Value(self.builder, node)
+
+    def _free_label(self, label: str) -> str:
+        """A label that no other state has."""
+        taken = {label for label, _ in self.states}
+        candidate, count = label, 1
+        while candidate in taken:
+            count += 1
+            candidate = f"{label}.{count}"
+        return candidate
 
     def close(self, state: Value, following: Value) -> None:
         """Feed a delay; shapes must agree."""

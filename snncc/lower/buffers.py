@@ -37,6 +37,7 @@ class Buffers:
             if o.role == "gradient" and not self._read_early(self.source(o.value)):
                 self.gradients.setdefault(self.source(o.value), o.name)
         self.stored = {self.source(o.value) for o in graph.outputs if o.role in STORED}
+        self.losses = {self.source(o.value) for o in graph.outputs if o.role == "loss"}
         parameters: list[Any] = [n.op for n in graph if n.op.name == "parameter"]
         self.matrices = {op.label for op in parameters if op.panels}
         self.panelled = self._panelled()
@@ -203,11 +204,7 @@ class Buffers:
         real = [r for r in outside if not (bits and r.op.name == "events")]
         copies = self._copies(node.name)
         moved = any(r.op.name in MOVED for r in self.readers[node.name])
-        late = (
-            node.name in self.gradients
-            or node.name in self.updated
-            or any(self.source(o.value) == node.name and o.role == "loss" for o in self.graph.outputs)
-        )
+        late = node.name in {*self.gradients, *self.losses, *self.updated}
         dense = bool(real) or moved or node.name in self.stored or "real" in fed or late
         return list(dict.fromkeys(["bits"] * bits + copies + ["real"] * dense))
 
