@@ -32,8 +32,11 @@ SCALE = 0.125    # of scores times values, as in the paper
 
 
 def neurons(threshold: float = 1.0) -> nn.LIF:
-    """The paper's: a time constant of two steps, a detached reset to 0."""
-    return nn.LIF(tau=2.0, threshold=threshold, detach_reset=True, surrogate=nn.surrogate.ATan(2.0))
+    """A time constant of two steps, a detached reset to 0; currents are not divided by the time constant, else
+    so few tokens have so few spikes that their scores stay 0."""
+    return nn.LIF(
+        tau=2.0, threshold=threshold, decay_input=False, detach_reset=True, surrogate=nn.surrogate.ATan(2.0)
+    )
 
 
 class Spikes(nn.Module):
@@ -110,7 +113,7 @@ def main() -> int:
         print(f"spikformer: {error}", file=sys.stderr)
         return 2
     model = snncc.compile(
-        net, num_steps=options.num_steps, loss=loss.cross_entropy("mem_mean"), optimizer=optim.Adam(2e-3),
+        net, num_steps=options.num_steps, loss=loss.cross_entropy("mem_mean"), optimizer=optim.Adam(1e-3),
         name="spikformer", seed=options.seed,
     )    # fmt: skip
     held_out = (digits.x_test, digits.y_test)
@@ -129,7 +132,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--num-steps", type=int, default=4)
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="IDX files of MNIST or the like")
-    parser.add_argument("--out", type=Path, default="build/spikformer", metavar="FOLDER", help="where to save")
+    parser.add_argument("--out", type=Path, default="build/spikformer", metavar="FOLDER")
     parser.add_argument("--seed", type=int, default=0, help="of the initial weights and the order of images")
     return parser.parse_args()
 
