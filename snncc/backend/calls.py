@@ -92,6 +92,11 @@ def load_labels(call: Call, place: Place) -> str:
     return _guarded(f"snncc_load_labels(rows, first, {call.numbers[0]}, io->{call.field}, {tile})")
 
 
+def load_lengths(call: Call, place: Place) -> str:
+    (tile,) = place.names
+    return _guarded(f"snncc_load_lengths(rows, first, steps, io->{call.field}, {tile})")
+
+
 def store(call: Call, place: Place) -> str:
     (tile,) = place.names
     steps = place.steps if call.time else "1"
@@ -263,6 +268,7 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "load_state": load_state,
     "check_spikes": check_spikes,
     "load_labels": load_labels,
+    "load_lengths": load_lengths,
     "store": store,
     "store_loss": store_loss,
     **dict.fromkeys(FORMS, product),

@@ -68,7 +68,8 @@ enum {
     SNNCC_FINITE = 7, /* NaN or infinity in an input */
     SNNCC_CONFIG = 8,
     SNNCC_ROWS = 9,   /* more rows of a tile than lists by input can name */
-    SNNCC_SPIKES = 10 /* an initial state of spikes holds something else than 0 and 1 */
+    SNNCC_SPIKES = 10, /* an initial state of spikes holds something else than 0 and 1 */
+    SNNCC_LENGTH = 11  /* a sample has no steps, or more than the call */
 };
 
 SNNCC_FUNCTION const char *snncc_error_text(int32_t code)
@@ -87,6 +88,7 @@ SNNCC_FUNCTION const char *snncc_error_text(int32_t code)
         return "a tile has more rows (samples times steps) than lists of events can name: load with a smaller tile, "
                "compile for as many steps (num_steps), or with checkpoint_every or a rule with shorter windows";
     case SNNCC_SPIKES: return "an initial state holds the spikes of the step before, which are 0 or 1; found something else";
+    case SNNCC_LENGTH: return "a sample's length is not from 1 to the number of steps";
     default: return "unknown error code";
     }
 }
