@@ -1,17 +1,18 @@
-"""Spike trains like those of the Spiking Heidelberg Digits, made up: their form, with statistics that are known.
+"""Spike trains like those of the Spiking Heidelberg Digits, made up: their form, with known statistics.
 
-The Heidelberg Digits (Cramer et al. 2020, https://doi.org/10.1109/TNNLS.2020.3044364) are spoken digits as the
-spikes of 700 channels of a cochlea model, in 20 classes, of different lengths. Here a word is what its formants
-do: three bands of activity that move over the channels while the word lasts.
+The Heidelberg Digits (Cramer et al. 2020, https://doi.org/10.1109/TNNLS.2020.3044364) are spoken digits as
+the spikes of 700 channels of a cochlea model, in 20 classes, of different lengths. Here a word is what its
+formants do: three bands of activity that move over the channels while the word lasts.
 
 - Channels 700, classes 20, at most `num_steps` steps. Lengths are uniform from half of that to all of it.
-- A class has three bands; where each starts and ends is drawn once for each pair of classes, between channels 70
-  and 630. Between, the band moves evenly with the share of the word that is over.
-- Classes 2k and 2k + 1 have the same bands, played forward and backward: counts of spikes do not tell them apart.
-- A channel spikes in a step with probability 0.004 + 0.1 exp(-d^2 / (2 15^2)) for the nearest band's distance d;
-  a word as a whole is shifted by a whole number of channels, normal with deviation 10.
-- So about 2 % of the channels spike in a step, 1.7 to 2.0 % by class and all of them at random; past its end a
-  sample has none.
+- A class has three bands; where each starts and ends is drawn once for each pair of classes, between
+  channels 70 and 630. Between, the band moves evenly with the share of the word that is over.
+- Classes 2k and 2k + 1 have the same bands, played forward and backward: counts of spikes do not tell them
+  apart.
+- A channel spikes in a step with probability 0.004 + 0.1 exp(-d^2 / (2 15^2)) for the nearest band's
+  distance d; a word is shifted as a whole by a number of channels, normal with deviation 10.
+- So 1.7 to 2.1 % of the channels spike in a step, by class, and 1.9 % on the whole. Past its end a sample
+  has no spikes.
 """
 
 from __future__ import annotations

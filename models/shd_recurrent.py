@@ -1,8 +1,8 @@
 """Spoken digits with a recurrent spiking network: 700 channels, 256 neurons connected all to all, 20 classes.
 
-The network and its size are those that the Spiking Heidelberg Digits were published with (Cramer et al. 2020);
-the data are made up like them (heidelberg.py), with words of different lengths in one batch. The loss is the
-cross-entropy of the read-out's membrane, averaged over the steps of each word.
+A network of the kind that the Spiking Heidelberg Digits were published with (Cramer et al. 2020); the data are
+made up like them (heidelberg.py), with words of different lengths in one batch. The loss is the cross-entropy
+of the read-out's membrane, averaged over the steps of each word.
 
     python models/shd_recurrent.py                      # 2,000 words to learn from, 500 held out, 20 epochs
     snncc compile models/shd_recurrent.py:net -o build/shd --num-steps 100 --lengths \\
@@ -31,7 +31,9 @@ net = nn.Sequential(
 
 def main() -> int:
     options = parse()
-    learned, held_out = (words(n, options.num_steps, seed) for n, seed in ((options.words, 0), (options.test, 1)))
+    learned, held_out = (
+        words(count, options.num_steps, seed) for seed, count in enumerate((options.words, options.test))
+    )
     model = snncc.compile(
         net,
         num_steps=options.num_steps,

@@ -52,10 +52,11 @@ from .ops import (
 )
 
 if TYPE_CHECKING:
-    from .frontend.nir import import_nir
+    from .frontend.nir import export_nir, import_nir
     from .frontend.onnx import import_onnx
 
 LATE = {  # loaded when first used: time and packages that most programs do not need
+    "export_nir": "snncc.frontend.nir",
     "import_nir": "snncc.frontend.nir",
     "import_onnx": "snncc.frontend.onnx",
 }
@@ -74,6 +75,7 @@ __all__ = [
     "delay",
     "detach",
     "exp",
+    "export_nir",
     "first_maximum",
     "floor",
     "greater",

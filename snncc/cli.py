@@ -73,7 +73,7 @@ NETWORK_OPTIONS = (
     ("--context", str, None, "TYPE", "What is kept for the backward half: float32, float16 or bfloat16."),
     ("--weights", str, None, "FILE", "Weights by name: PyTorch's state dict (.pt), safetensors or .npz."),
     ("--rename", str, None, "T=O,...", "Their names to ours, for --weights; `net.0.=fc1.` for prefixes."),
-    ("--dt", float, None, "SECONDS", "Of a .nir file: how long a step is."),
+    ("--dt", float, None, "SECONDS", "Of a .nir file, read or written: how long a step is."),
     ("--dialect", str, None, "NAME", "Who wrote a .nir file: exact, snntorch, norse, spikingjelly, sinabs."),
     ("--reset", str, None, "KIND", "Instead of the dialect's: file, subtract or subtract_delayed."),
     ("--integrator", str, None, "KIND", "Instead of the dialect's: euler or exp."),
@@ -218,6 +218,22 @@ def inspect_command(
     view = View(after, entry, memory, program, c, cost, batch, density, svg)
     text = inspect_source(source, view, Choices(**options))
     click.echo(text.rstrip("\n"))
+
+
+@snncc.command("export")
+@click.argument("source")
+@click.option("--nir", type=OUT, metavar="FILE", help="As a NIR file.")
+@network_options
+def export_command(source: str, nir: Path | None, **options: Any) -> None:
+    """Write a network as a file that other systems read.
+
+    What the file's format cannot express is refused by name. --dt and what else NIR leaves open say how the
+    file will be read.
+    """
+    from .commands.export import export_source
+    from .commands.options import Choices
+
+    click.echo(export_source(source, nir, Choices(**options)))
 
 
 @snncc.command("check")

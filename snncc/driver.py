@@ -163,6 +163,8 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .backend.c import emit
     from .interface import tensors, user_arrays
     from .lower import Layout, lower, lower_update
+    from .ops.delays import check_delayed
+    from .ops.embedding import check_whole
     from .ops.steps import fixed_steps
     from .passes.fuse import Fuse
     from .passes.split_time import SplitTime
@@ -170,6 +172,8 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .plan_tiles import choose_slots, choose_tile
     from .program import Program
 
+    check_delayed(network.graph, target.segment)
+    check_whole(network.graph)
     exact = fixed_steps(network.graph, int(target.num_steps), target.segment)
     exact = exact or target.exact_steps * int(target.num_steps)
     final: dict[str, Graph] = {}

@@ -7,6 +7,7 @@ Passes take a graph and return a new one, usually by filling a `Builder`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -204,6 +205,13 @@ class Graph:
         order = networkx.lexicographical_topological_sort(condensed, key=lambda c: position[members[c][0]])
         return tuple(tuple(members[c]) for c in order)
 
+    @cached_property
+    def layers(self) -> frozenset[str]:
+        """The layers that forward values belong to: their names without the last part."""
+        unnamed = ("events", "context")
+        names = (n.name for n in self if n.half == "forward" and n.op.name not in unnamed)
+        return frozenset(map(scope_of, names)) - {""}
+
     def _cycle_error(self) -> CompileError:
         import networkx
 
@@ -261,16 +269,18 @@ class Builder:
     def __init__(self, graph: Graph | None = None) -> None:
         self.nodes: dict[str, Node] = dict(graph.nodes) if graph else {}
         self.outputs: list[Output] = list(graph.outputs) if graph else []
+        self.counts: dict[str, int] = {}  # where the search for a free number goes on
         self.half = "forward"
         self.where = ""
         self.scope = ""
 
     def unique(self, name: str) -> str:
         """`name`, or `name.2`, `name.3` ... where it is taken."""
-        candidate, count = name, 1
+        candidate, count = name, self.counts.get(name, 1)
         while candidate in self.nodes:
             count += 1
             candidate = f"{name}.{count}"
+        self.counts[name] = count
         return candidate
 
     def add(self, op: Op, inputs: Iterable[str] = (), name: str = "", type: Type | None = None) -> str:
@@ -296,6 +306,11 @@ class Builder:
 
     def graph(self) -> Graph:
         return Graph(self.nodes, tuple(self.outputs))
+
+
+def scope_of(name: str) -> str:
+    """The layer that a value's name says, all but its last part: `lif1` of `lif1.mem`."""
+    return re.sub(r"(\.prev|\.here(\.\d+)?)$", "", name).rpartition(".")[0]
 
 
 def constant_value(graph: Graph, name: str) -> float | None:

@@ -20,12 +20,13 @@ BY_ROWS = (
     *("copy_last", "copy_first", "pack_rows"),
     *("events_from_bits", "events_from_rows", "sum_features", "sum_groups", "one_hot"),
     *("softmax", "log_softmax", "first_maximum", "max_last", "move", "move_sum", "matmul"),
-    *("first_steps", "last_steps", "sparse_rows", "sparse_input_gradient"),
+    *("first_steps", "last_steps", "embedding", "sparse_rows", "sparse_input_gradient"),
     *("reorder", "max_pool", "max_place", "sum_pool", "max_unpool", "sum_unpool"),
 )
 BY_STEPS = {"mix_steps": "columns", "mix_steps_transposed": "columns", "steps_gradient": "steps"}
 BY_EVENTS = ("sparse_events",)  # a row's list ends where the next one's begins, which another thread wrote
-BY_INPUTS = ("transpose_events", "transpose_counted", "sparse_gradient")
+BY_SAMPLES = ("late_events", "late_input_gradient")
+BY_INPUTS = ("transpose_events", "transpose_counted", "sparse_gradient", "late_gradient")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Turn:
 
 def sharing(item: Item, layout: Layout) -> str:
     """What an item is shared by: "panels", "rows" (all steps of all samples), "rows of events", "samples",
-    "inputs", "columns" (features of samples), "places" (of a window), "steps"; or FIRST.
+    "all steps of samples", "inputs", "columns" (features of samples), "places" (of a window), "steps"; or
+    FIRST.
 
     Rows as narrow as a panel are quicker done by one thread than waited for.
     """
@@ -53,6 +55,8 @@ def sharing(item: Item, layout: Layout) -> str:
         by = "places" if item.kind.startswith("conv_gradient") else "rows" if item.time else "samples"
         return by if wide else FIRST
     if isinstance(item, Call) and item.numbers and item.numbers[0] > layout.panel:
+        if item.kind in BY_SAMPLES:
+            return "all steps of samples"
         if item.kind in BY_EVENTS:
             return "rows of events"
         if item.kind in BY_INPUTS:

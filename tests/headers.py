@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -161,6 +162,11 @@ class Headers:
     def panel(self) -> int:
         return 64
 
+    @property
+    def vectors(self) -> range:
+        """Widths of panels, in vectors."""
+        return range(1, self.panel // self.lanes + 1)
+
     def stride(self, n: int) -> int:
         return 1 if n == 1 else -(-n // self.lanes) * self.lanes
 
@@ -256,28 +262,29 @@ def build(folder: Path, name: str, bits: int, flags: list[str], text: str) -> Pa
     return folder / name
 
 
-@pytest.fixture(scope="session")
-def load_headers(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, str], Headers]:
-    """(bits, variant) -> Headers, each compiled once."""
-    folder = tmp_path_factory.mktemp("headers")
+@cache
+def load_headers(bits: int, variant: str) -> Headers:
+    """Compiled once in a run of the tests, whatever the number of its processes."""
     text, declarations = driver()
-
-    @cache
-    def load(bits: int, variant: str) -> Headers:
-        path = build(folder, f"{variant}{bits}.so", bits, [*VARIANTS[variant], "-shared", "-fPIC"], text)
-        ffi = cffi.FFI()
-        real, index = ("float", "double")[bits == 64], ("uint16_t", "int32_t")[variant == "wide"]
-        ffi.cdef(f"typedef {real} real; typedef {index} place;\n{declarations}")
-        types = (np.float32, np.float64)[bits == 64], (np.uint16, np.int32)[variant == "wide"]
-        return Headers(ffi.dlopen(str(path)), ffi, *types)
-
-    return load
+    folder = Path(os.environ["SNNCC_TEST_SESSION"]) / f"headers-{variant}{bits}"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        path = folder / "built.so"
+        if not path.exists():
+            draft = build(folder, "draft.so", bits, [*VARIANTS[variant], "-shared", "-fPIC"], text)
+            draft.rename(path)
+    ffi = cffi.FFI()
+    real, index = ("float", "double")[bits == 64], ("uint16_t", "int32_t")[variant == "wide"]
+    ffi.cdef(f"typedef {real} real; typedef {index} place;\n{declarations}")
+    types = (np.float32, np.float64)[bits == 64], (np.uint16, np.int32)[variant == "wide"]
+    return Headers(ffi.dlopen(str(path)), ffi, *types)
 
 
 @pytest.fixture(
     params=[(bits, variant) for bits in (32, 64) for variant in VARIANTS], ids=lambda p: f"{p[1]}{p[0]}"
 )
-def headers(request: pytest.FixtureRequest, load_headers: Callable[[int, str], Headers]) -> Headers:
+def headers(request: pytest.FixtureRequest) -> Headers:
     return load_headers(*request.param)
 
 

@@ -46,7 +46,7 @@ static void back(int rows, int n_out, int n_in)
 int main(void)
 {
     static const int tiles[] = {0, 1, 5, 17, 200}, sizes[] = {2, 16, 65, 130, 300};
-    for (int vectors = 1; vectors <= 8; vectors++)
+    for (int vectors = 1; vectors <= SNNCC_PANEL_VECTORS; vectors++)
         for (int i = 0; i < 25; i++) check(vectors, tiles[i / 5], sizes[i % 5], i % 3 * 45, i % 2);
     for (int i = 0; i < 25; i++) back(i % 4, i % 5 ? sizes[i / 5] : 1, sizes[i % 5]);
     return 0;

@@ -134,6 +134,7 @@ def test_the_second_build_comes_from_the_cache(
     assert not any(str(Path.home()) in part or "include" in part for part in first.command)
 
 
+@pytest.mark.optimised    # as the processes that it starts
 def test_the_cached_path_is_short_and_parses_no_c(cache: Path) -> None:
     build_tiny()
     text = f"""

@@ -20,6 +20,7 @@ def net(*layers: nn.Module) -> Network:
 
 
 NO_INPUTS = "declare the network's inputs: inputs = {'x': nn.Input(784)} in the class, or inputs= here"
+ONE_OR_EACH = "pass one number for all, or one for each"
 WRONG_LENGTH = "is a per-neuron coefficient of the wrong length?"
 
 
@@ -121,7 +122,7 @@ def wrong_number_of_features() -> object:
 
 
 def flatten_forgotten() -> object:
-    layer = nn.Linear(4, 2)  # here
+    layer = nn.Linear(8, 2)  # here
     return trace(nn.Sequential(layer, input=nn.Input(2, 4)))
 
 
@@ -253,10 +254,10 @@ def a_state_that_widens() -> object:
 
 TRACING: dict[Mistake, str] = {
     wrong_number_of_features: "1: linear layer takes 5 features, its input has shape [4]",
-    flatten_forgotten: "0: linear layer takes 4 features, its input has shape [2, 4]; "
+    flatten_forgotten: "0: linear layer takes 8 features, its input has shape [2, 4]; "
     "put nn.Flatten() before it",
-    beta_of_the_wrong_length: "1: feature shapes must be equal or scalar, found [2] and [4]",
-    init_mem_of_the_wrong_length: "1.mem: the initial value has shape [2], the state [4]",
+    beta_of_the_wrong_length: "1: beta has length 2 for 4 neurons; " + ONE_OR_EACH,
+    init_mem_of_the_wrong_length: "1: init_mem has length 2 for 4 neurons; " + ONE_OR_EACH,
     not_a_network: "expected a network (an nn.Module), got list",
     no_inputs: f"Module: {NO_INPUTS}",
     inputs_of_sizes: f"Net: {NO_INPUTS}",

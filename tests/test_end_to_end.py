@@ -234,7 +234,7 @@ CHECKS = (
 
 
 @pytest.mark.parametrize("name", [*STACKS, *CASES])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.optimised), "float64"])
 def test_compiled_networks_agree(name: str, dtype: str, tmp_path: Path) -> None:
     case = stack_case(STACKS.index(name), SHIFT[dtype]) if name in STACKS else CASES[name]
     bench = Bench(case, dtype, tmp_path / "bench")

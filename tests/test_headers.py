@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.headers import VARIANTS, bits_of, build, sparse
+from tests.headers import VARIANTS, bits_of, build, load_headers, sparse
 from tests.headers import headers as headers
-from tests.headers import load_headers as load_headers
 from tests.headers import rng as rng
 
 EXACT_MAIN = Path(__file__).with_name("headers_exact.c")
@@ -83,7 +82,7 @@ def test_functions_are_accurate(headers, rng, name):
 
 @pytest.mark.parametrize("bits", [32, 64])
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_functions_give_the_same_bits_at_every_optimisation(load_headers, bits, name):
+def test_functions_give_the_same_bits_at_every_optimisation(bits, name):
     results = []
     for variant in VARIANTS:
         headers = load_headers(bits, variant)

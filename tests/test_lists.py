@@ -16,7 +16,6 @@ from snncc.graph import Graph
 from snncc.lower import Layout
 from snncc.target import Target
 from tests.headers import headers as headers
-from tests.headers import load_headers as load_headers
 
 MOST = 2**16  # places that 16 bits can name
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler `cc`")

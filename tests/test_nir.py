@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 from snncc.errors import CompileError
 from snncc.frontend.dsl import trace
 from snncc.frontend.nir import NIRNetwork, import_nir
+from snncc.frontend.nir.apart import Apart, GoneError
 from snncc.passes.infer_types import InferTypes
 from snncc.reference import Call, evaluate
 from tests.nir_files import MANIFEST, RUNS, chain, graph, lif, linear, node, unpack, write
@@ -279,6 +282,17 @@ def test_files_cannot_reach_out_of_themselves(tmp_path: Path, change: Any) -> No
         change(file)
     with pytest.raises(CompileError, match=TAMPERED[change]):
         import_nir(path, dt=1e-3)
+
+
+def test_a_file_that_hangs_or_kills_its_reader_is_refused(tmp_path: Path) -> None:
+    assert Apart(divmod)(7, 2, seconds=10.0) == (3, 1)
+    with pytest.raises(GoneError, match="took too long"):
+        Apart(time.sleep)(30.0, seconds=0.2)
+    died = Apart(os._exit)
+    with pytest.raises(GoneError, match="crashed"):
+        died(1, seconds=10.0)
+    with pytest.raises(ZeroDivisionError):
+        Apart(divmod)(1, 0, seconds=10.0)
 
 
 def test_without_the_packages_the_error_says_what_to_install(

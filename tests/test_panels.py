@@ -12,11 +12,9 @@ import pytest
 
 from tests.headers import Headers, bits_of, build, sparse
 from tests.headers import headers as headers
-from tests.headers import load_headers as load_headers
 from tests.headers import rng as rng
 
 EXACT_MAIN = Path(__file__).with_name("panels_exact.c")
-VECTORS = range(1, 9)
 # Rows and inputs; the last two are long enough for blocks, forward and backward.
 SHAPES = [(0, 5), (1, 1), (5, 37), (13, 400), (400, 13)]
 SPIKES = [(False, 0.5), (True, 0.5), (True, 1.0)]
@@ -73,8 +71,12 @@ def spikes(
 
 @pytest.mark.parametrize(("valued", "density"), SPIKES)
 @pytest.mark.parametrize(("rows", "n_in"), SHAPES)
-@pytest.mark.parametrize("vectors", VECTORS)
-def test_products(headers, rng, vectors, rows, n_in, valued, density):
+def test_products(headers, rng, rows, n_in, valued, density):
+    for vectors in headers.vectors:
+        products(headers, rng, vectors, rows, n_in, valued, density)
+
+
+def products(headers, rng, vectors, rows, n_in, valued, density):
     width, real = vectors * headers.lanes, headers.real
     x = spikes(rng, (rows, n_in), density, valued, real)
     w, bias = rng.standard_normal((n_in, width)).astype(real), rng.standard_normal(width).astype(real)
@@ -97,8 +99,12 @@ def test_products(headers, rng, vectors, rows, n_in, valued, density):
 
 @pytest.mark.parametrize(("valued", "density"), SPIKES)
 @pytest.mark.parametrize(("rows", "n_in"), SHAPES)
-@pytest.mark.parametrize("vectors", VECTORS)
-def test_weight_gradients(headers, rng, vectors, rows, n_in, valued, density):
+def test_weight_gradients(headers, rng, rows, n_in, valued, density):
+    for vectors in headers.vectors:
+        weight_gradients(headers, rng, vectors, rows, n_in, valued, density)
+
+
+def weight_gradients(headers, rng, vectors, rows, n_in, valued, density):
     width, real = vectors * headers.lanes, headers.real
     x = spikes(rng, (rows, n_in), density, valued, real)
     before = rng.standard_normal((n_in, width)).astype(real)
@@ -129,7 +135,7 @@ def test_weight_gradients(headers, rng, vectors, rows, n_in, valued, density):
 @pytest.mark.parametrize("valued", [False, True])
 def test_dense_rows_take_the_dense_gradient(headers, rng, valued):
     few, many = (headers.events(sparse(rng, (20, 50), p, valued, headers.real), valued) for p in (0.1, 0.95))
-    for vectors in VECTORS:
+    for vectors in headers.vectors:
         assert not headers.call("gradient_is_dense", vectors, few, 20, 50)
         assert headers.call("gradient_is_dense", vectors, many, 20, 50)
 
@@ -155,8 +161,9 @@ def test_gradients_of_inputs_add_like_the_transposed_product(headers, rng, rows,
     assert not d_x[:, n_in:].any()
 
 
-@pytest.mark.parametrize("flag", ["-march=native", "-DSNNCC_PORTABLE"])
-@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize(
+    ("bits", "flag"), [(32, "-march=native"), (64, "-march=native"), (64, "-DSNNCC_PORTABLE")]
+)
 def test_sanitizers_find_nothing(tmp_path, bits, flag):
     flags = ["-O0", flag, "-fsanitize=address,undefined", "-fno-sanitize-recover"]
     program = build(tmp_path, "exact", bits, flags, EXACT_MAIN.read_text())

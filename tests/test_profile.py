@@ -233,6 +233,7 @@ def test_every_call_has_a_cost() -> None:
     """A kind that is not listed here is taken for a copy of rows."""
     copies = {"one_hot", "copy_gradient", "zero_rows", "keep_rows", "restore_rows", "pack_rows", "reorder"}
     copies |= {"first_steps", "last_steps", "take", "take_once", "copy_if_first", "move", "move_once"}
+    copies |= {"embedding"}
     assert set(CALLS) == set(costs.CALLS) | copies | {"copy_rows", "copy_first", "copy_last", "check_spikes"}
 
 

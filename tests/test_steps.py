@@ -12,7 +12,6 @@ from snncc.graph import Type
 from snncc.ops.steps import AtStep, MixSteps, StepsGradient, SumAtStep
 from tests.headers import bits_of
 from tests.headers import headers as headers
-from tests.headers import load_headers as load_headers
 from tests.headers import rng as rng
 
 SIZES = [(1, 1, 1), (2, 3, 1), (5, 1, 7), (9, 3, 16), (6, 2, 40), (67, 5, 33), (70, 2, 3)]

@@ -7,7 +7,18 @@
 /* A crew of one thread. */
 static const snncc_crew ALONE = {NULL, 0, 1, 0, NULL};
 
-/* kernel(V, ...) with V = vectors as a constant from 1 to 8: loops over vectors unroll, sums become registers. */
+/* kernel(V, ...) with V = vectors as a constant up to the width of a panel, 4 floats' or 8 doubles': loops over vectors
+ * unroll, sums become registers. */
+#if SNNCC_REAL_BITS == 32
+#define SNNCC_SPECIALISE(kernel, vectors, ...)   \
+    switch (vectors) {                           \
+    case 1: kernel(1, __VA_ARGS__); break;       \
+    case 2: kernel(2, __VA_ARGS__); break;       \
+    case 3: kernel(3, __VA_ARGS__); break;       \
+    case 4: kernel(4, __VA_ARGS__); break;       \
+    default: break;                              \
+    }
+#else
 #define SNNCC_SPECIALISE(kernel, vectors, ...)   \
     switch (vectors) {                           \
     case 1: kernel(1, __VA_ARGS__); break;       \
@@ -20,9 +31,10 @@ static const snncc_crew ALONE = {NULL, 0, 1, 0, NULL};
     case 8: kernel(8, __VA_ARGS__); break;       \
     default: break;                              \
     }
+#endif
 
 /* kernel(V, ..., offset of the panel's first output, ...) for each panel of n_out_stride outputs. */
-#define SNNCC_EACH_PANEL(kernel, n_out_stride, ...)                                              \
+#define SNNCC_WHOLE_PANELS(kernel, n_out_stride, ...)                                              \
     do {                                                                                         \
         const int full = (n_out_stride) / SNNCC_PANEL * SNNCC_PANEL;                             \
         for (int first = 0; first < full; first += SNNCC_PANEL)                                  \
@@ -45,7 +57,7 @@ SNNCC_INLINE void snncc_product_dense(int rows, int n_in, int x_stride, int n_ou
     if (n_out_stride == 1)
         snncc_dense_single(rows, n_in, x_stride, x, w, bias, y);
     else
-        SNNCC_EACH_PANEL(snncc_dense_panel_at, n_out_stride, rows, n_in, x_stride, n_out_stride, x, w, bias, y);
+        SNNCC_WHOLE_PANELS(snncc_dense_panel_at, n_out_stride, rows, n_in, x_stride, n_out_stride, x, w, bias, y);
 }
 
 /* The same from the events of x; `valued`: they have values. */
@@ -69,9 +81,9 @@ SNNCC_INLINE void snncc_product_events(snncc_events x, int rows, int n_in, int n
     if (n_out_stride == 1)
         snncc_event_single(x, rows, w, bias, y);
     else if (x.value)
-        SNNCC_EACH_PANEL(snncc_event_panel_at, n_out_stride, 1, x, rows, n_in, n_out_stride, w, bias, y);
+        SNNCC_WHOLE_PANELS(snncc_event_panel_at, n_out_stride, 1, x, rows, n_in, n_out_stride, w, bias, y);
     else
-        SNNCC_EACH_PANEL(snncc_event_panel_at, n_out_stride, 0, x, rows, n_in, n_out_stride, w, bias, y);
+        SNNCC_WHOLE_PANELS(snncc_event_panel_at, n_out_stride, 0, x, rows, n_in, n_out_stride, w, bias, y);
 }
 
 /* y = x w + bias by whichever product is faster at the density of x; x_events are the events of x. */
@@ -118,17 +130,17 @@ SNNCC_INLINE void snncc_weight_gradient(snncc_events x, int rows, int n_in, int 
     }
     if (d_stride <= SNNCC_NARROW * SNNCC_LANES) {
         if (x.value)
-            SNNCC_EACH_PANEL(snncc_gradient_rows, d_stride, 1, x, rows, d_stride, d_y, d_w);
+            SNNCC_WHOLE_PANELS(snncc_gradient_rows, d_stride, 1, x, rows, d_stride, d_y, d_w);
         else
-            SNNCC_EACH_PANEL(snncc_gradient_rows, d_stride, 0, x, rows, d_stride, d_y, d_w);
+            SNNCC_WHOLE_PANELS(snncc_gradient_rows, d_stride, 0, x, rows, d_stride, d_y, d_w);
         return;
     }
     const snncc_events by_input = snncc_events_at(scratch, n_in, rows, x.value != NULL);
     snncc_transpose_events(x, rows, n_in, scratch, &ALONE);
     if (x.value)
-        SNNCC_EACH_PANEL(snncc_gradient_panel_at, d_stride, 1, by_input, rows, n_in, d_stride, d_y, d_w);
+        SNNCC_WHOLE_PANELS(snncc_gradient_panel_at, d_stride, 1, by_input, rows, n_in, d_stride, d_y, d_w);
     else
-        SNNCC_EACH_PANEL(snncc_gradient_panel_at, d_stride, 0, by_input, rows, n_in, d_stride, d_y, d_w);
+        SNNCC_WHOLE_PANELS(snncc_gradient_panel_at, d_stride, 0, by_input, rows, n_in, d_stride, d_y, d_w);
 }
 
 #endif

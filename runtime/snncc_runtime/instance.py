@@ -275,7 +275,5 @@ class Instance:
         if status == Status.LABEL:
             labels = {name: array for name, array in given.items() if array.dtype.kind == "i"}
             found = "; ".join(f"{name}: found classes {a.min()} to {a.max()}" for name, a in labels.items())
-            raise ModelError(
-                f"{found}: outside of the classes 0, 1, ... that {self.manifest.name} has outputs for"
-            )
+            raise ModelError(f"{found}: outside of the classes 0, 1, ... that {self.manifest.name} knows")
         self._check(entry, status)

@@ -70,7 +70,7 @@ class BufferText:
         if buffer.layout == "bits":
             return (buffer.count + 63) // 64
         if buffer.layout in ("labels", "transposed", "transposed_valued"):
-            return 1 if buffer.layout == "labels" else buffer.count
+            return buffer.count
         return self.layout.row(buffer)
 
     def pointer(self, buffer: Buffer) -> str:

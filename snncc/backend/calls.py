@@ -9,6 +9,7 @@ from ..errors import InternalError
 from ..program import Buffer, Call
 from .images import WINDOWS
 from .products import FORMS
+from .synapses import SYNAPSES
 
 # Kinds whose numbers are sizes of both sides, then the index.
 INDEXED = ("take", "scatter_add", "take_once", "scatter_add_once")
@@ -95,6 +96,12 @@ def load_labels(call: Call, place: Place) -> str:
 def load_lengths(call: Call, place: Place) -> str:
     (tile,) = place.names
     return _guarded(f"snncc_load_lengths(rows, first, steps, io->{call.field}, {tile})")
+
+
+def load_indices(call: Call, place: Place) -> str:
+    n, classes = call.numbers
+    sizes = (place.steps if call.time else "1", "rows", "batch", "first", n, classes)
+    return _guarded(f"snncc_load_indices({', '.join(map(str, sizes))}, {place.user(call)}, {place.names[0]})")
 
 
 def store(call: Call, place: Place) -> str:
@@ -207,32 +214,6 @@ def kept_steps(call: Call, place: Place) -> str:
     return place.shared(f"snncc_{call.kind}", place.steps, "rows", *call.numbers[1:], *place.names) + ";"
 
 
-def sparse_events(call: Call, place: Place) -> str:
-    _, n, _, _, pitch = call.numbers
-    return (
-        place.shared("snncc_sparse_events", place.names[0], place.rows(call), n, pitch, *place.names[1:])
-        + ";"
-    )
-
-
-def sparse_rows(call: Call, place: Place) -> str:
-    n_in, n, _, row, pitch = call.numbers
-    return place.shared("snncc_sparse_rows", place.rows(call), n_in, row, n, pitch, *place.names) + ";"
-
-
-def sparse_gradient(call: Call, place: Place) -> str:
-    n_in, *_, pitch = call.numbers
-    rows = (place.names[0], place.rows(call), n_in, pitch)
-    return place.shared("snncc_sparse_gradient", *rows, *place.names[1:]) + ";"
-
-
-def sparse_input_gradient(call: Call, place: Place) -> str:
-    n_in, n, _, row, pitch = call.numbers
-    return (
-        place.shared("snncc_sparse_input_gradient", place.rows(call), n_in, row, n, pitch, *place.names) + ";"
-    )
-
-
 def copy_rows(call: Call, place: Place) -> str:
     return place.shared("snncc_copy_rows", "rows", call.numbers[0], *place.names) + ";"
 
@@ -269,6 +250,7 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "check_spikes": check_spikes,
     "load_labels": load_labels,
     "load_lengths": load_lengths,
+    "load_indices": load_indices,
     "store": store,
     "store_loss": store_loss,
     **dict.fromkeys(FORMS, product),
@@ -291,10 +273,7 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     **dict.fromkeys(WINDOWS, windows),
     "reorder": _rows_first("snncc_reorder"),
     **dict.fromkeys(("first_steps", "last_steps"), kept_steps),
-    "sparse_events": sparse_events,
-    "sparse_rows": sparse_rows,
-    "sparse_gradient": sparse_gradient,
-    "sparse_input_gradient": sparse_input_gradient,
+    **SYNAPSES,
     **dict.fromkeys(("copy_rows", "copy_last", "copy_first"), copy_rows),
     "pack_rows": _rows_first("snncc_pack_rows"),
     "copy_if_first": copy_if_first,

@@ -31,7 +31,7 @@ def example(program: Program, title: str, version: str) -> ExampleRecord:
         tuple(tensors),
         tuple(ExampleArray(a.field, C_TYPES[a.dtype], _elements(a)) for a in arrays),
         " || ".join(f"!{a.field}" for a in arrays),
-        tuple(_fill(a) for a in arrays if a.role == "input" or (a.role == "target" and a.dtype != "int64")),
+        tuple(_fill(a) for a in arrays if a.role in ("input", "target") and a.dtype != "int64"),
         tuple(ExampleArray(a.field, "", _elements(a)) for a in arrays if a.role == "output"),
         trains,
         program.update is not None,

@@ -69,7 +69,8 @@ class SweepText:
             for x in sweep.scalars
         ]
         lasting = [a.name for a in sweep.arrays if not a.step]
-        self.carried = [a for a in lasting if _uses(sweep.body, a)]
+        words = _words(sweep.body)
+        self.carried = [a for a in lasting if a in words]
         self.step_lines = _lines(render("c/step.c.j2", self._step())) if sweep.time else []
         self.step_parameters = _mentioned(self._candidates(True), self.step_lines)
         self.block_lines = _lines(render("c/block.c.j2", self._block()))
@@ -113,7 +114,8 @@ class SweepText:
 
     def _step(self) -> StepRecord:
         s = self.sweep
-        arrays = tuple(a.name for a in s.arrays if a.step and _uses(s.body, a.name))
+        words = _words(s.body)
+        arrays = tuple(a.name for a in s.arrays if a.step and a.name in words)
         return StepRecord(
             self.real, tuple(self._rows(s.body, True)), arrays, self._lines(s.body), self._packs(s.body)
         )
@@ -212,11 +214,12 @@ class SweepText:
 
     def _rows(self, statements: tuple[Statement, ...], step: bool) -> list[str]:
         """Pointers to the row and neurons at hand, for what the statements touch."""
-        used = [p for p in self.sweep.pointers if _uses(statements, f"{p.name}_at", p.name)]
+        words = _words(statements)
+        used = [p for p in self.sweep.pointers if words & {f"{p.name}_at", p.name}]
         rows = [line for p in used for line in (self._read(p) if _is_read(p) else [self._row(p, step)])]
         return [
             *rows,
-            *(line for x in self.sweep.locals if _uses(statements, x.name) for line in self._made(x)),
+            *(line for x in self.sweep.locals if x.name in words for line in self._made(x)),
         ]
 
     def _made(self, local: Local) -> list[str]:
@@ -378,7 +381,7 @@ def _refs(expr: Expr) -> list[str]:
     return []
 
 
-def _uses(statements: tuple[Statement, ...], *names: str) -> bool:
-    """Whether statements read or write an array, local or pointer of one of these names."""
-    words = {w for s in statements for text in (s.target, *_refs(s.value)) for w in re.findall(r"\w+", text)}
-    return not words.isdisjoint(names)
+def _words(statements: tuple[Statement, ...]) -> frozenset[str]:
+    """The names of arrays, locals and pointers that statements read or write."""
+    texts = (text for s in statements for text in (s.target, *_refs(s.value)))
+    return frozenset(w for text in texts for w in re.findall(r"\w+", text))

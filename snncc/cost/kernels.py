@@ -17,7 +17,7 @@ LISTS = (
     *("events_from_bits", "events_from_rows", "events_from_previous"),
     *("transpose_events", "transpose_counted"),
 )
-LOADS = ("load", "load_state", "load_labels", "load_lengths")
+LOADS = ("load", "load_state", "load_labels", "load_lengths", "load_indices")
 STORES = ("store", "store_loss")
 WAITING = "waiting"
 SECTIONS = {"prepare": "once", "before": "block", "tile": "tile", "after": "block", "finish": "once"}
@@ -49,6 +49,9 @@ WORDS = {
     "sparse_events": ("product", "sparse product by events"),
     "sparse_rows": ("product", "sparse product by nonzeros"),
     "sparse_gradient": ("gradient", "sparse weight gradient by events"),
+    "late_events": ("product", "late product by events"),
+    "late_gradient": ("gradient", "late weight gradient by events"),
+    "late_input_gradient": ("backward", "late input gradient"),
     "sparse_input_gradient": ("backward", "sparse input gradient"),
     "events_from_bits": ("events", "spikes listed"),
     "events_from_rows": ("events", "nonzeros listed"),
@@ -212,7 +215,7 @@ def _small(item: Item) -> bool:
 def _topic(item: Item) -> tuple[str, str]:
     """What neighbours must have in common: both go to or come from the caller, or are of one layer."""
     match item:
-        case Call("load" | "load_labels" | "load_lengths"):
+        case Call("load" | "load_labels" | "load_lengths" | "load_indices"):
             return "load", ""
         case Call("store" | "store_loss"):
             return "store", ""

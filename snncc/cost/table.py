@@ -8,6 +8,7 @@ have to deliver, not what a gather of weight rows reads again and again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -282,9 +283,17 @@ def _sparse(call: Call, per: int, how: How, work: Work) -> None:
     work.add("additions", each, share)
     work.add("multiplications", each, share * (how.listed is None or how.valued))
     work.read(each, share * (4 + how.layout.real_bytes))
-    gathers = call.kind == "sparse_input_gradient"
-    (work.read if gathers or call.kind == "sparse_gradient" else work.write)(per, how.row_bytes(n_out))
+    gathers = call.kind.endswith("input_gradient")
+    (work.read if gathers or call.kind.endswith("gradient") else work.write)(per, how.row_bytes(n_out))
     work.write(per if gathers else RUN, how.row_bytes(n_in) if gathers else 0)
+
+
+def _late(call: Call, per: int, how: How, work: Work) -> None:
+    """As of sparse synapses, for every step of the samples, each with the place in time that it leads to."""
+    longest, n_in, n_out, synapses, *_ = call.numbers
+    del longest
+    _sparse(replace(call, numbers=(n_in, n_out, synapses)), ROW, how, work)
+    work.read(*((EVENT, 4 * synapses / n_in) if how.listed else (ROW, 4 * synapses)))
 
 
 def _copy(call: Call, per: int, how: How, work: Work) -> None:
@@ -322,5 +331,7 @@ CALLS: dict[str, Callable[[Call, int, How, Work], None]] = {
     **dict.fromkeys(("mix_steps", "mix_steps_transposed", "steps_gradient"), _of_steps),
     **dict.fromkeys(("at_step", "sum_at_step"), _at_step),
     **dict.fromkeys(("sparse_events", "sparse_rows", "sparse_gradient", "sparse_input_gradient"), _sparse),
+    "embedding_gradient": _sum_features,
+    **dict.fromkeys(("late_events", "late_gradient", "late_input_gradient"), _late),
     **dict.fromkeys(("scatter_add", "scatter_add_once"), _sum_features),
 }  # all others copy

@@ -23,12 +23,22 @@ from ..ops.value import apply, operand
 
 
 @dataclass(frozen=True)
+class Called:
+    """A module's forward: its path, and the nodes that went in and came out."""
+
+    path: str
+    module: Module
+    operands: tuple[str, ...]
+    results: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Network:
     """A traced network: its graph (outputs and final states), and initial parameters by name.
 
     training: the graph of a training step, where layers compute something else in it (batch statistics,
     dropout); it may also update parameters. imported: of a network from a file, what its model's manifest
-    says of that. steps: those that the file is for.
+    says of that. steps: those that the file is for. calls: of modules, in the order in which they ended.
     """
 
     graph: Graph
@@ -37,6 +47,7 @@ class Network:
     training: Graph | None = None
     imported: Mapping[str, Any] = field(default_factory=dict)
     steps: int | None = None
+    calls: tuple[Called, ...] = ()
 
     @property
     def trained(self) -> Graph:
@@ -76,7 +87,7 @@ def trace(
             "end; normalise by nn.LayerNorm or nn.GroupNorm, or leave lengths out"
         )
     imported, steps = getattr(network, "imported", {}), getattr(network, "num_steps", None)
-    return Network(graph, run.parameters, declared, training, imported, steps)
+    return Network(graph, run.parameters, declared, training, imported, steps, tuple(run.calls))
 
 
 def add_loss(graph: Graph, loss: Loss) -> Graph:
@@ -145,6 +156,7 @@ class _Trace:
     open_delays: dict[str, str] = field(default_factory=dict)  # delay's node: where it was made
     states: list[tuple[str, str]] = field(default_factory=list)  # state's label, delay's node
     renames: dict[str, str] = field(default_factory=dict)
+    calls: list[Called] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.paths = {id(module): path for path, module in self.network.named_modules()}
@@ -169,7 +181,8 @@ class _Trace:
         return self.finish(outputs)
 
     def input(self, name: str, declared: Input) -> Value:
-        op = leaves.Input(name, "input", declared.shape, not declared.static)
+        dtype = {"int": "i32"}.get(declared.dtype, "real")
+        op = leaves.Input(name, "input", declared.shape, not declared.static, dtype)
         return Value(self.builder, self.builder.add(op, name=name))
 
     def call(self, module: Module, *operands: Any) -> Any:
@@ -180,9 +193,11 @@ class _Trace:
         outer = (self.builder.scope, self.builder.where)
         self.builder.scope, self.builder.where = path, module.where
         try:
-            return module.forward(*operands)
+            result = module.forward(*operands)
         finally:
             self.builder.scope, self.builder.where = outer
+        self.calls.append(Called(path, module, _nodes(operands), _nodes(result)))
+        return result
 
     def parameter(self, module: Module, name: str) -> Value:
         """The value of a module's parameter, clamped to its limits."""
@@ -230,8 +245,7 @@ class _Trace:
         return self._delay(shape, initial, label, steps)
 
     def _delay(self, shape: tuple[int, ...], initial: Any, label: str, steps: int = 1) -> Value:
-        taken = {label for label, _ in self.states}
-        label = next(c for c in (label, *(f"{label}.{k}" for k in range(2, 10_000))) if c not in taken)
+        label = self._free_label(label)
         default = operand(self.builder, initial)
         given = self.builder.nodes[default].type.features
         if given not in ((), shape):
@@ -246,6 +260,15 @@ class _Trace:
         self.open_delays[node] = self.builder.where
         self.states.append((label, node))
         return Value(self.builder, node)
+
+    def _free_label(self, label: str) -> str:
+        """A label that no other state has."""
+        taken = {label for label, _ in self.states}
+        candidate, count = label, 1
+        while candidate in taken:
+            count += 1
+            candidate = f"{label}.{count}"
+        return candidate
 
     def close(self, state: Value, following: Value) -> None:
         """Feed a delay; shapes must agree."""
@@ -289,7 +312,13 @@ class _Trace:
             self.builder.output(label, "state_out", last.node)
         for label, value in self.updated.items():
             self.builder.output(label, "parameter", value.node)
-        return renamed(self.builder.graph(), self.renames)
+        graph = renamed(self.builder.graph(), self.renames)
+        names = dict(zip(self.builder.nodes, graph.nodes, strict=True))
+        self.calls = [
+            Called(c.path, c.module, *(tuple(names[n] for n in nodes) for nodes in (c.operands, c.results)))
+            for c in self.calls
+        ]
+        return graph
 
     def _held(self, delay: Node) -> Value:
         """What a delay holds at the end of each sample."""
@@ -305,3 +334,11 @@ class _Trace:
             )
         result: Value = apply(LastSteps(steps), following, initial)
         return result
+
+
+def _nodes(values: Any) -> tuple[str, ...]:
+    """The nodes of a value, or of several in a tuple or a dict."""
+    if isinstance(values, Value):
+        return (values.node,)
+    several = values.values() if isinstance(values, Mapping) else values if isinstance(values, tuple) else ()
+    return tuple(value.node for value in several if isinstance(value, Value))

@@ -8,7 +8,7 @@ from typing import Any
 from ..graph import Graph, Node
 from ..names import Names
 from ..ops.elementwise import IN_PLACE
-from ..ops.sparse import SPARSE_SUMS
+from ..ops.sparse import SYNAPSE_SUMS
 from ..ops.steps import STEP_SUMS
 from ..ops.time import STORED as MOVED
 from ..passes.choose_kernels import is_spike
@@ -37,6 +37,7 @@ class Buffers:
             if o.role == "gradient":
                 self.gradients.setdefault(self.source(o.value), o.name)
         self.stored = {self.source(o.value) for o in graph.outputs if o.role in STORED}
+        self.losses = {self.source(o.value) for o in graph.outputs if o.role == "loss"}
         parameters: list[Any] = [n.op for n in graph if n.op.name == "parameter"]
         self.matrices = {op.label for op in parameters if op.panels}
         self.panelled = self._panelled()
@@ -162,7 +163,7 @@ class Buffers:
     def _place(self, node: Node) -> str:
         if node.name in self.gradients:
             return "gradient"
-        if node.op.name in ("sum_batch", "weight_gradient", "conv_gradient", *STEP_SUMS, *SPARSE_SUMS):
+        if node.op.name in ("sum_batch", "weight_gradient", "conv_gradient", *STEP_SUMS, *SYNAPSE_SUMS):
             return "sum"
         if node.name in self.blocks and node.type.batch and not node.type.time:
             return "block"
@@ -176,9 +177,7 @@ class Buffers:
         real = [r for r in outside if not (bits and r.op.name == "events")]
         copies = self._copies(node.name)
         moved = any(r.op.name in MOVED for r in self.readers[node.name])
-        late = node.name in self.gradients or any(
-            self.source(o.value) == node.name and o.role == "loss" for o in self.graph.outputs
-        )
+        late = node.name in self.gradients or node.name in self.losses
         dense = bool(real) or moved or node.name in self.stored or "real" in fed or late
         return list(dict.fromkeys(["bits"] * bits + copies + ["real"] * dense))
 
@@ -265,6 +264,11 @@ class Buffers:
             return node.type.size
         n_out, n_in = self.matrix(node)
         return n_in * self.layout.stride(n_out)
+
+    def tokens(self, node: Node) -> bool:
+        """Whether a product is of the rows of tokens [..., n] and not of rows of features."""
+        product = node.op.name in ("linear", "weight_gradient")
+        return product and len(self.graph[node.inputs[0]].type.features) > 1
 
     def matrix(self, node: Node) -> tuple[int, int]:
         """Rows (outputs, last where it is transposed) and columns of a weight."""

@@ -10,12 +10,13 @@ from ..errors import InternalError, located
 from ..graph import Graph, Node
 from ..ops.layout import place_of, row_major
 from ..passes.choose_kernels import is_spike, needs_spikes
-from ..program import Buffer, Call, Nest, Size
+from ..program import Buffer, Call, Nest
 from .buffers import SHIFTS, Buffers
 from .groups import of_node
-from .images import IMAGES
+from .images import IMAGES, of_tokens
 from .layout import user_field
 from .nests import reading, strides, writing
+from .synapses import SYNAPSES
 
 PANELLED = (
     "linear",
@@ -24,6 +25,7 @@ PANELLED = (
     "transpose",
     "sum_features",
 )  # kernels that know panels, or to whom order is nothing
+MOST_CLASSES = 2**31 - 1
 NARROW = 2  # SNNCC_NARROW of product.h
 
 
@@ -58,8 +60,12 @@ class Calls:
     def _input(self, node: Node) -> Call:
         op: Any = node.op
         if node.type.dtype == "i32":
-            classes = next(r.op.classes for r in self.buffers.readers[node.name])  # type: ignore[attr-defined]
+            readers: list[Any] = [r.op for r in self.buffers.readers[node.name]]
+            classes = min((r.classes for r in readers), default=MOST_CLASSES)
             labels = self.buffers.buffer(node.name, "labels")
+            if op.role == "input":
+                sizes = (node.type.size, classes)
+                return Call("load_indices", (labels,), sizes, self.runs_all_steps(node), op.label)
             return Call("load_labels", (labels,), (classes,), field=op.label)
         if op.role == "lengths":
             return Call("load_lengths", (self.buffers.buffer(node.name),), (1, 1), field=op.label)
@@ -88,6 +94,8 @@ class Calls:
         return ()
 
     def _linear(self, node: Node) -> Call:
+        if self.buffers.tokens(node):
+            return of_tokens(self, node)
         make = self._input_gradient if self.by_transposing(node) else self._product
         return make(node, self.runs_all_steps(node))
 
@@ -193,44 +201,12 @@ class Calls:
         sizes = (node.type.size, node.op.steps, x.type.size)  # type: ignore[attr-defined]
         return Call(node.op.name, buffers, (*sizes, self.buffers.pitch(x), self.buffers.pitch(node)))
 
-    def _sparse_linear(self, node: Node) -> Call:
-        """Sizes of sparse products: inputs, outputs, synapses, and the row of what is given and made."""
-        op: Any = node.op
-        x, values, indices, offsets, *bias = node.inputs
-        events = op.kernel == "events"
-        given = self.buffers.buffer(x, self.list_layout(x)) if events else self.buffers.buffer(x)
-        wired = tuple(map(self.buffers.buffer, (offsets, indices, values)))
-        started = self.buffers.buffer(bias[0]) if bias else None
-        buffers = (given, *wired, started, self.buffers.buffer(node.name))
-        n_in, synapses = self.graph[x].type.size, self.graph[values].type.size
-        pitches = (self.buffers.pitch(self.graph[x]), self.buffers.pitch(node))
-        return Call(
-            f"sparse_{op.kernel}", buffers, (n_in, op.n_out, synapses, *pitches), self.runs_all_steps(node)
-        )
-
-    def _sparse_gradient(self, node: Node) -> Call:
-        d_y, x, indices, offsets = node.inputs
-        listed, rows = self.buffers.buffer(x, self.list_layout(x)), self.graph[d_y]
-        wired = tuple(map(self.buffers.buffer, (offsets, indices, d_y, node.name)))
-        sizes = (self.graph[x].type.size, rows.type.size, node.type.size, 0, self.buffers.pitch(rows))
-        return Call("sparse_gradient", (listed, *wired), sizes, self.graph[x].type.time)
-
-    def _sparse_input_gradient(self, node: Node) -> Call:
-        d_y, values, indices, offsets = node.inputs
-        rows, layout = self.graph[d_y], self.buffers.layout
-        beside = Size(fixed=rows.type.size * layout.lanes * layout.real_bytes)
-        name = self.buffers.names.new(f"{node.name}.lanes")
-        lanes = Buffer(name, "panel", rows.type.features, layout="slice", size=beside)
-        wired = tuple(map(self.buffers.buffer, (d_y, offsets, indices, values)))
-        buffers = (*wired, lanes, self.buffers.buffer(node.name))
-        synapses = self.graph[values].type.size
-        sizes = (node.type.size, rows.type.size, synapses, self.buffers.pitch(node), self.buffers.pitch(rows))
-        return Call("sparse_input_gradient", buffers, sizes, self.runs_all_steps(node))
-
     def by_transposing(self, node: Node) -> bool:
         """Whether a product with transposed weights transposes what it needs of them itself, which pays
         where a panel of them serves many rows: not for one step of a loop."""
         op: Any = node.op
+        if self.buffers.tokens(node):
+            return False
         weight = self.graph[node.inputs[1]] if op.name == "linear" else node
         dense = op.name != "linear" or op.kernel == "dense"
         many = dense and node.name not in self.buffers.stepped and node.type.size > 1
@@ -293,6 +269,8 @@ class Calls:
     def _weight_gradient(self, node: Node) -> tuple[Call, ...]:
         """A narrow gradient goes row by row; a wide one by input, from lists that are made first."""
         op: Any = node.op
+        if self.buffers.tokens(node):
+            return (of_tokens(self, node),)
         kernel: str = op.kernel
         d_y, x = (self.graph[i] for i in node.inputs[:2])
         buffer, layout = self.buffers.buffer, self.buffers.layout
@@ -355,9 +333,7 @@ MAKERS: dict[str, Callable[[Calls, Node], Call | tuple[Call, ...]]] = {
     "at_step": Calls._of_steps,
     "sum_at_step": Calls._of_steps,
     **IMAGES,
-    "sparse_linear": Calls._sparse_linear,
-    "sparse_weight_gradient": Calls._sparse_gradient,
-    "sparse_input_gradient": Calls._sparse_input_gradient,
+    **SYNAPSES,
     "first_steps": Calls._kept_steps,
     "last_steps": Calls._kept_steps,
 }

@@ -101,13 +101,16 @@ class _EntryBuilder:
 
     def _by_column(self, node: Node, source: str) -> bool:
         """Whether a feature of the node reads only the same feature of the source."""
-        gradient = node.op.name == "weight_gradient" and source == self.buffers.source(node.inputs[0])
+        d_y = node.inputs[0] if node.op.name == "weight_gradient" and not self.buffers.tokens(node) else ""
+        gradient = bool(d_y) and source == self.buffers.source(d_y)
         return bool(node.kernel) or gradient
 
     def _axis(self, key: str, nodes: list[Node], kind: str) -> int:
         """Features that a unit can be split over: more than one panel of them, in a tile."""
         node = nodes[0]
         if kind in ("once", "finish") or key.startswith("loop "):
+            return 0
+        if self.buffers.tokens(node):
             return 0
         if node.op.name in ("linear", "weight_gradient"):
             n = node.type.features[0]

@@ -16,6 +16,7 @@ Maker = Callable[["Calls", Node], Call]
 
 CHUNK_BYTES = 1 << 17  # of unfolded windows at a time: they stay in the second-level cache beside weights
 LEAST_CHUNK = 24  # windows, so that a weight is read for many of them
+ONE_PIXEL = Windows((1,), (1,), (0,), (0,), (1,))
 PLACES = ("max", "place", "sum", "window", "inside")  # what a pool's window comes to, as images.h counts them
 
 
@@ -52,43 +53,73 @@ def _convolution(calls: Calls, node: Node) -> Call:
     if op.groups > 1:
         wide = channels // op.groups * _product(space) * calls.buffers.layout.stride(outputs)
         return _call(
-            calls, node, "groups", (*_sizes(calls, node), *numbers), wide * calls.buffers.layout.real_bytes
+            calls,
+            node,
+            f"{op.name}_groups",
+            (*_sizes(calls, node), *numbers),
+            wide * calls.buffers.layout.real_bytes,
         )
-    windows = _product(op.windows.outputs(tuple(space)))
-    layout = calls.buffers.layout
+    pixels = _product(space), _product(op.windows.outputs(tuple(space)))
+    return _sliding(calls, node, op.name, numbers, (n_in, n_out), pixels)
+
+
+def of_tokens(calls: Calls, node: Node) -> Call:
+    """A linear layer of tokens [..., n_in], or its weight gradient: tokens are pixels, in windows of one."""
+    x = calls.graph[node.inputs[0 if node.op.name == "linear" else 1]]
+    n_in, n_out = x.type.features[-1], node.type.features[-1 if node.op.name == "linear" else 0]
+    pixels = x.type.size // n_in
+    numbers = geometry(ONE_PIXEL, n_in, n_out, 1, (pixels,))
+    name = "conv" if node.op.name == "linear" else "conv_gradient"
+    return _sliding(calls, node, name, numbers, (n_in, n_out), (pixels, pixels))
+
+
+def _sliding(
+    calls: Calls,
+    node: Node,
+    name: str,
+    numbers: tuple[int, ...],
+    sizes: tuple[int, int],
+    pixels: tuple[int, int],
+) -> Call:
+    """sizes: inputs and outputs of a window; pixels: of the image, and of the outputs."""
+    op: Any = node.op
+    (n_in, n_out), (inside, windows), layout = sizes, pixels, calls.buffers.layout
     chunk = max(LEAST_CHUNK, CHUNK_BYTES // (n_in * layout.real_bytes) // LEAST_CHUNK * LEAST_CHUNK)
-    chunk = min(chunk, windows)
     dense = chunk * (layout.stride(n_in) + layout.stride(n_out)) * layout.real_bytes
-    pixels = windows if op.name == "conv_transpose" else _product(space)
-    listed = (4 * (pixels + 1) + 63) // 64 * 64 + layout.stride(n_in) * layout.real_bytes + 64
+    listed = (
+        (4 * ((windows if name == "conv_transpose" else inside) + 1) + 63) // 64 * 64
+        + layout.stride(n_in) * layout.real_bytes
+        + 64
+    )
     need = {"dense": dense, "events": listed, "counted": max(dense, listed)}[op.kernel]
-    return _call(calls, node, op.kernel, (*_sizes(calls, node), chunk, *numbers), need)
+    return _call(calls, node, f"{name}_{op.kernel}", (*_sizes(calls, node), chunk, *numbers), need)
 
 
 def _sizes(calls: Calls, node: Node) -> tuple[int, int]:
     """Features of a row that is read, and of one that is written or read with it."""
     x = calls.graph[node.inputs[0]]
-    other = calls.graph[node.inputs[1]] if node.op.name == "conv_gradient" else node
+    other = calls.graph[node.inputs[1]] if node.op.name.endswith("_gradient") else node
     return x.type.size, other.type.size
 
 
-def _call(calls: Calls, node: Node, kernel: str, numbers: tuple[int, ...], scratch: int) -> Call:
+def _call(calls: Calls, node: Node, kind: str, numbers: tuple[int, ...], scratch: int) -> Call:
     """The operands in the kernels' order: lists, rows, weight, bias, scratch, result."""
-    buffer, name = calls.buffers.buffer, node.op.name
+    buffer, gradient = calls.buffers.buffer, kind.startswith("conv_gradient")
     listed = [i for i in node.inputs if calls.graph[calls.buffers.source(i)].op.name == "events"]
     rest = [i for i in node.inputs if i not in listed]
     operands: list[Buffer | None] = [buffer(i, calls.list_layout(i)) for i in listed]
-    if name == "conv_gradient":
+    if gradient:
         d_y, *x = rest
         operands += [*(buffer(i) for i in x), buffer(d_y)]
     else:
-        operands += [buffer(i) for i in rest if kernel != "events" and i == rest[0]]
-        weight, *bias = rest if kernel == "events" else rest[1:]
-        operands += [buffer(_straight(calls, weight) if kernel == "groups" else weight, "panels")]
+        by_events = kind.endswith("_events")
+        operands += [buffer(i) for i in rest if not by_events and i == rest[0]]
+        weight, *bias = rest if by_events else rest[1:]
+        operands += [buffer(_straight(calls, weight) if kind.endswith("_groups") else weight, "panels")]
         operands += [buffer(bias[0]) if bias else None]
     operands += [_scratch(calls, node, scratch), buffer(node.name)]
-    timed = calls.graph[node.inputs[1]].type.time if name == "conv_gradient" else calls.runs_all_steps(node)
-    return Call(f"{name}_{kernel}", tuple(operands), numbers, timed)
+    timed = calls.graph[node.inputs[1]].type.time if gradient else calls.runs_all_steps(node)
+    return Call(kind, tuple(operands), numbers, timed)
 
 
 def _straight(calls: Calls, weight: str) -> str:

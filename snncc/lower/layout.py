@@ -79,7 +79,7 @@ class Layout:
         row = {
             "real": (self.pitch(count) if rows else self.stride(count)) * real,
             "bits": words,
-            "labels": 4,
+            "labels": 4 * count,
             **dict.fromkeys(("events", "valued"), 4 + event * count),
             **dict.fromkeys(("transposed", "transposed_valued"), event * count),
             **{name: self.pitch(count, name) * bytes for name, bytes in ROUNDED.items()},

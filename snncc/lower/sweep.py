@@ -38,6 +38,7 @@ class Memory(Protocol):
 
 
 SHIFTS = ("memorize", "carry")
+DEEPEST = 32  # operators within operators: what is deeper gets a name of its own
 
 
 class SweepBuilder:
@@ -56,6 +57,7 @@ class SweepBuilder:
         self.names = Names(RESERVED)
         self.section = {n.name: self._section(n) for n in nodes}
         self.expressions: dict[str, Expr] = {}  # what stands for a value where it is read
+        self.nesting: dict[str, int] = {}  # operators within operators of what is written out
         self.carriers: dict[str, str] = {}  # memorize or carry: the array in which it lives
         self.uses = self._count_uses()
 
@@ -226,8 +228,10 @@ class SweepBuilder:
             self.expressions[node.name] = expr
             return
         crosses = section == "before" and self._read_in_other_section(node)
-        if not layouts and not crosses and self.uses[node.name] <= 1 and self._nameless(node):
-            self.expressions[node.name] = expr
+        nested = 1 + max((self.nesting.get(i, 0) for i in node.inputs), default=0)
+        plain = self.uses[node.name] <= 1 and self._nameless(node) and nested < DEEPEST
+        if not layouts and not crosses and plain:
+            self.expressions[node.name], self.nesting[node.name] = expr, nested
             return
         if crosses:
             array = self._array(node, "")

@@ -2,8 +2,9 @@
 
 from . import aidge, connections, neurons, nir, snngrow, snntorch, spikingjelly, surrogate
 from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d
-from .delay import Delay
+from .delay import Delay, DelayedLinear
 from .dropout import Dropout, Dropout2d
+from .embedding import Embedding
 from .encoders import Delta, Latency, Rate, Repeat
 from .layers import Flatten, Linear, Sequential
 from .levels import Levels, UniformLevels
@@ -53,9 +54,11 @@ __all__ = [
     "ConvTranspose1d",
     "ConvTranspose2d",
     "Delay",
+    "DelayedLinear",
     "Delta",
     "Dropout",
     "Dropout2d",
+    "Embedding",
     "Flatten",
     "GroupNorm",
     "Input",

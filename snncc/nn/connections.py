@@ -125,7 +125,7 @@ class FanIn:
         missing = np.full(n_out, count)
         while missing.any():
             outputs = np.repeat(np.arange(n_out), missing)
-            inputs = _below(n_in, self.seed, drawn, len(outputs))
+            inputs = drawn_below(n_in, self.seed, len(outputs), drawn)
             drawn += len(outputs)
             chosen = np.union1d(chosen, outputs * n_in + inputs)
             missing = count - np.bincount(chosen // n_in, minlength=n_out)
@@ -247,6 +247,6 @@ def _units(seed: int, first: int, count: int) -> Array:
     return (_hashes(seed, first, count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def _below(n: int, seed: int, first: int, count: int) -> Array:
+def drawn_below(n: int, seed: int, count: int, first: int = 0) -> Array:
     """Whole numbers from 0 to below n."""
     return ((_hashes(seed, first, count) >> np.uint64(32)) * np.uint64(n) >> np.uint64(32)).astype(np.int64)

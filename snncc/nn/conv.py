@@ -134,7 +134,8 @@ class ConvTranspose2d(Convolution):
         self.output_padding = each(self, "output_padding", output_padding, self.axes, least=0)
         if any(o >= max(s, d) for o, s, d in zip(self.output_padding, steps, apart, strict=True)):
             raise self.error(f"output_padding must be below stride or dilation, got {output_padding!r}")
-        self.windows = Windows(self.kernel_size, steps, ends, ends, apart)
+        after = tuple(end - more for end, more in zip(ends, self.output_padding, strict=True))
+        self.windows = Windows(self.kernel_size, steps, ends, after, apart)
         self._weights((in_channels, out_channels // groups, *self.kernel_size), bias)
 
     def forward(self, x: Value) -> Value:
@@ -143,8 +144,8 @@ class ConvTranspose2d(Convolution):
                 f"expected images [{self.in_channels}, height, width], the input has shape {list(x.shape)}"
             )
         w = self.windows
-        sizes = zip(x.shape[1:], w.stride, w.before, w.span(), self.output_padding, strict=True)
-        space = tuple((n - 1) * step - 2 * end + span + more for n, step, end, span, more in sizes)
+        sizes = zip(x.shape[1:], w.stride, w.before, w.after, w.span(), strict=True)
+        space = tuple((n - 1) * step - before - after + span for n, step, before, after, span in sizes)
         if min(space) < 1:
             raise self.error(f"padding leaves nothing of an image of {list(x.shape[1:])} pixels")
         return conv_transpose(x, *self._operands(), windows=w, space=space, groups=self.groups)

@@ -1,27 +1,144 @@
-"""Synaptic delays: layers whose outputs are inputs of earlier steps."""
+"""Synaptic delays: of a layer, of each neuron, of each synapse; given, drawn, or learned."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from ..ops import Value
-from .module import Module, delay
+from ..ops.delays import delayed_linear
+from .connections import OneToOne, Probability, drawn_below, wired
+from .layers import positive
+from .module import Module, Parameter, Table, delay
+from .sparse import SparseLinear
+
+LEAST = 2  # steps that a layer of late synapses remembers
 
 
 class Delay(Module):
-    """y[t] = x[t - steps]: every feature comes so many time steps later (NIR's Delay, SpikingJelly's Delay).
+    """y[t] = x[t - steps]: features come so many time steps later (NIR's Delay, SpikingJelly's Delay).
 
-    steps [steps]: a whole number, at least 0. initial: what comes out before the first input does.
-    Its state holds the last `steps` inputs, [B, steps, *features], the oldest first.
+    steps [steps]: a whole number, at least 0, or one for each feature, [n]. initial: what comes out before
+    the first input does. learn: one position for each feature, a number between 0 and max_delay, which
+    training moves: y[t] = (1 - f) x[t - k] + f x[t - k - 1] for a position k + f, with its gradient. `steps`
+    are then where positions start, and the parameter is `positions` [n].
+
+    Its state holds the last inputs, [B, steps, *features] of the longest delay, the oldest first.
     """
 
-    def __init__(self, steps: int, *, initial: float = 0.0) -> None:
+    def __init__(
+        self, steps: Any, *, initial: float = 0.0, learn: bool = False, max_delay: int | None = None
+    ) -> None:
+        self.initial, self.learn, self.each = float(initial), learn, learn or np.ndim(steps) > 0
+        if self.each:
+            self._of_neurons(steps, max_delay)
+            return
         if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 0:
             raise self.error(f"steps must be an integer, at least 0, got {steps!r}")
-        self.steps, self.initial = int(steps), float(initial)
+        self.steps = int(steps)
+
+    def _of_neurons(self, steps: Any, max_delay: int | None) -> None:
+        """A synapse of weight 1 for each feature, as late as it says."""
+        given = np.asarray(steps)
+        if given.ndim != 1 or not given.size:
+            raise self.error(f"steps must be one number a feature, [n], got shape {list(given.shape)}")
+        self.n = len(given)
+        made, longest = OneToOne()(self.n, self.n), check_steps(self, given, self.learn, max_delay)
+        self.longest = max(longest, LEAST)
+        self.values = Parameter((self.n,), np.ones(self.n), learnable=False)
+        self.indices = Table((self.n,), made.indices, most=self.n - 1)
+        self.offsets = Table(made.offsets.shape, made.offsets, most=self.n, ascending=True)
+        self.positions = positions(given, self.learn, longest)
 
     def forward(self, x: Value) -> Value:
-        if self.steps == 0:
-            return x
-        result: Value = delay(x, initial=self.initial, steps=self.steps)
+        result: Value
+        if self.each:
+            result = late(self, x, self.longest, self.n, self.initial)
+        else:
+            result = delay(x, initial=self.initial, steps=self.steps) if self.steps else x
         return result
+
+
+class DelayedLinear(SparseLinear):
+    """A layer whose synapses have delays: y[t, o] = bias[o] + sum of weight[o, i] x[t - delay[o, i], i].
+
+    delays [steps]: whole numbers from 0, one, or a matrix [out_features, in_features]; None draws them evenly
+    from 0 to max_delay, a function of `seed`. learn_delays: positions between whole steps, from 0 to
+    max_delay, that training moves; a synapse between k and k + 1 hands on its share to both (linear
+    interpolation of dilated convolutions with learnable spacings, DCLS). connections: as of
+    nn.SparseLinear, None for all.
+
+    `values` and `positions` [synapses] are in the order of `offsets` and `indices`; without learn_delays
+    positions are part of the model's `structure`. Its state holds the last inputs, [B, longest, in_features].
+    Needs all steps at once: not for feedback loops or checkpoint_every.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        delays: Any = None,
+        *,
+        max_delay: int | None = None,
+        learn_delays: bool = False,
+        connections: Any = None,
+        bias: bool = True,
+        seed: int = 0,
+    ) -> None:
+        positive(self, in_features=in_features, out_features=out_features)
+        made = wired(Probability(1.0) if connections is None else connections, in_features, out_features)
+        super().__init__(in_features, out_features, made, bias)
+        given = self._of_synapses(delays, max_delay, seed)
+        longest = check_steps(self, given, learn_delays, max_delay)
+        self.longest = max(longest, LEAST)
+        self.positions = positions(given, learn_delays, longest)
+
+    def _of_synapses(self, delays: Any, max_delay: int | None, seed: int) -> np.ndarray:
+        made, matrix = self.connections, (self.out_features, self.in_features)
+        if delays is None:
+            if max_delay is None:
+                raise self.error("give delays, or max_delay to draw them up to")
+            positive(self, max_delay=max_delay)
+            return drawn_below(max_delay + 1, seed, len(made.indices))
+        given = np.asarray(delays)
+        if given.shape not in ((), matrix):
+            raise self.error(
+                f"delays must be a number or a matrix {list(matrix)}, got shape {list(given.shape)}"
+            )
+        chosen: np.ndarray = np.broadcast_to(given, matrix)[made.indices, made.inputs]
+        return chosen
+
+    def forward(self, x: Value) -> Value:
+        return late(self, x, self.longest, self.out_features, 0.0, *([self.bias] if self.has_bias else []))
+
+
+def check_steps(module: Module, given: np.ndarray, learn: bool, max_delay: int | None) -> int:
+    """The longest delay; CompileError for delays that cannot be."""
+    if max_delay is not None:
+        positive(module, max_delay=max_delay)
+    elif learn:
+        raise module.error("delays that are learned need max_delay, the longest that they may become")
+    most = int(np.ceil(given.max(initial=0))) if max_delay is None else max_delay
+    kinds = "iu" if not learn else "iuf"
+    if given.dtype.kind not in kinds or not ((given >= 0) & (given <= most)).all():
+        what = "numbers" if learn else "whole numbers"
+        raise module.error(
+            f"delays must be {what} from 0 to {most}, got {given.dtype} from {given.min()} to {given.max()}"
+        )
+    return most
+
+
+def positions(given: np.ndarray, learn: bool, longest: int) -> Parameter:
+    """Delays as a parameter that stays within its limits, or as a table."""
+    if learn:
+        return Parameter(given.shape, given.astype(np.float64), limits=(0.0, float(longest)))
+    return Table(given.shape, given.astype(np.int32), most=max(longest, LEAST))
+
+
+def late(module: Any, x: Value, longest: int, n_out: int, initial: float, *bias: Any) -> Value:
+    """What a module's late synapses hand on."""
+    held: Value = delay(x, initial=initial, steps=longest)  # for its state alone
+    before = Value(held.builder, held.builder.nodes[held.node].inputs[1])
+    operands = (module.values, module.positions, module.indices, module.offsets)
+    return delayed_linear(x, before, longest, n_out, *operands, *bias)

@@ -20,7 +20,7 @@ def positive(module: Module, **sizes: Any) -> None:
 
 
 class Linear(Module):
-    """y = x weight^T + bias.
+    """y = x weight^T + bias, along the last axis of x.
 
     weight [out_features, in_features] and bias [out_features] start uniform in
     +-1/sqrt(in_features), as PyTorch's do.

@@ -26,7 +26,7 @@ class Parameter:
     initial: the array, or a function of a random generator that draws it.
     learnable: whether training changes it. limits: clamped to these where it is used (the gradient
     passes inside, limits included). panels: a matrix that products read. at_least: raised to this after
-    each update.
+    each update. each_neuron: one number for each neuron of the layer.
     """
 
     shape: tuple[int, ...]
@@ -35,6 +35,7 @@ class Parameter:
     limits: tuple[float, float] | None = None
     panels: bool = False
     at_least: float | None = None
+    each_neuron: bool = False
 
     def draw(self, generator: np.random.Generator) -> np.ndarray:
         """The initial array in float64."""
@@ -162,13 +163,18 @@ class Module:
 class Input:
     """An input of a network: feature shape without time and batch.
 
-    static=True: the same at every step, given as [B, *shape]; else [T, B, *shape].
+    static=True: the same at every step, given as [B, *shape]; else [T, B, *shape]. dtype: "float", or "int"
+    for the whole numbers that nn.Embedding takes.
     """
 
     shape: tuple[int, ...]
     static: bool
+    dtype: str = "float"
 
-    def __init__(self, *shape: int, static: bool = False) -> None:
+    def __init__(self, *shape: int, static: bool = False, dtype: str = "float") -> None:
+        if dtype not in ("float", "int"):
+            raise CompileError(f"Input: dtype must be 'float' or 'int', got {dtype!r} ({user_line()})")
+        object.__setattr__(self, "dtype", dtype)
         if not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in shape):
             raise CompileError(f"Input: shape must be positive integers, got {shape} ({user_line()})")
         object.__setattr__(self, "shape", tuple(int(n) for n in shape))

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from ..errors import located
 from ..ops import Value, substitute
 from .module import Module, Parameter, tracer
 from .surrogate import ATan, Surrogate
@@ -63,6 +64,7 @@ class Neuron(Module):
         trace = tracer(type(self).__name__)
         states, initial = self.state_names(), self.initial
         shape = self.state_shape(current.shape)
+        self._check_lengths(shape, current.builder.scope)
         before = [trace.state(self, name, shape, initial.get(name, 0.0)) for name in states]
         result, names = self._named_step(current, *before), self.output_names()
         if not isinstance(result, tuple) or len(result) != len(names):
@@ -74,6 +76,17 @@ class Neuron(Module):
             trace.name(found[name], name)
             trace.close(state, found[name])
         return named_outputs(names, result)
+
+    def _check_lengths(self, shape: tuple[int, ...], path: str) -> None:
+        """Coefficients that are given for each neuron must be given for as many as there are."""
+        for name, value in self._parameters.items():
+            if value.each_neuron and value.shape != shape:
+                there = f"{shape[0]} neurons" if len(shape) == 1 else f"neurons of shape {list(shape)}"
+                raise located(
+                    f"{path or type(self).__name__}: {name} has length {value.shape[0]} for {there}; "
+                    "pass one number for all, or one for each",
+                    self.where,
+                )
 
     def by_rate(self, spk: Value, current: Value) -> Value:
         """The spikes; with the gradient of the neuron's rate, if the rule asks for that."""
@@ -151,4 +164,5 @@ def coefficient(
         raise module.error(f"{name} must be a finite number or one a neuron, got {found}")
     if array.ndim == 0 and literal and not learnable:
         return float(np.clip(array, *limits)) if limits else float(array)
-    return Parameter(array.shape, array, learnable=learnable, limits=limits)
+    each = array.ndim == 1
+    return Parameter(array.shape, array, learnable=learnable, limits=limits, each_neuron=each)

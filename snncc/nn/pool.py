@@ -220,10 +220,12 @@ class Upsample(Module):
     def _scale(self, axis: int, axes: int) -> float | None:
         if self.scale_factor is None:
             return None
-        factor = self.scale_factor[axis] if isinstance(self.scale_factor, Sequence) else self.scale_factor
-        if not isinstance(factor, (int, float)) or factor <= 0:
-            raise self.error(f"scale_factor must be positive numbers, got {self.scale_factor!r}")
-        return float(factor)
+        given = self.scale_factor
+        factors = tuple(given) if isinstance(given, Sequence) else (given,) * axes
+        if len(factors) != axes or not all(isinstance(f, (int, float)) and 0 < f < np.inf for f in factors):
+            wanted = "a positive number" + (f", or {axes} of them" if axes > 1 else "")
+            raise self.error(f"scale_factor must be {wanted}, got {given!r}")
+        return float(factors[axis])
 
     def _taken(self, x: Value, lines: Sequence[np.ndarray]) -> Value:
         pixels = np.arange(np.prod(x.shape)).reshape(x.shape)
@@ -232,8 +234,10 @@ class Upsample(Module):
 
 
 def _nearest(pixels: int, wanted: int, scale: float | None) -> np.ndarray:
-    step = pixels / wanted if scale is None else 1.0 / scale
-    return np.minimum((np.arange(wanted) * step).astype(np.int64), pixels - 1)
+    """For each pixel of the result the one that it shows."""
+    real = np.float32  # PyTorch's, which decides what lies on a border
+    step = real(pixels) / real(wanted) if scale is None else real(1.0 / scale)
+    return np.minimum((np.arange(wanted, dtype=real) * step).astype(np.int64), pixels - 1)
 
 
 def _between(

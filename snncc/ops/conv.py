@@ -104,9 +104,8 @@ class ConvTranspose(Slides):
         y, bias = arrays[0], arrays[2 : len(arrays) - (self.kernel == "counted")]
         weight = np.moveaxis(_matrix(arrays[1], 2 + len(self.space)), -1, 0)
         windows, taps = self.windows, _split(weight, self.groups)
-        room = [max(n + a + b, 0) for n, a, b in zip(self.space, windows.before, windows.after, strict=True)]
         channels = weight.shape[1] * self.groups
-        x = np.zeros((*y.shape[:2], channels, *room), np.result_type(y, weight))
+        x = np.zeros((*y.shape[:2], channels, *windows.room(self.space)), np.result_type(y, weight))
         for place in windows.places():
             at = windows.at(place, y.shape[3:])
             here = np.einsum("tbgo...,goc->tbgc...", _grouped(y, self.groups), taps[(..., *place)])

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import CompileError
 from ..graph import Op, Type
+from .groups import sum_groups
 from .reduce import expand, sum_to
 from .time import Delay, sum_time
 from .value import Value, apply
@@ -24,6 +25,8 @@ def matrix_product(a: Any, b: Any) -> Any:
 class Linear(Op):
     """linear(x, weight[, bias]): x weight^T + bias over the last axis; weight is [n_out, n_in].
 
+    Axes before the last, those of tokens, are as many rows.
+
     kernel: "" until `choose_kernels`; then "dense", "events" (x is an event list) or "counted"
     (x and its event list; the density decides at run time).
     """
@@ -36,12 +39,12 @@ class Linear(Op):
 
     def infer(self, *types: Type) -> Type:
         x, weight = types[0], types[1]
-        if x.features != weight.features[1:]:
+        if x.features[-1:] != weight.features[1:]:
             raise CompileError(
                 f"linear layer takes {weight.features[1]} features, its input has shape {list(x.features)}"
                 + ("; put nn.Flatten() before it" if len(x.features) > 1 else "")
             )
-        return Type(weight.features[:1], x.time, x.batch, x.dtype)
+        return Type((*x.features[:-1], weight.features[0]), x.time, x.batch, x.dtype)
 
     def evaluate(self, *arrays: Any) -> Any:
         x, weight = arrays[0], np.reshape(arrays[1], arrays[1].shape[-2:])
@@ -51,8 +54,10 @@ class Linear(Op):
 
     def vjp(self, grad: Any, out: Any, *inputs: Any) -> tuple[Any, ...]:
         x, weight, *bias = inputs
-        grad_bias = tuple(sum_to(grad, out.type, b.type) for b in bias)
         full = expand(grad, Type(out.type.features, False, out.type.batch))
+        last = Type(out.type.features[-1:], out.type.time, out.type.batch)
+        each = sum_groups(full, last.features, trailing=True) if len(out.type.features) > 1 else grad
+        grad_bias = tuple(sum_to(each, last, b.type) for b in bias)
         operand = sum_time(x) if x.type.time and not full.type.time else x
         return (linear(full, transpose(weight)), weight_gradient(full, operand), *grad_bias)
 
@@ -84,7 +89,7 @@ class Transpose(Op):
 
 @dataclass(frozen=True)
 class WeightGradient(Op):
-    """weight_gradient(d_y, x): sum over steps and samples of the outer products d_y x.
+    """weight_gradient(d_y, x): sum over steps, samples and tokens of the outer products d_y x.
 
     kernel: "" until `choose_kernels`; then "dense", "events" (x is an event list) or "counted" (x and its
     event list; the density decides at run time).
@@ -98,7 +103,7 @@ class WeightGradient(Op):
 
     def infer(self, *types: Type) -> Type:
         d_y, x = types[:2]
-        return Type(d_y.features + x.features, False, False, d_y.dtype)
+        return Type(d_y.features[-1:] + x.features[-1:], False, False, d_y.dtype)
 
     def evaluate(self, *arrays: Any) -> Any:
         d_y, x = (a.reshape(-1, a.shape[-1]) for a in arrays[:2])

@@ -94,8 +94,7 @@ class Unpool(Op):
         """Sums of what each window gives to its places: arrays [T, B, channels, *windows] by place."""
         windows, parts = self.windows, dict(parts)
         one = next(iter(parts.values()))
-        room = [n + a + b for n, a, b in zip(self.space, windows.before, windows.after, strict=True)]
-        x = np.zeros((*one.shape[:3], *room), dtype)
+        x = np.zeros((*one.shape[:3], *windows.room(self.space)), dtype)
         for place, part in parts.items():
             x[windows.at(place, one.shape[3:])] += part
         return windows.inside(x, self.space)

@@ -43,9 +43,9 @@ class SparseLinear(Op):
 
     def evaluate(self, *arrays: Any) -> Any:
         x, values, indices, offsets, *bias = arrays
-        carried = x[..., _inputs(offsets)] * values
+        carried = x[..., inputs_of(offsets)] * values
         start = np.broadcast_to(bias[0] if bias else 0, (*x.shape[:2], self.n_out))
-        return _added(start.astype(carried.dtype), indices[0, 0], carried)
+        return added(start.astype(carried.dtype), indices[0, 0], carried)
 
     def vjp(self, grad: Any, out: Any, *inputs: Any) -> tuple[Any, ...]:
         x, values, indices, offsets, *bias = inputs
@@ -75,7 +75,7 @@ class SparseWeightGradient(Op):
 
     def evaluate(self, *arrays: Any) -> Any:
         d_y, x = (a.reshape(-1, a.shape[-1]) for a in arrays[:2])
-        indices, inputs = arrays[2][0, 0], _inputs(arrays[3])
+        indices, inputs = arrays[2][0, 0], inputs_of(arrays[3])
         total = np.zeros(len(indices), d_y.dtype)
         for row in reversed(range(max(len(d_y), len(x)))):
             total += d_y[row % len(d_y), indices] * x[row % len(x), inputs]
@@ -99,13 +99,13 @@ class SparseInputGradient(Op):
         d_y, values, indices, offsets = arrays
         gathered = d_y[..., indices[0, 0]] * values
         d_x = np.zeros((*d_y.shape[:2], offsets.shape[-1] - 1), gathered.dtype)
-        return _added(d_x, _inputs(offsets), gathered)
+        return added(d_x, inputs_of(offsets), gathered)
 
     def vjp(self, grad: Any, out: Any, *inputs: Any) -> tuple[Any, ...]:
         raise CompileError("second derivatives are not supported")
 
 
-def _added(start: np.ndarray, places: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+def added(start: np.ndarray, places: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """start with number s added at feature places[s], in ascending order."""
     sums = np.moveaxis(start, -1, 0).copy()
     for place, number in zip(places, np.moveaxis(numbers, -1, 0), strict=True):
@@ -113,13 +113,17 @@ def _added(start: np.ndarray, places: np.ndarray, numbers: np.ndarray) -> np.nda
     return np.moveaxis(sums, 0, -1)
 
 
-def _inputs(offsets: Any) -> np.ndarray:
+def inputs_of(offsets: Any) -> np.ndarray:
     """The input of each synapse."""
     counts = np.diff(offsets[0, 0])
     return np.repeat(np.arange(len(counts)), counts)
 
 
-SPARSE_SUMS = ("sparse_weight_gradient",)  # over the samples, and over the steps
+SYNAPSE_SUMS = (
+    "sparse_weight_gradient",
+    "delayed_gradient",
+    "embedding_gradient",
+)  # over the samples, and over the steps
 
 
 def sparse_linear(x: Value, n_out: int, values: Value, indices: Value, offsets: Value, *bias: Value) -> Value:

@@ -11,7 +11,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Windows:
-    """One number an axis of space. before, after: zeros at both ends; an end may have more than it needs."""
+    """One number an axis of space. before, after: zeros at both ends; an end may have more than it needs.
+
+    A negative `after`: so many pixels at that end are in no window.
+    """
 
     size: tuple[int, ...]
     stride: tuple[int, ...]
@@ -50,8 +53,12 @@ class Windows:
 
     def padded(self, x: Any, value: float = 0.0) -> Any:
         """x, whose last axes are the image, with its ends."""
-        ends = list(zip(self.before, self.after, strict=True))
+        ends = [(b, max(a, 0)) for b, a in zip(self.before, self.after, strict=True)]
         return np.pad(x, [(0, 0)] * (x.ndim - len(ends)) + ends, constant_values=value)
+
+    def room(self, space: tuple[int, ...]) -> list[int]:
+        """Pixels of a padded image."""
+        return [n + b + max(a, 0) for n, b, a in zip(space, self.before, self.after, strict=True)]
 
     def at(self, place: tuple[int, ...], outputs: tuple[int, ...]) -> tuple[slice | Any, ...]:
         """Index of the pixels of a padded image that are at one place of all windows."""

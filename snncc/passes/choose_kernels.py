@@ -27,7 +27,12 @@ from ..ops.linear import Events
 from .base import Pass
 from .zeros import with_zeros
 
-SPARSE = ("sparse_linear", "sparse_weight_gradient")  # driven by events, whatever they are of
+SPARSE = (
+    "sparse_linear",
+    "delayed_linear",
+    "sparse_weight_gradient",
+    "delayed_gradient",
+)  # driven by events, whatever they are of
 CHOICES = ("auto", "dense", "events")
 GRADIENTS = ("weight_gradient", "conv_gradient")
 STEPS = ("spike", "greater", "greater_equal")
@@ -50,7 +55,7 @@ class ChooseKernels(Pass):
         for node in graph:
             kernel = self._kernel(graph, node, zeros)
             if kernel in ("events", "counted"):
-                place = 1 if node.op.name in (*GRADIENTS, SPARSE[1]) else 0  # of what may be listed
+                place = 1 if node.op.name in (*GRADIENTS, *SPARSE[2:]) else 0  # of what may be listed
                 listed, inputs = _list(nodes, graph[node.inputs[place]], node), list(node.inputs)
                 inputs[place:] = (
                     [listed, *inputs[place + 1 :]] if kernel == "events" else [*inputs[place:], listed]

@@ -60,7 +60,7 @@ class Differentiate(Pass):
             op: Any = node.op
             if op.name == "parameter" and op.learnable:
                 wanted[node.name] = ("gradient", op.label)
-            elif self.inputs and op.name == "input" and op.role == "input":
+            elif self.inputs and op.name == "input" and op.role == "input" and op.dtype != "i32":
                 wanted[node.name] = ("d_input", op.label)
             elif self.inputs and op.name == "state":
                 wanted[node.name] = ("d_state", op.label)

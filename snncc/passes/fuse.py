@@ -11,11 +11,10 @@ moved to the level of their readers, so that what is cheap to compute is compute
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from ..graph import Graph, Node, Stage
+from ..graph import Graph, Node, Stage, scope_of
 from ..ops.elementwise import IN_PLACE
 from ..ops.groups import SWEPT
 from ..ops.time import REDUCTIONS, Carry, Memorize, Shift
@@ -199,23 +198,15 @@ def _name(graph: Graph, groups: list[list[str]]) -> dict[str, str]:
 
 def layer_of(graph: Graph, group: list[str]) -> str:
     """The layer that most of these nodes belong to, with `.backward` behind if that is their half."""
-    layers = {
-        _scope(n.name) for n in graph if n.half == "forward" and n.op.name not in ("events", "context")
-    } - {""}
-    scopes = [_layer(name, layers) for name in group]
+    scopes = [_layer(name, graph.layers) for name in group]
     best = max(dict.fromkeys(scopes), key=lambda s: (bool(s), scopes.count(s)))
     label = best or "network"
     return f"{label}.backward" if graph[group[0]].half == "backward" else label
 
 
-def _scope(name: str) -> str:
-    """All but the last part: `lif1` of `lif1.mem`."""
-    return re.sub(r"(\.prev|\.here(\.\d+)?)$", "", name).rpartition(".")[0]
-
-
-def _layer(name: str, layers: set[str]) -> str:
+def _layer(name: str, layers: frozenset[str]) -> str:
     """The layer that a value belongs to: `lif1` of `d_lif1.mem.prev.next`."""
-    scope = _scope(name.removeprefix("ctx_").removeprefix("d_"))
+    scope = scope_of(name.removeprefix("ctx_").removeprefix("d_"))
     while scope and scope not in layers:
         scope = scope.rpartition(".")[0]
     return scope

@@ -41,7 +41,7 @@ from .simplify import live
 if TYPE_CHECKING:
     import networkx
 
-PRODUCTS = ("linear", "sparse_linear")
+PRODUCTS = ("linear", "sparse_linear", "delayed_linear")
 LONG = 2  # later products through which a list of numbers is not kept; of spikes, which is made faster: 1
 ONCE_A_TILE = 16  # a value without a time axis costs this much less than one with
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..graph import Graph, Node, Output
+from ..graph import Graph, Node, Output, Type
 from ..ops.conv import SLIDING
 from ..ops.elementwise import ELEMENTWISE, IN_PLACE
 from ..ops.layout import Reorder
@@ -48,6 +48,11 @@ def channels_of(features: tuple[int, ...]) -> int:
     for n in features[1:]:
         pixels *= n
     return features[0] if features and features[0] > 1 and pixels > 1 else 0
+
+
+def _of_tokens(node: Node, operands: list[Type]) -> bool:
+    """Whether a product has the rows of tokens, which lie one after the other, and not whole images."""
+    return node.op.name in ("linear", "weight_gradient") and len(operands[0].features) > 1
 
 
 class _Orders:
@@ -94,6 +99,8 @@ class _Orders:
             return images | {place: channels_of(weight[:-1] if op == "conv_transpose" else weight[1:])}
         if op in ("spread", "sum_groups"):
             return self._groups(node)
+        if op in ("linear", "weight_gradient") and _of_tokens(node, types):
+            return dict.fromkeys(images, 0)
         if op == "linear":
             return {0: 0} if node.inputs[1] in self.turned else {RESULT: 0}
         if op == "weight_gradient":
@@ -118,6 +125,8 @@ class _Orders:
     def _agreeing(self, node: Node) -> Iterator[tuple[str, ...]]:
         """Values that a node makes have one order: columns of a matrix and what they are applied to."""
         op, sizes = node.op.name, {i: self.graph[i].type.size for i in node.inputs}
+        if _of_tokens(node, [self.graph[i].type for i in node.inputs]):
+            return
         if op == "linear" and node.inputs[1] in self.turned:
             yield node.name, node.inputs[1]
         elif op == "linear":

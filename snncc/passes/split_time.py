@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import located
 from ..graph import Graph, Node
-from ..ops.sparse import SPARSE_SUMS
+from ..ops.sparse import SYNAPSE_SUMS
 from ..ops.time import REDUCTIONS
 from .base import Pass
 
@@ -39,7 +39,7 @@ class SplitTime(Pass):
 def _part(graph: Graph, node: Node, parts: dict[str, str]) -> str:
     if node.stage is None or node.stage.kind in ("once", "finish"):
         return ""  # not in a tile
-    summed = node.op.name in (*REDUCTIONS, "weight_gradient", "conv_gradient", *SPARSE_SUMS)
+    summed = node.op.name in (*REDUCTIONS, "weight_gradient", "conv_gradient", *SYNAPSE_SUMS)
     if node.type.time or (summed and any(graph[i].type.time for i in node.inputs)):
         return node.half
     waits = [LATER.get(parts[i], parts[i]) for i in node.inputs]

@@ -23,12 +23,12 @@ from dataclasses import dataclass, replace
 
 from ..errors import CompileError, located
 from ..graph import Graph, Node, Stage
-from ..ops.sparse import SPARSE_SUMS
+from ..ops.sparse import SYNAPSE_SUMS
 from ..ops.steps import STEP_SUMS
 from .base import Pass
 
 SHIFTS = {"delay": "scan", "memorize": "scan", "advance": "reverse", "carry": "reverse"}
-SUMS = ("sum_batch", "weight_gradient", "conv_gradient", *STEP_SUMS, *SPARSE_SUMS)  # over the batch
+SUMS = ("sum_batch", "weight_gradient", "conv_gradient", *STEP_SUMS, *SYNAPSE_SUMS)  # over the batch
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from .base import Rule
 
 HELD = 16  # steps that are computed at once
 LAYERS = ("linear", "reshape", "take", "scatter_add")
-UNTRACED = ("sparse_linear", "embedding")
+UNTRACED = ("sparse_linear", "delayed_linear", "embedding")
 SUMS = ("add", "sub", "neg", "expand", "substitute")
 
 

@@ -15,12 +15,15 @@ import numpy as np
 
 from ...errors import CompileError
 from ..foreign import shown
+from .apart import Apart, GoneError, limit_memory
 
 MOST_NODES = 100_000
 DEEPEST = 32
 MOST_EXPANSION = 1100  # what a byte of the file can become: the limit of deflate
 ALLOWANCE = 1 << 20  # bytes that any file may hold
 LARGEST_RANK = 8
+LONGEST, SLOWEST = 5.0, 4e6  # seconds for any file, and bytes that are read in one more
+ROOM = 1 << 28  # bytes that libhdf5 may take for itself
 FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf"}
 INSTALL = "reading and writing NIR needs the packages nir and h5py: pip install 'snncc[nir]'"
 
@@ -40,21 +43,35 @@ class RawNode:
 
 def read_file(path: Path) -> tuple[RawNode, str]:
     """The graph of a file, and the version of NIR that wrote it. Raises CompileError."""
-    h5py = _h5py()
+    require_h5py()
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "is not there" if not path.exists() else "is not a file"
         raise CompileError(f"{path}: {what}; give a NIR file")
+    size = path.stat().st_size
     try:
-        with h5py.File(path, "r") as file:
-            reader = _Reader(h5py, MOST_EXPANSION * path.stat().st_size + ALLOWANCE)
-            version = reader.item(file, "version") if "version" in file else "of no version"
-            return reader.graph(reader.item(file, "node")), shown(version, 20)
+        found: tuple[RawNode, str] = _APART(str(path.absolute()), size, seconds=LONGEST + size / SLOWEST)
+        return found
     except _UnfitError as error:
         raise CompileError(f"{path}: {error}") from None
+    except GoneError as error:
+        raise CompileError(f"{path}: not a readable NIR (HDF5) file: libhdf5 {error} on it") from None
+
+
+def _read_apart(path: str, size: int) -> tuple[RawNode, str]:
+    """What read_file returns, or _UnfitError; in a process that may hang or die."""
+    h5py, budget = require_h5py(), MOST_EXPANSION * size + ALLOWANCE
+    limit_memory(2 * budget + ROOM)
+    try:
+        with h5py.File(path, "r") as file:
+            reader = _Reader(h5py, budget)
+            version = reader.item(file, "version") if "version" in file else "of no version"
+            return reader.graph(reader.item(file, "node")), shown(version, 20)
     except (*UNSOUND, MemoryError) as error:
-        raise CompileError(
-            f"{path}: not a readable NIR (HDF5) file: {shown(' '.join(str(error).split()), 200)}"
-        ) from None
+        text = shown(" ".join(str(error).split()), 200)
+        raise _UnfitError(f"not a readable NIR (HDF5) file: {text}") from None
+
+
+_APART = Apart(_read_apart)
 
 
 def read_object(graph: Any) -> RawNode:
@@ -74,7 +91,7 @@ class _UnfitError(Exception):
     pass
 
 
-def _h5py() -> Any:
+def require_h5py() -> Any:
     try:
         import h5py
     except ImportError:

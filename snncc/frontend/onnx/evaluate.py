@@ -92,6 +92,7 @@ class Evaluation:
     detach_reset: bool = True
     values: dict[str, Operand] = field(default_factory=dict)
     delays: list[tuple[Node, Any, Tensor]] = field(default_factory=list)
+    layers: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)  # of states
 
     def run(self, start: Mapping[str, Operand]) -> None:
@@ -103,7 +104,7 @@ class Evaluation:
         self.names = {name: plain[name.lstrip("@/")] for name in outputs}
         builder = next(v.value.builder for v in start.values() if isinstance(v, Tensor))
         for node in self.flat.nodes:
-            builder.scope = "" if node.op == "@delay" else self.names[next(o for o in node.outputs if o)]
+            builder.scope = "" if node.op == "@delay" else self._scope(node)
             try:
                 made = self._made(node)
             except CompileError as error:
@@ -116,6 +117,15 @@ class Evaluation:
                 self._feed(node, loop, state)
             except CompileError as error:
                 raise _labelled(error, node) from None
+
+    def _scope(self, node: Node) -> str:
+        """What the values of a node are called after: its layer, or its first output."""
+        if not node.layer:
+            return self.names[next(o for o in node.outputs if o)]
+        if node.layer not in self.layers:
+            taken = (*self.names.values(), *self.layers.values())
+            self.layers[node.layer] = next(iter(plain_names([node.layer], taken).values()))
+        return self.layers[node.layer]
 
     def of(self, name: str) -> Operand:
         if not name:

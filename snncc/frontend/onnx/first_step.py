@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -29,14 +29,16 @@ class Proof:
     """Unifies values of the common step with those of step 0. equations: that constants have to meet."""
 
     run: Rolling
+    again: Sequence[Node] = ()
     initial: dict[str, Any] = field(default_factory=dict)  # of a delay: an array, or the name of an input
     equations: list[tuple[str, np.ndarray]] = field(default_factory=list)
     proven: set[tuple[str, str]] = field(default_factory=set)
     known: dict[str, Any] = field(default_factory=dict)  # arrays, or None
 
     def __post_init__(self) -> None:
-        self.makers = {name: node for node in self.run.nodes for name in node.outputs if name}
-        self.delays = {t.delayed: t for t in self.run.trains.values() if t.delayed}
+        self.makers = {n: node for node in (*self.run.nodes, *self.again) for n in node.outputs if n}
+        delayed = (train.delayed for train in self.run.trains.values())
+        self.delays = {name for name in delayed if name and name not in self.makers}
 
     def unify(self, made: str, first: str) -> None:
         """`made` at step 0 is `first`; raises Irregular where it cannot be."""
@@ -193,29 +195,20 @@ class Proof:
         return found
 
 
-def recomputed(run: Rolling, initial: dict[str, Any]) -> list[Node]:
+def recomputed(run: Rolling) -> list[Node]:
     """Values of the step before that follow from other states: computed from them again, not carried.
 
-    So a reset by the spike of the step before becomes a test of its membrane, as neurons write it. Takes
-    their delays out of `initial`; the nodes to add.
+    So a reset by the spike of the step before becomes a test of its membrane, as neurons write it. The nodes
+    to add; each makes what a delay would have made.
     """
     makers = {name: node for node in run.nodes for name in node.outputs if name}
-    before = {
-        t.made: t.delayed for t in run.trains.values() if t.delayed is not None and t.delayed in initial
-    }
+    before = {train.made: train.delayed for train in run.trains.values() if train.delayed is not None}
     made: list[Node] = []
     for value, delay in list(before.items()):
         cone = _cone(run, makers, {v: d for v, d in before.items() if v != value}, value)
-        if cone is None:
-            continue
-        nodes = [_earlier(node, before, value) for node in cone]
-        nodes[-1] = replace(
-            nodes[-1], outputs=tuple(delay if o == f"{value}@again" else o for o in nodes[-1].outputs)
-        )
-        if not _starts_alike(run, nodes, initial, delay):
-            continue
-        made += nodes
-        del before[value], initial[delay]
+        if cone is not None:
+            made += [_earlier(node, before, value, delay) for node in cone]
+            del before[value]
     return made
 
 
@@ -238,30 +231,16 @@ def _cone(run: Rolling, makers: dict[str, Node], before: Mapping[str, str], valu
     return found if visit(value) and 0 < len(found) <= MOST_AGAIN else None
 
 
-def _earlier(node: Node, before: Mapping[str, str], value: str) -> Node:
+def _earlier(node: Node, before: Mapping[str, str], value: str, delay: str) -> Node:
     """A node on the values of the step before."""
 
-    def name(made: str, own: bool) -> str:
-        if not own and made in before and made != value:
-            return before[made]
-        return f"{made}@again" if made.startswith("@") else made
+    def read(name: str) -> str:
+        return before[name] if name in before and name != value else written(name)
 
-    inputs = tuple(name(i, False) for i in node.inputs)
-    return replace(node, inputs=inputs, outputs=tuple(name(o, True) for o in node.outputs))
+    def written(name: str) -> str:
+        return delay if name == value else f"{name}@again{delay}" if name.startswith("@") else name
 
-
-def _starts_alike(run: Rolling, nodes: list[Node], initial: dict[str, Any], delay: str) -> bool:
-    """Whether the nodes give a delay's initial value for those of the others."""
-    values: dict[str, Any] = {n: v for n, v in initial.items() if n != delay}
-    for node in nodes:
-        operands = [run.flat.constants.get(i, values.get(i)) for i in node.inputs]
-        if any(i and not isinstance(o, np.ndarray) for i, o in zip(node.inputs, operands, strict=True)):
-            return False
-        try:
-            values.update(zip(node.outputs, constants.fold(node, operands), strict=False))
-        except CompileError:
-            return False
-    return isinstance(initial[delay], np.ndarray) and _equals(values[delay], initial[delay])
+    return replace(node, inputs=tuple(map(read, node.inputs)), outputs=tuple(map(written, node.outputs)))
 
 
 def _equals(a: np.ndarray, b: np.ndarray) -> bool:
@@ -272,11 +251,14 @@ def _equals(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(np.array_equal(left, right, equal_nan=left.dtype.kind == "f" == right.dtype.kind))
 
 
-def initial_states(run: Rolling) -> dict[str, Any]:
-    """The initial value of each delay; raises Irregular where step 0 is not the common step."""
+def initial_states(run: Rolling, again: Sequence[Node] = ()) -> dict[str, Any]:
+    """The initial value of each delay; raises Irregular where step 0 is not the common step.
+
+    again: nodes that make what would else be delayed.
+    """
     from .unroll import Irregular
 
-    proof = Proof(run)
+    proof = Proof(run, again)
     for made, first in run.proofs:
         proof.unify(made, first)
     proof.solve()

@@ -24,7 +24,7 @@ STAND_INS = (13, 17, 19, 23, 29, 31, 37, 41)  # for open dimensions, in the orde
 
 @dataclass(frozen=True)
 class Node:
-    """One operator. label: for messages. outer: names of the file's graph, for values of its bodies."""
+    """One operator. label: for messages. layer: what the exporter calls its module, if it says that."""
 
     op: str
     inputs: tuple[str, ...]
@@ -32,6 +32,7 @@ class Node:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     label: str = ""
     opset: int = 0
+    layer: str = ""
 
     def error(self, message: str) -> CompileError:
         return CompileError(f"{self.label}: {message}")
@@ -156,7 +157,7 @@ class _Flattening:
             outputs = tuple(f"{prefix}{o}" if o else "" for o in proto.output)
             attributes = {a.name: _attribute(a) for a in proto.attribute}
             op = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}::{proto.op_type}"
-            node = Node(op, inputs, outputs, attributes, described(proto), self.flat.opset)
+            node = Node(op, inputs, outputs, attributes, described(proto), self.flat.opset, _layer(proto))
             names.update((o, f"{prefix}{o}") for o in proto.output if o)
             if op == "If":
                 self._branch(node, names)
@@ -212,6 +213,15 @@ class _Flattening:
         self.bodies += 1
         place = place_loop if node.op == "Loop" else place_scan
         place(self, node, names, f"body{self.bodies}/")
+
+
+def _layer(proto: Any) -> str:
+    """The module that a node is of: by PyTorch's metadata, or by a name like /lif1/Mul. A hint, no more."""
+    for entry in getattr(proto, "metadata_props", ()):
+        if entry.key == "namespace":
+            parts = [part.partition(":")[0].strip() for part in entry.value.split("/")]
+            return next((part for part in reversed(parts[:-1]) if part), "")
+    return proto.name.rpartition("/")[0].rpartition("/")[2] if "/" in proto.name else ""
 
 
 def _attribute(attribute: Any) -> Any:

@@ -9,6 +9,7 @@ for some constant initial states, which is proven node by node, or nothing is ro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -39,11 +40,10 @@ class Slice:
 
 @dataclass
 class Train:
-    """A value at every step: `made` is its name in the one step, `first` what it is at step 0, if known."""
+    """A value at every step: `made` is its name in the one step, `delayed` that one step before."""
 
     tail: Tail
     made: str
-    first: str | None = None
     delayed: str | None = None
 
 
@@ -60,6 +60,7 @@ class Rolling:
 
     def __post_init__(self) -> None:
         self.makers = self.flat.made_by()
+        self.layers = {node.layer for node in self.flat.nodes}
         self.waiting: list[tuple[Node, Train]] = []
 
     def stack(self, names: Sequence[str]) -> str:
@@ -102,6 +103,11 @@ class Rolling:
             self.nodes.append(replace(node, outputs=(train.made,)))
         return train
 
+    def layer(self, node: Node) -> str:
+        """The layer of a node; exporters call its copies lif1_1, lif1_2."""
+        base = re.sub(r"_\d+$", "", node.layer)
+        return base if base in self.layers else node.layer
+
     def _operands(self, node: Node, train: Train) -> None:
         makers = [self.makers[name] for name in train.tail]
         inputs = []
@@ -109,7 +115,7 @@ class Rolling:
             names = tuple(maker.inputs[place] for maker in makers)
             inputs.append(self.value(names, None) if names[0] else "")
         outputs = tuple(train.made if name == train.tail[0] else "" for name in node.outputs)
-        self.nodes.append(replace(node, inputs=tuple(inputs), outputs=outputs))
+        self.nodes.append(replace(node, inputs=tuple(inputs), outputs=outputs, layer=self.layer(node)))
 
     def _delay(self, train: Train, first: str) -> str:
         """The value of the step before; `first` is what the train is at step 0."""
@@ -218,8 +224,6 @@ def stacked(flat: Flat, makers: dict[str, Node]) -> Iterator[tuple[Node, int, li
 
 def rolled(flat: Flat, remarks: list[str]) -> Flat | None:
     """The flat graph with its repeated steps as one, or None where there are none."""
-    from .first_step import initial_states, recomputed
-
     makers = flat.made_by()
     stacks = list(stacked(flat, makers))
     if not stacks:
@@ -233,11 +237,10 @@ def rolled(flat: Flat, remarks: list[str]) -> Flat | None:
             if len(parts) == steps:
                 made = run.stack(parts)
                 ends.append(Node(STACK, (made,), node.outputs, {"axis": axis}, node.label))
-        initial = initial_states(run)
+        again, initial = _proven(run)
     except Irregular as reason:
         remarks.append(f"the {steps} steps that are written out could not be rolled into one: {reason}")
         return None
-    again = recomputed(run, initial)
     delays = [
         _delayed(flat, run, train, initial) for train in run.trains.values() if train.delayed in initial
     ]
@@ -251,6 +254,17 @@ def rolled(flat: Flat, remarks: list[str]) -> Flat | None:
     return replace(flat, nodes=nodes, steps=steps)
 
 
+def _proven(run: Rolling) -> tuple[list[Node], dict[str, Any]]:
+    """What is computed again, and the initial values of all other delays."""
+    from .first_step import initial_states, recomputed
+
+    again = recomputed(run)
+    try:
+        return again, initial_states(run, again)
+    except Irregular:
+        return [], initial_states(run)
+
+
 def _delayed(flat: Flat, run: Rolling, train: Train, initial: dict[str, np.ndarray]) -> Node:
     assert train.delayed is not None
     name = f"{train.delayed}@initial"
@@ -258,7 +272,8 @@ def _delayed(flat: Flat, run: Rolling, train: Train, initial: dict[str, np.ndarr
         name = str(initial[train.delayed])
     else:
         flat.constants[name] = initial[train.delayed]
-    label = train.first or train.tail[0]
+    maker = run.makers.get(train.tail[0])
+    label = f"{run.layer(maker)}.state" if maker is not None and run.layer(maker) else train.tail[0]
     shape = flat.shapes.get(train.tail[0])
     attributes: dict[str, Any] = {"feed": Feed(train.made, label)} | ({"shape": shape} if shape else {})
     return Node(DELAY, (name,), (train.delayed,), attributes, f"state {label}")

@@ -93,10 +93,10 @@ SNNCC_INLINE void snncc_conv_single(snncc_windows g, snncc_events x, const int32
     }
 }
 
-/* Panels of n outputs in turn: `whole` of those of SNNCC_PANEL with that constant width, `last` for a narrower one. */
+/* The kernel for each panel of n outputs from `first` on, its width a constant: SNNCC_PANEL, or less for the last. */
 #define SNNCC_EACH_PANEL(n, first, width, kernel)                                               \
     for (int first = 0; first < (n); first += SNNCC_PANEL) {                                    \
-        if ((n) - first >= SNNCC_PANEL) {                                                       \
+        if ((n) % SNNCC_PANEL == 0 || ((n) > SNNCC_PANEL && (n) - first >= SNNCC_PANEL)) {      \
             enum { width = SNNCC_PANEL };                                                       \
             kernel;                                                                             \
         } else {                                                                                \
@@ -111,25 +111,31 @@ SNNCC_INLINE void snncc_conv_events(snncc_windows g, int valued, snncc_events x,
                                     const snncc_crew *crew)
 {
     const snncc_range mine = snncc_part(crew, rows);
-    const int inputs = snncc_window_inputs(g);
-    for (int row = mine.begin; row < mine.end; row++) {
-        snncc_real *const to = y + (size_t)row * y_stride;
-        snncc_cells(g.channels, snncc_in_pixels(g), x, row, cells);
-        if (g.outputs == 1)
-            snncc_conv_single(g, x, cells, w, bias, to);
-        else
-            SNNCC_EACH_PANEL(g.outputs, first, width,
-                             snncc_conv_panel(g, valued, width, x, cells, w + (size_t)first * inputs,
-                                              bias ? bias + first : NULL, to + first))
-    }
+    const int inputs = snncc_window_inputs(g), pixels = snncc_in_pixels(g);
+    if (g.outputs == 1)
+        for (int row = mine.begin; row < mine.end; row++) {
+            snncc_cells(g.channels, pixels, x, row, cells);
+            snncc_conv_single(g, x, cells, w, bias, y + (size_t)row * y_stride);
+        }
+    else /* a panel's weights stay in the cache for all rows */
+        SNNCC_EACH_PANEL(g.outputs, first, width, {
+            for (int row = mine.begin; row < mine.end; row++) {
+                snncc_cells(g.channels, pixels, x, row, cells);
+                snncc_conv_panel(g, valued, width, x, cells, w + (size_t)first * inputs, bias ? bias + first : NULL,
+                                 y + (size_t)row * y_stride + first);
+            }
+        })
 }
 
-/* columns[i][] = the inputs of window first + i of an image, for i < count; 0 outside of the image. */
-SNNCC_INLINE void snncc_unfold(snncc_windows g, int first, int count, const snncc_real *x, snncc_real *columns)
+/* columns[i][] = the inputs of window first + i, for i < count; 0 outside of the image. Windows are counted over all
+ * rows of x, x_stride apart. */
+SNNCC_INLINE void snncc_unfold(snncc_windows g, int first, int count, int x_stride, const snncc_real *rows,
+                               snncc_real *columns)
 {
-    const int line = g.size[2] * g.channels;
+    const int line = g.size[2] * g.channels, windows = snncc_out_pixels(g);
     for (int i = 0; i < count; i++) {
-        const snncc_window here = snncc_window_at(g, first + i);
+        const snncc_real *const x = rows + (size_t)((first + i) / windows) * x_stride;
+        const snncc_window here = snncc_window_at(g, (first + i) % windows);
         const snncc_inside as = snncc_window_inside(g, here, 0), bs = snncc_window_inside(g, here, 1);
         const snncc_inside cs = snncc_window_inside(g, here, 2);
         for (int a = 0; a < g.size[0]; a++)
@@ -152,11 +158,13 @@ SNNCC_INLINE void snncc_unfold(snncc_windows g, int first, int count, const snnc
 }
 
 /* x += the columns of window first + i at its places, for i < count: the adjoint of snncc_unfold. */
-SNNCC_INLINE void snncc_fold(snncc_windows g, int first, int count, int stride, const snncc_real *columns,
-                             snncc_real *x)
+SNNCC_INLINE void snncc_fold(snncc_windows g, int first, int count, int stride, int x_stride,
+                             const snncc_real *columns, snncc_real *rows)
 {
+    const int windows = snncc_out_pixels(g);
     for (int i = 0; i < count; i++, columns += stride) {
-        const snncc_window here = snncc_window_at(g, first + i);
+        snncc_real *const x = rows + (size_t)((first + i) / windows) * x_stride;
+        const snncc_window here = snncc_window_at(g, (first + i) % windows);
         const snncc_inside as = snncc_window_inside(g, here, 0), bs = snncc_window_inside(g, here, 1);
         const snncc_inside cs = snncc_window_inside(g, here, 2);
         const int step = snncc_lines_touch(g) ? g.size[2] : 1;
@@ -173,51 +181,62 @@ SNNCC_INLINE void snncc_fold(snncc_windows g, int first, int count, int stride, 
     }
 }
 
-/* Rows [count][n] to rows [count][stride], whose pads are 0. */
-SNNCC_INLINE void snncc_widen_rows(int count, int n, int stride, const snncc_real *from, snncc_real *to)
+/* The pixel of window `number`, counted over all rows, in images of n numbers a pixel. */
+SNNCC_INLINE size_t snncc_window_place(snncc_windows g, int number, int row_stride, int n)
 {
-    for (int i = 0; i < count; i++, from += n, to += stride) {
-        for (int k = 0; k < n; k++) to[k] = from[k];
-        for (int k = n; k < stride; k++) to[k] = 0;
+    const int windows = snncc_out_pixels(g);
+    return (size_t)(number / windows) * row_stride + (size_t)(number % windows) * n;
+}
+
+/* Pixels of windows first .. first + count, of n numbers, as rows [count][stride] whose pads are 0; and back. */
+SNNCC_INLINE void snncc_widen_pixels(snncc_windows g, int first, int count, int row_stride, int n, int stride,
+                                     const snncc_real *image, snncc_real *wide)
+{
+    for (int i = 0; i < count; i++, wide += stride) {
+        const snncc_real *const from = image + snncc_window_place(g, first + i, row_stride, n);
+        for (int k = 0; k < n; k++) wide[k] = from[k];
+        for (int k = n; k < stride; k++) wide[k] = 0;
     }
 }
 
-SNNCC_INLINE void snncc_narrow_rows(int count, int n, int stride, const snncc_real *from, snncc_real *to)
+SNNCC_INLINE void snncc_narrow_pixels(snncc_windows g, int first, int count, int row_stride, int n, int stride,
+                                      const snncc_real *wide, snncc_real *image)
 {
-    for (int i = 0; i < count; i++, from += stride, to += n)
-        for (int k = 0; k < n; k++) to[k] = from[k];
+    for (int i = 0; i < count; i++, wide += stride) {
+        snncc_real *const to = image + snncc_window_place(g, first + i, row_stride, n);
+        for (int k = 0; k < n; k++) to[k] = wide[k];
+    }
 }
 
-/* The numbers of scratch that dense kernels take for `chunk` windows at a time. */
-SNNCC_INLINE size_t snncc_columns_size(snncc_windows g, int chunk)
+/* Whether pixels of n numbers lie one after the other over all rows, as whole vectors. */
+SNNCC_INLINE int snncc_pixels_touch(snncc_windows g, int row_stride, int n)
 {
-    return (size_t)chunk * (size_t)(snncc_stride(snncc_window_inputs(g)) + snncc_stride(g.outputs));
+    return snncc_stride(n) == n && row_stride == snncc_out_pixels(g) * n;
 }
 
-/* y = conv(x, w) + bias, dense, `chunk` windows at a time. x: [rows][x_stride]. scratch: snncc_columns_size. */
+/* y = conv(x, w) + bias, dense, `chunk` windows at a time. x: [rows][x_stride]. scratch: chunk rows of columns, and as
+ * many of outputs. */
 SNNCC_INLINE void snncc_conv_dense(snncc_windows g, int chunk, int rows, int x_stride, int y_stride,
                                    const snncc_real *x, const snncc_real *w, const snncc_real *bias,
                                    snncc_real *scratch, snncc_real *y, const snncc_crew *crew)
 {
     const snncc_range mine = snncc_part(crew, rows);
     const int inputs = snncc_window_inputs(g), windows = snncc_out_pixels(g), stride = snncc_stride(g.outputs);
+    const int direct = snncc_pixels_touch(g, y_stride, g.outputs), end = mine.end * windows;
     snncc_real *const wide = scratch + (size_t)chunk * snncc_stride(inputs);
-    for (int row = mine.begin; row < mine.end; row++)
-        for (int first = 0; first < windows; first += chunk) {
-            const int count = windows - first < chunk ? windows - first : chunk;
-            snncc_real *const to = y + (size_t)row * y_stride + (size_t)first * g.outputs;
-            snncc_real *const direct = stride == g.outputs ? to : wide;
-            snncc_unfold(g, first, count, x + (size_t)row * x_stride, scratch);
-            if (g.outputs == 1)
-                snncc_dense_single(count, inputs, inputs, scratch, w, bias, to);
-            else {
-                SNNCC_EACH_PANEL(g.outputs, panel, width,
-                                 snncc_dense_panel((width + SNNCC_LANES - 1) / SNNCC_LANES, count, inputs, inputs,
-                                                   stride, scratch, w + (size_t)panel * inputs,
-                                                   bias ? bias + panel : NULL, direct + panel))
-                if (direct == wide) snncc_narrow_rows(count, g.outputs, stride, wide, to);
-            }
-        }
+    for (int first = mine.begin * windows; first < end; first += chunk) {
+        const int count = end - first < chunk ? end - first : chunk;
+        snncc_real *const to = direct ? y + snncc_window_place(g, first, y_stride, g.outputs) : wide;
+        snncc_unfold(g, first, count, x_stride, x, scratch);
+        if (g.outputs == 1)
+            snncc_dense_single(count, inputs, inputs, scratch, w, bias, to);
+        else
+            SNNCC_EACH_PANEL(g.outputs, panel, width,
+                             snncc_dense_panel((width + SNNCC_LANES - 1) / SNNCC_LANES, count, inputs, inputs, stride,
+                                               scratch, w + (size_t)panel * inputs, bias ? bias + panel : NULL,
+                                               to + panel))
+        if (!direct) snncc_narrow_pixels(g, first, count, y_stride, g.outputs, stride, wide, y);
+    }
 }
 
 /* y by whichever is faster at the density of x. */
@@ -228,7 +247,7 @@ SNNCC_INLINE void snncc_conv_counted(snncc_windows g, int chunk, snncc_events ev
     if (snncc_events_count(events, rows) >= SNNCC_CROSSOVER * rows * snncc_in_pixels(g) * g.channels)
         snncc_conv_dense(g, chunk, rows, x_stride, y_stride, x, w, bias, (snncc_real *)scratch, y, crew);
     else
-        snncc_conv_events(g, events.value != NULL, events, rows, y_stride, w, bias, (int32_t *)scratch, y, crew);
+        snncc_conv_events(g, 1, events, rows, y_stride, w, bias, (int32_t *)scratch, y, crew);
 }
 
 /* Every pixel starts at its channel's bias, or 0. */
@@ -246,21 +265,21 @@ SNNCC_INLINE void snncc_conv_transpose_dense(snncc_windows g, int chunk, int row
 {
     const snncc_range mine = snncc_part(crew, rows);
     const int inputs = snncc_window_inputs(g), windows = snncc_out_pixels(g), stride = snncc_stride(inputs);
-    for (int row = mine.begin; row < mine.end; row++) {
-        snncc_real *const to = x + (size_t)row * x_stride;
-        snncc_start_pixels(g, bias, to);
-        for (int first = 0; first < windows; first += chunk) {
-            const int count = windows - first < chunk ? windows - first : chunk;
-            const snncc_real *const from = y + (size_t)row * y_stride + (size_t)first * g.outputs;
-            if (inputs == 1)
-                snncc_dense_single(count, g.outputs, g.outputs, from, turned, NULL, scratch);
-            else
-                SNNCC_EACH_PANEL(inputs, panel, width,
-                                 snncc_dense_panel((width + SNNCC_LANES - 1) / SNNCC_LANES, count, g.outputs,
-                                                   g.outputs, stride, from, turned + (size_t)panel * g.outputs, NULL,
-                                                   scratch + panel))
-            snncc_fold(g, first, count, stride, scratch, to);
-        }
+    const int direct = y_stride == windows * g.outputs, end = mine.end * windows;
+    snncc_real *const wide = scratch + (size_t)chunk * stride;
+    for (int row = mine.begin; row < mine.end; row++) snncc_start_pixels(g, bias, x + (size_t)row * x_stride);
+    for (int first = mine.begin * windows; first < end; first += chunk) {
+        const int count = end - first < chunk ? end - first : chunk;
+        const snncc_real *const from = direct ? y + snncc_window_place(g, first, y_stride, g.outputs) : wide;
+        if (!direct) snncc_widen_pixels(g, first, count, y_stride, g.outputs, g.outputs, y, wide);
+        if (inputs == 1)
+            snncc_dense_single(count, g.outputs, g.outputs, from, turned, NULL, scratch);
+        else
+            SNNCC_EACH_PANEL(inputs, panel, width,
+                             snncc_dense_panel((width + SNNCC_LANES - 1) / SNNCC_LANES, count, g.outputs, g.outputs,
+                                               stride, from, turned + (size_t)panel * g.outputs, NULL,
+                                               scratch + panel))
+        snncc_fold(g, first, count, stride, x_stride, scratch, x);
     }
 }
 
@@ -304,7 +323,7 @@ SNNCC_INLINE void snncc_conv_transpose_events(snncc_windows g, int valued, snncc
         for (int w = 0; w < windows; w++)
             if (cells[w] < cells[w + 1]) {
                 snncc_columns_of(g, valued, y, cells[w], cells[w + 1], w * g.outputs, turned, columns);
-                snncc_fold(g, w, 1, 0, columns, to);
+                snncc_fold(g, w, 1, 0, 0, columns, to);
             }
     }
 }
@@ -317,7 +336,7 @@ SNNCC_INLINE void snncc_conv_transpose_counted(snncc_windows g, int chunk, snncc
     if (snncc_events_count(events, rows) >= SNNCC_CROSSOVER * rows * snncc_out_pixels(g) * g.outputs)
         snncc_conv_transpose_dense(g, chunk, rows, y_stride, x_stride, y, turned, bias, (snncc_real *)scratch, x, crew);
     else
-        snncc_conv_transpose_events(g, events.value != NULL, events, rows, x_stride, turned, bias, scratch, x, crew);
+        snncc_conv_transpose_events(g, 1, events, rows, x_stride, turned, bias, scratch, x, crew);
 }
 
 #endif

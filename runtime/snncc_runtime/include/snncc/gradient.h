@@ -194,7 +194,7 @@ SNNCC_INLINE void snncc_transpose_square(size_t stride, const snncc_real *square
 
 /* slice[o][i] = the weight of input first_in + i and output first_out + o, for o < n and i < width; 0 from the last
  * input on. Outputs lie in one panel of the [n_out][n_in] matrix in panels. */
-SNNCC_FUNCTION void snncc_transpose_part(int n_out, int n_in, int first_out, int n, int first_in, int width,
+SNNCC_FUNCTION SNNCC_NOINLINE void snncc_transpose_part(int n_out, int n_in, int first_out, int n, int first_in, int width,
                                          const snncc_real *panels, snncc_real *slice)
 {
     const int panel = first_out / SNNCC_PANEL * SNNCC_PANEL, stride = snncc_panel_width(n_out, panel);

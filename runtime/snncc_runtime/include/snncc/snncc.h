@@ -20,6 +20,8 @@
 #include "matmul.h"
 #include "delay.h"
 #include "sparse.h"
+#include "late.h"
+#include "embedding.h"
 #include "state.h"
 #include "windows.h"
 #include "conv.h"

@@ -1,0 +1,113 @@
+"""Calls for sparse synapses, late ones among them, and for rows of weights by whole numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..graph import Node
+from ..program import Buffer, Call, Size
+
+if TYPE_CHECKING:
+    from .calls import Calls
+
+
+def _sparse_linear(calls: Calls, node: Node) -> Call:
+    """Sizes of sparse products: inputs, outputs, synapses, and the row of what is given and made."""
+    op: Any = node.op
+    x, values, indices, offsets, *bias = node.inputs
+    buffers = calls.buffers
+    given = buffers.buffer(x, calls.list_layout(x)) if op.kernel == "events" else buffers.buffer(x)
+    wired = tuple(map(buffers.buffer, (offsets, indices, values)))
+    started = buffers.buffer(bias[0]) if bias else None
+    n_in, synapses = calls.graph[x].type.size, calls.graph[values].type.size
+    sizes = (n_in, op.n_out, synapses, buffers.pitch(calls.graph[x]), buffers.pitch(node))
+    operands = (given, *wired, started, buffers.buffer(node.name))
+    return Call(f"sparse_{op.kernel}", operands, sizes, calls.runs_all_steps(node))
+
+
+def _sparse_gradient(calls: Calls, node: Node) -> Call:
+    d_y, x, indices, offsets = node.inputs
+    buffers, rows = calls.buffers, calls.graph[d_y]
+    wired = tuple(map(buffers.buffer, (offsets, indices, d_y, node.name)))
+    sizes = (calls.graph[x].type.size, rows.type.size, node.type.size, 0, buffers.pitch(rows))
+    listed = buffers.buffer(x, calls.list_layout(x))
+    return Call("sparse_gradient", (listed, *wired), sizes, calls.graph[x].type.time)
+
+
+def _sparse_input_gradient(calls: Calls, node: Node) -> Call:
+    d_y, values, indices, offsets = node.inputs
+    buffers, rows, layout = calls.buffers, calls.graph[d_y], calls.buffers.layout
+    beside = Size(fixed=rows.type.size * layout.lanes * layout.real_bytes)
+    name = buffers.names.new(f"{node.name}.lanes")
+    lanes = Buffer(name, "panel", rows.type.features, layout="slice", size=beside)
+    wired = tuple(map(buffers.buffer, (d_y, offsets, indices, values)))
+    synapses = calls.graph[values].type.size
+    sizes = (node.type.size, rows.type.size, synapses, buffers.pitch(node), buffers.pitch(rows))
+    operands = (*wired, lanes, buffers.buffer(node.name))
+    return Call("sparse_input_gradient", operands, sizes, calls.runs_all_steps(node))
+
+
+def _late(kind: str, calls: Calls, node: Node, tables: tuple[str, ...], rest: list[Buffer | None]) -> Call:
+    """Sizes of late products: longest delay, inputs, outputs, synapses, rows of inputs, of what was before
+    and of outputs; whether positions are learned, and which of two results is meant."""
+    op: Any = node.op
+    graph, buffers = calls.graph, calls.buffers
+    values, positions, _, offsets = tables
+    n_in, synapses = graph[offsets].type.size - 1, graph[values].type.size
+    n_out = op.n_out if kind == "late_events" else graph[node.inputs[0]].type.size
+    pitch = buffers.layout.pitch
+    rows = (pitch(n_in), pitch(op.longest * n_in), pitch(n_out))
+    learned = int(graph[positions].type.dtype != "i32")
+    which = int(getattr(op, "of_positions", False) or getattr(op, "of_before", False))
+    operands = (*map(buffers.buffer, tables), *rest, buffers.buffer(node.name))
+    return Call(kind, operands, (op.longest, n_in, n_out, synapses, *rows, learned, which))
+
+
+def _late_linear(calls: Calls, node: Node) -> Call:
+    x, before, *tables = node.inputs
+    bias = calls.buffers.buffer(tables[4]) if len(tables) > 4 else None
+    listed = calls.buffers.buffer(x, calls.list_layout(x))
+    rest: list[Buffer | None] = [listed, calls.buffers.buffer(before), bias]
+    return _late("late_events", calls, node, tuple(tables[:4]), rest)
+
+
+def _late_gradient(calls: Calls, node: Node) -> Call:
+    d_y, x, before, *tables = node.inputs
+    listed, buffer = calls.buffers.buffer(x, calls.list_layout(x)), calls.buffers.buffer
+    return _late("late_gradient", calls, node, tuple(tables), [listed, buffer(before), buffer(d_y)])
+
+
+def _late_input_gradient(calls: Calls, node: Node) -> Call:
+    d_y, *tables = node.inputs
+    return _late("late_input_gradient", calls, node, tuple(tables), [calls.buffers.buffer(d_y)])
+
+
+def _embedding(calls: Calls, node: Node) -> Call:
+    """Sizes: features of a row of y, numbers of a row, features of each, the row's length."""
+    x, weight = node.inputs
+    buffers, count = calls.buffers, calls.graph[x].type.size
+    operands = (buffers.buffer(x, "labels"), buffers.buffer(weight), buffers.buffer(node.name))
+    sizes = (node.type.size, count, node.type.size // count, buffers.pitch(node))
+    return Call("embedding", operands, sizes, calls.runs_all_steps(node))
+
+
+def _embedding_gradient(calls: Calls, node: Node) -> Call:
+    d_y, x = node.inputs
+    buffers, rows, count = calls.buffers, calls.graph[d_y], calls.graph[x].type.size
+    operands = (buffers.buffer(x, "labels"), buffers.buffer(d_y), buffers.buffer(node.name))
+    sizes = (rows.type.size, count, rows.type.size // count, buffers.pitch(rows))
+    return Call("embedding_gradient", operands, sizes, rows.type.time)
+
+
+# By operator: how its call is made.
+SYNAPSES: dict[str, Callable[[Any, Node], Call]] = {
+    "sparse_linear": _sparse_linear,
+    "sparse_weight_gradient": _sparse_gradient,
+    "sparse_input_gradient": _sparse_input_gradient,
+    "delayed_linear": _late_linear,
+    "delayed_gradient": _late_gradient,
+    "delayed_input_gradient": _late_input_gradient,
+    "embedding": _embedding,
+    "embedding_gradient": _embedding_gradient,
+}

@@ -1,0 +1,200 @@
+"""Delays of single neurons and synapses, given, drawn or learned, and their gradients."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+import snncc
+from snncc import CompileError, loss, nn, optim
+from snncc.driver import generate
+from snncc.frontend.dsl import trace
+from snncc.nn.connections import FanIn
+from snncc.target import Target
+from tests.networks import BOUND, CLASSES, Bench, Case, Extent, difference
+from tests.test_delays import states
+from tests.test_emit import EXACT, cc, run, written
+
+SIZE = 90
+
+
+class Late(nn.Module):
+    """Synapses and neurons with delays of their own, of inputs, spikes and membranes."""
+
+    inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(30)}
+
+    def __init__(self) -> None:
+        self.a, self.first = nn.DelayedLinear(30, SIZE, max_delay=5, seed=2), nn.Leaky(0.9)
+        self.each = nn.Delay(np.arange(SIZE) % 4)
+        self.b = nn.DelayedLinear(SIZE, SIZE, max_delay=3, learn_delays=True, connections=FanIn(4))
+        self.second = nn.Leaky(0.8)
+        self.learned = nn.Delay(np.linspace(0, 3, SIZE), learn=True, max_delay=3, initial=0.5)
+        self.c, self.out = nn.DelayedLinear(SIZE, CLASSES, 1, bias=False), nn.Linear(SIZE, CLASSES)
+
+    def forward(self, x: Any) -> dict[str, Any]:
+        spk, mem = self.first(self.a(x))
+        late, _ = self.second(self.b(self.each(spk)))
+        return {"spk": late, "mem": self.c(late) + self.out(self.learned(mem))}
+
+
+def on_grid(bench: Bench) -> None:
+    """Weights and positions with which products are exact."""
+    for name, value in bench.values.items():
+        if name.endswith("values"):
+            bench.values[name] = np.round(value * 128) / 64
+        elif name.endswith("positions") and value.dtype.kind == "f":
+            bench.values[name] = np.minimum(np.round(value * 16) / 16 + 0.0625, 3.0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_late_synapses_are_the_interpreters(dtype: str, tmp_path: Path) -> None:
+    bench = Bench(Case(Late, None), dtype, tmp_path / "m")
+    on_grid(bench)
+    for extent in (Extent(9, 3), Extent(2, 2)):
+        inputs, cotangents, state = bench.inputs(extent), bench.cotangents(extent), states(bench, extent)
+        given = {**inputs, **{f"d_{name}": c for name, c in cotangents.items()}}
+        expected = bench.reference("forward", extent, inputs, state)
+        slopes = bench.reference("backward", extent, given, state)
+        first: dict[str, Any] = {}
+        for threads, tile in ((1, 4), (3, 4), (2, 1)):
+            model = snncc.load(bench.folder, threads=threads, slots=1, tile=tile)
+            model.params.update({name: bench.values[name] for name in model.params})
+            result = model(inputs, state=state)
+            back = model.backward(inputs, cotangents=cotangents, state=state)
+            for (role, name), array in expected.items():
+                found = result[name] if role == "output" else result.state[name]
+                assert difference(found, array) <= BOUND[dtype], (role, name)
+            roles = {"d_input": back.inputs, "gradient": back.params, "d_state": back.state}
+            for (role, name), array in slopes.items():
+                assert difference(roles[role][name], array) <= BOUND[dtype], (role, name)
+            if tile == 4:
+                first = first or back.params
+                assert all(np.array_equal(first[name], array) for name, array in back.params.items())
+        following, streamed = state, []
+        for x in inputs["x"]:
+            step = model.step(x, state=following)
+            following, streamed = step.state, [*streamed, step.mem]
+        np.testing.assert_array_equal(np.stack(streamed), result.mem)
+
+
+def one_layer(layer: nn.Module) -> Bench:
+    network = nn.Sequential(fc=layer, input=nn.Input(4))
+    return Bench(Case(lambda: network, None), "float64", Path(), build=False)
+
+
+def test_whole_delays_are_sums_of_earlier_inputs() -> None:
+    """Written by hand, one synapse after the other."""
+    rng = np.random.default_rng(0)
+    delays, x = rng.integers(0, 4, (3, 4)), rng.normal(size=(6, 2, 4))
+    layer = nn.DelayedLinear(4, 3, delays)
+    bench = one_layer(layer)
+    weight, expected = layer.dense(bench.values["fc.values"]), np.zeros((6, 2, 3))
+    for o, i in np.ndindex(3, 4):
+        for t in range(delays[o, i], 6):
+            expected[t, :, o] += weight[o, i] * x[t - delays[o, i], :, i]
+    found = bench.reference("forward", Extent(6, 2), {"x": x})["output", "out"]
+    np.testing.assert_allclose(found, expected + bench.values["fc.bias"], atol=1e-14)
+    assert (nn.Delay([2, 0]).longest, nn.DelayedLinear(2, 2, max_delay=9).longest) == (2, 9)
+
+
+BETWEEN = np.linspace(0.3, 2.8, 12).reshape(3, 4)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.DelayedLinear(4, 3, BETWEEN, max_delay=3, learn_delays=True),
+        lambda: nn.Delay([0.25, 1.5, 2.75, 2.0625], learn=True, max_delay=3),
+    ],
+)
+def test_gradients_are_slopes(make: Any) -> None:
+    """Finite differences by values, positions, inputs and what was before the first step."""
+    bench, extent, h = one_layer(make()), Extent(5, 2), 1e-6
+    rng = np.random.default_rng(1)
+    x, state = rng.normal(size=(5, 2, 4)), {"fc.delay": rng.normal(size=(2, 3, 4))}
+    weight = rng.normal(size=bench.reference("forward", extent, {"x": x})["output", "out"].shape)
+    back = bench.reference("backward", extent, {"x": x, "d_out": weight}, state)
+
+    def total() -> float:
+        out = bench.reference("forward", extent, {"x": x}, state)["output", "out"]
+        return float((out * weight).sum())
+
+    learned = {name: bench.values[name] for (role, name) in back if role == "gradient"}
+    arrays = {("gradient", name): array for name, array in learned.items()}
+    arrays |= {("d_input", "x"): x, ("d_state", "fc.delay"): state["fc.delay"]}
+    for key, array in arrays.items():
+        for place in list(np.ndindex(array.shape))[::3]:
+            kept = array[place]
+            array[place] = kept + h
+            above = total()
+            array[place] = kept - h
+            slope = (above - total()) / (2 * h)
+            array[place] = kept
+            assert back[key][place] == pytest.approx(slope, abs=1e-7), (key, place)
+
+
+def test_a_delay_is_learned(tmp_path: Path) -> None:
+    """An input that comes at step 2 and is to go out at step 5: the position moves towards 3."""
+    network = nn.Sequential(late=nn.Delay([1.5], learn=True, max_delay=6), input=nn.Input(1))
+    model = snncc.compile(network, num_steps=8)
+    x, aim = np.zeros((8, 1, 1)), np.zeros((8, 1, 1))
+    x[1:4, 0, 0], aim[4:7, 0, 0] = [0.5, 1, 0.5], [0.5, 1, 0.5]
+    for _ in range(200):
+        slope = model.backward(x, out=2 * (model(x).out - aim)).params["late.positions"]
+        model.params["late.positions"] = model.params["late.positions"] - 0.05 * slope
+    assert model.params["late.positions"] == pytest.approx([3.0], abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.Delay([[1, 2]]), r"one number a feature, \[n\]"),
+        (lambda: nn.Delay([1.5, 2.0]), "whole numbers from 0 to 2, got float64"),
+        (lambda: nn.Delay([1, -2]), "from -2 to 1"),
+        (lambda: nn.Delay([1.0], learn=True), "need max_delay"),
+        (lambda: nn.Delay([4.0], learn=True, max_delay=3), "numbers from 0 to 3"),
+        (lambda: nn.DelayedLinear(3, 2), "give delays, or max_delay"),
+        (lambda: nn.DelayedLinear(3, 2, [1, 2]), r"a matrix \[2, 3\]"),
+        (lambda: nn.DelayedLinear(3, 2, max_delay=0), "max_delay must be a positive integer"),
+    ],
+)
+def test_delays_that_cannot_be(make: Any, message: str) -> None:
+    with pytest.raises(CompileError, match=message):
+        make()
+
+
+class Feedback(nn.Module):
+    """Late synapses in a loop."""
+
+    inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(3)}
+
+    def __init__(self) -> None:
+        self.back, self.lif = nn.DelayedLinear(3, 3, max_delay=4), nn.Leaky(0.9)
+
+    def forward(self, x: Any) -> Any:
+        loop = snncc.delay(shape=3)
+        out = self.lif(x + self.back(loop.value))
+        loop.feed(out.spk)
+        return out
+
+
+def test_what_needs_all_steps_at_once_is_refused_elsewhere() -> None:
+    with pytest.raises(CompileError, match=r"back\.delayed_linear: .* part of a feedback loop"):
+        generate(trace(Feedback()), Target(num_steps=5))
+    with pytest.raises(CompileError, match="segment by segment"):
+        generate(trace(nn.Sequential(nn.DelayedLinear(3, 2, 4))), Target(num_steps=5, checkpoint_every=2))
+
+
+def test_sanitizers_find_nothing_in_late_layers(tmp_path: Path) -> None:
+    network = nn.Sequential(
+        a=nn.DelayedLinear(70, 90, max_delay=3), lif=nn.Leaky(0.9), each=nn.Delay(np.arange(90) % 5),
+        b=nn.DelayedLinear(90, CLASSES, max_delay=12, learn_delays=True), last=nn.Leaky(0.8),
+    )    # fmt: skip
+    target = Target(9, loss.mse("mem"), optim.SGD(0.1), "float32", "late")
+    folder = written(generate(trace(network), target).sources, tmp_path)
+    sanitize = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-Wall", "-Werror")
+    cc("-std=c11", *EXACT, "-O1", *sanitize, "example.c", "model.c", "-o", "example", folder=folder)
+    assert "loss" in run("./example", folder=folder)

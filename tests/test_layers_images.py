@@ -1,0 +1,105 @@
+"""Convolutions, pooling and resampling: PyTorch's numbers out of compiled code, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import snncc
+from snncc import CompileError, nn
+from tests.networks import difference
+
+GOLDEN = dict(np.load(Path(__file__).parent / "golden" / "layers" / "images.npz"))
+LAYERS: dict[str, tuple[str, list[int], dict[str, Any]]] = json.loads(str(GOLDEN.pop("layers")))
+
+
+class Every(nn.Module):
+    """All layers side by side, each with an input and an output of its own."""
+
+    def __init__(self) -> None:
+        self.inputs = {f"x_{name}": nn.Input(*shape) for name, (_, shape, _) in LAYERS.items()}
+        self.layers = {name: getattr(nn, kind)(**given) for name, (kind, _, given) in LAYERS.items()}
+
+    def forward(self, *images: Any) -> dict[str, Any]:
+        pairs = zip(self.layers.items(), images, strict=True)
+        return {name: layer(image) for (name, layer), image in pairs}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "products", "bound"), [("float32", "events", 1e-5), ("float64", "auto", 1e-10)]
+)
+def test_layers_have_pytorchs_numbers(dtype: str, products: str, bound: float) -> None:
+    model = snncc.compile(Every(), num_steps=1, dtype=dtype, products=products)
+    weights = {f"layers.{name}.{key}": f"{name}.{key}" for name in LAYERS for key in ("weight", "bias")}
+    model.params.update({ours: GOLDEN[theirs] for ours, theirs in weights.items() if theirs in GOLDEN})
+    inputs = {f"x_{name}": GOLDEN[f"{name}.x"] for name in LAYERS}
+    out = model(inputs)
+    found = {f"{name}.out": out[name] for name in LAYERS}
+    gradients = model.backward(inputs, cotangents={name: GOLDEN[f"{name}.d_out"] for name in LAYERS})
+    found |= {f"{name[2:]}.d_x": array for name, array in gradients.inputs.items()}
+    for ours, array in gradients.params.items():
+        name, key = weights[ours].split(".")
+        found[f"{name}.d_{key}"] = array
+    wanted = {key for key in GOLDEN if key.endswith(".out") or (".d_" in key and "d_out" not in key)}
+    assert found.keys() == wanted
+    apart = {key: difference(array, GOLDEN[key]) for key, array in found.items()}
+    assert {key: by for key, by in apart.items() if not by <= bound} == {}
+
+
+def on(layer: Callable[[], nn.Module], *shape: int) -> Callable[[], Any]:
+    """The network of a layer on images of that shape."""
+
+    def compiled() -> Any:
+        return snncc.compile(nn.Sequential(layer(), input=nn.Input(*shape)), num_steps=2)
+
+    return compiled
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: nn.Conv2d(0, 4, 3), "Conv2d: in_channels must be a positive integer, got 0"),
+        (lambda: nn.Conv2d(3, 4, 3, groups=2), "groups must divide both channels, got 2 for 3 and 4"),
+        (lambda: nn.Conv2d(3, 4, 0), "kernel_size must be a whole number from 1, or 2 of them, got 0"),
+        (lambda: nn.Conv2d(3, 4, (3, 3, 3)), r"kernel_size must be .* got \(3, 3, 3\)"),
+        (lambda: nn.Conv1d(3, 4, 2.5), "Conv1d: kernel_size must be a whole number from 1, got 2.5"),    # type: ignore[arg-type]
+        (lambda: nn.Conv2d(3, 4, 3, stride=True), "stride must be a whole number from 1"),
+        (lambda: nn.Conv2d(3, 4, 3, padding=-1), "padding must be a whole number from 0, .* got -1"),
+        (lambda: nn.Conv2d(3, 4, 3, padding="full"), "must be numbers, 'same' or 'valid', got 'full'"),
+        (lambda: nn.Conv2d(3, 4, 3, stride=2, padding="same"), r"'same' needs stride 1, got \(2, 2\)"),
+        (on(lambda: nn.Conv2d(3, 4, 3), 2, 5, 5), r"images \[3, height, width\], .* \[2, 5, 5\]"),
+        (on(lambda: nn.Conv2d(3, 4, 3), 3, 25), r"takes images \[3, height, width\], .* \[3, 25\]"),
+        (on(lambda: nn.Conv1d(3, 4, 3), 75), r"takes images \[3, length\], its input has shape \[75\]"),
+        (on(lambda: nn.Conv2d(3, 4, 6), 3, 5, 7), r"of \[6, 6\] pixels do not fit an image of \[5, 7\]"),
+        (on(lambda: nn.Conv2d(3, 4, 3, dilation=4, padding=1), 3, 5, 7), r"\[9, 9\] .* with its padding"),
+        (lambda: nn.ConvTranspose2d(3, 4, 3, output_padding=1), "must be below stride or dilation, got 1"),
+        (on(lambda: nn.ConvTranspose2d(3, 4, 3), 2, 5, 5), r"expected images \[3, height, width\]"),
+        (on(lambda: nn.ConvTranspose2d(3, 4, 3, padding=4), 3, 2, 2), r"leaves nothing of .*\[2, 2\]"),
+        (lambda: nn.MaxPool2d(3, padding=2), "MaxPool2d: padding must be at most half of kernel_size, got 2"),
+        (lambda: nn.MaxPool2d(2, return_indices=True), "return_indices=True is not supported; leave it out"),
+        (lambda: nn.AvgPool2d(2, stride=0), "stride must be a whole number from 1, or 2 of them, got 0"),
+        (on(lambda: nn.AvgPool2d(2), 12), r"expected \[channels, 2 axes of space\], the input has \[12\]"),
+        (on(lambda: nn.MaxPool2d(4), 3, 3, 5), r"windows of \[4, 4\] pixels do not fit an image of \[3, 5\]"),
+        (lambda: nn.AdaptiveAvgPool2d((2, 0)), r"output_size must be .* got \(2, 0\)"),
+        (on(lambda: nn.AdaptiveAvgPool2d(2), 12), r"expected \[channels, 2 axes of space\]"),
+        (nn.Upsample, "Upsample: give either size or scale_factor"),
+        (lambda: nn.Upsample(size=4, scale_factor=2), "give either size or scale_factor"),
+        (lambda: nn.Upsample(size=4, mode="cubic"), "mode must be 'nearest' or 'bilinear', got 'cubic'"),
+        (lambda: nn.Upsample(size=4, align_corners=True), "align_corners=True is for mode='bilinear'"),
+        (on(lambda: nn.Upsample(scale_factor=-2), 2, 3, 3), "must be a positive number, .* got -2"),
+        (on(lambda: nn.Upsample(scale_factor=0.2), 2, 3, 3), r"leaves nothing of an image of \[3, 3\]"),
+        (on(lambda: nn.Upsample(scale_factor=(2, 2, 2)), 2, 3, 3), r"scale_factor .* got \(2, 2, 2\)"),
+        (on(lambda: nn.Upsample(size=(2, 2, 2)), 2, 3, 3), r"size must be .* got \(2, 2, 2\)"),
+        (on(lambda: nn.Upsample(size=4, mode="bilinear"), 2, 9), r"expected images .* shape \[2, 9\]"),
+    ],
+)    # fmt: skip
+def test_what_makes_no_sense_names_its_line(build: Callable[[], Any], message: str) -> None:
+    with pytest.raises(CompileError, match=message) as refused:
+        build()
+    assert re.search(r"\(test_layers_images.py:\d+\)$", str(refused.value)), refused.value
