@@ -1,8 +1,8 @@
 """Spoken digits with a recurrent spiking network: 700 channels, 256 neurons connected all to all, 20 classes.
 
-A network of the kind that the Spiking Heidelberg Digits were published with (Cramer et al. 2020); the data are
-made up like them (heidelberg.py), with words of different lengths in one batch. The loss is the cross-entropy
-of the read-out's membrane, averaged over the steps of each word.
+A network of the kind that the Spiking Heidelberg Digits were published with (Cramer et al. 2020); the data
+are made up like them (heidelberg.py), with words of different lengths in one batch. The loss is the
+cross-entropy of the read-out's membrane, averaged over the steps of each word.
 
     python models/shd_recurrent.py                      # 2,000 words to learn from, 500 held out, 20 epochs
     snncc compile models/shd_recurrent.py:net -o build/shd --num-steps 100 --lengths \\
