@@ -45,17 +45,27 @@ def main() -> int:
     )
     # Few channels spike at a time: as PyTorch's layers start, no neuron would fire.
     model.params["fc1.weight"] = 4 * model.params["fc1.weight"]
-    print("epoch      loss   accuracy   held out   seconds")
-    for epoch in range(options.epochs):
-        history = model.fit(
-            learned.x, learned.y, lengths=learned.lengths, batch_size=options.batch_size, seed=epoch,
-            validation_data=(held_out.x, held_out.y, held_out.lengths), progress=False,
-        )    # fmt: skip
-        right, found = (100 * history[name][0] for name in ("accuracy", "val_accuracy"))
-        print(f"{epoch + 1:5} {history.loss[0]:9.4f} {right:9.1f}% {found:9.1f}% {history.seconds[0]:9.2f}")
+    print("epoch      loss   held out             seconds")
+    model.fit(
+        learned.x,
+        learned.y,
+        lengths=learned.lengths,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        validation_data=(held_out.x, held_out.y, held_out.lengths),
+        progress=False,
+        callbacks=[report],
+    )
     model.save(options.out)
     print(f"saved to {options.out}")
     return 0
+
+
+def report(epoch: int, history: snncc.History) -> None:
+    loss, held_out, right, seconds = (
+        history[name][-1] for name in ("loss", "val_loss", "val_accuracy", "seconds")
+    )
+    print(f"{epoch + 1:5} {loss:9.4f} {held_out:10.4f} {100 * right:8.1f}% {seconds:8.2f}", flush=True)
 
 
 def parse() -> argparse.Namespace:
