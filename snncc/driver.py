@@ -165,6 +165,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .lower import Layout, lower, lower_update
     from .ops.delays import check_delayed
     from .ops.embedding import check_whole
+    from .ops.normalize import fewest
     from .ops.steps import fixed_steps
     from .passes.fuse import Fuse
     from .passes.split_time import SplitTime
@@ -178,13 +179,16 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     exact = exact or target.exact_steps * int(target.num_steps)
     final: dict[str, Graph] = {}
     unsplit: dict[str, Graph] = {}
+    counts: dict[str, tuple[tuple[bool, int], ...]] = {}
     for stages in entry_stages(network, target):
+        counts[stages.name] = fewest(stages.graph)
         for step, graph in stages.run(target.options):
             if isinstance(step, SplitTime):  # as it would be without
                 unsplit[stages.name] = Fuse().run(final[stages.name])
             final[stages.name] = graph
     layout = Layout(DTYPES[target.dtype][1], _index_bytes(final, target))
     entries = [lower(graph, name, layout, target.segment) for name, graph in final.items()]
+    entries = [replace(entry, fewest=counts[entry.name]) for entry in entries]
     whole = [lower(graph, name, layout) for name, graph in unsplit.items()]
     optimizer = target.updating
     program = Program(
@@ -269,6 +273,12 @@ def _cache_bytes() -> int:
         return L2_BYTES
 
 
+def _phased(program: Program) -> dict[str, Any]:
+    """The entry points whose memory grows with the batch."""
+    names = [e.name for e in program.entries if e.whole]
+    return {"phased": names} if names else {}
+
+
 def _manifest(compiled: Compiled) -> dict[str, Any]:
     from .backend.c import tensor_roles
     from .cost import records
@@ -324,7 +334,7 @@ def _manifest(compiled: Compiled) -> dict[str, Any]:
         "kernels": records(program),
         "crossover": _crossovers(),
         "block_tiles": BLOCK_TILES,
-        "memory": {"tile": compiled.tile}
+        "memory": {"tile": compiled.tile, **_phased(program)}
         | ({"slots": compiled.slots} if compiled.slots else {})
         | ({"checkpoint_every": program.segment} if program.segment else {}),
     }

@@ -55,7 +55,8 @@ def user_arrays(graphs: Mapping[str, Graph], dtype: str) -> tuple[UserArray, ...
     for entry, graph in graphs.items():
         for array in (*_given(graph, dtype), *_taken(graph, dtype)):
             known = found.setdefault((array.role, array.name), array)
-            found[array.role, array.name] = replace(known, entries=(*known.entries, entry))
+            entries = dict.fromkeys((*known.entries, entry))  # phases may each ask for an input
+            found[array.role, array.name] = replace(known, entries=tuple(entries))
     fields: dict[str, UserArray] = {}
     for array in found.values():
         other = fields.setdefault(array.field, array)
@@ -88,5 +89,5 @@ def _taken(graph: Graph, dtype: str) -> Iterator[UserArray]:
         type = graph[o.value].type
         if o.role == "loss":
             yield UserArray("loss", "loss", "loss", (), False, False, "float64")
-        elif o.role != "gradient":
+        elif o.role not in ("gradient", "parameter"):
             yield UserArray(o.name, user_field(o.role, o.name), o.role, type.features, type.time, True, dtype)

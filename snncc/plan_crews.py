@@ -14,7 +14,7 @@ from .lower.layout import Layout
 from .program import Buffer, Call, Entry, Item, Panels, Segments, used
 
 FIRST = "first"  # the first thread's alone
-TOUCHED = ("tile", "block", "sum", "gradient")  # places of what threads make for each other
+TOUCHED = ("tile", "block", "whole", "sum", "gradient")  # places of what threads make for each other
 BY_ROWS = (
     *("load", "load_state", "store", "copy_rows", "zero_rows", "keep_rows", "restore_rows"),
     *("copy_last", "copy_first", "pack_rows"),
@@ -71,7 +71,8 @@ def sharing(item: Item, layout: Layout) -> str:
 def turns(entry: Entry, items: tuple[Item, ...], layout: Layout) -> list[Turn]:
     """The items in order. A loop over segments of time is a turn of its own and ends with all threads met;
     after any other last turn they have yet to meet."""
-    memory = {b: k for k, region in enumerate(entry.regions) for b in region.buffers}
+    regions = (*entry.regions, *entry.whole)
+    memory = {b: k for k, region in enumerate(regions) for b in region.buffers}
     touched: dict[object, tuple[Buffer, str]] = {}  # since the threads met, by memory
     found: list[Turn] = []
     for item in items:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .program import Buffer, Entry, Item, Panels, Program, Region, Segments, Size, used
+from .program import Buffer, Entry, Item, Panels, Phase, Program, Region, Segments, Size, used
 
-SCRATCH = ("tile", "block", "panel")
+SCRATCH = ("tile", "block", "panel", "whole")
 TEAM = 64  # bytes that the threads of a slot share
 
 
@@ -21,15 +21,27 @@ def plan_memory(program: Program) -> Program:
 
 def _plan(entry: Entry) -> Entry:
     shared = dict.fromkeys(b for b in entry.buffers if b.place == "shared")
-    sums = tuple(b for b in entry.buffers if b.place == "sum")
     lives = _lifetimes(entry)
+    of_place = {place: [v for v in lives if v.buffer.place == place] for place in SCRATCH}
     return replace(
         entry,
-        regions=_share([v for v in lives if v.buffer.place != "panel"]),
-        panels=_share([v for v in lives if v.buffer.place == "panel"]),
+        regions=_share([*of_place["tile"], *of_place["block"]]),
+        panels=_share(of_place["panel"]),
+        whole=_share(of_place["whole"]),
         shared=tuple(Region(b.size, (b,)) for b in shared),
-        sums=sums,
+        sums=_sums(entry),
     )
+
+
+def _sums(entry: Entry) -> tuple[tuple[Buffer, ...], ...]:
+    """The sums of each phase: those that its tiles make."""
+    found: dict[Buffer, int] = {}
+    for number, phase in enumerate(entry.phases):
+        for item in (*phase.before, *phase.tile, *phase.after):
+            for buffer in used(item):
+                if buffer.place == "sum":
+                    found.setdefault(buffer, number)
+    return tuple(tuple(b for b, p in found.items() if p == number) for number in range(len(entry.phases)))
 
 
 At = tuple[int, int]  # item, and for a panel's buffer the item within the loop
@@ -54,24 +66,35 @@ def _lifetimes(entry: Entry) -> list[_Life]:
 
     A loop over time or panels is one item. The tiles of a block are a loop, too: what a block holds for
     all of them lives through all of it. So does what has no time axis in a loop over segments of time;
-    the rest is made anew in each segment.
+    the rest is made anew in each segment. What all samples have a place for lives through whole phases.
     """
     uses: dict[Buffer, list[tuple[At, At]]] = {}
-    before, tile, after = (_unrolled(items) for items in (entry.before, entry.tile, entry.after))
-    tiles = range(len(before), len(before) + len(tile))
-    for index, (item, around) in enumerate((*before, *tile, *after)):
+    start = 0
+    for phase in entry.phases:
+        start = _of_phase(phase, start, uses)
+    return [_Life(buffer, _spans(buffer, of)) for buffer, of in uses.items()]
+
+
+def _of_phase(phase: Phase, start: int, uses: dict[Buffer, list[tuple[At, At]]]) -> int:
+    """Adds the uses of a phase whose items are numbered from `start`; returns where the next one starts."""
+    before, tile, after = (_unrolled(items) for items in (phase.before, phase.tile, phase.after))
+    tiles = range(start + len(before), start + len(before) + len(tile))
+    end = tiles.stop + len(after) + 1  # no two phases meet
+    for index, (item, around) in enumerate((*before, *tile, *after), start):
         for number, step in enumerate(item.items if isinstance(item, Panels) else (item,)):
             for buffer in used(step):
                 first, last = (index, 0), (index, 0)
                 if buffer.place == "panel":
                     first, last = (index, number), (index, number)
+                elif buffer.place == "whole":
+                    first, last = (start, 0), (end - 1, 0)
                 elif buffer.place == "block" and index in tiles:
                     first, last = (tiles.start, 0), (tiles.stop, 0)
                 elif around and (not buffer.time or buffer.layout == "marks"):
                     first, last = (tiles.start + around.start, 0), (tiles.start + around.stop - 1, 0)
                 if buffer.place in SCRATCH:
                     uses.setdefault(buffer, []).append((first, last))
-    return [_Life(buffer, _spans(buffer, of)) for buffer, of in uses.items()]
+    return end
 
 
 def _unrolled(items: tuple[Item, ...]) -> list[tuple[Item, range | None]]:
@@ -128,7 +151,7 @@ def _region(lives: list[_Life]) -> Region:
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes that a model takes for a configuration."""
+    """Bytes that a model takes for a configuration; whole: of all samples, where an entry has phases."""
 
     parameters: int
     moments: int
@@ -136,14 +159,19 @@ class Footprint:
     shared: int
     scratch: int
     panels: int
+    whole: int = 0
 
     @property
     def total(self) -> int:
-        return self.parameters + self.moments + self.gradients + self.shared + self.scratch + self.panels
+        made = self.shared + self.scratch + self.panels + self.whole
+        return self.parameters + self.moments + self.gradients + made
 
 
-def footprint(program: Program, steps: int, tile: int, slots: int, threads: int, training: bool) -> Footprint:
-    """What the arena of the compiled model holds, in bytes: the same sums as its `arena_bytes`."""
+def footprint(
+    program: Program, steps: int, tile: int, slots: int, threads: int, training: bool, batch: int = 0
+) -> Footprint:
+    """What the arena of the compiled model holds, in bytes: the same sums as its `arena_bytes`. batch: most
+    samples of a call that runs in phases."""
     real, extent = program.real_bits // 8, (steps, tile, program.segment)
     lengths = [t.length for t in program.tensors]
     learnable = sum(t.length for t in program.tensors if t.learnable)
@@ -157,6 +185,7 @@ def footprint(program: Program, steps: int, tile: int, slots: int, threads: int,
         max((sum(r.size.at(steps, tile) for r in e.shared) for e in entries), default=0),
         slots * max((_bytes(e.regions, *extent) for e in entries), default=0) + (slots + 1) * TEAM,
         threads * max((_bytes(e.panels, *extent) for e in entries), default=0),
+        max((_bytes(e.whole, steps, batch, program.segment) for e in entries), default=0),
     )
 
 
@@ -164,12 +193,13 @@ def _bytes(regions: tuple[Region, ...], steps: int, tile: int, segment: int) -> 
     return sum(r.size.at(steps, tile, segment) for r in regions)
 
 
-def sum_reals(entry: Entry, real_bytes: int) -> int:
-    """Reals of an entry's sums beside the gradients, each from a cache line of its own."""
-    return sum(b.size.at(0, 0) for b in entry.sums) // real_bytes
+def sum_reals(entry: Entry, real_bytes: int, phase: int | None = None) -> int:
+    """Reals of an entry's (or a phase's) sums beside the gradients, each from a cache line of its own."""
+    of = entry.sums if phase is None else entry.sums[phase : phase + 1]
+    return sum(b.size.at(0, 0) for sums in of for b in sums) // real_bytes
 
 
-def describe(program: Program, steps: int, tile: int, slots: int, threads: int) -> str:
+def describe(program: Program, steps: int, tile: int, slots: int, threads: int, batch: int = 0) -> str:
     """The plan as text: regions with their buffers, and the peak."""
     lines, segment = [], program.segment
     held = f", {segment} of them at a time" if segment else ""
@@ -179,16 +209,22 @@ def describe(program: Program, steps: int, tile: int, slots: int, threads: int) 
             f"{entry.name}: {scratch:,} bytes of scratch a slot, {panels:,} a thread, for {tile} samples of "
             f"{steps} steps{held}"
         )
-        of = (("", entry.regions), (", a panel of each", entry.panels), (", once", entry.shared))
-        for note, regions in of:
+        of = (
+            ("", entry.regions, tile),
+            (", a panel of each", entry.panels, tile),
+            (f", of all {batch} samples", entry.whole, batch),
+            (", once", entry.shared, tile),
+        )
+        for note, regions, samples in of:
             for region in regions:
                 held = ", then ".join(map(str, region.buffers))
-                lines.append(f"  {region.size.at(steps, tile, segment):>12,}  {held}{note}")
+                lines.append(f"  {region.size.at(steps, samples, segment):>12,}  {held}{note}")
     for training in (False, True) if any(e.trains for e in program.entries) else (False,):
-        peak = footprint(program, steps, tile, slots, threads, training)
+        peak = footprint(program, steps, tile, slots, threads, training, batch)
+        whole = f", all {batch} samples {peak.whole:,}" if peak.whole else ""
         lines.append(
             f"peak of {'training' if training else 'inference'}, {slots} slots, {threads} threads: "
             f"{peak.total:,} bytes (parameters {peak.parameters:,}, optimiser {peak.moments:,}, gradients "
-            f"{peak.gradients:,}, shared {peak.shared:,}, scratch {peak.scratch + peak.panels:,})"
+            f"{peak.gradients:,}, shared {peak.shared:,}, scratch {peak.scratch + peak.panels:,}{whole})"
         )
     return "\n".join(lines) + "\n"

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pytest
 
 import snncc
-from snncc import loss, nn
+from snncc import loss, nn, optim
 from snncc.driver import entry_stages
 from snncc.frontend.dsl import Network, trace
 from snncc.ops import Value, scatter_add
@@ -118,6 +119,28 @@ def test_interpreted_layers_have_pytorchs_numbers() -> None:
     check(params, {name: a for (role, name), a in found.items() if role == "gradient"}, 1e-10)
     out = evaluate(graphs["forward"], Call({"x": GOLDEN["x1"]}, params, {}, STEPS, BATCH))
     close(out["output", "mem"], np.concatenate([GOLDEN[f"{n}.out"] for n in LAYERS], 2), 1e-10, "outputs")
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-10)])
+def test_compiled_layers_have_pytorchs_numbers(dtype: str, tolerance: float, tmp_path: Path) -> None:
+    """And the same bits for any number of threads."""
+    folder = tmp_path / "model"
+    snncc.compile(
+        Every(), num_steps=STEPS, loss=loss.mse("mem"), optimizer=optim.SGD(0.1), dtype=dtype, out=folder
+    )
+    found = {}
+    for threads in (1, 2, 5):
+        model = snncc.load(folder, threads=threads, tile=2, slots=2)
+        model.params.update(start())
+        for step in range(2):
+            value = model.train_step(GOLDEN[f"x{step}"], GOLDEN[f"target{step}"], lr=0.0)
+            close(np.array(value), GOLDEN[f"loss{step}"], tolerance, "loss")
+        params, grads = dict(model.params), model.gradients()
+        found[threads] = {**params, **{f"d_{k}": v for k, v in grads.items()}, "out": model(GOLDEN["x1"]).mem}
+    check(params, grads, tolerance)
+    close(found[1]["out"], np.concatenate([GOLDEN[f"{n}.out"] for n in LAYERS], 2), tolerance, "outputs")
+    for name, array in found[1].items():
+        assert array.tobytes() == found[2][name].tobytes() == found[5][name].tobytes(), name
 
 
 class Some(nn.Module):

@@ -116,7 +116,7 @@ def test_every_buffer_has_a_place() -> None:
             assert of["tile"] | of["block"] == {b for r in entry.regions for b in r.buffers}
             assert of["panel"] == {b for r in entry.panels for b in r.buffers}
             assert of["shared"] == {b for r in entry.shared for b in r.buffers}
-            assert of["sum"] == set(entry.sums)
+            assert of["sum"] == {b for sums in entry.sums for b in sums}
 
 
 def test_the_plan_shares_memory_at_all() -> None:
@@ -137,6 +137,10 @@ NETWORKS = {
         nn.Sequential(nn.Linear(7, 33), nn.Leaky(0.9, learn_beta=True), nn.Linear(33, 3), nn.Leaky(0.8)),
         Target(loss=loss.cross_entropy("mem"), optimizer=optim.Adam(1e-3), checkpoint_every=4),
     ),
+    "normalises": (
+        nn.Sequential(nn.Linear(7, 33), nn.BatchNorm1d(33), nn.Leaky(0.9), nn.Linear(33, 3), nn.Leaky(0.8)),
+        Target(loss=loss.cross_entropy("mem"), optimizer=optim.Adam(1e-3)),
+    ),
     "runs": (random_networks.module(np.random.default_rng(17)), Target(dtype="float64")),
 }
 
@@ -149,10 +153,12 @@ def test_the_footprint_is_what_the_library_asks_for(name: str, tmp_path: Path) -
     instance = snncc.load(tmp_path / "model")._instance
     arena_bytes = instance._library.function("arena_bytes")
     for (steps, tile), slots, threads, training in product(SIZES, (1, 4), (1, 3), (False, True)):
-        config = Config(steps, tile, slots, threads, training)
+        batch = 100 * (tile > 1)
+        config = Config(steps, tile, slots, threads, training, batch)
         found = arena_bytes(instance._c_config(config))
-        foot = plan_memory.footprint(compiled.program, steps, tile, slots, threads, training)
+        foot = plan_memory.footprint(compiled.program, steps, tile, slots, threads, training, batch)
         assert found == foot.total, config
+        assert bool(foot.whole) is (name == "normalises" and training and batch > 0)
 
 
 def test_the_plan_as_text() -> None:

@@ -204,6 +204,12 @@ def test_parameters_that_do_not_learn_may_be_absent() -> None:
 # The command line
 
 
+def test_numbers_of_the_network_may_be_arrays_of_the_file() -> None:
+    wanted, shapes = {"fc.weight": (2,)}, {"fc.weight": (2,), "lif.beta": (5,)}
+    assert match("file", wanted, shapes).unexpected == ("lif.beta",)
+    assert match("file", wanted, shapes, numbers=["lif.beta"]).check().ignored == ("lif.beta",)
+
+
 def test_networks_compile_with_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, source = Terminal(capsys), tmp_path / "net.py"
     source.write_text(NET.format(beta=0.9))

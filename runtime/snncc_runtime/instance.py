@@ -30,6 +30,7 @@ class Config:
     slots: int
     threads: int
     training: bool = False
+    batch: int = 0  # most samples of a call that runs in phases
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ class Instance:
             steps = self._settle(extent)
             for port in point.ports["seed"]:
                 pointers[port.field] = self._library.pointer(self._draw(draws))
-            self._reserve(steps, point.trains)
+            batch = extent.batch or 1
+            self._reserve(steps, point.trains, batch if entry in self.manifest.phased else 0)
             for role, made in filled.items():
                 for port in point.ports[role]:
                     if not only or port.name == only:
@@ -144,7 +146,7 @@ class Instance:
         """Afterwards parameters, seed and the optimiser's state are what they were before; training: whether
         there must be room for that state, because it is going to be used."""
         with self.lock:
-            self._reserve(self.config.steps, training)
+            self._reserve(self.config.steps, training, 0)
             roles = ("parameter", "optimizer") if self.config.training else ("parameter",)
             kept = [(tensor, self.get(tensor)) for tensor in self.manifest.tensors if tensor.role in roles]
             seed, drawn = self.seed, self.drawn
@@ -226,12 +228,13 @@ class Instance:
             extent.batch = 1
         return extent.steps
 
-    def _reserve(self, steps: int, training: bool) -> None:
+    def _reserve(self, steps: int, training: bool, batch: int) -> None:
         """Grows the arena where a call needs more than it was made for; the tensors are carried over."""
         config = self.config
-        if steps <= config.steps and training <= config.training:
+        most, samples = max(steps, config.steps), max(batch, config.batch)
+        wider = replace(config, steps=most, training=training or config.training, batch=samples)
+        if wider == config:
             return
-        wider = replace(config, steps=max(steps, config.steps), training=training or config.training)
         arena = self._make_arena(wider)
         roles = CARRIED_ROLES if config.training else CARRIED_ROLES[:2]
         kept = [(tensor, self.get(tensor)) for tensor in self.manifest.tensors if tensor.role in roles]
@@ -258,7 +261,8 @@ class Instance:
         self.config, self._arena = config, arena
 
     def _c_config(self, config: Config) -> Any:
-        return self._library.new("config", vars(config))
+        unknown = () if self.manifest.phased else ("batch",)
+        return self._library.new("config", {k: v for k, v in vars(config).items() if k not in unknown})
 
     def _check(self, entry: str, status: int) -> None:
         if status != Status.OK:

@@ -75,6 +75,7 @@ class Manifest:
     dtype: np.dtype[Any]
     tile: int
     slots: int | None
+    phased: frozenset[str]  # entry points whose memory grows with the batch
     library: str
     cpu_flags: tuple[str, ...]
     digests: dict[str, str]
@@ -164,6 +165,7 @@ def parse_manifest(raw: Any) -> Manifest:
         dtype=np.dtype(_one_of(raw, "dtype", DTYPES[:2])),
         tile=_positive(memory, "tile"),
         slots=_positive(memory, "slots") if "slots" in memory else None,
+        phased=frozenset(_strings(memory, "phased") if "phased" in memory else ()),
         library=_get(build, "library", str),
         cpu_flags=_strings(build, "cpu_flags"),
         digests={name: _digest(name, text) for name, text in _get(raw, "files", dict).items()},

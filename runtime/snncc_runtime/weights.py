@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -175,12 +175,14 @@ def match(
     found: Mapping[str, Shape],
     rename: Mapping[str, str] | None = None,
     fixed: Iterable[str] = (),
+    numbers: Collection[str] = (),
 ) -> Match:
     """Pairs parameters with a file's arrays by name.
 
     wanted: shapes of parameters. found: shapes in the file. rename: their names to ours; of names that end
-    with a dot, as a prefix. fixed: parameters that no training changes. A name counts as it is, or without
-    what PyTorch's wrappers put into it, or without what all names of the file begin with.
+    with a dot, as a prefix. fixed: parameters that no training changes. numbers: what is part of the network,
+    if that is known. A name counts as it is, or without what PyTorch's wrappers put into it, or without what
+    all names of the file begin with.
     """
     pairs: dict[str, str] = {}
     misshaped: list[str] = []
@@ -188,9 +190,12 @@ def match(
     ignored: list[str] = []
     shared = _shared(found)
     for name, shape in found.items():
-        ours = next((c for c in _candidates(name, rename or {}, shared) if c in wanted), None)
-        if ours is None or ours in pairs:
-            (ignored if ours is None and _beside(name, shape) else unexpected).append(name)
+        called = list(_candidates(name, rename or {}, shared))
+        ours = next((c for c in called if c in wanted), None)
+        if ours is None and (_beside(name, shape) or any(c in numbers for c in called)):
+            ignored.append(name)
+        elif ours is None or ours in pairs:
+            unexpected.append(name)
         elif _squeezed(shape) != _squeezed(wanted[ours]):
             misshaped.append(f"{ours}: expected {list(wanted[ours])}, found {list(shape)}")
             pairs[ours] = ""

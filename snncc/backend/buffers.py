@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..lower import Layout
-from ..plan_memory import SCRATCH
-from ..program import Buffer, Entry, Item, Program, Size, used
+from ..plan_memory import SCRATCH, sum_reals
+from ..program import Buffer, Entry, Item, Program, Region, Size, used
+from .records import EntryMemory
 from .sweeps import ROWS
 
 TYPES = {
@@ -30,27 +31,82 @@ class BufferText:
         self.learnable = sum(t.length for t in program.tensors if t.learnable)
         self.held = "most" if program.segment else "steps"
 
-    def declarations(self, items: tuple[Item, ...], level: str) -> list[str]:
-        """Pointers to all buffers that a level touches."""
-        touched = set(unique(items))
-        rows = (
-            f"(size_t){self.held} * rows",
-            "(size_t)rows",
-            "(size_t)model->config.tile * BLOCK_TILES",
-            "(size_t)segments * rows",
+    def memory(self) -> EntryMemory:
+        """Sizes of all of them."""
+        e = self.entry
+        scratch, panels, whole = (
+            [f"snncc_align({bytes_text(r.size, 'seq', 'tile', 'block', 'mark')})" for r in regions]
+            for regions in (e.regions, e.panels, e.whole)
         )
-        lines = [self.pointer(b) for b in unique(items) if b.place not in SCRATCH]
+        return EntryMemory(
+            e.name,
+            e.trains,
+            sum_reals(e, self.layout.real_bytes),
+            sum(r.size.at(0, 0) for r in e.shared),
+            "\n           + ".join(scratch) or "0",
+            "\n           + ".join(panels) or "0",
+            "\n           + ".join(whole),
+        )
+
+    def clear(self, started: list[Buffer], reals: int) -> list[str]:
+        """Sums that start at zero: all but the weight gradients that the first tile starts itself."""
+        lines, at = [], 0
+        for begin, length in [*sorted(map(self.sum_range, started)), (reals, 0)]:
+            if begin > at:
+                lines.append(f"snncc_clear(sums{f' + {at}' if at else ''}, {begin - at}, &crew);")
+            at = begin + length
+        return lines
+
+    def phase_sums(self, phase: int) -> tuple[int, int]:
+        """Where the sums of a phase lie that are added over all slots when it is done: first real and length.
+        Gradients come first, beside those of the last phase."""
+        last = len(self.entry.phases) - 1
+        reals = [sum_reals(self.entry, self.layout.real_bytes, k) for k in range(last + 1)]
+        gradients = self.learnable if self.entry.trains else 0
+        if phase == last:
+            return 0, gradients + reals[last]
+        return gradients + reals[last] + sum(reals[:phase]), reals[phase]
+
+    def _sum_offset(self, buffer: Buffer) -> int:
+        phase = next(k for k, sums in enumerate(self.entry.sums) if buffer in sums)
+        offset, length = self.phase_sums(phase)
+        if phase == len(self.entry.phases) - 1:
+            offset = length - sum_reals(self.entry, self.layout.real_bytes, phase)
+        for other in self.entry.sums[phase]:
+            if other == buffer:
+                break
+            offset += other.size.at(0, 0) // self.layout.real_bytes
+        return offset
+
+    def declarations(self, items: tuple[Item, ...], level: str, phase: int) -> list[str]:
+        """Pointers to all buffers that a level of a phase touches."""
+        touched = set(unique(items))
+        lines = [self.pointer(b, phase) for b in unique(items) if b.place not in SCRATCH]
         for regions, at, prefix in (
             (self.entry.regions, "scratch", "region"),
             (self.entry.panels, "panels", "panel"),
+            (self.entry.whole, "whole", "whole"),
         ):
             last = max((k for k, r in enumerate(regions) if touched & set(r.buffers)), default=-1)
+            if prefix == "whole" and last >= 0:
+                lines.append("char *whole = model->whole;")
             for number, region in enumerate(regions[: last + 1]):
                 piece, mine = f"{prefix}{number}", [b for b in region.buffers if b in touched]
-                take = f"snncc_take(&{at}, {bytes_text(region.size, *rows)});"
+                take = f"snncc_take(&{at}, {self._region_bytes(region, prefix)});"
                 lines.append(f"void *const {piece} = {take}" if mine else f"(void){take}")
                 lines += [self._in_region(b, piece, level) for b in mine]
         return lines
+
+    def _region_bytes(self, region: Region, kind: str) -> str:
+        """Bytes of a region for the samples of a tile, or for all."""
+        rows = "batch" if kind == "whole" else "rows"
+        return bytes_text(
+            region.size,
+            f"(size_t){self.held} * {rows}",
+            f"(size_t){rows}",
+            "(size_t)model->config.tile * BLOCK_TILES",
+            f"(size_t)segments * {rows}",
+        )
 
     def _in_region(self, buffer: Buffer, piece: str, level: str) -> str:
         if buffer.layout in ("events", "valued"):
@@ -61,45 +117,41 @@ class BufferText:
         type, length = TYPES.get(buffer.layout, self.real), self.row_length(buffer)
         steps = "segments" if buffer.layout == "marks" else self.held
         axes = "".join(f"[{a}]" for a in ([steps] * buffer.time + ["rows"] + [str(length)]))
+        start = piece
         if buffer.place == "block" and level == "tile":
             start = f"({type} *){piece} + (size_t)(first - from) * {length}"
-            return f"{type} *const {buffer.name} = {start}; /* {axes} */"
-        return f"{type} *const {buffer.name} = {piece}; /* {axes} */"
+        elif buffer.place == "whole":  # tiles one after the other, each as in scratch
+            start = f"({type} *){piece} + (size_t)first * {f'{steps} * ' * buffer.time}{length}"
+        return f"{type} *const {buffer.name} = {start}; /* {axes} */"
 
     def row_length(self, buffer: Buffer) -> int:
+        """Distance between two rows, in elements."""
         if buffer.layout == "bits":
             return (buffer.count + 63) // 64
         if buffer.layout in ("labels", "transposed", "transposed_valued"):
             return buffer.count
         return self.layout.row(buffer)
 
-    def pointer(self, buffer: Buffer) -> str:
+    def pointer(self, buffer: Buffer, phase: int, updated: bool = False) -> str:
         """A buffer outside of the scratch."""
         if buffer.layout == "table":
             at = f"model->parameters + {self.offsets[buffer.label]}"
             return f"const int32_t *const {buffer.name} = (const int32_t *)(const void *)({at});"
         if buffer.place == "parameter":
-            return (
-                f"const {self.real} *const {buffer.name} = model->parameters + {self.offsets[buffer.label]};"
-            )
+            const, offset = "" if updated else "const ", self.offsets[buffer.label]
+            return f"{const}{self.real} *const {buffer.name} = model->parameters + {offset};"
         if buffer.place == "gradient":
             return f"{self.real} *const {buffer.name} = sums + {self.offsets[buffer.label]};"
         if buffer.place == "sum":
-            return f"{self.real} *const {buffer.name} = sums + {self._sum_offset(buffer)};"
+            mine = buffer in self.entry.sums[phase]
+            sums = "sums" if mine else "model->sums"  # added over all slots, in the first one's
+            return f"{self.real} *const {buffer.name} = {sums} + {self._sum_offset(buffer)};"
         offset = 0
         for region in self.entry.shared:
             if region.buffers[0] == buffer:
                 break
             offset += region.size.at(0, 0)
         return f"{self.real} *const {buffer.name} = ({self.real} *)(void *)(model->shared + {offset});"
-
-    def _sum_offset(self, buffer: Buffer) -> int:
-        offset = self.learnable if self.entry.trains else 0
-        for other in self.entry.sums:
-            if other == buffer:
-                break
-            offset += other.size.at(0, 0) // self.layout.real_bytes
-        return offset
 
     def row_of(self, buffer: Buffer, step: str) -> str:
         """The rows of a step, "" for all."""

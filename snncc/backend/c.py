@@ -91,7 +91,12 @@ def _declarations(program: Program, prefix: str, real: str, count: int) -> Decla
     powers, prototypes = max(1, len(program.powers)), tuple(_prototypes(program, prefix))
     kernels = f"{prefix.upper()}_KERNELS = {count}"
     names = _tensor_names(program, prefix)
-    return DeclarationsRecord(prefix, real, names, members, powers, kernels, prototypes)
+    return DeclarationsRecord(prefix, real, names, members, powers, kernels, prototypes, _phased(program))
+
+
+def _phased(program: Program) -> bool:
+    """Whether memory depends on the batch of a call."""
+    return any(entry.whole for entry in program.entries)
 
 
 def _tensor_names(program: Program, prefix: str) -> tuple[str, ...]:
@@ -210,6 +215,7 @@ def _module(
         ABI_VERSION,
         digest,
         bool(program.segment),
+        _phased(program),
     )
 
 

@@ -11,11 +11,11 @@ from ..expr import Dialect
 from ..lower import Layout
 from ..plan_crews import FIRST, sharing, turns
 from ..plan_memory import sum_reals
-from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Segments, Sweep, flat, used
-from .buffers import TYPES, BufferText, bytes_text, unique
+from ..program import Buffer, Call, Entry, Item, Loop, Panels, Phase, Program, Segments, Sweep, flat, used
+from .buffers import TYPES, BufferText, unique
 from .calls import COUNTED, Place, Spot, call_text
 from .kernels import Kernels
-from .records import EntryMemory, EntryRecord, LevelText
+from .records import EntryMemory, EntryRecord, LevelText, PhaseText
 from .render import render
 from .sweeps import dialect
 
@@ -30,7 +30,7 @@ class EntryText:
         mine = [k for k in counted if k.entry == entry.name]
         # By identity: segments of time hold equal items in several places.
         self.ticks = {id(k.items[-1]): k for k in mine if k.items}
-        self.sums = {k.level: k.constant for k in mine if not k.items}
+        self.sums = {(k.level, k.phase): k.constant for k in mine if not k.items}
         self.real = "float" if program.real_bits == 32 else "double"
         self.layout = Layout(program.real_bits // 8)
         self.dialect: Dialect = dialect(program.real_bits)
@@ -43,8 +43,7 @@ class EntryText:
 
     def record(self) -> EntryRecord:
         e = self.entry
-        reals = sum_reals(e, self.layout.real_bytes) + (self.buffers.learnable if e.trains else 0)
-        prepare, finish = self._once(e.prepare), self._once(e.finish)
+        prepare = self._once(e.prepare)
         return EntryRecord(
             e.name,
             self.program.name,
@@ -52,35 +51,39 @@ class EntryText:
             e.trains,
             e.required,
             self._listed(),
-            str(reals) if reals else "",
-            tuple(self._clear(reals)),
-            e.blocks,
             tuple(prepare),
             _unused(("model", "steps", "batch"), prepare),
-            tuple(self._levels()),
-            self._block_call("before", e.before),
-            self._block_call("after", e.after),
+            tuple(map(self._phase, range(len(e.phases)))),
+            self.program.exact_steps,
+            bool(e.whole),
+            tuple(f"(int64_t)batch{' * steps' * timed} * {n}" for timed, n in e.fewest),
+        )
+
+    def _phase(self, number: int) -> PhaseText:
+        e, phase = self.entry, self.entry.phases[number]
+        last = number == len(e.phases) - 1
+        several = f"_{number + 1}" if number else ""
+        begin, reals = self.buffers.phase_sums(number)
+        finish = self._once(phase.finish, number)
+        return PhaseText(
+            several,
+            f" of phase {number + 1}" if len(e.phases) > 1 else "",
+            last,
+            tuple(self._clear()) if number == 0 else (),
+            phase.blocks,
+            tuple(self._levels(phase, number)),
+            self._block_call("before" + several, phase.before),
+            self._block_call("after" + several, phase.after),
+            f"model->sums + {begin}" if begin else "model->sums",
+            str(reals) if reals else "",
             tuple(finish),
             _unused(("sums", "io", "steps", "batch"), finish),
-            self.sums.get("slot", ""),
-            self.sums.get("other slot", ""),
-            self.program.exact_steps,
+            self.sums.get(("slot", 0), ""),
+            self.sums.get(("other slot", number), ""),
         )
 
     def memory(self) -> EntryMemory:
-        e = self.entry
-        scratch, panels = (
-            [f"snncc_align({bytes_text(r.size, 'seq', 'tile', 'block', 'mark')})" for r in regions]
-            for regions in (e.regions, e.panels)
-        )
-        return EntryMemory(
-            e.name,
-            e.trains,
-            sum_reals(e, self.layout.real_bytes),
-            sum(r.size.at(0, 0) for r in e.shared),
-            "\n           + ".join(scratch) or "0",
-            "\n           + ".join(panels) or "0",
-        )
+        return self.buffers.memory()
 
     def _listed(self) -> tuple[str, ...]:
         """How many rows to a sample the entry's lists by input name, as C."""
@@ -90,23 +93,20 @@ class EntryText:
             sorted({held if b.time else "BLOCK_TILES" if b.place == "block" else "1" for b in lists})
         )
 
-    def _clear(self, reals: int) -> list[str]:
-        """Sums that start at zero: all but the weight gradients that the first tile starts itself."""
+    def _clear(self) -> list[str]:
+        """Sums that start at zero."""
         loops = flat(self.entry.items)
         items = [item for loop in loops for item in (loop.items if isinstance(loop, Panels) else (loop,))]
         started = [c.buffers[-1] for c in items if isinstance(c, Call) and c.kind.startswith("wide_gradient")]
-        lines, at = [], 0
-        for begin, length in [*sorted(self.buffers.sum_range(b) for b in started if b), (reals, 0)]:
-            if begin > at:
-                lines.append(f"snncc_clear(sums{f' + {at}' if at else ''}, {begin - at}, &crew);")
-            at = begin + length
-        return lines
+        reals = sum_reals(self.entry, self.layout.real_bytes)
+        reals += self.buffers.learnable if self.entry.trains else 0
+        return self.buffers.clear([b for b in started if b], reals)
 
     # ---- the functions of a block
 
-    def _levels(self) -> list[LevelText]:
+    def _levels(self, e: Phase, number: int) -> list[LevelText]:
         """What runs before, in and after the tiles of a block, each as a function."""
-        e, name = self.entry, self.entry.name
+        name = self.entry.name
         samples = "int first, int rows, int from" if e.blocks else "int first, int rows"
         tile = "the samples first .. first + rows of the batch, through all layers"
         levels = [
@@ -133,9 +133,14 @@ class EntryText:
         )
         result = []
         for level, items, text, parameters in levels:
-            lines = self._lengths([*self.buffers.declarations(items, level), "", *self._shared_out(items)])
+            lines = self._lengths(
+                [*self.buffers.declarations(items, level, number), "", *self._shared_out(items)]
+            )
             unused = _unused(tuple(a for a in arguments if a != "from" or "from" in parameters), lines)
-            result.append(LevelText(level, f"{name}: {text}", parameters, tuple(lines), unused))
+            title = (
+                f"{name}: {text}" if len(self.entry.phases) == 1 else f"{name}, phase {number + 1}: {text}"
+            )
+            result.append(LevelText(level, title, parameters, tuple(lines), unused))
         return result
 
     def _block_call(self, level: str, items: tuple[Item, ...]) -> tuple[str, ...]:
@@ -197,13 +202,15 @@ class EntryText:
 
     # ---- items
 
-    def _once(self, items: tuple[Item, ...]) -> list[str]:
+    def _once(self, items: tuple[Item, ...], phase: int = 0) -> list[str]:
         """What runs once a call: pointers, then kernels."""
         if not items:
             return []
         profile = "snncc_profile profile = snncc_profile_start(model->profile, KERNELS, 0);"
         crew = "const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, 0, &profile};"
-        return [profile, crew, *(self.buffers.pointer(b) for b in unique(items)), *self._items(items)]
+        updated = {p.buffer for i in items if isinstance(i, Sweep) for p in i.pointers if p.written}
+        pointers = (self.buffers.pointer(b, phase, b in updated) for b in unique(items))
+        return [profile, crew, *pointers, *self._items(items)]
 
     def _items(self, items: tuple[Item, ...], spot: Spot = ALL) -> list[str]:
         return [line for item in items for line in self._item(item, spot)]

@@ -15,7 +15,14 @@ def example(program: Program, title: str, version: str) -> ExampleRecord:
     names = [e.name for e in program.entries]
     arrays = [a for a in program.arrays if a.role != "loss"]
     tensors = [
-        ExampleTensor(plain_text(t.name), k, _count(t.shape), "0.2" if t.panels else "1.0", _pattern(t))
+        ExampleTensor(
+            plain_text(t.name),
+            k,
+            _count(t.shape),
+            "0.2" if t.panels else "1.0",
+            "0.4" if t.learnable else "0",
+            _pattern(t),
+        )
         for k, t in enumerate(program.tensors)
     ]
     trains, steps = "train" in names, min(program.num_steps, 10)
@@ -38,6 +45,7 @@ def example(program: Program, title: str, version: str) -> ExampleRecord:
         "backward" in names,
         "1e-3",
         next((a.field for a in arrays if a.role == "seed"), ""),
+        any(e.whole for e in program.entries),
     )
 
 

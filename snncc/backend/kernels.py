@@ -18,7 +18,7 @@ API = (
     *("config", "io", "model", "abi_record", "arena_bytes", "init", "set", "get", "step", "update"),
     *("profile", "clock", "error", "abi"),
 )
-PARTS = ("prepare", "before", "tile", "after", "work", "finish")
+PARTS = ("prepare", "before", "tile", "after", "work", "finish", "phases")
 
 
 class Kernels:
@@ -31,6 +31,8 @@ class Kernels:
         entries = [e.name for e in program.entries]
         module |= {f"{program.name}_{word}" for word in (*API, *entries)}
         module |= {f"{entry}_{part}" for entry in entries for part in PARTS}
+        numbers = {(e.name, number) for e in program.entries for number in range(2, len(e.phases) + 1)}
+        module |= {f"{entry}_{part}_{number}" for entry, number in numbers for part in PARTS}
         # An entry's buffers are locals, which would hide a function of that name from another entry.
         self.names = Names(RESERVED | module | {b.name for e in program.entries for b in e.buffers})
         self.known: dict[str, str] = {}  # text with a placeholder: name

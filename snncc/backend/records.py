@@ -89,6 +89,26 @@ class LevelText:
 
 
 @dataclass(frozen=True)
+class PhaseText:
+    """The functions of a phase, whose names end with its number where there are several."""
+
+    suffix: str
+    title: str
+    last: bool
+    clear: tuple[str, ...]
+    blocks: bool
+    levels: tuple[LevelText, ...]
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    sums: str  # where those of the first slot begin
+    sum_reals: str
+    finish: tuple[str, ...]
+    finish_unused: tuple[str, ...]
+    clear_kernel: str  # what the profile calls setting sums to zero and adding those of the slots
+    add_kernel: str
+
+
+@dataclass(frozen=True)
 class EntryRecord:
     name: str
     prefix: str
@@ -96,19 +116,12 @@ class EntryRecord:
     trains: bool
     required: tuple[str, ...]
     listed: tuple[str, ...]  # rows to a sample that lists by input name
-    sum_reals: str
-    clear: tuple[str, ...]
-    blocks: bool
     prepare: tuple[str, ...]
     prepare_unused: tuple[str, ...]
-    levels: tuple[LevelText, ...]
-    before: tuple[str, ...]
-    after: tuple[str, ...]
-    finish: tuple[str, ...]
-    finish_unused: tuple[str, ...]
-    clear_kernel: str  # what the profile calls setting sums to zero and adding those of the slots
-    add_kernel: str
+    phases: tuple[PhaseText, ...]
     exact_steps: int  # the only number of steps of a call; 0: any
+    whole: bool  # whether it holds values of all samples
+    fewest: tuple[str, ...]  # how many numbers statistics are made of, as C
 
 
 @dataclass(frozen=True)
@@ -126,6 +139,7 @@ class DeclarationsRecord:
     powers: int
     kernels: str
     prototypes: tuple[Prototype, ...]
+    phased: bool
 
 
 @dataclass(frozen=True)
@@ -161,6 +175,7 @@ class EntryMemory:
     shared: int
     scratch: str
     panels: str
+    whole: str  # "" where nothing lasts from phase to phase
 
 
 @dataclass(frozen=True)
@@ -180,6 +195,7 @@ class ModuleRecord:
     abi_version: int
     digest: str
     segmented: bool
+    phased: bool  # whether some entry point holds values of all samples
 
 
 @dataclass(frozen=True)
@@ -207,6 +223,7 @@ class ExampleRecord:
     backward: bool
     learning_rate: str
     seed: str
+    phased: bool
 
 
 @dataclass(frozen=True)
@@ -215,6 +232,7 @@ class ExampleTensor:
     index: int
     count: int
     scale: str
+    shift: str
     pattern: str  # of whole numbers: number k; "" for reals
 
 

@@ -68,7 +68,7 @@ def inspect_source(text: str, view: View, choices: Choices) -> str:
     if view.cost:
         parts.append(_cost(text_of(compiled).manifest, view))
     if view.memory:
-        parts.append(_memory(compiled))
+        parts.append(_memory(compiled, view.batch))
     if view.program:
         parts.append(str(compiled.program))
     if view.c:
@@ -97,10 +97,10 @@ def _cost(manifest: Mapping[str, Any], view: View) -> str:
     return f"{predict(manifest, view.entry or 'forward', load, assumed, threads)}\n"
 
 
-def _memory(compiled: Compiled) -> str:
+def _memory(compiled: Compiled, batch: int) -> str:
     """The memory plan for the steps, tile, slots and threads that the model would be loaded with."""
     slots, threads = compiled.slots or default_slots(), default_threads()
-    return describe(compiled.program, compiled.target.num_steps, compiled.tile, slots, threads)
+    return describe(compiled.program, compiled.target.num_steps, compiled.tile, slots, threads, batch)
 
 
 def _entry(found: Sequence[Stages], name: str) -> Stages:
@@ -115,7 +115,7 @@ def _entry(found: Sequence[Stages], name: str) -> Stages:
 def summary(source: Source, network: Network, target: Target) -> str:
     """Layers, parameters, states, inputs and outputs, entry points."""
     graph = InferTypes(target.options.dtype).run(network.graph)
-    total = sum(a.size for a in network.parameters.values())
+    total = sum(a.size for a in network.parameters.values() if a.dtype.kind == "f")
     fixed = sum(math.prod(op.features) for op in _parameters(graph) if not op.learnable)
     entries = [stages.name for stages in entry_stages(network, target)]
     lines = [

@@ -86,7 +86,7 @@ class Kernel:
     "block", each "tile", each "step" of a tile, each "segment" of a tile's steps; "segment again" and
     "step again" are those that the backward half runs once more. panels: calls that make one run.
     constant: its name in C.
-    listed: the events that it reads or lists.
+    listed: the events that it reads or lists. phase: whose sums it adds.
     """
 
     name: str
@@ -98,6 +98,7 @@ class Kernel:
     panels: int = 1
     items: tuple[Item, ...] = ()
     listed: Buffer | None = None
+    phase: int = 0
 
     @property
     def call(self) -> Call | None:
@@ -127,12 +128,13 @@ def kernels(program: Program) -> tuple[Kernel, ...]:
 
 @dataclass(frozen=True)
 class Sums:
-    """Reals of a slot's sums: all that are added to those of other slots, and those that start at zero.
+    """Reals of a slot's sums: those that are added to those of other slots after each phase, and those that
+    start at zero.
 
     The first tile starts the others itself: wide weight gradients.
     """
 
-    added: int
+    added: tuple[int, ...]
     cleared: int
 
 
@@ -140,21 +142,28 @@ def sums(program: Program, entry: Entry) -> Sums:
     """The sums of an entry point."""
     layout = Layout(program.real_bits // 8)
     learnable = sum(t.length for t in program.tensors if t.learnable)
-    added = sum_reals(entry, layout.real_bytes) + (learnable if entry.trains else 0)
+    added = [sum_reals(entry, layout.real_bytes, phase) for phase in range(len(entry.phases))]
+    added[-1] += learnable if entry.trains else 0  # gradients are added with the last phase's
     started = [
         i.buffers[-1] for i in _inner(entry) if isinstance(i, Call) and i.kind.startswith("wide_gradient")
     ]
-    return Sums(added, added - sum(layout.parameter_length(b.features, True) for b in started if b))
+    return Sums(
+        tuple(added), sum(added) - sum(layout.parameter_length(b.features, True) for b in started if b)
+    )
 
 
 def _of_entry(entry: Entry, namer: _Namer, layout: Layout, sums: Sums) -> Iterator[Kernel]:
     lists = dict(_lists(entry))
-    for section, level in SECTIONS.items():
-        if section == "finish" and sums.added:
-            yield namer.kernel(entry.name, "add", "", "sums of all slots added", "other slot")
-        if section == "before" and sums.cleared:
+    sections = [("prepare", 0, entry.prepare)]
+    for number, phase in enumerate(entry.phases):
+        sections += [(name, number, getattr(phase, name)) for name in ("before", "tile", "after", "finish")]
+    for section, number, items in sections:
+        if section == "finish" and sums.added[number]:
+            add = namer.kernel(entry.name, "add", "", "sums of all slots added", "other slot")
+            yield replace(add, phase=number)
+        if section == "before" and number == 0 and sums.cleared:
             yield namer.kernel(entry.name, "clear", "", "sums set to zero", "slot")
-        for place, panels, group in _groups(getattr(entry, section), level, layout):
+        for place, panels, group in _groups(items, SECTIONS[section], layout):
             yield namer.of_items(entry.name, place, panels, group, _listed(group, lists))
 
 

@@ -121,9 +121,10 @@ def _sums(kernel: Kernel, program: Program, layout: Layout, work: Work) -> None:
     if kernel.level == "slot":
         work.write(RUN, found.cleared * layout.real_bytes)
     else:
-        work.add("additions", RUN, found.added)
-        work.read(RUN, 2 * found.added * layout.real_bytes)
-        work.write(RUN, found.added * layout.real_bytes)
+        added = found.added[kernel.phase]
+        work.add("additions", RUN, added)
+        work.read(RUN, 2 * added * layout.real_bytes)
+        work.write(RUN, added * layout.real_bytes)
 
 
 def _update(sweep: Sweep, program: Program, layout: Layout, work: Work) -> None:
@@ -331,6 +332,7 @@ CALLS: dict[str, Callable[[Call, int, How, Work], None]] = {
     **dict.fromkeys(("mix_steps", "mix_steps_transposed", "steps_gradient"), _of_steps),
     **dict.fromkeys(("at_step", "sum_at_step"), _at_step),
     **dict.fromkeys(("sparse_events", "sparse_rows", "sparse_gradient", "sparse_input_gradient"), _sparse),
+    "embedding": _copy,
     "embedding_gradient": _sum_features,
     **dict.fromkeys(("late_events", "late_gradient", "late_input_gradient"), _late),
     **dict.fromkeys(("scatter_add", "scatter_add_once"), _sum_features),

@@ -8,10 +8,10 @@ from typing import Any
 from ..graph import Graph, Node
 from ..names import Names
 from ..ops.elementwise import IN_PLACE
-from ..ops.sparse import SYNAPSE_SUMS
-from ..ops.steps import STEP_SUMS
+from ..ops.leaf import Parameter
 from ..ops.time import STORED as MOVED
 from ..passes.choose_kernels import is_spike
+from ..passes.unroll_time import SUMS
 from ..program import Buffer, Call, Size
 from .groups import of_node
 from .layout import Layout
@@ -34,7 +34,7 @@ class Buffers:
         self.readers = self._readers()
         self.gradients: dict[str, str] = {}  # value: the parameter whose gradient it is
         for o in graph.outputs:
-            if o.role == "gradient":
+            if o.role == "gradient" and not self._read_early(self.source(o.value)):
                 self.gradients.setdefault(self.source(o.value), o.name)
         self.stored = {self.source(o.value) for o in graph.outputs if o.role in STORED}
         self.losses = {self.source(o.value) for o in graph.outputs if o.role == "loss"}
@@ -42,6 +42,10 @@ class Buffers:
         self.matrices = {op.label for op in parameters if op.panels}
         self.panelled = self._panelled()
         self.stepped = self._stepped()
+        self.lasting = self._lasting()
+        named = {n.op.label: n.name for n in graph if isinstance(n.op, Parameter)}
+        # What a parameter is after the call is written in its place.
+        self.updated = {self.source(o.value): named[o.name] for o in graph.outputs if o.role == "parameter"}
         self.blocks: set[str] = set()  # values without a time axis, made or read before or after tiles
         self.states: dict[tuple[str, str], Buffer] = {}  # memorize or carry in memory: its rows, by layout
         self.marked: dict[str, Buffer] = {}  # memorize: its rows at the start of each segment of time
@@ -75,6 +79,26 @@ class Buffers:
                     readers[i].append(node)
         return readers
 
+    def phase(self, name: str) -> int:
+        """The phase in which a value is made."""
+        stage = self.graph[name].stage
+        return stage.phase if stage else 0
+
+    def _lasting(self) -> set[tuple[str, str]]:
+        """What another phase than its own reads, and its layout: kept for all samples."""
+        found = set()
+        for node in self.graph:
+            for i in node.inputs if node.op.name not in ALIASES else ():
+                value, layout = self.kept.get(i, (self.source(i), "real"))
+                if self.phase(value) != self.phase(node.name):
+                    found.add((value, layout))
+        return found
+
+    def _read_early(self, name: str) -> bool:
+        """Whether a sum is read before the last phase is done, and so is added up before gradients are."""
+        last = max(self.phase(n.name) for n in self.graph)
+        return self.graph[name].op.name in SUMS and self.phase(name) < last and bool(self.readers[name])
+
     def _panelled(self) -> set[str]:
         """Matrices as products have them: weights, their gradients, and what is computed from either."""
         found: set[str] = set()
@@ -106,6 +130,7 @@ class Buffers:
         """The buffer of a value, made when it is first asked for."""
         name, layout = self.kept.get(name, (self.source(name), layout))
         layout = self._own_layout(self.graph[name]) or layout
+        name = self.updated.get(name, name)
         if (name, layout) not in self.made:
             self.made[name, layout] = self._new_buffer(self.graph[name], layout)
         return self.made[name, layout]
@@ -126,7 +151,9 @@ class Buffers:
         type, place, label = node.type, self._place(node), self.gradients.get(node.name, "")
         time = type.time and (layout in self._copies(node.name) or not self._stays_in_loop(node))
         suffix = "" if layout in ("real", "events", "valued", "panels") else f".{layout}"
-        rows = place if place in ("tile", "block") else ""
+        if place in ("tile", "block") and (node.name, layout) in self.lasting:
+            place = "whole"
+        rows = {"whole": "tile"}.get(place, place) if place in ("tile", "block", "whole") else ""
         size = self.layout.size(layout, type.size, time, rows, features)
         ring = type.time and not time and layout in self._fed(node.name)
         size = replace(size, row=2 * size.row) if ring else size
@@ -163,7 +190,7 @@ class Buffers:
     def _place(self, node: Node) -> str:
         if node.name in self.gradients:
             return "gradient"
-        if node.op.name in ("sum_batch", "weight_gradient", "conv_gradient", *STEP_SUMS, *SYNAPSE_SUMS):
+        if node.op.name in SUMS:
             return "sum"
         if node.name in self.blocks and node.type.batch and not node.type.time:
             return "block"
@@ -177,7 +204,7 @@ class Buffers:
         real = [r for r in outside if not (bits and r.op.name == "events")]
         copies = self._copies(node.name)
         moved = any(r.op.name in MOVED for r in self.readers[node.name])
-        late = node.name in self.gradients or node.name in self.losses
+        late = node.name in {*self.gradients, *self.losses, *self.updated}
         dense = bool(real) or moved or node.name in self.stored or "real" in fed or late
         return list(dict.fromkeys(["bits"] * bits + copies + ["real"] * dense))
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
-from ..errors import located
 from ..graph import Graph, Node
 from ..names import identifier
 from ..passes.fuse import layer_of
-from ..program import Call, Entry, Item, Loop, Panels
+from ..program import Call, Entry, Item, Loop, Panels, Phase
 from .buffers import ALIASES, SHIFTS, STORED, Buffers
 from .calls import Calls
 from .layout import Layout, user_field
@@ -25,9 +25,6 @@ SKIPPED = (*ALIASES, "parameter", "table", "constant", "steps", "samples")  # no
 def lower(graph: Graph, name: str, layout: Layout, segment: int = 0) -> Entry:
     """The entry point `name` that computes the graph's outputs; the values of `segment` steps are held at a
     time (0: of all)."""
-    for node in graph:
-        if node.stage and node.stage.phase:
-            raise located("training with statistics of the whole batch is not compiled yet", node.where)
     return _EntryBuilder(graph, name, layout, bool(segment)).build()
 
 
@@ -36,27 +33,31 @@ class _EntryBuilder:
         self.graph, self.name, self.segmented = graph, name, segmented
         self.buffers = Buffers(graph, layout, segmented)
         self.calls = Calls(graph, self.buffers)
+        self.last = max(self.buffers.phase(n.name) for n in graph)
 
     def build(self) -> Entry:
         units = self.units(self.graph.order)
-        where = sections(units)
+        last = max((unit.phase for unit in units.values()), default=0)
+        phases = [{k: u for k, u in units.items() if u.phase == p} for p in range(last + 1)]
+        where = {key: section for of_phase in phases for key, section in sections(of_phase).items()}
         self.buffers.blocks = self._blocks(units, where)
-        items: dict[str, list[Item]] = {name: [] for name in SECTIONS}
         late = {n.name for key, unit in units.items() if where[key] == "after" for n in unit.nodes}
         stores = list(self._stores())
-        for name in SECTIONS:
-            of_section = {key: unit for key, unit in units.items() if where[key] == name}
-            of_name = [(v, s) for v, s in stores if name == ("after" if v in late else "tile")]
+        items: dict[tuple[int, str], list[Item]] = {}
+        for phase, name in product(range(last + 1), SECTIONS):
+            of_section = {key: unit for key, unit in phases[phase].items() if where[key] == name}
+            mine = [(v, s) for v, s in stores if self.buffers.phase(v) == phase]
+            of_name = [(v, s) for v, s in mine if name == ("after" if v in late else "tile")]
             if name == "tile" and self.segmented:
-                items[name] += Segmented(self).items(of_section, of_name)
+                items[phase, name] = Segmented(self).items(of_section, of_name)
             else:
-                items[name] += [*self.ordered(of_section), *(store for _, store in of_name)]
-        items["finish"] += [*self._copies(), *self._losses()]
+                items[phase, name] = [*self.ordered(of_section), *(store for _, store in of_name)]
+        items[last, "finish"] += [*self._copies(), *self._losses()]
         given: list[Any] = [n.op for n in self.graph if n.op.name == "input"]
-        required = [op.label for op in given if op.role in ("input", "target")]
+        required = dict.fromkeys(op.label for op in given if op.role in ("input", "target"))
         narrow = narrowed(items, self.buffers.layout)
-        prepare, before, tile, after, finish = (narrow[name] for name in SECTIONS)
-        return Entry(self.name, prepare, before, tile, after, finish, tuple(map(identifier, required)))
+        made = (Phase(*(narrow[phase, name] for name in SECTIONS[1:])) for phase in range(last + 1))
+        return Entry(self.name, narrow[0, "prepare"], tuple(made), tuple(map(identifier, required)))
 
     def ordered(self, units: Mapping[str, Unit]) -> list[Item]:
         """The items of units, each after what it needs."""
@@ -94,10 +95,11 @@ class _EntryBuilder:
                 if other != key:
                     needs[other] = needs.get(other, False) or not self._by_column(node, i)
         kind = nodes[-1].stage.kind if nodes[-1].stage else "once"
+        phase = nodes[-1].stage.phase if nodes[-1].stage else 0
         if any(n.name in self.buffers.gradients for n in nodes) and kind == "once":
-            kind = "finish"  # a gradient that depends on nothing; before, the sums are not there yet
+            kind, phase = "finish", self.last  # a gradient that depends on nothing; before, no sums are there
         timed = (self.graph[i].type.time for node in nodes for i in (node.name, *node.inputs))
-        return Unit(tuple(nodes), self._axis(key, nodes, kind), needs, kind, not any(timed))
+        return Unit(tuple(nodes), self._axis(key, nodes, kind), needs, kind, not any(timed), phase)
 
     def _by_column(self, node: Node, source: str) -> bool:
         """Whether a feature of the node reads only the same feature of the source."""
@@ -189,12 +191,13 @@ class _EntryBuilder:
                 yield node.name, Call("store", source, numbers, time, field, layer=o.name)
 
     def _copies(self) -> list[Item]:
-        """Where one value is the gradient of several parameters (added biases), the others get a copy."""
+        """Where one value is the gradient of several parameters (added biases), the others get a copy; and so
+        do those whose sum was read before all gradients are added up."""
         copies: list[Item] = []
         for o in self.graph.outputs:
-            if o.role == "gradient" and self.buffers.gradients[self.buffers.source(o.value)] != o.name:
-                source = self.buffers.buffer(o.value)
-                target = replace(source, name=self.buffers.names.new(f"d_{o.name}"), label=o.name)
+            if o.role == "gradient" and self.buffers.gradients.get(self.buffers.source(o.value)) != o.name:
+                source, name = self.buffers.buffer(o.value), self.buffers.names.new(f"d_{o.name}")
+                target = replace(source, name=name, place="gradient", label=o.name)
                 length = self.buffers.layout.parameter_length(source.features, source.layout == "panels")
                 copies.append(Call("copy_gradient", (source, target), (length,), layer=o.name))
         return copies

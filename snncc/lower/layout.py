@@ -44,7 +44,7 @@ class Layout:
         """Distance between two rows of a buffer of reals, or of what they are rounded to."""
         if buffer.place == "panel":
             return self.panel
-        scratch = buffer.place in ("tile", "block")
+        scratch = buffer.place in ("tile", "block", "whole")
         return self.pitch(buffer.count, buffer.layout) if scratch else self.stride(buffer.count)
 
     def panel_size(self, buffer: Buffer) -> Size:

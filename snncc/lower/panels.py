@@ -8,8 +8,10 @@ from dataclasses import replace
 from ..program import ROUNDED, Buffer, Call, Item, Loop, Panels, Pointer, Segments, Sweep, flat, used
 from .layout import Layout
 
+Section = tuple[int, str]  # phase, and section of it
 
-def narrowed(sections: Mapping[str, Sequence[Item]], layout: Layout) -> dict[str, tuple[Item, ...]]:
+
+def narrowed(sections: Mapping[Section, Sequence[Item]], layout: Layout) -> dict[Section, tuple[Item, ...]]:
     """The items with buffers as wide as a panel where every loop over panels that reads one has made it."""
     loops: dict[Buffer, list[bool]] = {}  # whether each loop over panels makes it; False for other items
     for item in flat(item for section in sections.values() for item in section):

@@ -20,7 +20,7 @@ class Unit:
     """nodes: what it computes. axis: the number of features it can be split over, or 0.
 
     needs: units that must have run, and whether all their features are read for one feature of this.
-    kind: of its stage. timeless: whether neither it nor what it reads has a time axis.
+    kind: of its stage. timeless: whether neither it nor what it reads has a time axis. phase: of its stage.
     """
 
     nodes: tuple[Node, ...]
@@ -28,6 +28,7 @@ class Unit:
     needs: Mapping[str, bool]
     kind: str
     timeless: bool
+    phase: int = 0
 
     @property
     def part(self) -> str:

@@ -26,6 +26,7 @@ class Memory(Protocol):
     stepped: dict[str, int]
     segmented: bool
     one_round: bool
+    updated: dict[str, str]
 
     def buffer(self, name: str, layout: str = "real") -> Buffer: ...
     def state(self, node: Node) -> Buffer: ...
@@ -60,6 +61,7 @@ class SweepBuilder:
         self.nesting: dict[str, int] = {}  # operators within operators of what is written out
         self.carriers: dict[str, str] = {}  # memorize or carry: the array in which it lives
         self.uses = self._count_uses()
+        self.replaced = {memory.buffer(n.name).name for n in nodes if n.name in memory.updated}
 
     def _section(self, node: Node) -> str:
         """Where a node is computed."""
@@ -358,4 +360,5 @@ class SweepBuilder:
         pointer = self._pointer(buffer, written=written)
         if buffer.count > 1:
             return f"{pointer.name}_at[i]"
-        return f"{pointer.name}_at[0]" if written or buffer.packed else f"{pointer.name}_at"
+        array = written or buffer.packed or buffer.name in self.replaced
+        return f"{pointer.name}_at[0]" if array else f"{pointer.name}_at"

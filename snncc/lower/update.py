@@ -62,6 +62,7 @@ class _InPlace:
         self.names = Names()
         self.stepped: dict[str, int] = {}
         self.segmented = self.one_round = False
+        self.updated: dict[str, str] = {}
         self.results = {o.value: o.name for o in graph.outputs}
 
     def buffer(self, name: str, layout: str = "real") -> Buffer:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import CompileError
-from ..graph import Op, Type
+from ..graph import Graph, Op, Type
 from .elementwise import sqrt
 from .groups import spread, sum_groups
 from .leaf import Samples, Steps
@@ -109,6 +109,16 @@ class Normalized(Op):
         scale = rstd * affine[0] if affine else rstd
         d_x = over.back(scale) * (grad - over.back(total / count) - unit * over.back(product / count))
         return (None, None, d_x, None, *(product, total)[: len(affine)])
+
+
+def fewest(graph: Graph) -> tuple[tuple[bool, int], ...]:
+    """How many numbers the statistics over samples are made of that have least: whether steps count, and
+    features."""
+    counts: dict[bool, int] = {}
+    for over in (n.op.over for n in graph if isinstance(n.op, Normalized) and n.op.over.kind != "row"):
+        steps = over.kind == "batch" and over.time
+        counts[steps] = min(over.length, counts.get(steps, over.length))
+    return tuple(counts.items())
 
 
 def normalize(x: Value, over: Over, eps: float, *affine: Value) -> tuple[Value, Value, Value]:

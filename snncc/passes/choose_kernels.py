@@ -184,7 +184,8 @@ def _list(nodes: dict[str, Node], source: Node, reader: Node) -> str:
     """The event list of a value, made once for all its readers; those in a loop have one of a step."""
     name = f"{source.name}.events" + ".now" * looped(reader)
     if name not in nodes:
-        after = Stage("parallel" if source.type.time else "tile")  # a loop that makes the value
+        phase = source.stage.phase if source.stage else 0
+        after = Stage("parallel" if source.type.time else "tile", phase=phase)  # a loop that makes the value
         stage = reader.stage if looped(reader) else after
         nodes[name] = Node(name, Events(), (source.name,), source.type, source.half, source.where, stage)
     return name

@@ -64,7 +64,8 @@ def _beside(node: Node, reader: Node) -> Stage | None:
     """The stage of a copy in the kernel of its reader, outside of loops."""
     if reader.stage is None or reader.stage.kind in ("once", "finish"):
         return reader.stage
-    return Stage("parallel" if node.type.time else "tile", part=reader.stage.part)
+    kind = "parallel" if node.type.time else "tile"
+    return Stage(kind, part=reader.stage.part, phase=reader.stage.phase)
 
 
 INLINE = ("number", "scalar")  # dtypes of what is written out where it is used
@@ -76,7 +77,7 @@ def sweepable(node: Node) -> bool:
     return fits and node.type.dtype not in INLINE
 
 
-Key = tuple[str, str, str, int, int]
+Key = tuple[str, str, str, int, int, int]
 
 
 class _Levels:
@@ -116,11 +117,11 @@ class _Levels:
             self.late.add(node.name)
 
     def key(self, node: Node) -> Key:
-        """What the nodes of one kernel have in common: half, place, part, loop, number of features."""
+        """What the nodes of one kernel have in common: half, place, part, phase, loop, number of features."""
         kind = node.stage.kind if node.stage else ""
         place = kind if kind in ("once", "finish") else "tile"
-        part = node.stage.part if node.stage else ""
-        return node.half, place, part, self.stepped.get(node.name, 0), node.type.size
+        part, phase = (node.stage.part, node.stage.phase) if node.stage else ("", 0)
+        return node.half, place, part, phase, self.stepped.get(node.name, 0), node.type.size
 
     def _after(self, node: Node, source: str) -> int:
         """The earliest level at which `node` can read `source`."""

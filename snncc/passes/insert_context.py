@@ -23,6 +23,10 @@ after:   %ctx_mem = context<float16>(%mem)      %u.again = sub(%ctx_mem, 1.0)
 
 The forward half stays as it is, and so does what products read. Whether a neuron has fired must not be
 computed again from a rounded membrane: spikes and comparisons are kept, a bit each.
+
+The same goes for phases (see `unroll_time`): what a phase reads of an earlier one is kept for the whole
+batch, or computed again. The halves of a phase are two rounds of a tile; each round reads of those before
+it. What the caller gave is copied in again.
 """
 
 from __future__ import annotations
@@ -33,10 +37,11 @@ from typing import TYPE_CHECKING
 from ..graph import Graph, Node, Stage
 from ..ops.groups import SWEPT
 from ..ops.linear import Context, Events
-from ..ops.time import Memorize, Previous
+from ..ops.time import Carry, Memorize, Previous
 from .base import Pass
 from .choose_kernels import is_spike
 from .simplify import live
+from .unroll_time import SUMS
 
 if TYPE_CHECKING:
     import networkx
@@ -61,70 +66,99 @@ class InsertContext(Pass):
 
     def run(self, graph: Graph) -> Graph:
         work = _Context(graph, self.format)
-        return work.rebuild(work.kept())
+        for later in work.rounds[1:]:
+            work.keep_for(later)
+        return work.rebuild()
+
+
+Round = tuple[int, bool]  # phase, and whether it is its backward half
+
+
+def _round(node: Node) -> Round:
+    phase = node.stage.phase if node.stage else 0
+    return phase, node.half == "backward"
 
 
 class _Context:
     def __init__(self, graph: Graph, format: str) -> None:
         self.graph, self.format = graph, format
+        self.in_tiles = {n.name: n for n in graph if n.stage and n.stage.kind not in ("once", "finish")}
+        self.rounds = sorted({(0, False), *map(_round, self.in_tiles.values())})
+        self.kept: dict[Round, set[str]] = {}  # what each round reads as it was kept
         self.formats: dict[str, str] = {}  # of the values to keep
-        self.backward = [n for n in graph if n.half == "backward"]
         self.spread = {n.inputs[0] for n in graph if n.op.name == "spread"}  # read one by one, so as they are
-        self.loop_values = {n.inputs[0] for n in graph if isinstance(n.op, (Memorize, Previous))}
+        self.loop_values = {n.inputs[0] for n in graph if isinstance(n.op, (Memorize, Previous, Carry))}
+        self.again: dict[tuple[str, Round], str] = {}
         self.looped = {m for members in graph.components if len(members) > 1 for m in members}
         self.nodes: dict[str, Node] = {}
 
-    def crosses(self, name: str) -> bool:
-        """Whether a value is made forward, for each tile anew."""
+    def crosses(self, name: str, later: Round) -> bool:
+        """Whether a value is made in an earlier round, for each tile anew."""
         node = self.graph[name]
-        return node.half == "forward" and (node.type.time or node.type.batch)
+        return (node.type.time or node.type.batch) and node.op.name not in SUMS and _round(node) < later
 
-    def kept(self) -> list[str]:
-        """Values to keep, in order of definition."""
+    def given(self, node: Node, later: Round) -> bool:
+        """Whether a value is the caller's, for whom another phase asks once more."""
+        return node.op.name in ("input", "state") and _round(node)[0] < later[0]
+
+    def keep_for(self, later: Round) -> None:
+        """Chooses what a round reads of those before it."""
         needed: dict[str, None] = {}
         kept: set[str] = set()
-        for node in self.backward:
-            for source in filter(self.crosses, node.inputs):
+        for node in (n for n in self.in_tiles.values() if _round(n) == later):
+            for source in node.inputs:
+                if not self.crosses(source, later) or self.given(self.graph[source], later):
+                    continue
                 if isinstance(node.op, SWEPT):
                     needed[source] = None
                 else:
                     kept.add(source)
-        for name in [name for name in kept if self._listed_again(self.graph[name])]:
+        for name in [name for name in kept if self._listed_again(self.graph[name], later)]:
             kept.remove(name)
             listed = self.graph[self.graph[name].inputs[0]]
-            if not is_spike(self.graph, name):
-                kept.add(listed.name)
-            elif self._on_loop(listed):
-                kept |= set(filter(self.crosses, listed.inputs[1:]))
-        cut = self._cut(list(needed), kept)
-        self.formats = {name: self._format(self.graph[name]) for name in cut - kept}
-        return [name for name in self.graph.nodes if name in kept | cut]
+            if is_spike(self.graph, name):
+                made = listed.inputs[1:] if self._on_loop(listed) else ()
+            else:
+                made = (listed.name,)
+            kept |= {i for i in made if self.crosses(i, later) and not self.given(self.graph[i], later)}
+        format = self.format if later[1] else ""
+        cut = self._cut(list(needed), kept, later, format)
+        for name in cut - kept:
+            exact = "" in (format, self.formats.get(name, format))
+            self.formats[name] = "" if exact else self._format(self.graph[name], format)
+        self.formats |= dict.fromkeys(kept, "")
+        self.kept[later] = kept | cut
 
-    def _listed_again(self, node: Node) -> bool:
-        """Whether a list is not worth its memory until the backward half: other products run before."""
+    def _listed_again(self, node: Node, later: Round) -> bool:
+        """Whether a list is not worth its memory until a later round: other products run before."""
         if node.op.name != "events" or not node.type.time:
             return False
-        readers = [node.name in n.inputs for n in self.graph if n.half == "forward" and n.op.name in PRODUCTS]
-        later = readers[::-1].index(True) if any(readers) else LONG
-        return later >= (1 if is_spike(self.graph, node.name) else LONG)
+        phase = _round(node)[0]
+        if phase != later[0]:
+            return True
+        forward = (n for n in self.graph if _round(n) == (phase, False) and n.op.name in PRODUCTS)
+        readers = [node.name in n.inputs for n in forward]
+        products = readers[::-1].index(True) if any(readers) else LONG
+        return products >= (1 if is_spike(self.graph, node.name) else LONG)
 
-    def _cut(self, needed: list[str], kept: set[str]) -> set[str]:
+    def _cut(self, needed: list[str], kept: set[str], later: Round, format: str) -> set[str]:
         import networkx
 
         network = networkx.DiGraph()
         network.add_nodes_from(["source", "sink"])
         work, position = list(needed), {name: i for i, name in enumerate(self.graph.nodes)}
+        had = kept | self._lasting()
         while work:
             name = work.pop()
             if (name, "in") in network:
                 continue
-            price = 0 if name in kept else self._price(self.graph[name])
+            price = 0 if name in had else self._price(self.graph[name], format)
             # Of equal cuts the earlier one, where the user's own values are.
             network.add_edge((name, "in"), (name, "out"), capacity=price * 2**20 + position[name])
-            inputs = self._ingredients(self.graph[name])
+            inputs = self._ingredients(self.graph[name], later, format)
             if inputs is None:
                 network.add_edge("source", (name, "in"))
-            elif self.graph[name].op.name in POLYNOMIALS and not self.format:
+            elif self.graph[name].op.name in POLYNOMIALS and not format:
                 network.add_edge("source", (name, "in"), capacity=int(AGAIN * price) * 2**20)
             for source in inputs or ():
                 network.add_edge((source, "out"), (name, "in"))
@@ -133,69 +167,78 @@ class _Context:
             network.add_edge((name, "out"), "sink")
         return _cut_nodes(network)
 
-    def _price(self, node: Node) -> int:
-        return node.type.size * BITS[self._format(node)] * (ONCE_A_TILE if node.type.time else 1)
+    def _lasting(self) -> set[str]:
+        """What is kept for the whole batch already, because some later phase reads it."""
+        return {n for later, names in self.kept.items() for n in names if _round(self.graph[n])[0] < later[0]}
 
-    def _format(self, node: Node) -> str:
+    def _price(self, node: Node, format: str) -> int:
+        bits = BITS[self._format(node, format)]
+        return node.type.size * bits * (ONCE_A_TILE if node.type.time else 1)
+
+    def _format(self, node: Node, format: str) -> str:
         """What a sweep can store; inputs, products and reductions over features stay as they are."""
         swept = isinstance(node.op, (*SWEPT, Memorize, Previous)) and node.type.dtype in REALS
-        if not self.format or not swept or node.name in self.spread:
+        if not format or not swept or node.name in self.spread:
             return ""
-        return "bits" if node.type.time and node.op.name in STEPS[:-1] else self.format
+        return "bits" if node.type.time and node.op.name in STEPS[:-1] else format
 
-    def _ingredients(self, node: Node) -> list[str] | None:
+    def _ingredients(self, node: Node, later: Round, format: str) -> list[str] | None:
         """What a value can be computed from again; None if it cannot."""
+        if self.given(node, later):
+            return []
         if node.name in self.loop_values or not isinstance(node.op, (*SWEPT, Memorize, Previous)):
             return None
-        if self.format and node.op.name in STEPS:
+        if format and node.op.name in STEPS:
             return None
-        return list(filter(self.crosses, node.inputs))
+        return [i for i in node.inputs if self.crosses(i, later)]
 
-    def rebuild(self, kept: list[str]) -> Graph:
+    def rebuild(self) -> Graph:
         """The graph with contexts, and with what is computed again."""
-        self.contexts = {name: f"ctx_{name}" for name in kept}
-        self.again: dict[str, str] = {}
-        # A list that only the backward half reads is not made before.
-        unread = {n.name for n in self.graph if n.op.name == "events" and n.half == "forward"} - {*kept}
-        unread -= {i for n in self.graph if n.half == "forward" for i in n.inputs}
+        contexts = set().union(*self.kept.values()) if self.kept else set()
+        # A list that only another round reads is not made before.
+        unread = {n.name for n in self.graph if n.op.name == "events"} - contexts
+        unread -= {i for n in self.graph for i in n.inputs if not self.crosses(i, _round(n))}
         for node in self.graph:
-            if node.half == "backward":
-                inputs = tuple(self._read(i) if self.crosses(i) else i for i in node.inputs)
-                node = replace(node, inputs=inputs)
             if node.name in unread:
                 continue
-            self.nodes[node.name] = node
-            if node.name in self.contexts:
-                name = self.contexts[node.name]
-                op = Context(self.formats.get(node.name, ""))
-                self.nodes[name] = replace(node, name=name, op=op, inputs=(node.name,), stage=_stage(node))
+            self.nodes[node.name] = self._reading(node, _round(node))
+            if node.name in contexts:
+                op = Context(self.formats[node.name])
+                self.nodes[f"ctx_{node.name}"] = replace(
+                    node, name=f"ctx_{node.name}", op=op, inputs=(node.name,), stage=_stage(node)
+                )
         return live(Graph(self.nodes, self.graph.outputs))  # forward values may be read by nothing any more
 
-    def _read(self, name: str) -> str:
-        """The backward half's copy of a forward value."""
-        if name in self.contexts:
-            return self.contexts[name]
-        node = self.graph[name]
-        if name not in self.again and node.op.name == "events":
-            self.again[name] = again = f"{name}.again"
-            events, inputs = self._listed(node)
-            self.nodes[again] = replace(node, name=again, op=events, inputs=inputs, half="backward")
-        elif name not in self.again:
-            op = Previous(node.type.features) if isinstance(node.op, Memorize) else node.op
-            inputs = tuple(self._read(i) if self.crosses(i) else i for i in node.inputs)
-            self.again[name] = again = f"{name}.again"
-            self.nodes[again] = replace(
-                node, name=again, op=op, inputs=inputs, half="backward", stage=_stage(node)
-            )
-        return self.again[name]
+    def _reading(self, node: Node, later: Round) -> Node:
+        """A node of a round, which reads what was kept for it and what it computes again."""
+        inputs = (self._read(i, later) if self.crosses(i, later) else i for i in node.inputs)
+        return replace(node, inputs=tuple(inputs)) if node.name in self.in_tiles else node
 
-    def _listed(self, node: Node) -> tuple[Events, tuple[str, ...]]:
-        """The list that the backward half makes: its operator, and what it is made from."""
+    def _read(self, name: str, later: Round) -> str:
+        """A round's copy of a value of an earlier one."""
+        if name in self.kept[later]:
+            return f"ctx_{name}"
+        node, key = self.graph[name], (name, later)
+        if key not in self.again:
+            count = sum(known == name for known, _ in self.again)
+            self.again[key] = again = f"{name}.again" + f".{count + 1}" * bool(count)
+            if node.op.name == "events":
+                events, inputs = self._listed(node, later)
+                made = replace(node, op=events, inputs=inputs)
+            else:
+                op = Previous(node.type.features) if isinstance(node.op, Memorize) else node.op
+                made = replace(self._reading(node, later), op=op)
+            half = "backward" if later[1] else "forward"
+            self.nodes[again] = replace(made, name=again, half=half, stage=_stage(node, later[0]))
+        return self.again[key]
+
+    def _listed(self, node: Node, later: Round) -> tuple[Events, tuple[str, ...]]:
+        """The list that a round makes: its operator, and what it is made from."""
         source = self.graph[node.inputs[0]]
         if not is_spike(self.graph, source.name):
-            return Events(), (self._read(source.name),)
+            return Events(), (self._read(source.name, later),)
         if self._on_loop(source):  # the spikes are kept once, however many read the step before
-            return Events(previous=True), (self._bits(source.inputs[0]), self._read(source.inputs[1]))
+            return Events(previous=True), (self._bits(source.inputs[0]), self._read(source.inputs[1], later))
         return Events(), (self._bits(source.name),)
 
     def _on_loop(self, node: Node) -> bool:
@@ -211,9 +254,10 @@ class _Context:
         return bits
 
 
-def _stage(node: Node) -> Stage:
+def _stage(node: Node, phase: int | None = None) -> Stage:
     """Outside of the loops."""
-    return Stage("parallel" if node.type.time else "tile")
+    own = node.stage.phase if node.stage else 0
+    return Stage("parallel" if node.type.time else "tile", phase=own if phase is None else phase)
 
 
 def _cut_nodes(network: networkx.DiGraph) -> set[str]:

@@ -28,6 +28,13 @@ LATER = {"forward": "turn", "backward": "end"}  # where the sums of all segments
 @dataclass(frozen=True)
 class SplitTime(Pass):
     def run(self, graph: Graph) -> Graph:
+        for node in graph:
+            if node.stage and node.stage.phase:
+                raise located(
+                    f"%{node.name} waits for statistics of all steps and samples, so it cannot be computed "
+                    "segment by segment; compile without checkpoint_every, with rule='bptt' or 'dsr'",
+                    node.where,
+                )
         parts: dict[str, str] = {}
         for name in graph.order:
             node = graph[name]

@@ -55,6 +55,7 @@ class UnrollTime(Pass):
                 stages |= dict.fromkeys(members, Stage(kinds.pop(), loops, self.unroll, phase=phase))
             else:
                 stages[members[0]] = _outside(graph, graph[members[0]], stages, phase)
+        stages |= _given_late(graph, stages)
         stages |= _finished_late(graph, stages)
         return graph.map(lambda n: replace(n, stage=stages[n.name]))
 
@@ -96,7 +97,25 @@ def _outside(graph: Graph, node: Node, stages: dict[str, Stage], phase: int) -> 
     if node.type.time or node.type.batch:
         return Stage("parallel" if node.type.time else "tile", phase=phase)
     late = any(_late(graph, i, stages) for i in node.inputs)
-    return Stage("finish", phase=phase) if late else Stage("once")
+    changed = any(o.value == node.name and o.role == "parameter" for o in graph.outputs)
+    return Stage("finish", phase=phase) if late or changed else Stage("once")
+
+
+def _given_late(graph: Graph, stages: dict[str, Stage]) -> dict[str, Stage]:
+    """What the caller gave, and what is made of that alone, waits for the first phase that reads it."""
+    given: set[str] = set()
+    for name in graph.order:
+        node, kind = graph[name], stages[name].kind
+        if node.op.name not in SUMS and kind in ("parallel", "tile"):
+            made = all(i in given or stages[i].kind == "once" for i in node.inputs)
+            given |= {name} if made else set()
+    found: dict[str, Stage] = {}
+    readers = graph.readers()
+    for name in reversed(graph.order):
+        if name in given and readers[name]:
+            first = min(found.get(r.name, stages[r.name]).phase for r in readers[name])
+            found[name] = replace(stages[name], phase=first)
+    return found
 
 
 def _finished_late(graph: Graph, stages: dict[str, Stage]) -> dict[str, Stage]:

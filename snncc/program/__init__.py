@@ -3,10 +3,11 @@
 A program has entry points. An entry runs `prepare` once a call; then for each block of the batch
 `before`, `tile` for each tile of the block, and `after`; and `finish` when the sums of all blocks are
 known. What has no time axis but costs a product (a static input's layer) runs before and after, for
-many samples at once; all else runs in tiles, which fit a core's cache.
+many samples at once; all else runs in tiles, which fit a core's cache. Where tiles need sums of all others
+(batch normalisation), an entry has several phases of this.
 """
 
-from .entries import Entry, Program
+from .entries import Entry, Phase, Program
 from .items import (
     Array,
     Call,
@@ -37,6 +38,7 @@ __all__ = [
     "Loop",
     "Nest",
     "Panels",
+    "Phase",
     "Pointer",
     "Program",
     "Region",

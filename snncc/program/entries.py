@@ -10,20 +10,38 @@ from .memory import Buffer, Region, Tensor, UserArray
 
 
 @dataclass(frozen=True)
+class Phase:
+    """What runs for all samples of the batch before the next phase begins, which may read its sums."""
+
+    before: tuple[Item, ...] = ()
+    tile: tuple[Item, ...] = ()
+    after: tuple[Item, ...] = ()
+    finish: tuple[Item, ...] = ()
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        return (*self.before, *self.tile, *self.after, *self.finish)
+
+    @property
+    def blocks(self) -> bool:
+        """Whether several tiles make a block; if not, each tile is one."""
+        return bool(self.before or self.after)
+
+
+@dataclass(frozen=True)
 class Entry:
     """One entry point of the library."""
 
     name: str
     prepare: tuple[Item, ...]
-    before: tuple[Item, ...]
-    tile: tuple[Item, ...]
-    after: tuple[Item, ...]
-    finish: tuple[Item, ...]
+    phases: tuple[Phase, ...]
     required: tuple[str, ...] = ()  # user arrays that must be given
     regions: tuple[Region, ...] = ()  # filled by plan_memory: of a slot
     panels: tuple[Region, ...] = ()  # of a thread
+    whole: tuple[Region, ...] = ()  # of all samples: sizes are of one
     shared: tuple[Region, ...] = ()
-    sums: tuple[Buffer, ...] = ()
+    sums: tuple[tuple[Buffer, ...], ...] = ()  # of each phase
+    fewest: tuple[tuple[bool, int], ...] = ()  # numbers of a variance: whether per step, times so many
 
     @property
     def trains(self) -> bool:
@@ -37,17 +55,20 @@ class Entry:
 
     @property
     def items(self) -> tuple[Item, ...]:
-        return (*self.prepare, *self.before, *self.tile, *self.after, *self.finish)
+        return (*self.prepare, *(item for phase in self.phases for item in phase.items))
 
     @property
-    def blocks(self) -> bool:
-        """Whether several tiles make a block; if not, each tile is one."""
-        return bool(self.before or self.after)
+    def tile(self) -> tuple[Item, ...]:
+        """What runs for each tile, in all phases."""
+        return tuple(item for phase in self.phases for item in phase.tile)
 
     def __str__(self) -> str:
+        titled = [("prepare", self.prepare)]
+        for number, phase in enumerate(self.phases, start=1):
+            of = f" of phase {number}" * (len(self.phases) > 1)
+            titled += [(t + of, getattr(phase, t)) for t in ("before", "tile", "after", "finish")]
         lines = [f"entry {self.name}"]
-        for title in ("prepare", "before", "tile", "after", "finish"):
-            items = getattr(self, title)
+        for title, items in titled:
             lines += [f"  {title}:"] * bool(items)
             lines += ["    " + line for item in items for line in str(item).splitlines()]
         return "\n".join(lines)

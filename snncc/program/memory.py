@@ -33,11 +33,11 @@ class Buffer:
     """An array of the program.
 
     place: "tile" or "block" (scratch of a slot), "panel" (scratch of a thread: one panel of its
-    features at a time), "sum" or "gradient" (a slot's sum over its tiles), "shared" (made once a call),
-    "parameter". layout: "real" rows, rows rounded to "float32", "float16" or "bfloat16", spike "bits",
-    "events", "valued" events, "labels", "table" (whole numbers of 32 bits), weight "panels", or "transposed"
-    lists (scratch of a gradient), or "scratch" of a kernel.
-    ring: rows of two steps of a loop in turn, so that the next step can read those of the last one.
+    features at a time), "whole" (of all samples, tile by tile, for later phases), "sum" or "gradient"
+    (a slot's sum over its tiles), "shared" (made once a call), "parameter". layout: "real" rows, rows
+    rounded to "float32", "float16" or "bfloat16", spike "bits", "events", "valued" events, "labels", "table"
+    (whole numbers of 32 bits), weight "panels", or "transposed" lists (scratch of a gradient), or "scratch"
+    of a kernel. ring: rows of two steps of a loop in turn, so that the next step can read those of the last.
     """
 
     name: str
