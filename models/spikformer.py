@@ -32,8 +32,8 @@ SCALE = 0.125    # of scores times values, as in the paper
 
 
 def neurons(threshold: float = 1.0) -> nn.LIF:
-    """A time constant of two steps, a detached reset to 0; currents are not divided by the time constant, else
-    so few tokens have so few spikes that their scores stay 0."""
+    """A time constant of two steps, a detached reset to 0. Currents are not divided by the time constant: few
+    tokens would have so few spikes that their scores stay 0."""
     return nn.LIF(
         tau=2.0, threshold=threshold, decay_input=False, detach_reset=True, surrogate=nn.surrogate.ATan(2.0)
     )
