@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 
 import snncc
 from snncc import loss, nn, optim
+from snncc.commands.run import run_model
+from snncc.commands.train import train_model
 from snncc.errors import CompileError
 from snncc_runtime import ModelError, metrics
 
@@ -118,6 +121,21 @@ def test_without_lengths_all_steps_count_and_fit_takes_them(samples: Any) -> Non
     with pytest.raises(ModelError, match="compile it with lengths=True"):
         plain(x, lengths=LENGTHS)
     assert not any(port["role"] == "lengths" for port in plain.manifest["io"]), "and costs nothing"
+
+
+def test_files_may_hold_lengths(samples: Any, tmp_path: Path) -> None:
+    x, y = samples
+    compiled(leaky, loss.cross_entropy("mem"), out=tmp_path / "model")
+    np.savez(tmp_path / "data.npz", x=x, y=y, lengths=LENGTHS)
+    np.savez(tmp_path / "x.npz", x=x, lengths=LENGTHS)
+    run_model(tmp_path / "model", tmp_path / "x.npz", tmp_path / "out.npz", None)
+    model = snncc.load(tmp_path / "model")
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npz")["mem"], model(x, lengths=LENGTHS).mem)
+    plan = {"epochs": 1, "batch_size": 5, "shuffle": False}
+    train_model(tmp_path / "model", tmp_path / "data.npz", None, None, None, **plan)
+    model.train_step(x, y, lengths=LENGTHS)
+    trained = snncc.load(tmp_path / "model").params["fc1.weight"]
+    np.testing.assert_array_equal(trained, model.params["fc1.weight"])
 
 
 def test_scores_of_arrays_end_where_samples_do() -> None:
