@@ -103,7 +103,8 @@ def network_options(command: Command) -> Command:
             name, type=kind, default=default, show_default=shown, metavar=metavar, help=text
         )
         command = option(command)
-    return command
+    text = "Calls may say how many steps each sample has."
+    return click.option("--lengths", is_flag=True, help=text)(command)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

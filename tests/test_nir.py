@@ -60,6 +60,7 @@ BY_COMMAND = (
     ("snn_rleaky_flattened", "expected.npz", ["--dialect", "snntorch"]),
     ("norse_lifbox_mlp", "expected.npz", ["--dialect", "norse"]),
     ("sinabs_lif_mlp", "expected.npz", ["--dialect", "sinabs"]),
+    ("sj_if_conv", "expected.npz", ["--dialect", "spikingjelly"]),
     ("hand_delay_cubali_threshold", "expected_spec.npz", ["--dt", "1e-3"]),
 )
 
@@ -293,6 +294,14 @@ def test_a_file_that_hangs_or_kills_its_reader_is_refused(tmp_path: Path) -> Non
         died(1, seconds=10.0)
     with pytest.raises(ZeroDivisionError):
         Apart(divmod)(1, 0, seconds=10.0)
+
+
+def test_a_heap_that_libhdf5_never_leaves_is_refused(corpus: Path, tmp_path: Path) -> None:
+    damaged = bytearray((corpus / "paper_braille_bias_zero" / "model.nir").read_bytes())
+    damaged[2336:2400] = bytes(64)    # objects of no size: it goes round and round
+    (tmp_path / "a.nir").write_bytes(damaged)
+    with pytest.raises(CompileError, match="libhdf5 took too long"):
+        import_nir(tmp_path / "a.nir", dt=1e-4)
 
 
 def test_without_the_packages_the_error_says_what_to_install(

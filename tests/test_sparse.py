@@ -16,6 +16,7 @@ from snncc.frontend.dsl import trace
 from snncc.nn.connections import FanIn, Local, OneToOne, Probability, wired
 from snncc.reference import Call, evaluate
 from snncc.target import Target
+from snncc_runtime.safetensors import write_safetensors
 from tests.networks import BOUND, CLASSES, Bench, Case, Extent, difference
 
 SIZE = 150
@@ -228,6 +229,10 @@ def test_a_saved_model_keeps_its_connections(tmp_path: Path) -> None:
     other = nn.Sequential(fc=nn.SparseLinear(6, 4, FanIn(2, seed=1)), lif=nn.Leaky(0.9))
     with pytest.raises(ModelError, match="not the connections that the model was compiled with"):
         snncc.compile(other, num_steps=3).load_weights(tmp_path / "w.safetensors")
+    altered = {**again.params, **again.structure, "fc.indices": again.structure["fc.indices"] + 10**6}
+    write_safetensors(tmp_path / "b" / "weights.safetensors", altered)
+    with pytest.raises(ModelError, match="not the connections that the model was compiled with"):
+        snncc.load(tmp_path / "b")
 
 
 def test_a_rule_without_traces_refuses() -> None:

@@ -44,6 +44,7 @@ class Choices:
     checkpoint_every: int | None = None
     context: str | None = None
     rule: str = "bptt"
+    lengths: bool = False
     weights: str | None = None
     rename: str | None = None
     dt: float | None = None
@@ -93,6 +94,7 @@ class Choices:
             self.checkpoint_every,
             self.context,
             rule,
+            lengths=self.lengths,
         )
 
 

@@ -30,7 +30,7 @@ CLOSE = 1e-6  # relative: a number that was float32 in between
 
 def traced(source: Source, target: Target, choices: Choices) -> tuple[Network, Target, Match | None]:
     """The graph of a source with its steps and the weights of --weights, and which of these went where."""
-    network = trace(source.network, None, choices.seed, target.learning.by_rates)
+    network = trace(source.network, None, choices.seed, target.learning.by_rates, target.lengths)
     target = target.of_steps(choices.num_steps, network.steps)
     if choices.weights is None:
         return network, target, None

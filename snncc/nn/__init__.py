@@ -34,6 +34,7 @@ from .pool import (
     SumPool2d,
     Upsample,
 )
+from .recurrent import Recurrent
 from .sparse import SparseLinear
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "Neuron",
     "Parameter",
     "Rate",
+    "Recurrent",
     "Repeat",
     "Sequential",
     "SumPool2d",
