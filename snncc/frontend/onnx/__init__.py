@@ -30,6 +30,8 @@ from .read import NEWEST, OLDEST, read_model
 from .states import closed, given_pairs, named_pairs, structural_pairs
 from .unroll import rolled
 
+MOST_STEPS = 2**31 - 1
+
 
 def import_onnx(
     path: str | os.PathLike[str],
@@ -127,9 +129,13 @@ def _sequences(flat: Flat, time_axis: int | None, batch_axis: int | None) -> Ite
             roles[name] = Roles(t, b if b is not None and b < len(port.shape) else None)
         if not roles:
             raise CompileError("has no input but weights and states")
+        if not _agree(flat, roles):
+            continue
         lengths = _lengths(flat, roles)
         if flat.steps is not None:
             lengths[TIME] = flat.steps
+        for count in _trip_counts(flat):
+            lengths.setdefault(TIME, count)
         fixed = lengths.get(TIME)
         is_open = any(r.time in flat.inputs[n].open for n, r in roles.items()) and flat.steps is None
         yield Plan(flat, roles, initial, weights, False, None if is_open else fixed or 1, lengths)
@@ -144,6 +150,20 @@ def _choices(flat: Flat, time: int | None, batch: int | None) -> Iterator[tuple[
     for t, b in pairs:
         if (time is None or t == time or (t is None and not loops)) and (batch is None or b == batch):
             yield (t if time is None else time, b if batch is None else batch)
+
+
+def _trip_counts(flat: Flat) -> Iterator[int]:
+    """The numbers of steps of loops that have a constant one."""
+    for node in flat.nodes:
+        count = flat.constants.get(node.inputs[0]) if node.op == "@number" else None
+        if count is not None and count.size == 1 and 0 < int(count.reshape(-1)[0]) <= MOST_STEPS:
+            yield int(count.reshape(-1)[0])
+
+
+def _agree(flat: Flat, inputs: Mapping[str, Roles]) -> bool:
+    """Whether all inputs have as many steps, and as many samples."""
+    found = {pair for name, roles in inputs.items() for pair in roles.lengths(flat.inputs[name].shape).items()}
+    return len(found) == len({atom for atom, _ in found})
 
 
 def _lengths(flat: Flat, inputs: Mapping[str, Roles]) -> dict[str, int]:

@@ -130,7 +130,7 @@ def _identity(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
 def _cast(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
     """Between truth, integers and floats: all are numbers here; floats become integers towards zero."""
     like = operands[1] if node.op == "CastLike" else None
-    target = dtype_of(node) if like is None else like.dtype
+    target = dtype_of(node) if like is None else getattr(like, "dtype", np.dtype(np.float32))
     if isinstance(operands[0], np.ndarray):
         return to_type(operands[0], target)
     x = tensor(run, node, operands)
