@@ -8,8 +8,9 @@ from collections.abc import Callable
 import onnx
 
 HOSTILE = (-(2**63), -1, 0, 1, 2, 7, 2**20, 2**31, 2**40, 2**62)
-OPS = ("Add", "Mul", "Gemm", "MatMul", "Concat", "Reshape", "Slice", "Gather", "Where", "Cast", "Expand", "Scan",
-       "Loop", "If", "Transpose", "ReduceSum", "Squeeze", "ConstantOfShape", "Split", "Tile", "Range", "Bogus")  # fmt: skip
+OPS = tuple(
+    ["Add", "Mul", "Gemm", "MatMul", "Concat", "Reshape", "Slice", "Gather", "Where", "Cast", "Expand", "Scan", "Loop", "If", "Transpose", "ReduceSum", "Squeeze", "ConstantOfShape", "Split", "Tile", "Range", "Bogus"]
+)
 
 
 def mutant(content: bytes, seed: int) -> bytes:
@@ -100,7 +101,9 @@ def _tensor(model: onnx.ModelProto, draw: random.Random) -> None:
             tensor.data_type = draw.randrange(20)
         case 2 if tensor.raw_data:
             place = draw.randrange(len(tensor.raw_data))
-            tensor.raw_data = tensor.raw_data[:place] + bytes([draw.randrange(256)]) + tensor.raw_data[place + 1 :]
+            changed = bytearray(tensor.raw_data)
+            changed[place] = draw.randrange(256)
+            tensor.raw_data = bytes(changed)
         case _:
             tensor.dims.append(draw.choice(HOSTILE))
 

@@ -20,6 +20,7 @@ from tests.onnx_cases import interpreted
 RNG = np.random.default_rng(0)
 BATCH = 3
 IMAGE, ROW, CUBE = (2, 6, 5), (6,), (4, 2, 3)
+CORNER = {"kernel_shape": [2, 2], "pads": [1, 1, 0, 0]}
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ def floats(*shape: int) -> np.ndarray:
     return RNG.normal(0, 1, shape).astype(np.float32)
 
 
-ONE = ("Neg", "Abs", "Floor", "Ceil", "Round", "Exp", "Sin", "Cos", "Tanh", "Sigmoid", "Sign", "Relu", "Identity",
+ONE = ("Neg", "Abs", "Floor", "Ceil", "Round", "Exp", "Sin", "Cos", "Tanh", "Sigmoid", "Sign",
+"Relu", "Identity",
        "Reciprocal", "LeakyRelu", "Dropout")  # fmt: skip
 USES = [
     *(Use(op, (CUBE,)) for op in ONE),
@@ -60,11 +62,13 @@ USES = [
     Use("Clip", (CUBE,), attributes={"min": -0.5, "max": 0.25}, opset=9),
     Use("Reshape", (CUBE,), (ints(0, 8, -1),)), Use("Reshape", (CUBE,), (ints(BATCH, 2, 2, 6),)),
     Use("Flatten", (CUBE,)), Use("Flatten", (CUBE,), attributes={"axis": -3}),
-    Use("Squeeze", ((1, 4, 1),), (ints(1, 3),)), Use("Squeeze", ((1, 4),), attributes={"axes": [1]}, opset=11),
+    Use("Squeeze", ((1, 4, 1),), (ints(1, 3),)), Use("Squeeze", ((1, 4),),
+    attributes={"axes": [1]}, opset=11),
     Use("Unsqueeze", (CUBE,), (ints(2, -1),)), Use("Unsqueeze", (CUBE,), attributes={"axes": [1]}, opset=11),
     Use("Transpose", (CUBE,), attributes={"perm": [0, 3, 1, 2]}),
     Use("Expand", ((1, 2, 1),), (ints(1, 4, 2, 3),)), Use("Tile", (CUBE,), (ints(1, 2, 1, 3),)),
-    Use("Gather", (CUBE,), (ints(3, 0, -1),), {"axis": 1}), Use("Gather", (CUBE,), (np.array(2),), {"axis": -1}),
+    Use("Gather", (CUBE,), (ints(3, 0, -1),), {"axis": 1}), Use("Gather", (CUBE,), (np.array(2),),
+    {"axis": -1}),
     Use("Slice", (CUBE,), (ints(3, 0), ints(-5, 2), ints(1, 3), ints(-2, 1))),
     Use("Slice", (CUBE,), attributes={"starts": [1], "ends": [3], "axes": [1]}, opset=9),
     Use("Split", (CUBE,), (ints(1, 3),), {"axis": 1}, outputs=2),
@@ -81,8 +85,8 @@ USES = [
     Use("Conv", (IMAGE,), (floats(4, 1, 2, 2),), {"group": 2, "dilations": [2, 1], "auto_pad": "VALID"}),
     Use("Conv", (IMAGE,), (floats(2, 2, 2, 2),), {"auto_pad": "SAME_UPPER"}),
     Use("MaxPool", (IMAGE,), attributes={"kernel_shape": [2, 3], "strides": [2, 2], "pads": [0, 1, 1, 1]}),
-    Use("AveragePool", (IMAGE,), attributes={"kernel_shape": [2, 2], "pads": [1, 1, 0, 0]}),
-    Use("AveragePool", (IMAGE,), attributes={"kernel_shape": [2, 2], "pads": [1, 1, 0, 0], "count_include_pad": 1}),
+    Use("AveragePool", (IMAGE,), attributes=CORNER),
+    Use("AveragePool", (IMAGE,), attributes={**CORNER, "count_include_pad": 1}),
     Use("GlobalAveragePool", (IMAGE,)),
     Use("BatchNormalization", (IMAGE,), (floats(2), floats(2), floats(2), np.float32([0.5, 2.0]))),
     *(Use(op, (CUBE, CUBE)) for op in ("Greater", "GreaterOrEqual", "Less", "LessOrEqual")),
@@ -95,18 +99,17 @@ ELSEWHERE = {  # tested on files of exporters, or with other types than floats
 
 def built(use: Use) -> onnx.ModelProto:
     named = [f"x{k}" for k in range(len(use.shapes))]
-    before, behind = ([f"{n}{k}" for k in range(len(values))] for n, values in (("a", use.first), ("c", use.constants)))
+    before, behind = [f"a{k}" for k in range(len(use.first))], [f"c{k}" for k in range(len(use.constants))]
     outputs = [f"y{k}" for k in range(use.outputs)]
     node = helper.make_node(use.op, [*before, *named, *behind], outputs, "node", **use.attributes)
     compares = use.op.startswith(("Greater", "Less"))
     nodes = [node, *(helper.make_node("Cast", [y], [f"{y}f"], to=1) for y in outputs if compares)]
     shown = [f"{y}f" for y in outputs] if compares else outputs
-    graph = helper.make_graph(
-        nodes, "one",
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, [BATCH, *s]) for n, s in zip(named, use.shapes, strict=True)],
-        [helper.make_tensor_value_info(y, TensorProto.FLOAT, None) for y in shown],
-        [numpy_helper.from_array(np.asarray(a), n) for n, a in zip((*before, *behind), (*use.first, *use.constants), strict=True)],
-    )  # fmt: skip
+    given = [helper.make_tensor_value_info(n, 1, [BATCH, *s]) for n, s in zip(named, use.shapes, strict=True)]
+    made = [helper.make_tensor_value_info(y, TensorProto.FLOAT, None) for y in shown]
+    pairs = zip((*before, *behind), (*use.first, *use.constants), strict=True)
+    held = [numpy_helper.from_array(np.asarray(array), name) for name, array in pairs]
+    graph = helper.make_graph(nodes, "one", given, made, held)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", use.opset)], ir_version=8)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...errors import CompileError
 from ...nn.module import Module, Parameter
+from ...nn.surrogate import ATan
 from ...ops import Value, detach
 from ...ops.groups import spread
 from ...ops.reduce import expand
@@ -81,8 +82,9 @@ class Weights:
 class Evaluation:
     """One run over a flat graph.
 
-    lengths: of the axes of time and batch. batch_first: whether states have the batch as their first axis.
-    surrogate: of spikes. detach_reset: a spike of the step before that resets has no gradient.
+    lengths: of the axes of time and batch. batch_first: whether states have the batch as their first
+    axis. surrogate: of spikes; None for ATan, or what the file says. detach_reset: a spike of the step
+    before that resets has no gradient.
     """
 
     flat: Flat
@@ -126,6 +128,11 @@ class Evaluation:
             taken = (*self.names.values(), *self.layers.values())
             self.layers[node.layer] = next(iter(plain_names([node.layer], taken).values()))
         return self.layers[node.layer]
+
+    @property
+    def spiking(self) -> Any:
+        """The surrogate of comparisons."""
+        return ATan() if self.surrogate is None else self.surrogate
 
     def of(self, name: str) -> Operand:
         if not name:

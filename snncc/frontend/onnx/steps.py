@@ -39,7 +39,9 @@ def read_step(run: Evaluation, x: Any, axis: int, node: Node) -> Tensor:
     if isinstance(x, np.ndarray):
         (place,) = constants.axes_of(node, x.ndim, [axis])
         if x.shape[place] != run.lengths.get(TIME):
-            raise AxisError(f"reads {x.shape[place]} steps of a constant, there are {run.lengths.get(TIME, 'none')}")
+            raise AxisError(
+                f"reads {x.shape[place]} steps of a constant, there are {run.lengths.get(TIME, 'none')}"
+            )
         rows = np.moveaxis(x, place, 0).astype(np.float64)
         axes: Axes = tuple((n,) if n != 1 else () for n in rows.shape[1:])
         held = run.weights.parameter(node.inputs[0], "steps", rows.reshape(len(rows), *features(axes)))
@@ -75,7 +77,9 @@ def _number(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
     if not isinstance(count, np.ndarray) or count.size != 1:
         raise CompileError("its number of steps must be constant, or the length of an axis of the input")
     if int(count.reshape(-1)[0]) != run.lengths.get(TIME):
-        raise AxisError(f"takes {int(count.reshape(-1)[0])} steps, the input has {run.lengths.get(TIME, 'none')}")
+        raise AxisError(
+            f"takes {int(count.reshape(-1)[0])} steps, the input has {run.lengths.get(TIME, 'none')}"
+        )
     near = next(v.value for v in run.values.values() if isinstance(v, Tensor))
     return Tensor(leaf(near, StepNumber()), (), np.dtype(np.int64), number=True)
 
@@ -94,7 +98,7 @@ def _delay(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
         axes = _state_axes(run, node, initial.shape)
         start = run.constant(initial, axes, node.inputs[0])
     else:
-        axes, start = _state_axes(run, node, initial.shape), 0.0
+        axes, start = _state_axes(run, node, initial.shape), run.flat.initial.get(node.inputs[0], 0.0)
     label = run.labels[node.inputs[0] if isinstance(initial, Given) else feed.label]
     loop = delay(shape=features(axes), initial=start, name=label)
     made = Tensor(loop.value, axes, np.dtype(np.float32), state=True, delayed=spikes)
