@@ -13,7 +13,7 @@ from ...ops import Value
 from ...ops.reduce import expand
 from ..foreign import plain_names, shown
 from ..report import Report
-from . import products, scalars, steps, views  # noqa: F401  they register operators
+from . import domain, products, scalars, steps, views  # noqa: F401  they register operators
 from .axes import BATCH, TIME, Axes, AxisError, Tensor, described, features, reshape
 from .evaluate import Evaluation, Given, Operand, Weights
 from .flat import Flat, Port
@@ -85,6 +85,18 @@ class OnnxNetwork(Module):
             kept = tuple(n for i, n in enumerate(shape) if i not in (roles.time, roles.batch))
             timed = roles.time is not None or self.plan.stepwise
             yield self.names[name], Input(*kept, static=not timed)
+
+    def rename(self, outputs: Mapping[str, str]) -> None:
+        """Gives outputs of the file other names. Raises CompileError."""
+        for name, other in outputs.items():
+            taken = other in self.names.values() or not other.isidentifier()
+            if name not in self.plan.flat.outputs or taken:
+                listed = ", ".join(shown(n) for n in self.plan.flat.outputs)
+                raise CompileError(
+                    f"output {shown(name)}={shown(other)}: expected an output of the file ({listed}) and a "
+                    "name that is free"
+                )
+            self.names[name] = other
 
     @property
     def imported(self) -> dict[str, Any]:
