@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import onnx
 import pytest
+from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 import snncc
@@ -187,6 +189,57 @@ def test_states_that_are_not_clear_are_an_error(tmp_path: Path) -> None:
         snncc.import_onnx(tmp_path / "net.onnx")
     found = snncc.import_onnx(tmp_path / "net.onnx", states={"a": "p", "b": "q"})
     assert set(found.inputs) == {"x"}
+
+
+OPEN = """
+<ir_version: 8, opset_import: ["" : 18]>
+net (float[B,3] x) => (float[B,3] y) {{
+    n = Shape<start = 0, end = 1>(x)
+    f = Cast<to = 1>(n)
+    z = ConstantOfShape<value = float[1] {{0.5}}>({shape})
+    y = Mul(x, {factor})
+}}
+"""
+
+
+def test_arithmetic_with_an_open_dimension_is_refused(tmp_path: Path) -> None:
+    onnx.save(onnx.parser.parse_model(OPEN.format(shape="n", factor="f")), tmp_path / "net.onnx")
+    with pytest.raises(snncc.CompileError, match="computes with the length of an open dimension"):
+        snncc.import_onnx(tmp_path / "net.onnx")
+    text = OPEN.format(shape="n", factor="x").replace("[B,3]", "[B,n]")
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "net.onnx")
+    with pytest.raises(snncc.CompileError, match="axis 1 of the input 'x' is open"):
+        snncc.import_onnx(tmp_path / "net.onnx")
+
+
+@pytest.mark.slow
+def test_a_graph_of_10000_nodes_is_compiled_within_a_minute(tmp_path: Path) -> None:
+    steps = 1000
+    nodes = [helper.make_node("Gather", ["x", f"t{t}"], [f"x{t}"], axis=0) for t in range(steps)]
+    for t in range(steps):
+        before = "start" if t == 0 else f"v{t - 1}"
+        rows = (
+            ("Mul", before, "beta", "d"), ("Add", f"d{t}", f"i{t}", "u"), ("Sub", f"u{t}", "one", "o"),
+            ("Greater", f"o{t}", "zero", "g"), ("Mul", f"z{t}", "one", "r"), ("Sub", f"u{t}", f"r{t}", "v"),
+            ("Unsqueeze", f"z{t}", "axis", "y"),
+        )    # fmt: skip
+        made = [helper.make_node(op, [a, b], [f"{name}{t}"]) for op, a, b, name in rows]
+        fired = helper.make_node("Cast", [f"g{t}"], [f"z{t}"], to=1)
+        product = helper.make_node("Gemm", [f"x{t}", "W", "b"], [f"i{t}"], transB=1)
+        nodes += [product, *made[:4], fired, *made[4:]]
+    nodes.append(helper.make_node("Concat", [f"y{t}" for t in range(steps)], ["y"], axis=0))
+    held = {"W": floats(4, 3), "b": floats(4), "start": np.zeros((2, 4)), "beta": 0.9, "one": 1.0, "zero": 0.0}
+    weights = [numpy_helper.from_array(np.asarray(a, np.float32), n) for n, a in held.items()]
+    weights += [numpy_helper.from_array(np.array(t), f"t{t}") for t in range(steps)]
+    weights.append(numpy_helper.from_array(np.array([0]), "axis"))
+    x, y = (helper.make_tensor_value_info(n, 1, [steps, 2, k]) for n, k in (("x", 3), ("y", 4)))
+    graph = helper.make_graph(nodes, "long", [x], [y], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "net.onnx")
+    start = time.perf_counter()
+    compiled = snncc.compile(snncc.import_onnx(tmp_path / "net.onnx"))
+    assert time.perf_counter() - start < 60 and len(nodes) > 10_000
+    assert compiled(floats(steps, 2, 3)).y.shape == (steps, 2, 4)
 
 
 def test_mutants_are_refused_or_taken(tmp_path: Path, pytestconfig: pytest.Config) -> None:

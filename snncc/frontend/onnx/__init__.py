@@ -14,12 +14,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...errors import CompileError
-from ..dsl import trace
+from ..dsl import Network, trace
 from ..foreign import shown
 from ..report import Finding, Report
 from .axes import TIME, AxisError
@@ -33,6 +36,7 @@ from .unroll import rolled
 from .write import export_onnx
 
 MOST_STEPS = 2**31 - 1
+OTHER = 3  # stand-ins for open dimensions, the second time
 BAKED = (
     "there are thresholds but no states: was the state baked in when the model was exported? This is one step"
 )
@@ -59,18 +63,49 @@ def import_onnx(
     """
     file = Path(path)
     model = read_model(file)
+    asked = _Asked(file, states, time_axis, batch_axis, surrogate, detach_reset)
     try:
-        flat = flatten(model)
-        written, flat.initial = told(model)
-        findings = tuple(Finding(shown(n.label), n.op) for n in flat.nodes if not n.op.startswith("@"))
-        _check_operators(flat, file)
-        plans, remarks = _plans(flat, states if states is not None else written, time_axis, batch_axis)
-        network = _first_sound(plans, surrogate, detach_reset, file, findings, remarks)
+        network, open_shapes = _network(model, asked)
+        if open_shapes:
+            other, _ = _network(model, asked, OTHER)
+            if not _same(trace(network), trace(other)):
+                raise CompileError("it computes with the length of an open dimension; export with fixed ones")
         network.rename(outputs or {})
         return network
     except CompileError as error:
         label = shown(file.name)
         raise CompileError(str(error) if str(error).startswith(label) else f"{label}: {error}") from None
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the caller of `import_onnx` said."""
+
+    file: Path
+    states: Mapping[str, str] | None
+    time_axis: int | None
+    batch_axis: int | None
+    surrogate: Any
+    detach_reset: bool
+
+
+def _network(model: Any, asked: _Asked, offset: int = 0) -> tuple[OnnxNetwork, bool]:
+    """The network, and whether the length of an open dimension was read. offset: of their stand-ins."""
+    flat = flatten(model, offset)
+    written, flat.initial = told(model)
+    findings = tuple(Finding(shown(n.label), n.op) for n in flat.nodes if not n.op.startswith("@"))
+    _check_operators(flat, asked.file)
+    states = asked.states if asked.states is not None else written
+    plans, remarks = _plans(flat, states, asked.time_axis, asked.batch_axis)
+    network = _first_sound(plans, asked, findings, remarks)
+    read = flat.open_shapes or network.plan.flat.open_shapes
+    return network, read and any(port.open for port in flat.inputs.values())
+
+
+def _same(a: Network, b: Network) -> bool:
+    """Whether two networks compute the same."""
+    same = a.parameters.keys() == b.parameters.keys() and str(a.graph) == str(b.graph)
+    return same and all(np.array_equal(array, b.parameters[name]) for name, array in a.parameters.items())
 
 
 def _check_operators(flat: Flat, file: Path) -> None:
@@ -195,15 +230,14 @@ def _holds_weights(flat: Flat, name: str) -> bool:
     return second or (len(port.shape) == 1 and len(flat.inputs) > 1)
 
 
-def _first_sound(
-    plans: Iterator[Plan], surrogate: Any, detach_reset: bool, file: Path, findings: Any, remarks: list[str]
-) -> OnnxNetwork:
+def _first_sound(plans: Iterator[Plan], asked: _Asked, findings: Any, remarks: list[str]) -> OnnxNetwork:
     """The network of the first plan whose axes go through every operator."""
     first: AxisError | None = None
     for plan in plans:
-        report = Report(shown(file.name), f"ONNX opset {plan.flat.opset}", findings, {}, tuple(remarks))
-        network = OnnxNetwork(plan, surrogate, detach_reset, report)
+        report = Report(shown(asked.file.name), f"ONNX opset {plan.flat.opset}", findings, {}, tuple(remarks))
+        network = OnnxNetwork(plan, asked.surrogate, asked.detach_reset, report)
         try:
+            plan.check()
             trace(network)
         except AxisError as error:
             first = first or error

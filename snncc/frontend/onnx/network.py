@@ -58,6 +58,17 @@ class Plan:
     steps: int | None = None
     lengths: dict[str, int] = field(default_factory=dict)
 
+    def check(self) -> None:
+        """Raises AxisError for an open dimension that is neither time nor batch."""
+        for name, port in self.flat.inputs.items():
+            roles = self.sequences.get(name, Roles(None, 0))
+            for axis, symbol in port.open.items():
+                if axis not in (roles.time, roles.batch):
+                    raise AxisError(
+                        f"axis {axis} of the input {shown(name)!r} is open ({shown(symbol)}), and is neither "
+                        "time nor batch; export with a fixed length"
+                    )
+
 
 class OnnxNetwork(Module):
     """A network from an ONNX file. Made by `snncc.import_onnx`; a layer like any other.
