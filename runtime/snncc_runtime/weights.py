@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .checkpoint import read_checkpoint, write_checkpoint
+from .checkpoint import read_checkpoint, sound, write_checkpoint
 from .errors import ModelError
 from .files import reason, write_file
 from .safetensors import read_safetensors, write_safetensors
@@ -26,6 +26,7 @@ BUFFERS = ("num_batches_tracked", "reset_mechanism_val", "mem", "spk", "syn", "s
 # What is a number of the compiled network, unless it is learnable or one a neuron.
 NUMBERS = ("alpha", "beta", "threshold", "graded_spikes_factor", "V", "tau", "v_threshold", "v_reset")
 MOST_NAMED = 12
+NPZ = ".npz file"
 
 
 class Stored(Protocol):
@@ -60,7 +61,7 @@ class NpzRecord:
     shape: Shape
 
     def read(self) -> np.ndarray:
-        with np.load(self.file, allow_pickle=False) as archive:
+        with sound(self.file, NPZ), np.load(self.file, allow_pickle=False) as archive:
             return np.asarray(archive[self.name])
 
 
@@ -112,12 +113,11 @@ def open_weights(path: str | os.PathLike[str]) -> dict[str, Stored]:
         with file.open("rb") as opened:
             start = opened.read(4)
         if start == ZIP:
-            with zipfile.ZipFile(file) as archive:
+            with sound(str(file), "zip"), zipfile.ZipFile(file) as archive:
                 npz = any(name.endswith(".npy") for name in archive.namelist())
             return dict(_npz(file) if npz else read_checkpoint(file))
-    except (OSError, zipfile.BadZipFile) as error:
-        why = reason(error) if isinstance(error, OSError) else "its zip is broken"
-        raise ModelError(f"{file}: cannot be read: {why}") from None
+    except OSError as error:
+        raise ModelError(f"{file}: cannot be read: {reason(error)}") from None
     if start == OLD_TORCH:
         raise ModelError(
             f"{file}: is in the format of PyTorch before 1.6; load it with PyTorch and save it again: "
@@ -129,21 +129,18 @@ def open_weights(path: str | os.PathLike[str]) -> dict[str, Stored]:
 def _npz(file: Path) -> dict[str, Stored]:
     """Names and shapes of an .npz file."""
     found: dict[str, Stored] = {}
-    try:
-        with zipfile.ZipFile(file) as archive:
-            for member in archive.namelist():
-                with archive.open(member) as opened:
-                    version = np.lib.format.read_magic(opened)
-                    read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
-                        version, np.lib.format.read_array_header_2_0
-                    )
-                    shape, _, dtype = read(opened)
-                if dtype.kind not in "biuf":
-                    raise ModelError(f"{file}: {member} holds {dtype}, not numbers")
-                name = member.removesuffix(".npy")
-                found[name] = NpzRecord(str(file), name, tuple(shape))
-    except (ValueError, EOFError, KeyError, NotImplementedError, SyntaxError, TypeError) as error:
-        raise ModelError(f"{file}: is not a sound .npz file: {type(error).__name__}") from None
+    with sound(str(file), NPZ), zipfile.ZipFile(file) as archive:
+        for member in archive.namelist():
+            with archive.open(member) as opened:
+                version = np.lib.format.read_magic(opened)
+                read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
+                    version, np.lib.format.read_array_header_2_0
+                )
+                shape, _, dtype = read(opened)
+            if dtype.kind not in "biuf":
+                raise ModelError(f"{file}: {member} holds {dtype}, not numbers")
+            name = member.removesuffix(".npy")
+            found[name] = NpzRecord(str(file), name, tuple(shape))
     return found
 
 

@@ -267,7 +267,7 @@ def _batch_norm(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
         or not plain(x.axes[1])
         or any(a.shape != (length(x.axes[1], run.lengths),) for a in operands[1:5])
     ):
-        raise CompileError(f"needs one number for each channel of {described(x.axes)}")
+        raise AxisError(f"needs one number for each channel of {described(x.axes)}")
     factor = scale / np.sqrt(variance + scale.dtype.type(node.attributes.get("epsilon", 1e-5)))
     made = x
     for array, form, combine in ((factor, "factor", 0), (bias - mean * factor, "term", 1)):
