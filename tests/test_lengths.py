@@ -63,7 +63,7 @@ def samples() -> tuple[np.ndarray, np.ndarray]:
         (recurrent, loss.cross_entropy("rate")),
         (recurrent, loss.cross_entropy("mem")),
     ],
-    ids=str,
+    ids=lambda given: getattr(given, "__name__", str(given)),
 )
 def test_a_batch_is_its_samples(make: Any, objective: loss.Loss, samples: Any) -> None:
     """Loss, accuracy, gradients, outputs, final states; nothing past the end has a say."""
