@@ -220,7 +220,8 @@ def test_a_graph_of_10000_nodes_is_compiled_within_a_minute(tmp_path: Path) -> N
         before = "start" if t == 0 else f"v{t - 1}"
         rows = (
             ("Mul", before, "beta", "d"), ("Add", f"d{t}", f"i{t}", "u"), ("Sub", f"u{t}", "one", "o"),
-            ("Greater", f"o{t}", "zero", "g"), ("Mul", f"z{t}", "one", "r"), ("Sub", f"u{t}", f"r{t}", "v"),
+            ("Greater", f"o{t}", "zero", "g"), ("Mul", f"z{t}", "one", "r"),
+            ("Sub", f"u{t}", f"r{t}", "v"),
             ("Unsqueeze", f"z{t}", "axis", "y"),
         )    # fmt: skip
         made = [helper.make_node(op, [a, b], [f"{name}{t}"]) for op, a, b, name in rows]
