@@ -227,7 +227,11 @@ def _holds_weights(flat: Flat, name: str) -> bool:
     """An input that is a matrix or bias: the second operand of a product, or too short to have a batch."""
     readers = [(n, n.inputs.index(name)) for n in flat.nodes if name in n.inputs]
     port = flat.inputs[name]
-    second = bool(readers) and all(n.op in ("Gemm", "MatMul") and place > 0 for n, place in readers)
+    second = (
+        len(port.shape) == 2
+        and bool(readers)
+        and all(n.op in ("Gemm", "MatMul") and place > 0 for n, place in readers)
+    )
     return second or (len(port.shape) == 1 and len(flat.inputs) > 1)
 
 
