@@ -220,7 +220,8 @@ def test_a_graph_of_10000_nodes_is_compiled_within_a_minute(tmp_path: Path) -> N
         before = "start" if t == 0 else f"v{t - 1}"
         rows = (
             ("Mul", before, "beta", "d"), ("Add", f"d{t}", f"i{t}", "u"), ("Sub", f"u{t}", "one", "o"),
-            ("Greater", f"o{t}", "zero", "g"), ("Mul", f"z{t}", "one", "r"), ("Sub", f"u{t}", f"r{t}", "v"),
+            ("Greater", f"o{t}", "zero", "g"), ("Mul", f"z{t}", "one", "r"),
+            ("Sub", f"u{t}", f"r{t}", "v"),
             ("Unsqueeze", f"z{t}", "axis", "y"),
         )    # fmt: skip
         made = [helper.make_node(op, [a, b], [f"{name}{t}"]) for op, a, b, name in rows]
@@ -228,7 +229,7 @@ def test_a_graph_of_10000_nodes_is_compiled_within_a_minute(tmp_path: Path) -> N
         product = helper.make_node("Gemm", [f"x{t}", "W", "b"], [f"i{t}"], transB=1)
         nodes += [product, *made[:4], fired, *made[4:]]
     nodes.append(helper.make_node("Concat", [f"y{t}" for t in range(steps)], ["y"], axis=0))
-    held = {"W": floats(4, 3), "b": floats(4), "start": np.zeros((2, 4)), "beta": 0.9, "one": 1.0, "zero": 0.0}
+    held = {"W": floats(4, 3), "b": floats(4), "start": np.zeros((2, 4)), "beta": 0.9, "one": 1, "zero": 0}
     weights = [numpy_helper.from_array(np.asarray(a, np.float32), n) for n, a in held.items()]
     weights += [numpy_helper.from_array(np.array(t), f"t{t}") for t in range(steps)]
     weights.append(numpy_helper.from_array(np.array([0]), "axis"))

@@ -79,6 +79,8 @@ USES = [
     Use("ReduceMean", (CUBE,), attributes={"axes": [2, 3], "keepdims": 0}, opset=13),
     Use("ReduceMax", (CUBE,), attributes={"axes": [3], "keepdims": 1}, opset=13),
     Use("MatMul", (ROW,), (floats(6, 4),)), Use("MatMul", ((3, 6),), (floats(6, 4),)),
+    Use("MatMul", ((2, 3, 6), (2, 6, 4))), Use("Softmax", (CUBE,), attributes={"axis": 2}),
+    Use("Softmax", (ROW,)), Use("LogSoftmax", (CUBE,)),
     Use("Gemm", (ROW,), (floats(4, 6), floats(4)), {"transB": 1}),
     Use("Gemm", (ROW,), (floats(6, 4), floats(1, 4)), {"alpha": 0.5, "beta": 2.0}),
     Use("Conv", (IMAGE,), (floats(4, 2, 3, 3), floats(4)), {"pads": [1, 0, 0, 1], "strides": [2, 1]}),

@@ -6,7 +6,7 @@ loops.py      Scan and Loop as steps, delays and stacks; states.py the same for 
 unroll.py     and for steps that were written out
 axes.py       tensors as values: which axes are time, batch, features
 evaluate.py   runs the list on values; scalars, views, products, steps: what operators mean
-network.py    the module that comes of it
+network.py    the module that comes of it; neurons.py: names for the report
 domain.py     operators and metadata of our own, in files that write.py writes: `export_onnx`
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from .domain import told
 from .evaluate import OPERATORS
 from .flat import Flat, flatten
 from .network import TIMED, OnnxNetwork, Plan, Roles, needed, sequences
+from .neurons import recognised
 from .read import NEWEST, OLDEST, read_model
 from .states import COMPARED, closed, given_pairs, named_pairs, structural_pairs
 from .unroll import rolled
@@ -226,7 +227,11 @@ def _holds_weights(flat: Flat, name: str) -> bool:
     """An input that is a matrix or bias: the second operand of a product, or too short to have a batch."""
     readers = [(n, n.inputs.index(name)) for n in flat.nodes if name in n.inputs]
     port = flat.inputs[name]
-    second = bool(readers) and all(n.op in ("Gemm", "MatMul") and place > 0 for n, place in readers)
+    second = (
+        len(port.shape) == 2
+        and bool(readers)
+        and all(n.op in ("Gemm", "MatMul") and place > 0 for n, place in readers)
+    )
     return second or (len(port.shape) == 1 and len(flat.inputs) > 1)
 
 
@@ -238,10 +243,12 @@ def _first_sound(plans: Iterator[Plan], asked: _Asked, findings: Any, remarks: l
         network = OnnxNetwork(plan, asked.surrogate, asked.detach_reset, report)
         try:
             plan.check()
-            trace(network)
+            found = recognised(trace(network).graph)
         except AxisError as error:
             first = first or error
             continue
+        neurons = tuple(Finding(label, "state", became=text) for label, text in found)
+        network.report = replace(report, findings=(*findings, *neurons))
         return network
     raise first or CompileError("no axes of time and batch fit; give time_axis and batch_axis")
 

@@ -146,8 +146,11 @@ def _meet(a: Axis, b: Axis) -> Axis:
     return tuple(met)
 
 
-def broadcast(operands: Sequence[Tensor | np.ndarray], lengths: Lengths) -> Axes:
+def broadcast(operands: Sequence[Any], lengths: Lengths) -> Axes:
     """The axes of an elementwise result."""
+    if any(o is None for o in operands):
+        raise CompileError("an input is missing")
+    operands = [o if isinstance(o, (Tensor, np.ndarray)) else np.empty(o.shape) for o in operands]
     rank = max(o.rank if isinstance(o, Tensor) else o.ndim for o in operands)
     result = []
     for place in range(-rank, 0):
