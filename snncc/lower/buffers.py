@@ -13,7 +13,7 @@ from ..ops.time import STORED as MOVED
 from ..passes.choose_kernels import is_spike
 from ..passes.unroll_time import SUMS
 from ..program import Buffer, Call, Size
-from .groups import of_node
+from .groups import of_node, of_panels
 from .layout import Layout
 
 ALIASES = ("context", "reshape")  # the same memory under another name
@@ -305,6 +305,8 @@ class Buffers:
 
     def group(self, node: Node) -> str:
         """Of an element of a spread, C's text for that of its operand."""
+        if any(n.kernel == node.kernel and n.name in self.panelled for n in self.graph):
+            return of_panels(*self.matrix(node), self.layout)
         return of_node(node, self.graph[node.inputs[0]]).index()
 
     def pitch(self, node: Node) -> int:

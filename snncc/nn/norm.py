@@ -14,7 +14,7 @@ import numpy as np
 
 from ..ops import Value, sqrt
 from ..ops.groups import spread
-from ..ops.normalize import Over, normalize
+from ..ops.normalize import Over, normalize, scaled
 from .layers import positive
 from .module import Module, Parameter
 
@@ -73,7 +73,9 @@ class _BatchNorm(Module):
         scale = 1.0 / sqrt(variance + self.eps)
         scale = scale * affine[0] if affine else scale
         shift = affine[1] - mean * scale if len(affine) > 1 else -(mean * scale)
-        return x * over.back(scale) + over.back(shift)
+        if self.steps:
+            return x * over.back(scale) + over.back(shift)
+        return scaled(x, scale, shift)
 
     def _over(self, x: Value) -> Over:
         """The axes of the statistics; raises CompileError for features of another shape."""

@@ -22,6 +22,13 @@ SNNCC_INLINE int snncc_row_major(int place, int n, int channels)
     return channels ? place % channels * (n / channels) + place / channels : place;
 }
 
+/* The output that an element of a matrix in panels belongs to, whose rows have so many outputs with their pads. */
+SNNCC_INLINE int snncc_output_of(int element, int stride, int n_in)
+{
+    const int panel = element / (SNNCC_PANEL * n_in), first = panel * SNNCC_PANEL, left = stride - first;
+    return first + (element - first * n_in) % (left < SNNCC_PANEL ? left : SNNCC_PANEL);
+}
+
 SNNCC_FUNCTION void snncc_panels_from_matrix(int n_out, int n_in, int channels, const snncc_real *matrix,
                                              snncc_real *panels)
 {
