@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ..errors import InternalError
 from ..graph import Graph, Node
 from ..names import Names
 from ..ops.elementwise import IN_PLACE
@@ -92,6 +93,8 @@ class Buffers:
                 value, layout = self.kept.get(i, (self.source(i), "real"))
                 if self.phase(value) != self.phase(node.name):
                     found.add((value, layout))
+                    if self.graph[value].op.name == "events":
+                        raise InternalError(f"%{node.name} reads the list %{value} of another phase")
         return found
 
     def _read_early(self, name: str) -> bool:

@@ -35,6 +35,7 @@ from .pool import (
     Upsample,
 )
 from .sparse import SparseLinear
+from .standardized import WSConv2d, WSLinear
 
 __all__ = [
     "AdaptiveAvgPool1d",
@@ -80,6 +81,8 @@ __all__ = [
     "SparseLinear",
     "UniformLevels",
     "Upsample",
+    "WSConv2d",
+    "WSLinear",
     "aidge",
     "connections",
     "delay",

@@ -30,7 +30,7 @@ def _foldable(graph: Graph, node: Node) -> bool:
     """Whether nothing but the scale and shift reads the output of a layer with weights of its own."""
     made, x = (graph[i] for i in node.inputs[:2])
     image = x.op.name == "conv" or (x.op.name == "linear" and len(x.type.features) == 1)
-    weights = image and all(graph[i].op.name == "parameter" for i in x.inputs[1:])
+    weights = image and not any(graph[i].type.time or graph[i].type.batch for i in x.inputs[1:])
     scaled = {node.name, made.name, *made.inputs}
     others = [n.name for n in graph if x.name in n.inputs and n.name not in scaled]
     return weights and not others and all(o.value not in (x.name, *made.inputs) for o in graph.outputs)

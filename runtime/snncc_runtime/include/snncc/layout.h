@@ -55,6 +55,17 @@ SNNCC_FUNCTION void snncc_matrix_from_panels(int n_out, int n_in, int channels, 
     }
 }
 
+/* y[output] = the sum over the inputs, in ascending order, of a matrix in panels. */
+SNNCC_FUNCTION void snncc_sum_panels(int n_out, int n_in, const snncc_real *panels, snncc_real *y)
+{
+    for (int first = 0; first < n_out; first += SNNCC_PANEL, y += SNNCC_PANEL) {
+        const int width = snncc_panel_width(n_out, first);
+        memset(y, 0, (size_t)width * sizeof *y);
+        for (int i = 0; i < n_in; i++, panels += width)
+            for (int k = 0; k < width; k++) y[k] += panels[k];
+    }
+}
+
 SNNCC_FUNCTION void snncc_vector_from_array(int n, int stride, int channels, const snncc_real *array,
                                             snncc_real *vector)
 {
