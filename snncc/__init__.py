@@ -53,11 +53,12 @@ from .ops import (
 
 if TYPE_CHECKING:
     from .frontend.nir import export_nir, import_nir
-    from .frontend.onnx import import_onnx
+    from .frontend.onnx import export_onnx, import_onnx
 
 LATE = {  # loaded when first used: time and packages that most programs do not need
     "export_nir": "snncc.frontend.nir",
     "import_nir": "snncc.frontend.nir",
+    "export_onnx": "snncc.frontend.onnx",
     "import_onnx": "snncc.frontend.onnx",
 }
 
@@ -76,6 +77,7 @@ __all__ = [
     "detach",
     "exp",
     "export_nir",
+    "export_onnx",
     "first_maximum",
     "floor",
     "greater",

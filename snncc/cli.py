@@ -88,6 +88,12 @@ IMPORT_OPTIONS = (
     click.option("--time-axis", type=int, metavar="N", help="ONNX: of inputs, where a file holds all steps."),
     click.option("--batch-axis", type=int, metavar="N", help="ONNX: of inputs."),
     click.option(
+        "--output",
+        multiple=True,
+        metavar="NAME=NAME",
+        help="ONNX: another name for an output, spk_rec=spk, that losses know.",
+    ),
+    click.option(
         "--surrogate", metavar="NAME", help="ONNX: of spikes; ATan, or FastSigmoid,slope=10 and the like."
     ),
 )
@@ -103,7 +109,8 @@ def network_options(command: Command) -> Command:
             name, type=kind, default=default, show_default=shown, metavar=metavar, help=text
         )
         command = option(command)
-    return command
+    text = "Calls may say how many steps each sample has."
+    return click.option("--lengths", is_flag=True, help=text)(command)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -222,8 +229,9 @@ def inspect_command(
 @snncc.command("export")
 @click.argument("source")
 @click.option("--nir", type=OUT, metavar="FILE", help="As a NIR file.")
+@click.option("--onnx", type=OUT, metavar="FILE", help="One step, with its states, as an ONNX file.")
 @network_options
-def export_command(source: str, nir: Path | None, **options: Any) -> None:
+def export_command(source: str, nir: Path | None, onnx: Path | None, **options: Any) -> None:
     """Write a network as a file that other systems read.
 
     What the file's format cannot express is refused by name. --dt and what else NIR leaves open say how the
@@ -232,7 +240,7 @@ def export_command(source: str, nir: Path | None, **options: Any) -> None:
     from .commands.export import export_source
     from .commands.options import Choices
 
-    click.echo(export_source(source, nir, Choices(**options)))
+    click.echo(export_source(source, nir, onnx, Choices(**options)))
 
 
 @snncc.command("check")

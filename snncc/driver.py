@@ -81,6 +81,7 @@ def compile(
     checkpoint_every: int | None = None,
     context: str | None = None,
     rule: str | Rule = "bptt",
+    lengths: bool = False,
     out: str | os.PathLike[str] | None = None,
 ) -> snncc_runtime.Model:
     """Compile a network to C, build it, and load it.
@@ -94,12 +95,16 @@ def compile(
     segment of time again before its backward half, with the same bits. context: how values are kept for the
     backward half: "float32", "float16" or "bfloat16"; rounds what gradients are computed from, never an
     output (with both, segments change gradients within that rounding). rule: how it learns: "bptt", "dsr",
-    "ottt", or what snncc.rules makes. out: a folder to write the model to.
-    Raises CompileError, naming the user's line.
+    "ottt", or what snncc.rules makes. lengths: calls may say how many steps each sample has. out: a folder
+    to write the model to. Raises CompileError, naming the user's line.
     """
     steps = STEPS if num_steps is None else num_steps
-    target = Target(steps, loss, optimizer, dtype, name, unroll, products, checkpoint_every, context, rule)
-    traced, source = trace(network, inputs, seed, target.learning.by_rates), type(network).__name__
+    target = Target(
+        *(steps, loss, optimizer, dtype, name, unroll, products, checkpoint_every, context, rule),
+        lengths=lengths,
+    )
+    traced = trace(network, inputs, seed, target.learning.by_rates, lengths)
+    source = type(network).__name__
     target = target.of_steps(num_steps, traced.steps)
     if out is not None:
         make(traced, target, source, out)
@@ -313,7 +318,10 @@ def _manifest(compiled: Compiled) -> dict[str, Any]:
                 "time": a.time,
                 "batch": a.batch,
                 "dtype": a.dtype,
-                "entries": [*a.entries, *(["step"] if "forward" in a.entries else [])],
+                "entries": [
+                    *a.entries,
+                    *["step"] * ("forward" in a.entries and a.role != "lengths"),
+                ],
             }
             for a in program.arrays
         ],

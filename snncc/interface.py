@@ -73,7 +73,7 @@ def _given(graph: Graph, dtype: str) -> Iterator[UserArray]:
     for node in graph:
         op: Any = node.op
         if op.name == "input":
-            kind = "int64" if node.type.dtype == "i32" else dtype
+            kind = "int64" if node.type.dtype == "i32" or op.role == "lengths" else dtype
             field = user_field(op.role, op.label)
             yield UserArray(op.label, field, op.role, node.type.features, node.type.time, True, kind)
         elif op.name == "state":

@@ -11,8 +11,8 @@ from .program import Call, Entry, Loop, Panels, Program, Region
 
 MOST_SAMPLES = 64  # of a tile, for networks of few steps: slots should have several tiles
 # Of a tile with products in a loop over time, where its steps are no more rows than these: each step reads
-# all their weights for so many samples. Measured: 8 are a fifth faster than 1, and 16 no faster than 8.
-STEPPED_SAMPLES, STEPPED_ROWS = 8, 1600
+# all their weights for so many samples. Measured: 4 are a fifth faster than 1, and as fast as 8.
+STEPPED_SAMPLES, STEPPED_ROWS = 4, 800
 MOST_ROWS = 384  # of a slot whose threads share it; more gain little and take memory
 SLOT_BYTES = 8 << 20  # of gradients; measured between 3 MiB (two slots are faster) and 16 MiB (one is)
 

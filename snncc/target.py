@@ -10,7 +10,7 @@ import numpy as np
 from .errors import located, user_line
 from .loss import Loss
 from .optim import SGD, Optimizer
-from .rules import RULES, STDP, Rule
+from .rules import BPTT, RULES, STDP, Rule
 
 if TYPE_CHECKING:  # the passes load networkx, which a model from the cache does not need
     from .passes.pipeline import Options
@@ -39,6 +39,7 @@ class Target:
     context: str | None = None
     rule: str | Rule = "bptt"
     exact_steps: bool = False
+    lengths: bool = False
 
     def __post_init__(self) -> None:
         steps = self.num_steps
@@ -77,6 +78,12 @@ class Target:
 
     def _check_learning(self) -> None:
         """A gradient rule and its optimizer need a loss; plasticity needs an optimizer and has no loss."""
+        if self.lengths and not isinstance(self.learning, BPTT):
+            raise located(
+                f"lengths need rule='bptt': {self.learning} knows no end of a sample; leave lengths out, or "
+                "take sequences of one length",
+                user_line(),
+            )
         plastic = isinstance(self.learning, STDP)
         if self.optimizer is not None and self.loss is None and not plastic:
             raise located("an optimizer needs a loss: give loss= as well", user_line())

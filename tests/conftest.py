@@ -66,6 +66,7 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(UPDATE, action="store_true", help="rewrite the golden texts of the tests that run")
     combinations = "neurons with surrogates in test_combinations.py: a few rotations, or the whole product"
+    parser.addoption("--mutants", type=int, default=400, help="mutants of ONNX files that are imported")
     parser.addoption("--combinations", choices=("few", "all"), default="few", help=combinations)
 
 

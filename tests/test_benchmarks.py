@@ -19,6 +19,8 @@ from benchmarks.neuron_cases import CASES
 from benchmarks.report import Report
 from models.workloads import WAITING, WORKLOADS
 
+pytestmark = pytest.mark.optimised    # what is measured is what users get
+
 ROOT = Path(__file__).parents[1]
 
 # The first loss, and the sum of the outputs it is read from: snnTorch 1.0.0's numbers.

@@ -57,7 +57,10 @@ def test_a_known_network_needs_neither_passes_nor_templates(source: str, model: 
     arguments = ["compile", f"{source}:net", "-o", str(tmp_path / "two"), *TRAINED]
     text = f"""
 import sys
+from functools import partial
+from snncc import build
 from snncc.cli import main
+build.BuildOptions = partial(build.BuildOptions, level="g")    # as conftest builds
 code = main({arguments!r})
 heavy = {{"networkx", "jinja2", "pycparser", "snncc.passes.pipeline", "snncc.lower", "snncc.backend.c"}}
 print(code, sorted(heavy & set(sys.modules)))

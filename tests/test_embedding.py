@@ -14,7 +14,6 @@ from snncc.driver import generate
 from snncc.frontend.dsl import trace
 from snncc.target import Target
 from tests.networks import BOUND, CLASSES, Bench, Case, Extent, difference
-from tests.test_emit import EXACT, cc, run, written
 
 WORDS, WIDTH = 11, 70
 
@@ -102,15 +101,3 @@ def test_numbers_that_are_none(tmp_path: Path) -> None:
         nn.Input(3, dtype="int64")
     with pytest.raises(CompileError, match="num_embeddings must be a positive integer"):
         nn.Embedding(0, 3)
-
-
-def test_sanitizers_find_nothing_in_embeddings(tmp_path: Path) -> None:
-    network = nn.Sequential(
-        table=nn.Embedding(5, WIDTH), fc=nn.Linear(WIDTH, CLASSES), lif=nn.Leaky(0.9),
-        input=nn.Input(dtype="int"),
-    )    # fmt: skip
-    target = Target(9, loss.mse("mem"), snncc.optim.SGD(0.1), "float32", "words")
-    folder = written(generate(trace(network), target).sources, tmp_path)
-    sanitize = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-Wall", "-Wextra", "-Werror")
-    cc("-std=c11", *EXACT, "-O1", *sanitize, "example.c", "model.c", "-o", "example", folder=folder)
-    assert "loss" in run("./example", folder=folder)

@@ -77,11 +77,10 @@ def cc(*arguments: str, folder: Path) -> str:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_no_compiler_warns(name: str, tmp_path: Path) -> None:
-    for dtype in ("float32", "float64"):
-        for train in ("none", "loss", "update"):
-            for every in (None, 4):
-                folder = written(emitted(name, dtype, train, every), tmp_path / f"{dtype}-{train}-{every}")
-                cc(*STRICT, "-fopenmp", "-fsyntax-only", "model.c", "example.c", folder=folder)
+    cases = [("float32", train, every) for train in ("none", "loss", "update") for every in (None, 4)]
+    for dtype, train, every in [*cases, ("float64", "update", None)]:
+        folder = written(emitted(name, dtype, train, every), tmp_path / f"{dtype}-{train}-{every}")
+        cc(*STRICT, "-fopenmp", "-fsyntax-only", "model.c", "example.c", folder=folder)
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("stack", "float32"), ("deep", "float64")])
@@ -134,7 +133,7 @@ def test_the_c_compiler_checks_the_declarations(name: str, dtype: str, tmp_path:
 def test_sanitizers_find_nothing(name: str, dtype: str, every: int | None, tmp_path: Path) -> None:
     folder = written(emitted(name, dtype, "update", every), tmp_path)
     sanitize = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-    cc("-std=c11", *EXACT, "-O1", *sanitize, "example.c", "model.c", "-o", "example", folder=folder)
+    cc("-std=c11", *EXACT, "-Og", *sanitize, "example.c", "model.c", "-o", "example", folder=folder)
     said = run("./example", folder=folder).splitlines()
     losses = [float(line.split()[1]) for line in said if line.startswith("loss")]
     assert len(losses) == 5

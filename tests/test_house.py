@@ -46,7 +46,10 @@ OUTSIDE = {
     "jinja2": ("backend",),
     "cffi": ("build",),
     "click": ("cli", "commands"),
-    "snncc_runtime": ("__init__", "frontend/nir", "build", "cache", "driver", "commands", "cli"),
+    "snncc_runtime": (
+        *("__init__", "frontend/nir", "frontend/onnx"),
+        *("build", "cache", "driver", "commands", "cli"),
+    ),
 }
 RUNTIME_OUTSIDE = {"numpy", "cffi"}
 RUNTIME_LAZY = {"tqdm"}    # inside functions only: the runtime works without

@@ -188,10 +188,13 @@ def test_what_needs_all_steps_at_once_is_refused_elsewhere() -> None:
         generate(trace(nn.Sequential(nn.DelayedLinear(3, 2, 4))), Target(num_steps=5, checkpoint_every=2))
 
 
-def test_sanitizers_find_nothing_in_late_layers(tmp_path: Path) -> None:
+def test_sanitizers_find_nothing(tmp_path: Path) -> None:
+    """In layers of whole numbers, sparse and late synapses, and delays."""
     network = nn.Sequential(
-        a=nn.DelayedLinear(70, 90, max_delay=3), lif=nn.Leaky(0.9), each=nn.Delay(np.arange(90) % 5),
-        b=nn.DelayedLinear(90, CLASSES, max_delay=12, learn_delays=True), last=nn.Leaky(0.8),
+        words=nn.Embedding(7, 70), a=nn.SparseLinear(70, 90, FanIn(3)), lif=nn.Leaky(0.9), all=nn.Delay(2),
+        b=nn.DelayedLinear(90, 80, max_delay=3), middle=nn.Leaky(0.8), each=nn.Delay(np.arange(80) % 5),
+        c=nn.DelayedLinear(80, CLASSES, max_delay=12, learn_delays=True), last=nn.Leaky(0.8),
+        input=nn.Input(dtype="int"),
     )    # fmt: skip
     target = Target(9, loss.mse("mem"), optim.SGD(0.1), "float32", "late")
     folder = written(generate(trace(network), target).sources, tmp_path)

@@ -195,3 +195,28 @@ def test_stdp_draws_what_a_synapse_learns(tmp_path: Path) -> None:
         assert found and float(found[1]) > 0.55 and float(found[2]) < 0.45
         pictures.append((tmp_path / name).read_bytes())
     assert pictures[0] == pictures[1]
+
+
+def test_the_recurrent_network_learns_words_of_different_lengths(tmp_path: Path) -> None:
+    """Few words, few epochs: far better than one in twenty, and saved as it is."""
+    sizes = ("--words", "200", "--test", "100", "--num-steps", "40", "--batch-size", "20", "--epochs", "5")
+    command = [sys.executable, ROOT / "models" / "shd_recurrent.py", *sizes, "--out", tmp_path / "shd"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=surroundings())
+    assert done.returncode == 0, done.stderr
+    right = [float(n) for n in re.findall(r"([\d.]+)% +[\d.]+$", done.stdout, re.MULTILINE)]
+    assert len(right) == 5 and right[-1] > 25, done.stdout
+    assert snncc.load(tmp_path / "shd").input_names == ("x",)
+
+
+def test_made_up_words_have_the_statistics_that_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "models"))
+    import heidelberg
+
+    made = heidelberg.words(200)
+    assert made.x.shape == (100, 200, 700) and np.bincount(made.y).tolist() == [10] * 20
+    assert made.lengths.min() >= 50 and made.lengths.max() <= 100
+    own = np.arange(100)[:, None] < made.lengths
+    assert not made.x[~own].any() and made.x[own].mean() == pytest.approx(0.019, abs=0.001)
+    forward, backward = heidelberg.rates(4, 80), heidelberg.rates(5, 80)
+    np.testing.assert_allclose(forward, backward[::-1], rtol=1e-12)
+    assert 0.017 < heidelberg.rates(18, 80).mean() < forward.mean() < 0.021

@@ -20,6 +20,7 @@ from snncc.frontend.nir import NIRNetwork, import_nir
 from snncc.frontend.nir.apart import Apart, GoneError
 from snncc.passes.infer_types import InferTypes
 from snncc.reference import Call, evaluate
+from tests.damage import damaged
 from tests.nir_files import MANIFEST, RUNS, chain, graph, lif, linear, node, unpack, write
 from tests.terminal import Terminal, assert_refused
 
@@ -60,6 +61,7 @@ BY_COMMAND = (
     ("snn_rleaky_flattened", "expected.npz", ["--dialect", "snntorch"]),
     ("norse_lifbox_mlp", "expected.npz", ["--dialect", "norse"]),
     ("sinabs_lif_mlp", "expected.npz", ["--dialect", "sinabs"]),
+    ("sj_if_conv", "expected.npz", ["--dialect", "spikingjelly"]),
     ("hand_delay_cubali_threshold", "expected_spec.npz", ["--dt", "1e-3"]),
 )
 
@@ -293,6 +295,29 @@ def test_a_file_that_hangs_or_kills_its_reader_is_refused(tmp_path: Path) -> Non
         died(1, seconds=10.0)
     with pytest.raises(ZeroDivisionError):
         Apart(divmod)(1, 0, seconds=10.0)
+
+
+def test_a_heap_that_libhdf5_never_leaves_is_refused(corpus: Path, tmp_path: Path) -> None:
+    damaged = bytearray((corpus / "paper_braille_bias_zero" / "model.nir").read_bytes())
+    damaged[2336:2400] = bytes(64)    # objects of no size: it goes round and round
+    (tmp_path / "a.nir").write_bytes(damaged)
+    with pytest.raises(CompileError, match="libhdf5 took too long"):
+        import_nir(tmp_path / "a.nir", dt=1e-4)
+
+
+def test_damaged_files_are_errors_of_the_file(corpus: Path, tmp_path: Path) -> None:
+    names = ("snn_rleaky_flattened", "hand_skip_li_scale", "sinabs_lif_mlp")
+    files = [(corpus / name / "model.nir").read_bytes() for name in names]
+    read = refused = 0
+    for content in damaged(files, 150, seed=1):
+        (tmp_path / "a.nir").write_bytes(content)
+        try:
+            trace(import_nir(tmp_path / "a.nir", dt=1e-4))
+            read += 1
+        except CompileError:
+            refused += 1
+    assert read > 20
+    assert refused > 50
 
 
 def test_without_the_packages_the_error_says_what_to_install(

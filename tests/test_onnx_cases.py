@@ -52,3 +52,17 @@ def test_the_command_line_compiles_and_runs_a_file(name: str, tmp_path: Path) ->
     assert main(["run", str(tmp_path / "m"), str(tmp_path / "in.npz"), "-o", str(tmp_path / "out.npz")]) == 0
     with np.load(tmp_path / "out.npz") as found:
         case.check(dict(found))
+
+
+NEURONS = {
+    "snn_mlp_unrolled_dynT_ts": ["Leaky(beta=0.95, threshold=1, reset=subtract)"] * 2,
+    "snn_leaky_zero_unrolled_dynamo": ["Leaky(beta=0.95, threshold=1, reset=zero)"] * 2,
+    "sj_lif_step_dynamo": ["LIF(tau=2, v_threshold=1, v_reset=0), fires at its threshold"] * 2,
+    "helper_scan_lif": ["LIF(tau=10, decay_input=False, v_threshold=1, v_reset=None)"],
+}
+
+
+@pytest.mark.parametrize("name", list(NEURONS))
+def test_known_neurons_are_named(name: str) -> None:
+    report = snncc.import_onnx(CASES[name].path).report
+    assert [f.became for f in report.findings if f.became] == NEURONS[name]

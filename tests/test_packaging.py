@@ -80,7 +80,7 @@ def test_metadata(wheel: Path) -> None:
     metadata = message_from_bytes(text_of(wheel, "/METADATA").encode())
     assert metadata["Name"] == "snncc"
     assert metadata["License-Expression"] == "MIT"
-    assert set(metadata.get_all("Provides-Extra", [])) == {"demo", "test", "dev", "blas"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {"demo", "test", "dev", "blas", "nir"}
     assert text_of(wheel, "/entry_points.txt").strip() == "[console_scripts]\nsnncc = snncc.cli:main"
     assert "snncc contributors" in text_of(wheel, "/licenses/LICENSE")
 

@@ -12,8 +12,10 @@ from snncc import loss, nn
 from snncc.frontend.dsl import trace
 from tests.networks import CLASSES, Bench, Case, Extent, difference
 from tests.test_differentiate import arguments, slopes_agree
-from tests.test_end_to_end import CHECKS
+from tests.test_end_to_end import CHECKS, check_gradients_of_everything, check_loss_and_its_gradients
 from tests.test_matmul import GOLDEN, HEADS, STEPS, TOKENS, WIDTH
+
+TRAINING = (check_gradients_of_everything, check_loss_and_its_gradients)
 
 
 class Tokens(nn.Module):
@@ -79,3 +81,14 @@ def test_attention_is_pytorchs() -> None:
 def test_tokens_of_another_width_are_refused() -> None:
     with pytest.raises(snncc.CompileError, match=r"takes 4 features, its input has shape \[4, 3\]; put"):
         trace(nn.Sequential(fc=nn.Linear(4, 2), input=nn.Input(4, 3)))
+
+
+def test_a_spikformer_trains_as_the_interpreter_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "models"))
+    from models.spikformer import Spikformer
+
+    case = Case(lambda: Spikformer(width=12, heads=2, hidden=20, depth=1), loss.cross_entropy("mem_mean"))
+    bench = Bench(case, "float64", tmp_path / "bench")
+    extent = Extent(3, 2)
+    found = [f"{c.__name__}: {p}" for c in TRAINING for p in c(bench, "custom", extent)]
+    assert found == []

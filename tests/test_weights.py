@@ -15,6 +15,7 @@ from snncc import nn
 from snncc_runtime import ModelError
 from snncc_runtime.checkpoint import read_checkpoint
 from snncc_runtime.weights import match, open_weights, parse_rename
+from tests.damage import damaged
 from tests.terminal import Terminal, assert_refused
 
 HERE = Path(__file__).parent / "golden" / "weights"
@@ -153,8 +154,24 @@ def test_npz_files_hold_numbers_only(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"w\.npy holds object, not numbers"):
         open_weights(tmp_path / "a.npz")
     (tmp_path / "b.npz").write_bytes((HERE / "kinds.npz").read_bytes()[:200])
-    with pytest.raises(ModelError, match="its zip is broken"):
+    with pytest.raises(ModelError, match=r"b\.npz: is not a sound zip: BadZipFile"):
         open_weights(tmp_path / "b.npz")
+
+
+def test_damaged_files_are_errors_of_the_file(tmp_path: Path) -> None:
+    files = [(HERE / name).read_bytes() for name in ("snntorch.pt", "checkpoint.pt", "kinds.pt", "kinds.npz")]
+    read = refused = 0
+    for content in damaged(files, 600, seed=4):
+        (tmp_path / "w").write_bytes(content)
+        try:
+            for record in open_weights(tmp_path / "w").values():
+                if np.prod(record.shape, dtype=float) < 1e6:
+                    record.read()
+            read += 1
+        except ModelError:
+            refused += 1
+    assert read > 20
+    assert refused > 300
 
 
 # Names
@@ -202,6 +219,12 @@ def test_parameters_that_do_not_learn_may_be_absent() -> None:
 
 
 # The command line
+
+
+def test_numbers_of_the_network_may_be_arrays_of_the_file() -> None:
+    wanted, shapes = {"fc.weight": (2,)}, {"fc.weight": (2,), "lif.beta": (5,)}
+    assert match("file", wanted, shapes).unexpected == ("lif.beta",)
+    assert match("file", wanted, shapes, numbers=["lif.beta"]).check().ignored == ("lif.beta",)
 
 
 def test_networks_compile_with_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,6 +36,7 @@ class Status(IntEnum):
     OK = 0
     LABEL = 5
     FINITE = 7
+    LENGTH = 13
 
 
 class Library:

@@ -11,7 +11,9 @@ import math
 import os
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +36,12 @@ STORAGES = {
     "ByteStorage": "u1",
     "BoolStorage": "b1",
 }
+KIND = "file of torch.save"
+# What zipfile, zlib, pickletools and NumPy raise for bytes that are not what they should be.
+DAMAGED = (
+    *(OSError, EOFError, ValueError, TypeError, KeyError, IndexError, OverflowError, SyntaxError),
+    *(RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error, struct.error),
+)
 LONGEST_PICKLE = 64 << 20
 LARGEST = 2**48
 ALONE = "save the state dict alone: torch.save(model.state_dict(), ...)"
@@ -48,6 +56,17 @@ OTHER = (
     ("_codecs", "encode"),
     *(("torch", f"{kind}{bits}") for kind in ("float", "int", "uint", "bfloat") for bits in (8, 16, 32, 64)),
 )
+
+
+@contextmanager
+def sound(file: str, kind: str) -> Iterator[None]:
+    """Whatever a damaged archive makes Python raise becomes a ModelError about the file."""
+    try:
+        yield
+    except (ModelError, FileNotFoundError, PermissionError, IsADirectoryError):
+        raise
+    except DAMAGED as error:
+        raise ModelError(f"{file}: is not a sound {kind}: {type(error).__name__}") from None
 
 
 @dataclass(frozen=True)
@@ -67,7 +86,7 @@ class TensorRecord:
         dtype = np.dtype("u2" if self.kind == "bfloat16" else self.kind).newbyteorder(self.order)
         if 0 in self.shape:
             return np.zeros(self.shape, dtype.newbyteorder("="))
-        with zipfile.ZipFile(self.file) as archive:
+        with sound(self.file, KIND), zipfile.ZipFile(self.file) as archive:
             raw = _member(archive, self.entry, self.file)
         last = self.offset + sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True))
         if (last + 1) * dtype.itemsize > len(raw):
@@ -82,7 +101,7 @@ class TensorRecord:
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, TensorRecord]:
     """The tensors of a state dict, or of the one in a larger checkpoint, by name. Raises ModelError."""
     name = os.fspath(path)
-    try:
+    with sound(name, KIND):
         with zipfile.ZipFile(name) as archive:
             members = archive.namelist()
             found = next((m for m in members if m.endswith("/data.pkl") or m == "data.pkl"), None)
@@ -92,12 +111,11 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, TensorRecord]:
             order = _member(archive, f"{root}byteorder", name) if f"{root}byteorder" in members else b"little"
             content = _member(archive, found, name, LONGEST_PICKLE)
         file = _File(name, root, ">" if order == b"big" else "<")
-        return _state_dict(read_pickle(content, file.known(), file.storage), name)
-    except PickleError as error:
-        remedy = f", and only tensors are read; {ALONE}" if "asks for" in str(error) else ""
-        raise ModelError(f"{name}: {error}{remedy}") from None
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, NotImplementedError) as error:
-        raise ModelError(f"{name}: is not a sound file of torch.save: {type(error).__name__}") from None
+        try:
+            return _state_dict(read_pickle(content, file.known(), file.storage), name)
+        except PickleError as error:
+            remedy = f", and only tensors are read; {ALONE}" if "asks for" in str(error) else ""
+            raise ModelError(f"{name}: {error}{remedy}") from None
 
 
 def _member(archive: zipfile.ZipFile, name: str, file: str, limit: float = math.inf) -> bytes:

@@ -25,11 +25,16 @@ class Batch:
 class Dataset:
     """Inputs, and targets if `entry` has any. Arrays keep their own dtype (bytes stay bytes) until a call."""
 
-    def __init__(self, manifest: Manifest, entry: str, x: Any, y: Any, num_steps: int | None) -> None:
+    def __init__(
+        self, manifest: Manifest, entry: str, x: Any, y: Any, num_steps: int | None, lengths: Any = None
+    ) -> None:
         self._arrays: list[tuple[Port, np.ndarray, int | None]] = []
         self._extent = Extent(steps=num_steps)
         self._add(manifest, entry, "input", x)
         self._add(manifest, entry, "target", y)
+        if lengths is not None:
+            require_lengths(manifest)
+            self._add(manifest, entry, "lengths", lengths)
         if self._extent.batch is None:
             raise ModelError(
                 f"{manifest.name}: no input has a batch axis, so there are no samples to go through"
@@ -61,6 +66,12 @@ class Dataset:
             array = plain_array(port.name, by_name[port.name])
             self._extent.check(port, array.shape)
             self._arrays.append((port, array, self._extent.batch_axis(port)))
+
+
+def require_lengths(manifest: Manifest) -> None:
+    """Raises ModelError where a model cannot be told how many steps each sample has."""
+    if not manifest.ports_of("lengths"):
+        raise ModelError(f"{manifest.name}: was compiled without lengths; compile it with lengths=True")
 
 
 def _pick(array: np.ndarray, index: np.ndarray | slice, axis: int) -> np.ndarray:

@@ -273,6 +273,9 @@ class Instance:
     def _explain(self, entry: str, status: int, given: Mapping[str, np.ndarray]) -> None:
         if status == Status.FINITE and (place := non_finite(given)):
             raise ModelError(f"{place}; inputs must be finite")
+        if status == Status.LENGTH:
+            found = f"{given['lengths'].min()} to {given['lengths'].max()}"
+            raise ModelError(f"lengths: expected numbers from 1 to the steps of the call, found {found}")
         if status == Status.LABEL:
             labels = {name: array for name, array in given.items() if array.dtype.kind == "i"}
             found = "; ".join(f"{name}: found classes {a.min()} to {a.max()}" for name, a in labels.items())

@@ -22,7 +22,7 @@ LEARNING = ("", "step", "call")
 BINDING = "_binding.py"
 DTYPES = ("float32", "float64", "int64", "int32")
 IO_ROLES = (
-    *("input", "state", "target", "cotangent", "seed"),  # given by the caller
+    *("input", "state", "target", "cotangent", "seed", "lengths"),  # given by the caller
     *("output", "state_out", "d_input", "d_state", "loss", "sum", "score"),  # filled by the model
 )
 TENSOR_ROLES = ("parameter", "structure", "gradient", "optimizer")

@@ -12,39 +12,56 @@ READOUTS = ("rate", "count", "mem", "mem_last", "mem_max", "mem_mean", "latency"
 OUTPUTS = {"rate": "spk", "count": "spk", "latency": "spk"}  # the others are of "mem"
 
 
-def scores(values: Any, readout: str = "count", population: int = 0) -> np.ndarray:
+def scores(values: Any, readout: str = "count", population: int = 0, lengths: Any = None) -> np.ndarray:
     """What is largest for the chosen class, [B, classes], of an output over time [T, B, outputs].
 
     "count", "rate": spikes. "mem", "mem_mean": the membrane's sum. "mem_last", "mem_max": its last, its
     largest value. "latency": how early the first spike is; no spike counts as one at the last step.
     population: the number of classes, if each has a group of neighbouring outputs, which are added.
-    Raises ModelError.
+    lengths: steps of each sample, [B]; all, if not given. Raises ModelError.
     """
     array = np.asarray(values)
     if array.ndim != 3 or not array.shape[0]:
         raise ModelError(f"scores: expected an output [T, B, outputs], found {list(array.shape)}")
+    inside = _inside(array, lengths)
     if readout == "mem_last":
-        found = array[-1]
+        found = array[inside.sum(axis=0)[:, 0] - 1, np.arange(array.shape[1])]
     elif readout == "mem_max":
-        found = array.max(axis=0)
+        found = np.where(inside, array, -np.inf).max(axis=0).astype(array.dtype)
     elif readout == "latency":
-        found = -first_spike(array)
+        found = -first_spike(array, lengths)
     elif readout in READOUTS:
-        found = array.sum(axis=0)
+        found = np.where(inside, array, 0).sum(axis=0)
+        if readout == "mem_mean":
+            found = found / inside.sum(axis=0)
     else:
         raise ModelError(f"scores: readout must be one of {', '.join(READOUTS)}, got {readout!r}")
     return _grouped(found, population)
 
 
-def first_spike(spk: Any) -> np.ndarray:
-    """The step of each neuron's first spike, [B, n]; the last step where there is none."""
-    fired = np.asarray(spk) != 0
-    return np.where(fired.any(axis=0), fired.argmax(axis=0), len(fired) - 1)
+def first_spike(spk: Any, lengths: Any = None) -> np.ndarray:
+    """The step of each neuron's first spike, [B, n]; the sample's last step where there is none."""
+    inside = _inside(np.asarray(spk), lengths)
+    fired = (np.asarray(spk) != 0) & inside
+    steps: np.ndarray = np.where(fired.any(axis=0), fired.argmax(axis=0), inside.sum(axis=0) - 1)
+    return steps
 
 
-def accuracy(values: Any, targets: Any, readout: str = "count", population: int = 0) -> float:
+def _inside(array: np.ndarray, lengths: Any) -> np.ndarray:
+    """Which steps are a sample's own, [T, B, 1]. Raises ModelError."""
+    steps, batch = array.shape[:2]
+    own = np.full(batch, steps) if lengths is None else np.asarray(lengths)
+    if own.shape != (batch,) or not ((own >= 1) & (own <= steps)).all():
+        raise ModelError(f"lengths: expected {batch} numbers from 1 to {steps}, found {own.tolist()}")
+    inside: np.ndarray = np.arange(steps)[:, None, None] < own[:, None]
+    return inside
+
+
+def accuracy(
+    values: Any, targets: Any, readout: str = "count", population: int = 0, lengths: Any = None
+) -> float:
     """The share of samples whose class has the largest score, of equal ones the first."""
-    chosen = most(scores(values, readout, population))
+    chosen = most(scores(values, readout, population, lengths))
     labels = np.asarray(targets)
     if labels.shape != chosen.shape:
         raise ModelError(f"accuracy: expected {len(chosen)} class labels, found {list(labels.shape)}")

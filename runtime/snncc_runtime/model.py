@@ -14,6 +14,7 @@ import numpy as np
 from .arrays import Extent
 from .binding import Library
 from .cpu import default_slots, default_threads
+from .dataset import require_lengths
 from .errors import ModelError
 from .files import MANIFEST, WEIGHTS, locked, replace_folder
 from .instance import Config, Draws, Instance
@@ -130,14 +131,17 @@ class Model:
         state: Mapping[str, Any] | None = None,
         num_steps: int | None = None,
         seed: int | None = None,
+        lengths: Any = None,
         **inputs: Any,
     ) -> Output:
         """All time steps. `x` is the only input, or a mapping of inputs by name, which may also be keywords.
 
-        `state` holds initial states by name, say `out.state` of the call before; missing ones start fresh.
-        `num_steps` is needed only where no input has a time axis; the compiled number is the default.
+        `lengths` [B] says how many steps each sample has (compiled with lengths=True): outputs past its end
+        are zero, its final states are those of its own last step. `state` holds initial states by name, say
+        `out.state` of the call before; missing ones start fresh. `num_steps` is needed only where no input
+        has a time axis; the compiled number is the default.
         """
-        given = {"input": _inputs(x, inputs), "state": state}
+        given = {"input": _inputs(x, inputs), "state": state, "lengths": self._lengths(lengths)}
         extent = Extent(steps=_steps(num_steps))
         draws = None if seed is None else _draws(seed, 0)
         filled = self._instance.call("forward", given, extent, ("output", "state_out"), draws=draws)
@@ -174,6 +178,7 @@ class Model:
         num_steps: int | None = None,
         cotangents: Mapping[str, Any] | None = None,
         seed: int | None = None,
+        lengths: Any = None,
         **named: Any,
     ) -> Gradients:
         """Gradients of sum(output * cotangent), for cotangents by output (`spk=...`); missing ones are zero.
@@ -182,6 +187,7 @@ class Model:
         Random numbers are by default those of the last call.
         """
         given = {"input": x, "state": state, "cotangent": {**(cotangents or {}), **named}}
+        given["lengths"] = self._lengths(lengths)
         extent = Extent(steps=_steps(num_steps))
         repeats = bool(self._manifest.ports_of("seed", "forward"))  # else only gradients are drawn
         last = self._instance.drawn if repeats else None
@@ -189,9 +195,11 @@ class Model:
         filled = self._instance.call("backward", given, extent, ("d_input", "d_state"), draws=draws)
         return Gradients(filled["d_input"], self.gradients(), filled["d_state"])
 
-    def train_step(self, x: Any, y: Any, lr: float | None = None, *, num_steps: int | None = None) -> float:
+    def train_step(
+        self, x: Any, y: Any, lr: float | None = None, *, num_steps: int | None = None, lengths: Any = None
+    ) -> float:
         """One step of the optimiser on one batch; returns the loss before it (a mean over the batch)."""
-        return self._trainer(num_steps).step(x, y, lr).loss
+        return self._trainer(num_steps).step(x, y, lr, self._lengths(lengths)).loss
 
     def learn(
         self,
@@ -223,7 +231,7 @@ class Model:
         *,
         epochs: int = 1,
         batch_size: int = 128,
-        validation_data: tuple[Any, Any] | None = None,
+        validation_data: tuple[Any, ...] | None = None,
         shuffle: bool = True,
         seed: int = 0,
         lr: Rate = None,
@@ -231,12 +239,14 @@ class Model:
         drop_last: bool = False,
         callbacks: Sequence[Callback] = (),
         num_steps: int | None = None,
+        lengths: Any = None,
     ) -> History:
         """Trains on x ([N, *] static, [T, N, *] in time, a mapping if several) and targets y ([N, *]).
 
         `lr` is a number or a function of the epoch (from 0), by default the compiled rate. `progress` is
         a bar on a terminal and a line per epoch elsewhere; True always asks for the bar, False for silence.
-        Callbacks get (epoch, history) after every epoch; a true result ends training.
+        Callbacks get (epoch, history) after every epoch; a true result ends training. With `lengths` [N],
+        validation_data is (x, y, lengths).
         """
         plan = Plan(
             epochs=_positive("epochs", epochs),
@@ -246,27 +256,33 @@ class Model:
             rate=lr,
             drop_last=drop_last,
         )
-        return self._trainer(num_steps).fit(x, y, plan, validation_data, progress, callbacks)
+        return self._trainer(num_steps).fit(x, y, plan, validation_data, progress, callbacks, lengths)
 
     def evaluate(
-        self, x: Any, y: Any, batch_size: int = 512, *, num_steps: int | None = None
+        self, x: Any, y: Any, batch_size: int = 512, *, num_steps: int | None = None, lengths: Any = None
     ) -> dict[str, float]:
         """`loss`, and for class targets `accuracy` and `accuracy_mem` (largest sum).
 
         `accuracy` is by the loss's readout (first spikes, largest membrane, groups of a population code), for
         "mem", "rate" and "count" by most spikes; a loss's `accuracy=` says another one.
         """
-        return self._trainer(num_steps).evaluate(x, y, _positive("batch_size", batch_size))
+        return self._trainer(num_steps).evaluate(x, y, _positive("batch_size", batch_size), lengths)
 
     def predict(
-        self, x: Any, by: str | None = None, batch_size: int = 512, *, num_steps: int | None = None
+        self,
+        x: Any,
+        by: str | None = None,
+        batch_size: int = 512,
+        *,
+        num_steps: int | None = None,
+        lengths: Any = None,
     ) -> np.ndarray:
         """Classes, int64 [N]: the largest sum over time of output `by`, or the largest score of a readout.
 
         Readouts are those of metrics.scores ("mem_max", "latency" ...). By default the readout that the loss
         is measured by, else `spk`, else the first output.
         """
-        return self._trainer(num_steps).predict(x, by, _positive("batch_size", batch_size))
+        return self._trainer(num_steps).predict(x, by, _positive("batch_size", batch_size), lengths)
 
     def profile(
         self,
@@ -276,6 +292,7 @@ class Model:
         state: Mapping[str, Any] | None = None,
         num_steps: int | None = None,
         repeats: int = 10,
+        lengths: Any = None,
     ) -> Profile:
         """Where the time goes: time, events, operations and bytes of each kernel, as a table and as rows.
 
@@ -285,6 +302,7 @@ class Model:
         given = {"input": x, "state": state} if y is None else {"input": x, "target": y}
         if y is not None and state is not None:
             raise ModelError("profile: training starts from fresh states; give state or y, not both")
+        given["lengths"] = self._lengths(lengths)
         return measure(self._instance, given, _steps(num_steps), _positive("repeats", repeats))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -316,6 +334,13 @@ class Model:
         ports = f"{', '.join(self.input_names)} -> {', '.join(self.output_names)}"
         count = sum(math.prod(tensor.shape) for tensor in self._manifest.tensors_of("parameter").values())
         return f"<Model {self.name}: {ports}, {self._manifest.dtype}, {count} parameters>"
+
+    def _lengths(self, lengths: Any) -> Any:
+        """What a call is given as lengths, by name."""
+        if lengths is None or isinstance(lengths, Mapping):
+            return lengths
+        require_lengths(self._manifest)
+        return {"lengths": lengths}
 
     def _trainer(self, num_steps: int | None) -> Trainer:
         return Trainer(self._instance, _steps(num_steps))

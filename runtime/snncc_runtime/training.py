@@ -93,12 +93,12 @@ class Trainer:
         self._manifest = instance.manifest
         self._num_steps = num_steps
 
-    def step(self, x: Any, y: Any, rate: float | None) -> Outcome:
+    def step(self, x: Any, y: Any, rate: float | None, lengths: Any = None) -> Outcome:
         """Gradients and update for one batch."""
         self._instance.require("train")
         rate = learning_rate(self._manifest, rate)
         with self._instance.lock:
-            outcome = self._run("train", {"input": x, "target": y})
+            outcome = self._run("train", {"input": x, "target": y, "lengths": lengths})
             self._instance.update(rate)
         return outcome
 
@@ -107,24 +107,26 @@ class Trainer:
         x: Any,
         y: Any,
         plan: Plan,
-        validation: tuple[Any, Any] | None,
+        validation: tuple[Any, ...] | None,
         progress: bool | None,
         callbacks: Sequence[Callback],
+        lengths: Any = None,
     ) -> History:
         """See Model.fit."""
         self._instance.require("train")
-        dataset = Dataset(self._manifest, "train", x, y, self._num_steps)
+        dataset = Dataset(self._manifest, "train", x, y, self._num_steps, lengths)
         if len(plan.order(0, dataset.size)) == 0:
             raise ModelError(
                 f"{dataset.size} samples make no batch of {plan.batch_size}, and drop_last is set"
             )
+        x_held, y_held, held_lengths = (*(validation or (None, None)), None)[:3]
         if validation is not None:  # complain before training, not after
-            Dataset(self._manifest, "evaluate", *validation, self._num_steps)
+            Dataset(self._manifest, "evaluate", x_held, y_held, self._num_steps, held_lengths)
         history, display = History(), choose_progress(progress)
         for epoch in range(plan.epochs):
             results = self._run_epoch(dataset, plan, epoch, display)
             if validation is not None:
-                scores = self.evaluate(*validation, plan.batch_size)
+                scores = self.evaluate(x_held, y_held, plan.batch_size, held_lengths)
                 results |= {f"val_{name}": value for name, value in scores.items()}
             display.finish(results)
             history.append(results)
@@ -133,16 +135,16 @@ class Trainer:
                 break
         return history
 
-    def evaluate(self, x: Any, y: Any, batch_size: int) -> dict[str, float]:
+    def evaluate(self, x: Any, y: Any, batch_size: int, lengths: Any = None) -> dict[str, float]:
         """See Model.evaluate."""
         self._instance.require("evaluate")
-        dataset = Dataset(self._manifest, "evaluate", x, y, self._num_steps)
+        dataset = Dataset(self._manifest, "evaluate", x, y, self._num_steps, lengths)
         score = Score(self._manifest, "evaluate")
         for batch in dataset.batches(batch_size):
             score.add(batch, self._run("evaluate", batch.given))
         return score.results()
 
-    def predict(self, x: Any, by: str | None, batch_size: int) -> np.ndarray:
+    def predict(self, x: Any, by: str | None, batch_size: int, lengths: Any = None) -> np.ndarray:
         """See Model.predict."""
         outputs = {port.name: port for port in self._manifest.ports_of("output", "forward")}
         own = self._manifest.raw.get("accuracy") or {}
@@ -159,7 +161,7 @@ class Trainer:
             raise ModelError(
                 f"predict: by must be one of {known}, got {by!r}; outputs are {', '.join(outputs)}"
             )
-        dataset = Dataset(self._manifest, "forward", x, None, self._num_steps)
+        dataset = Dataset(self._manifest, "forward", x, None, self._num_steps, lengths)
         chosen = (outputs[of], readout, int(own.get("population", 0)))
         return np.concatenate([self._classes(batch, *chosen) for batch in dataset.batches(batch_size)])
 
@@ -168,7 +170,8 @@ class Trainer:
         display.start(epoch, plan.epochs, -(-len(order) // plan.batch_size))
         score, start = Score(self._manifest, "train"), time.perf_counter()
         for number, batch in enumerate(dataset.shuffled(plan.batch_size, order)):
-            outcome = self.step(batch.given["input"], batch.given["target"], rate)
+            given = batch.given
+            outcome = self.step(given["input"], given["target"], rate, given.get("lengths"))
             if not math.isfinite(outcome.loss):
                 raise ModelError(
                     f"{self._manifest.name}: the loss is {outcome.loss} in epoch {epoch + 1}, "
@@ -184,14 +187,14 @@ class Trainer:
         return Outcome(float(loss), filled["sum"], filled["score"])
 
     def _classes(self, batch: Batch, port: Port, readout: str, population: int) -> np.ndarray:
-        given = {"input": batch.given["input"]}
+        given: dict[str, Any] = {r: batch.given[r] for r in ("input", "lengths") if r in batch.given}
         extent = Extent(steps=self._num_steps)
         filled = self._instance.call("forward", given, extent, ("output",), only=port.name)
         values = filled["output"][port.name]
         if not port.time:
             return most(values)
         flat = values.reshape(*values.shape[:2], -1)
-        return most(scores(flat, readout, population))
+        return most(scores(flat, readout, population, batch.given.get("lengths", {}).get("lengths")))
 
 
 class Score:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .checkpoint import read_checkpoint, write_checkpoint
+from .checkpoint import read_checkpoint, sound, write_checkpoint
 from .errors import ModelError
 from .files import reason, write_file
 from .safetensors import read_safetensors, write_safetensors
@@ -26,6 +26,7 @@ BUFFERS = ("num_batches_tracked", "reset_mechanism_val", "mem", "spk", "syn", "s
 # What is a number of the compiled network, unless it is learnable or one a neuron.
 NUMBERS = ("alpha", "beta", "threshold", "graded_spikes_factor", "V", "tau", "v_threshold", "v_reset")
 MOST_NAMED = 12
+NPZ = ".npz file"
 
 
 class Stored(Protocol):
@@ -60,7 +61,7 @@ class NpzRecord:
     shape: Shape
 
     def read(self) -> np.ndarray:
-        with np.load(self.file, allow_pickle=False) as archive:
+        with sound(self.file, NPZ), np.load(self.file, allow_pickle=False) as archive:
             return np.asarray(archive[self.name])
 
 
@@ -112,12 +113,11 @@ def open_weights(path: str | os.PathLike[str]) -> dict[str, Stored]:
         with file.open("rb") as opened:
             start = opened.read(4)
         if start == ZIP:
-            with zipfile.ZipFile(file) as archive:
+            with sound(str(file), "zip"), zipfile.ZipFile(file) as archive:
                 npz = any(name.endswith(".npy") for name in archive.namelist())
             return dict(_npz(file) if npz else read_checkpoint(file))
-    except (OSError, zipfile.BadZipFile) as error:
-        why = reason(error) if isinstance(error, OSError) else "its zip is broken"
-        raise ModelError(f"{file}: cannot be read: {why}") from None
+    except OSError as error:
+        raise ModelError(f"{file}: cannot be read: {reason(error)}") from None
     if start == OLD_TORCH:
         raise ModelError(
             f"{file}: is in the format of PyTorch before 1.6; load it with PyTorch and save it again: "
@@ -129,21 +129,18 @@ def open_weights(path: str | os.PathLike[str]) -> dict[str, Stored]:
 def _npz(file: Path) -> dict[str, Stored]:
     """Names and shapes of an .npz file."""
     found: dict[str, Stored] = {}
-    try:
-        with zipfile.ZipFile(file) as archive:
-            for member in archive.namelist():
-                with archive.open(member) as opened:
-                    version = np.lib.format.read_magic(opened)
-                    read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
-                        version, np.lib.format.read_array_header_2_0
-                    )
-                    shape, _, dtype = read(opened)
-                if dtype.kind not in "biuf":
-                    raise ModelError(f"{file}: {member} holds {dtype}, not numbers")
-                name = member.removesuffix(".npy")
-                found[name] = NpzRecord(str(file), name, tuple(shape))
-    except (ValueError, EOFError, KeyError, NotImplementedError, SyntaxError, TypeError) as error:
-        raise ModelError(f"{file}: is not a sound .npz file: {type(error).__name__}") from None
+    with sound(str(file), NPZ), zipfile.ZipFile(file) as archive:
+        for member in archive.namelist():
+            with archive.open(member) as opened:
+                version = np.lib.format.read_magic(opened)
+                read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
+                    version, np.lib.format.read_array_header_2_0
+                )
+                shape, _, dtype = read(opened)
+            if dtype.kind not in "biuf":
+                raise ModelError(f"{file}: {member} holds {dtype}, not numbers")
+            name = member.removesuffix(".npy")
+            found[name] = NpzRecord(str(file), name, tuple(shape))
     return found
 
 
@@ -175,12 +172,14 @@ def match(
     found: Mapping[str, Shape],
     rename: Mapping[str, str] | None = None,
     fixed: Iterable[str] = (),
+    numbers: Collection[str] = (),
 ) -> Match:
     """Pairs parameters with a file's arrays by name.
 
     wanted: shapes of parameters. found: shapes in the file. rename: their names to ours; of names that end
-    with a dot, as a prefix. fixed: parameters that no training changes. A name counts as it is, or without
-    what PyTorch's wrappers put into it, or without what all names of the file begin with.
+    with a dot, as a prefix. fixed: parameters that no training changes. numbers: what is part of the network,
+    if that is known. A name counts as it is, or without what PyTorch's wrappers put into it, or without what
+    all names of the file begin with.
     """
     pairs: dict[str, str] = {}
     misshaped: list[str] = []
@@ -188,9 +187,12 @@ def match(
     ignored: list[str] = []
     shared = _shared(found)
     for name, shape in found.items():
-        ours = next((c for c in _candidates(name, rename or {}, shared) if c in wanted), None)
-        if ours is None or ours in pairs:
-            (ignored if ours is None and _beside(name, shape) else unexpected).append(name)
+        called = list(_candidates(name, rename or {}, shared))
+        ours = next((c for c in called if c in wanted), None)
+        if ours is None and (_beside(name, shape) or any(c in numbers for c in called)):
+            ignored.append(name)
+        elif ours is None or ours in pairs:
+            unexpected.append(name)
         elif _squeezed(shape) != _squeezed(wanted[ours]):
             misshaped.append(f"{ours}: expected {list(wanted[ours])}, found {list(shape)}")
             pairs[ours] = ""

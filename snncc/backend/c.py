@@ -29,6 +29,7 @@ MEANING = {
     "d_state": "gradient with respect to an initial state",
     "sum": "output summed over the steps",
     "score": "the largest one's class is chosen",
+    "lengths": "steps of each sample; NULL: all",
     "seed": "of random numbers, and the number of the first step; NULL: 0, 0",
 }
 WRITTEN = ("output", "state_out", "d_input", "d_state", "loss", "sum", "score")

@@ -93,6 +93,11 @@ def load_labels(call: Call, place: Place) -> str:
     return _guarded(f"snncc_load_labels(rows, first, {call.numbers[0]}, io->{call.field}, {tile})")
 
 
+def load_lengths(call: Call, place: Place) -> str:
+    (tile,) = place.names
+    return _guarded(f"snncc_load_lengths(rows, first, steps, io->{call.field}, {tile})")
+
+
 def load_indices(call: Call, place: Place) -> str:
     n, classes = call.numbers
     sizes = (place.steps if call.time else "1", "rows", "batch", "first", n, classes)
@@ -248,6 +253,7 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "load_state": load_state,
     "check_spikes": check_spikes,
     "load_labels": load_labels,
+    "load_lengths": load_lengths,
     "load_indices": load_indices,
     "store": store,
     "store_loss": store_loss,

@@ -68,7 +68,9 @@ def check(network: Network, target: Target, batch: int, seed: int, title: str) -
         flipped, rows = _layers(subject, draw, Path(folder, "layers"))
         if not flipped.all():
             draw, model = draw.only(~flipped), _compiled(subject, Path(folder, "model"))
-            rows += [*_streaming(subject, model, draw), *_backward(subject, model, draw)]
+            if not model.manifest.get("exact_steps"):
+                rows += _streaming(subject, model, draw)
+            rows += _backward(subject, model, draw)
             rows += _training(subject, model, draw) if target.loss is not None else []
     return _report(title, target.dtype, rows, flipped)
 

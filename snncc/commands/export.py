@@ -12,10 +12,16 @@ from .source import load_source
 from .weights import traced
 
 
-def export_source(text: str, nir: Path | None, choices: Choices) -> str:
+def export_source(text: str, nir: Path | None, onnx: Path | None, choices: Choices) -> str:
     """Writes the file and says what became of each layer. Raises CompileError or ModelError."""
+    if (nir is None) == (onnx is None):
+        raise CompileError("export: say where to: --nir FILE or --onnx FILE")
     if nir is None:
-        raise CompileError("export: say where to: --nir FILE")
+        from ..frontend.onnx import export_onnx
+
+        source = load_source(text, choices)
+        network, _, _ = traced(source, choices.target(), choices)
+        return str(export_onnx(source.network, onnx or Path(), weights=network))
     from ..frontend.nir import export_nir
 
     names = IMPORTS[".nir"]

@@ -115,7 +115,7 @@ def _entry(found: Sequence[Stages], name: str) -> Stages:
 def summary(source: Source, network: Network, target: Target) -> str:
     """Layers, parameters, states, inputs and outputs, entry points."""
     graph = InferTypes(target.options.dtype).run(network.graph)
-    total = sum(a.size for a in network.parameters.values())
+    total = sum(a.size for a in network.parameters.values() if a.dtype.kind == "f")
     fixed = sum(math.prod(op.features) for op in _parameters(graph) if not op.learnable)
     entries = [stages.name for stages in entry_stages(network, target)]
     lines = [

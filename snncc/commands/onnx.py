@@ -22,6 +22,8 @@ def load_onnx(path: Path, options: Mapping[str, Any]) -> OnnxNetwork:
     given = dict(options)
     if "state" in given:
         given["states"] = parse_states(given.pop("state"))
+    if "output" in given:
+        given["outputs"] = parse_pairs("--output", given.pop("output"))
     if "surrogate" in given:
         given["surrogate"] = parse_surrogate(given["surrogate"])
     return import_onnx(path, **given)
@@ -29,13 +31,16 @@ def load_onnx(path: Path, options: Mapping[str, Any]) -> OnnxNetwork:
 
 def parse_states(pairs: tuple[str, ...]) -> dict[str, str]:
     """`("mem=mem_out",)`; {} for `none`. Raises CompileError."""
-    if pairs == ("none",):
-        return {}
-    found = {}
+    return {} if pairs == ("none",) else parse_pairs("--state", pairs)
+
+
+def parse_pairs(option: str, pairs: tuple[str, ...]) -> dict[str, str]:
+    """`("a=b",)` as a mapping. Raises CompileError."""
+    found: dict[str, str] = {}
     for pair in pairs:
         before, equals, after = pair.partition("=")
         if not equals or not before or not after or before in found:
-            raise CompileError(f"--state must be INPUT=OUTPUT, once for each input, or none; got {pair!r}")
+            raise CompileError(f"{option} must be NAME=NAME, once for each name; got {pair!r}")
         found[before] = after
     return found
 

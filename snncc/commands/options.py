@@ -24,7 +24,7 @@ LEARNING_RATE = 1e-3
 PRODUCTS = ("auto", "dense", "events")
 IMPORTS = {  # options by kind of file
     ".nir": ("dt", "dialect", "reset", "integrator", "compare", "v0"),
-    ".onnx": ("state", "time_axis", "batch_axis", "surrogate"),
+    ".onnx": ("state", "time_axis", "batch_axis", "surrogate", "output"),
 }
 
 
@@ -44,6 +44,7 @@ class Choices:
     checkpoint_every: int | None = None
     context: str | None = None
     rule: str = "bptt"
+    lengths: bool = False
     weights: str | None = None
     rename: str | None = None
     dt: float | None = None
@@ -56,6 +57,7 @@ class Choices:
     time_axis: int | None = None
     batch_axis: int | None = None
     surrogate: str | None = None
+    output: tuple[str, ...] = ()
 
     def of_file(self, suffix: str) -> dict[str, Any]:
         """The options that were given for importing such a file. Raises CompileError for others'."""
@@ -93,6 +95,7 @@ class Choices:
             self.checkpoint_every,
             self.context,
             rule,
+            lengths=self.lengths,
         )
 
 

@@ -16,11 +16,12 @@ def run_model(folder: Path, given: Path, out: Path, num_steps: int | None, profi
     """Runs the model and says what was written, and where the time went. Raises ModelError."""
     model = load(folder)
     arrays = _in_order(model, read_npz(given), given)
+    lengths = arrays.pop("lengths", None) if takes_lengths(model) else None
     _check_names(model, arrays, given)
     model.params.update({name: array for name, array in arrays.items() if name in model.params})
     inputs = {name: array for name, array in arrays.items() if name in model.input_names}
     state = {name: array for name, array in arrays.items() if name in model.state_names}
-    result = model(inputs, state=state, num_steps=num_steps)
+    result = model(inputs, state=state, num_steps=num_steps, lengths=lengths)
     found = {name: _as_in_file(model, name, result[name]) for name in model.output_names}
     for name, array in result.state.items():
         if f"{name}_next" in found:
@@ -29,8 +30,13 @@ def run_model(folder: Path, given: Path, out: Path, num_steps: int | None, profi
     write_npz(out, found)
     lines = [f"  {name:<16} {array.dtype} {list(array.shape)}" for name, array in found.items()]
     if profile:
-        lines += ["", str(model.profile(inputs, state=state, num_steps=num_steps))]
+        lines += ["", str(model.profile(inputs, state=state, num_steps=num_steps, lengths=lengths))]
     return "\n".join([f"{out}:", *lines])
+
+
+def takes_lengths(model: Model) -> bool:
+    """Whether a file may hold `lengths`, the steps of each sample."""
+    return any(port["role"] == "lengths" for port in model.manifest["io"])
 
 
 def _check_names(model: Model, arrays: Mapping[str, object], given: Path) -> None:

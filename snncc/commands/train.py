@@ -11,6 +11,7 @@ from snncc_runtime import History, Model, ModelError, load
 from snncc_runtime.files import check_replaceable
 
 from .npz import read_npz
+from .run import takes_lengths
 
 TARGET = "y"
 
@@ -22,22 +23,23 @@ def train_model(
     out = out or folder
     check_replaceable(out)
     model = load(folder)
-    x, y = _samples(model, given)
+    x, y, lengths = _samples(model, given)
     held_out = _samples(model, validation) if validation else None
-    history = model.fit(x, y, validation_data=held_out, num_steps=num_steps, **plan)
+    history = model.fit(x, y, validation_data=held_out, num_steps=num_steps, lengths=lengths, **plan)
     model.save(out)
     return f"{_table(history)}\nsaved to {out}"
 
 
-def _samples(model: Model, path: Path) -> tuple[Any, np.ndarray]:
-    """Inputs by name (`x` does for an only one) and targets `y`."""
+def _samples(model: Model, path: Path) -> tuple[Any, np.ndarray, np.ndarray | None]:
+    """Inputs by name (`x` does for an only one), targets `y`, and `lengths` where the model takes them."""
     arrays = read_npz(path)
     if TARGET not in arrays:
         raise ModelError(f"{path}: has no array {TARGET!r} of targets; it has {', '.join(arrays) or 'none'}")
     y = arrays.pop(TARGET)
+    lengths = arrays.pop("lengths", None) if takes_lengths(model) else None
     if len(model.input_names) == 1 and list(arrays) == ["x"]:
         arrays = {model.input_names[0]: arrays["x"]}
-    return arrays, y
+    return arrays, y, lengths
 
 
 def _table(history: History) -> str:

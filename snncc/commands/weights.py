@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -30,7 +30,7 @@ CLOSE = 1e-6  # relative: a number that was float32 in between
 
 def traced(source: Source, target: Target, choices: Choices) -> tuple[Network, Target, Match | None]:
     """The graph of a source with its steps and the weights of --weights, and which of these went where."""
-    network = trace(source.network, None, choices.seed, target.learning.by_rates)
+    network = trace(source.network, None, choices.seed, target.learning.by_rates, target.lengths)
     target = target.of_steps(choices.num_steps, network.steps)
     if choices.weights is None:
         return network, target, None
@@ -48,9 +48,10 @@ def load_into(module: Module, network: Network, file: str, rename: str | None) -
     leaves = [node.op for node in network.graph if isinstance(node.op, Parameter)]
     fixed = [op.label for op in leaves if not op.learnable]
     shapes = {name: array.shape for name, array in stored.items()}
-    found = match(file, wanted, shapes, names, fixed).check()
+    held = dict(_numbers(module))
+    found = match(file, wanted, shapes, names, fixed, held).check()
     for name in found.ignored:
-        _compare(module, name, stored[name], list(candidates(name, names, shapes)), file)
+        _compare(name, stored[name], [c for c in candidates(name, names, shapes) if c in held], held, file)
     parameters = {**network.parameters, **_finite(arrays_of(found, stored, wanted), file)}
     return replace(network, parameters=parameters), found
 
@@ -62,13 +63,19 @@ def _finite(arrays: dict[str, np.ndarray], file: str) -> dict[str, np.ndarray]:
     return {name: array.astype(np.float64) for name, array in arrays.items()}
 
 
-def _compare(module: Module, name: str, stored: Stored, candidates: list[str], file: str) -> None:
-    modules = dict(module.named_modules())
-    for candidate in candidates:
-        path, _, attribute = candidate.rpartition(".")
-        ours = vars(modules[path]).get(attribute) if path in modules else None
-        if isinstance(ours, float):
-            theirs = float(np.ravel(stored.read())[0])
-            if not math.isclose(ours, theirs, rel_tol=CLOSE, abs_tol=CLOSE):
-                raise CompileError(f"{candidate} is {ours:g} in the network and {theirs:g} in {file}")
-            return
+def _numbers(module: Module) -> Iterator[tuple[str, float]]:
+    """The numbers that are part of a network, by name."""
+    for path, inner in module.named_modules():
+        for name, value in vars(inner).items():
+            if isinstance(value, float):
+                yield f"{path}.{name}" if path else name, value
+
+
+def _compare(name: str, stored: Stored, ours: list[str], held: Mapping[str, float], file: str) -> None:
+    """Numbers of the network must be those of the file."""
+    if not ours:
+        return
+    theirs = np.ravel(stored.read()).astype(np.float64)
+    wrong = theirs[~np.isclose(theirs, held[ours[0]], rtol=CLOSE, atol=CLOSE)]
+    if wrong.size:
+        raise CompileError(f"{ours[0]} is {held[ours[0]]:g} in the network and {wrong[0]:g} in {file}")

@@ -339,6 +339,7 @@ CALLS: dict[str, Callable[[Call, int, How, Work], None]] = {
     **dict.fromkeys(("mix_steps", "mix_steps_transposed", "steps_gradient"), _of_steps),
     **dict.fromkeys(("at_step", "sum_at_step"), _at_step),
     **dict.fromkeys(("sparse_events", "sparse_rows", "sparse_gradient", "sparse_input_gradient"), _sparse),
+    "embedding": _copy,
     "embedding_gradient": _sum_features,
     **dict.fromkeys(("late_events", "late_gradient", "late_input_gradient"), _late),
     **dict.fromkeys(("scatter_add", "scatter_add_once"), _sum_features),

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from ..errors import located, user_line
-from ..graph import Builder, Graph, Output, Type, renamed
+from ..graph import Builder, Graph, Node, Output, Type, renamed
 from ..loss import Loss, Scores, Values
 from ..loss.readout import score
 from ..nn.module import Input, Module, Parameter, Table, tracing
 from ..ops import Value, clamp, sum_time
 from ..ops import leaf as leaves
+from ..ops.lengths import LENGTHS, at_end, declare, within
 from ..ops.reduce import expand
-from ..ops.time import Delay, Last, LastSteps
+from ..ops.time import Delay, LastSteps
 from ..ops.value import apply, operand
 
 
@@ -55,13 +56,17 @@ class Network:
 
 
 def trace(
-    network: Module, inputs: Mapping[str, Input] | None = None, seed: int = 0, by_rates: bool = False
+    network: Module,
+    inputs: Mapping[str, Input] | None = None,
+    seed: int = 0,
+    by_rates: bool = False,
+    lengths: bool = False,
 ) -> Network:
     """The graph of a network.
 
     inputs: by name, in the order of forward's arguments; default: the network's own `inputs`.
     seed: of the random initial parameters. by_rates: spikes have the gradient of the neuron's rate.
-    Raises CompileError with the user's line.
+    lengths: samples may end before the last step. Raises CompileError with the user's line.
     """
     if not isinstance(network, Module):
         raise located(f"expected a network (an nn.Module), got {type(network).__name__}", user_line())
@@ -70,9 +75,17 @@ def trace(
         raise network.error(
             "declare the network's inputs: inputs = {'x': nn.Input(784)} in the class, or inputs= here"
         )
-    run = _Trace(network, seed, by_rates)
+    if lengths and LENGTHS in declared:
+        raise network.error("lengths=True makes an input of the name lengths: rename the network's own")
+    run = _Trace(network, seed, by_rates, lengths=lengths)
     graph = run.graph(declared)
-    training = _Trace(network, seed, by_rates, mode=True).graph(declared) if run.differs else None
+    again = _Trace(network, seed, by_rates, mode=True, lengths=lengths)
+    training = again.graph(declared) if run.differs else None
+    if lengths and again.updated:
+        raise network.error(
+            f"lengths: the statistics of {', '.join(again.updated)} would count what lies past a sample's "
+            "end; normalise by nn.LayerNorm or nn.GroupNorm, or leave lengths out"
+        )
     imported, steps = getattr(network, "imported", {}), getattr(network, "num_steps", None)
     return Network(graph, run.parameters, declared, training, imported, steps, tuple(run.calls))
 
@@ -136,6 +149,7 @@ class _Trace:
     by_rates: bool = False
     mode: bool = False  # what `training` answers
     differs: bool = False  # whether anybody asked
+    lengths: bool = False  # whether samples may end before the last step
     builder: Builder = field(default_factory=Builder)
     parameters: dict[str, np.ndarray] = field(default_factory=dict)
     scopes: list[str] = field(default_factory=list)
@@ -157,6 +171,8 @@ class _Trace:
     def graph(self, inputs: Mapping[str, Input]) -> Graph:
         """Runs the network's forward."""
         token = tracing.set(self)
+        if self.lengths:
+            declare(self.builder)
         try:
             operands = [self.input(name, given) for name, given in inputs.items()]
             outputs = _named_outputs(self.network, self.call(self.network, *operands))
@@ -284,14 +300,15 @@ class _Trace:
             raise located(
                 f"{node.removesuffix('.prev')}: this delay is never fed; call its .feed(value)", where
             )
+        for mixing in [n for n in self.builder.nodes.values() if n.op.name == "mix_steps"]:
+            x, weight = mixing.inputs  # whose steps all read what lies past the end
+            self.builder.connect(mixing.name, within(Value(self.builder, x)).node, weight)
         for name, value in outputs.items():
             full = expand(value, Type(value.shape, False, True))
-            self.builder.output(name, "output", full.node)
+            self.builder.output(name, "output", (within(full) if full.type.time else full).node)
         for label, node in self.states:
-            following, initial = (Value(self.builder, i) for i in self.builder.nodes[node].inputs)
-            op: Any = self.builder.nodes[node].op
-            held = (Last(), following) if op.steps == 1 else (LastSteps(op.steps), following, initial)
-            last = apply(*held, name=f"{label}.last")
+            last = self._held(self.builder.nodes[node])
+            self.renames[last.node] = f"{label}.last"
             self.builder.output(label, "state_out", last.node)
         for label, value in self.updated.items():
             self.builder.output(label, "parameter", value.node)
@@ -302,6 +319,21 @@ class _Trace:
             for c in self.calls
         ]
         return graph
+
+    def _held(self, delay: Node) -> Value:
+        """What a delay holds at the end of each sample."""
+        following, initial = (Value(self.builder, i) for i in delay.inputs)
+        steps: int = delay.op.steps  # type: ignore[attr-defined]
+        if steps == 1:
+            return at_end(following)
+        if self.lengths:
+            raise located(
+                f"{delay.name.removesuffix('.prev')}: a delay of {steps} steps does not know where samples "
+                "end; use delays of one step, or leave lengths out",
+                delay.where,
+            )
+        result: Value = apply(LastSteps(steps), following, initial)
+        return result
 
 
 def _nodes(values: Any) -> tuple[str, ...]:

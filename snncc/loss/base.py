@@ -10,6 +10,7 @@ from ..errors import CompileError, user_line
 from ..graph import Builder
 from ..ops import Value
 from ..ops.leaf import Input
+from ..ops.lengths import within
 from .readout import Scores
 
 
@@ -36,7 +37,7 @@ class Values:
             )
         if not value.type.time:
             raise CompileError(f"loss {loss}: output {name!r} does not vary over time ({user_line()})")
-        return value
+        return value if value.node in self.outputs.values() else within(value)
 
     def target(self, loss: Loss, shape: tuple[int, ...], time: bool, dtype: str) -> Value:
         """The target of the call, which all losses of a sum share."""

@@ -11,7 +11,8 @@ from ..errors import CompileError, user_line
 from ..ops import Value, absolute, greater, substitute, sum_batch, sum_features, sum_time, where
 from ..ops.elementwise import floor
 from ..ops.last_axis import LogSoftmax
-from ..ops.leaf import Samples, Steps, Vector
+from ..ops.leaf import Samples, Vector
+from ..ops.lengths import count_steps, sum_of_means, within
 from ..ops.reduce import OneHot, leaf
 from ..ops.value import apply
 from .base import Loss, Values
@@ -101,9 +102,10 @@ class CrossEntropy(Reading):
             wanted = wanted * self.weights(wanted)
         per_sample = -sum_features(wanted * apply(LogSoftmax(), logits))
         if self.readout in EACH_STEP:
-            per_sample = sum_time(per_sample)
-        total = sum_batch(per_sample) / leaf(logits, Samples())
-        return total / leaf(logits, Steps()) if self.readout == "rate" else total
+            per_sample = sum_time(within(per_sample))
+        mean = self.readout == "rate"
+        total = sum_of_means(per_sample, logits) if mean else sum_batch(per_sample)
+        return total / leaf(logits, Samples())
 
     def __str__(self) -> str:
         smoothing = f", label_smoothing={self.label_smoothing:g}" if self.label_smoothing else ""
@@ -124,18 +126,19 @@ class MeanSquaredError(Reading):
         return self.on is not None
 
     def value(self, values: Values) -> Value:
-        x, steps = self.read(values), leaf(values.read(self.reads, self), Steps())
+        x = self.read(values)
+        steps = count_steps(x)
         if self.readout == "latency":
-            return self._of_times(x, values) / (steps * steps)
+            return self._of_times(x, values)
         x = sum_time(x) / steps if self.readout == "rate" else read(x, self.readout)
         on, off = self._levels(steps, x.type.size / (self.population or x.type.size))
         x = grouped(x, self.population)
         size = float(x.type.size)
         squares = self._squares(x - self._wanted(values, x, on, off), values, x.type.size)
-        per_sample = sum_time(squares) if x.type.time else squares
-        total = sum_batch(per_sample)
-        divided = total / steps if self.readout in ("count", "mem") else total
-        return divided / (leaf(x, Samples()) * size)
+        per_sample = sum_time(within(squares)) if x.type.time else squares
+        mean = self.readout in ("count", "mem")
+        total = sum_of_means(per_sample, x) if mean else sum_batch(per_sample)
+        return total / (leaf(x, Samples()) * size)
 
     def _wanted(self, values: Values, x: Value, on: Any, off: Any) -> Value:
         """Targets in the shape of what is compared."""
@@ -162,9 +165,9 @@ class MeanSquaredError(Reading):
         return floor(steps * self.on * group), floor(steps * self.off * group)
 
     def _of_times(self, spk: Value, values: Values) -> Value:
-        """Squared distances of spike times, a mean over spikes, samples and outputs."""
+        """Squared distances of spike times, as shares of the steps: a mean over spikes, samples, outputs."""
         ons, offs = (t if isinstance(t, tuple) else (t,) for t in (self.on, self.off))
-        total, steps = None, leaf(spk, Steps())
+        total, steps = None, count_steps(spk)
         for number, given in enumerate(zip(ons, offs, strict=True), 1):
             time = spike_time(spk, number)
             on, off = (steps + t if t is not None and t < 0 else t for t in given)
@@ -177,7 +180,8 @@ class MeanSquaredError(Reading):
             squares = self._squares(time - wanted, values, spk.type.size)
             total = squares if total is None else total + squares
         assert total is not None
-        return sum_batch(total) / (leaf(spk, Samples()) * float(spk.type.size * len(ons)))
+        shares = sum_of_means(total, spk, 2)
+        return shares / (leaf(spk, Samples()) * float(spk.type.size * len(ons)))
 
     def __str__(self) -> str:
         levels = "" if self.on is None else f", on={self.on}, off={self.off}"

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from ..errors import CompileError, user_line
 from ..ops import Value, maximum, sum_batch, sum_features, sum_time
-from ..ops.leaf import Samples, Steps
+from ..ops.leaf import Samples
+from ..ops.lengths import count_steps
 from ..ops.reduce import leaf
 from .base import Loss, Values
 
@@ -24,7 +25,7 @@ class RateLoss(Loss):
         spk = values.read(self.of, self)
         if self.kind == "total":
             return sum_batch(sum_features(sum_time(spk))) * self.strength
-        rate = sum_time(spk) / leaf(spk, Steps())
+        rate = sum_time(spk) / count_steps(spk)
         if self.kind != "l1":
             distance = {"l2": rate, "upper": rate - self.limit, "lower": self.limit - rate}[self.kind]
             distance = distance if self.kind == "l2" else maximum(distance, 0.0)

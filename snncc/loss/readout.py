@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import CompileError, user_line
-from ..graph import Type
-from ..ops import Value, absolute, detach, expand, greater, minimum, scatter_add, substitute, sum_time, where
-from ..ops.leaf import StepNumber, Steps
-from ..ops.reduce import leaf
+from ..ops import Value, absolute, expand, greater, minimum, scatter_add, sum_time, where
+from ..ops.lengths import at_end, at_step, count_steps, inside, lengths, step_beside
 from ..ops.time import Delay, Last
 from ..ops.value import apply, operand
 
@@ -53,7 +51,7 @@ def read(x: Value, readout: str, classes: int = 0) -> Value:
     elif readout == "mem_max":
         x = largest(x)
     elif readout == "mem_mean":
-        x = sum_time(x) / leaf(x, Steps())
+        x = sum_time(x) / count_steps(x)
     elif readout == "latency":
         x = spike_time(x)
     elif readout == "count":
@@ -82,19 +80,21 @@ def grouped(x: Value, classes: int) -> Value:
 
 
 def last_step(x: Value) -> Value:
-    """x at the last step."""
-    return _at(x, apply(Last(), x), leaf(x, Steps()) - 1.0)
+    """x at the last step of each sample."""
+    end = at_end(x)
+    return end if lengths(x.builder) is not None else at_step(x, end, count_steps(x) - 1.0)
 
 
 def largest(x: Value) -> Value:
     """The largest x of all steps; the first of equal ones takes the gradient."""
-    before, step_before, number = _delay(x), _delay(x), _step(x)
-    above = where(greater(number, 0.5), greater(x, before), 1.0)
+    before, step_before, number = _delay(x), _delay(x), step_beside(x)
+    above, live = where(greater(number, 0.5), greater(x, before), 1.0), inside(x)
+    above = above if live is None else live * above
     now = where(above, x, before)
     step = where(above, number, step_before)
     _feed(before, now)
     _feed(step_before, step)
-    return _at(x, apply(Last(), now), apply(Last(), step))
+    return at_step(x, apply(Last(), now), apply(Last(), step))
 
 
 def spike_time(spk: Value, number: int = 1) -> Value:
@@ -106,20 +106,8 @@ def spike_time(spk: Value, number: int = 1) -> Value:
     count = before + where(greater(absolute(spk), 0.0), 1.0, 0.0)
     _feed(before, count)
     waiting = where(greater(float(number), count), 1.0, 0.0)
-    time = minimum(sum_time(waiting), leaf(spk, Steps()) - 1.0)
-    return _at(-spk, time, time)
-
-
-def _at(x: Value, value: Value, step: Value) -> Value:
-    """`value`, which has the gradient of x at that step."""
-    there = detach(greater(0.5, absolute(_step(x) - step)))
-    result: Value = substitute(value, sum_time(where(there, x, 0.0)))
-    return result
-
-
-def _step(like: Value) -> Value:
-    """The number of the step, beside every neuron: in their kernel it costs nothing."""
-    return expand(leaf(like, StepNumber()), Type(like.shape, True))
+    time = minimum(sum_time(waiting), count_steps(spk) - 1.0)
+    return at_step(-spk, time, time)
 
 
 def _delay(like: Value) -> Value:

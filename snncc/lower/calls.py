@@ -68,6 +68,8 @@ class Calls:
                 sizes = (node.type.size, classes)
                 return Call("load_indices", (labels,), sizes, self.runs_all_steps(node), op.label)
             return Call("load_labels", (labels,), (classes,), field=op.label)
+        if op.role == "lengths":
+            return Call("load_lengths", (self.buffers.buffer(node.name),), (1, 1), field=op.label)
         field = user_field("cotangent" if op.role == "cotangent" else "input", op.label)
         numbers = (node.type.size, self.buffers.pitch(node), *[node.channels] * bool(node.channels))
         return Call("load", (self.buffers.buffer(node.name),), numbers, self.runs_all_steps(node), field)

@@ -34,6 +34,7 @@ from .pool import (
     SumPool2d,
     Upsample,
 )
+from .recurrent import Recurrent
 from .sparse import SparseLinear
 from .standardized import WSConv2d, WSLinear
 
@@ -73,6 +74,7 @@ __all__ = [
     "Neuron",
     "Parameter",
     "Rate",
+    "Recurrent",
     "Repeat",
     "Sequential",
     "SumPool2d",

@@ -199,7 +199,7 @@ def _loop(link: Link, places: Mapping[str, Place], lane: int) -> Iterator[str]:
     start, end = places[link.source], places[link.target]
     x0, x1 = start.x + 0.36 * start.width, end.x + 0.36 * end.width
     y0, y1 = start.y + start.height / 2, end.y - end.height / 2 - 2
-    low, high = y0 + 10 + 3 * (lane % 4), y1 - 16 - 3 * (lane % 4)
+    low, high = y0 + 24 + 3 * (lane % 4), y1 - 16 - 3 * (lane % 4)
     far = max(p.x + p.width / 2 for p in places.values()) + LANE * (lane + 1)
     path = (
         f"M{x0:.1f} {y0:.1f}V{low - 6:.1f}Q{x0:.1f} {low:.1f} {x0 + 6:.1f} {low:.1f}"

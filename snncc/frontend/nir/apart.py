@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import atexit
 import json
+import math
 import os
 import pickle
 import resource
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -52,8 +54,9 @@ class Apart:
                 process.stdin.flush()
                 good, result = pickle.loads(_read(process.stdout.fileno(), seconds))
             except (OSError, EOFError, TimeoutError) as error:
+                slow = isinstance(error, TimeoutError) or self.stop() == -signal.SIGXCPU
                 self.stop()
-                raise GoneError("took too long" if isinstance(error, TimeoutError) else "crashed") from None
+                raise GoneError("took too long" if slow else "crashed") from None
         if good:
             return result
         raise result
@@ -68,12 +71,16 @@ class Apart:
             _read(self.process.stdout.fileno(), READY)
         return self.process
 
-    def stop(self) -> None:
-        """End the process, if there is one."""
+    def stop(self) -> int | None:
+        """End the process, if there is one, and say what it ended with."""
         process, self.process = self.process, None
-        if process is not None:
+        if process is None:
+            return None
+        assert process.stdout is not None
+        if not select.select([process.stdout], [], [], 0.0)[0]:  # else it has ended by itself
             process.kill()
-            process.communicate()
+        process.communicate()
+        return process.returncode
 
 
 def _framed(message: Any) -> bytes:
@@ -124,9 +131,12 @@ def _write(number: int, content: bytes) -> None:
         view = view[os.write(number, view) :]
 
 
-def limit_memory(count: int) -> None:
-    """So many bytes more than now are all that this process may ask for."""
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    wanted = used + count
-    resource.setrlimit(resource.RLIMIT_AS, (wanted if hard < 0 else min(wanted, hard), hard))
+def limit(more_bytes: int, more_seconds: float) -> None:
+    """So much memory and time of a processor, from now on, are all that this process gets before it dies."""
+    memory = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    for kind, wanted in (
+        (resource.RLIMIT_AS, memory + more_bytes),
+        (resource.RLIMIT_CPU, math.ceil(time.process_time() + more_seconds)),
+    ):
+        hard = resource.getrlimit(kind)[1]
+        resource.setrlimit(kind, (wanted if hard < 0 else min(wanted, hard), hard))

@@ -47,7 +47,8 @@ class Part:
 def build(name: str, node: RawNode, entering: Shape, options: Options) -> Part:
     """The module of a node of a known type. Raises CompileError that names it."""
     try:
-        module, finding = BUILDERS[node.type](node, entering, options)
+        with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused as such
+            module, finding = BUILDERS[node.type](node, entering, options)
     except CompileError as error:
         raise CompileError(f"node {shown(name)} ({node.type}): {error}") from None
     return Part(module, replace(finding, node=name, kind=node.type))

@@ -6,6 +6,7 @@ of that is refused before anything of it is read.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,14 +16,15 @@ import numpy as np
 
 from ...errors import CompileError
 from ..foreign import shown
-from .apart import Apart, GoneError, limit_memory
+from .apart import Apart, GoneError, limit
 
 MOST_NODES = 100_000
 DEEPEST = 32
 MOST_EXPANSION = 1100  # what a byte of the file can become: the limit of deflate
 ALLOWANCE = 1 << 20  # bytes that any file may hold
 LARGEST_RANK = 8
-LONGEST, SLOWEST = 5.0, 4e6  # seconds for any file, and bytes that are read in one more
+LONGEST, SLOWEST = 2.0, 5e5  # seconds of a processor for any file, and bytes that are read in one more
+PATIENCE = 20  # how many times as long it may take where the machine does other things
 ROOM = 1 << 28  # bytes that libhdf5 may take for itself
 FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf"}
 INSTALL = "reading and writing NIR needs the packages nir and h5py: pip install 'snncc[nir]'"
@@ -49,7 +51,7 @@ def read_file(path: Path) -> tuple[RawNode, str]:
         raise CompileError(f"{path}: {what}; give a NIR file")
     size = path.stat().st_size
     try:
-        found: tuple[RawNode, str] = _APART(str(path.absolute()), size, seconds=LONGEST + size / SLOWEST)
+        found: tuple[RawNode, str] = _APART(str(path.absolute()), size, seconds=PATIENCE * _seconds(size))
         return found
     except _UnfitError as error:
         raise CompileError(f"{path}: {error}") from None
@@ -60,7 +62,7 @@ def read_file(path: Path) -> tuple[RawNode, str]:
 def _read_apart(path: str, size: int) -> tuple[RawNode, str]:
     """What read_file returns, or _UnfitError; in a process that may hang or die."""
     h5py, budget = require_h5py(), MOST_EXPANSION * size + ALLOWANCE
-    limit_memory(2 * budget + ROOM)
+    limit(2 * budget + ROOM, _seconds(size))
     try:
         with h5py.File(path, "r") as file:
             reader = _Reader(h5py, budget)
@@ -69,6 +71,10 @@ def _read_apart(path: str, size: int) -> tuple[RawNode, str]:
     except (*UNSOUND, MemoryError) as error:
         text = shown(" ".join(str(error).split()), 200)
         raise _UnfitError(f"not a readable NIR (HDF5) file: {text}") from None
+
+
+def _seconds(size: int) -> float:
+    return LONGEST + size / SLOWEST
 
 
 _APART = Apart(_read_apart)
@@ -107,34 +113,33 @@ class _Reader:
 
     def item(self, group: Any, name: str) -> Any:
         """A member of a group: a group, a text or an array."""
-        if name not in group:
+        link = group.get(name, getlink=True)
+        if link is None:
             raise _UnfitError(f"{shown(group.name)} has no {name!r}: not a NIR file, or a damaged one")
-        if not isinstance(group.get(name, getlink=True), self.h5py.HardLink):
+        if not isinstance(link, self.h5py.HardLink):
             raise _UnfitError(f"{_path(group, name)} links to another place, which is not followed")
         found = group[name]
         return found if isinstance(found, self.h5py.Group) else self.array(found)
 
     def array(self, dataset: Any) -> np.ndarray | str:
         """The contents of a dataset; of strings, one text or an array of objects."""
-        where = shown(dataset.name)
-        if not isinstance(dataset, self.h5py.Dataset) or dataset.shape is None:
+        shape, where = getattr(dataset, "shape", None), shown(dataset.name)
+        if shape is None:
             raise _UnfitError(f"{where} is neither a group nor an array")
-        plist = dataset.id.get_create_plist()
+        plist, dtype = dataset.id.get_create_plist(), dataset.dtype
         filters = [plist.get_filter(k)[0] for k in range(plist.get_nfilters())]
-        if dataset.is_virtual or plist.get_external_count():
+        if plist.get_layout() == self.h5py.h5d.VIRTUAL or plist.get_external_count():
             raise _UnfitError(f"{where} lies in another file, which is not followed")
         if unknown := [code for code in filters if code not in FILTERS]:
             raise _UnfitError(f"{where} is packed with filter {unknown[0]}; write it with gzip")
-        self.budget -= dataset.size * max(dataset.dtype.itemsize, 1)
-        if self.budget < 0 or len(dataset.shape) > LARGEST_RANK:
-            raise _UnfitError(
-                f"{where} has shape {list(dataset.shape)}, more than a file of this size can hold"
-            )
-        if self.h5py.check_string_dtype(dataset.dtype) is not None:
+        self.budget -= math.prod(shape) * max(dtype.itemsize, 1)
+        if self.budget < 0 or len(shape) > LARGEST_RANK:
+            raise _UnfitError(f"{where} has shape {list(shape)}, more than a file of this size can hold")
+        if self.h5py.check_string_dtype(dtype) is not None:
             text = dataset.asstr()[()]
             return text if isinstance(text, str) else np.asarray(text, object)
-        if dataset.dtype.kind not in "biuf":
-            raise _UnfitError(f"{where} holds neither numbers nor text, but {dataset.dtype}")
+        if dtype.kind not in "biuf":
+            raise _UnfitError(f"{where} holds neither numbers nor text, but {dtype}")
         return np.asarray(dataset[()])
 
     def graph(self, group: Any, depth: int = 0) -> RawNode:

@@ -6,29 +6,41 @@ loops.py      Scan and Loop as steps, delays and stacks; states.py the same for 
 unroll.py     and for steps that were written out
 axes.py       tensors as values: which axes are time, batch, features
 evaluate.py   runs the list on values; scalars, views, products, steps: what operators mean
-network.py    the module that comes of it
+network.py    the module that comes of it; neurons.py: names for the report
+domain.py     operators and metadata of our own, in files that write.py writes: `export_onnx`
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...errors import CompileError
-from ...nn import surrogate as surrogates
-from ..dsl import trace
+from ..dsl import Network, trace
 from ..foreign import shown
 from ..report import Finding, Report
 from .axes import TIME, AxisError
+from .domain import told
 from .evaluate import OPERATORS
 from .flat import Flat, flatten
 from .network import TIMED, OnnxNetwork, Plan, Roles, needed, sequences
+from .neurons import recognised
 from .read import NEWEST, OLDEST, read_model
-from .states import closed, given_pairs, named_pairs, structural_pairs
+from .states import COMPARED, closed, given_pairs, named_pairs, structural_pairs
 from .unroll import rolled
+from .write import export_onnx
+
+MOST_STEPS = 2**31 - 1
+OTHER = 3  # stand-ins for open dimensions, the second time
+BAKED = (
+    "there are thresholds but no states: was the state baked in when the model was exported? This is one step"
+)
 
 
 def import_onnx(
@@ -39,27 +51,62 @@ def import_onnx(
     batch_axis: int | None = None,
     surrogate: Any = None,
     detach_reset: bool = True,
+    outputs: Mapping[str, str] | None = None,
 ) -> OnnxNetwork:
     """The network of an ONNX file, a module like any other: compile it, check it, put it into another.
 
     states: which output is the next value of which input, {"mem": "mem_out"}; found by names and structure
     if not given, {} for none. time_axis, batch_axis: of the inputs of a file that holds all steps; found if
     not given. surrogate: of spikes, ATan(alpha=2) if not given. detach_reset: a reset by the spike of the
-    step before has no gradient, as in snnTorch.
+    step before has no gradient, as in snnTorch. outputs: other names for outputs of the file, those that
+    losses know, say {"spk_rec": "spk"}.
     Raises CompileError that names the node and the reason, for what is not supported too.
     """
     file = Path(path)
     model = read_model(file)
-    fake = surrogates.ATan() if surrogate is None else surrogate
+    asked = _Asked(file, states, time_axis, batch_axis, surrogate, detach_reset)
     try:
-        flat = flatten(model)
-        findings = tuple(Finding(shown(n.label), n.op) for n in flat.nodes if not n.op.startswith("@"))
-        _check_operators(flat, file)
-        plans, remarks = _plans(flat, states, time_axis, batch_axis)
-        return _first_sound(plans, fake, detach_reset, file, findings, remarks)
+        network, open_shapes = _network(model, asked)
+        if open_shapes:
+            other, _ = _network(model, asked, OTHER)
+            if not _same(trace(network), trace(other)):
+                raise CompileError("it computes with the length of an open dimension; export with fixed ones")
+        network.rename(outputs or {})
+        return network
     except CompileError as error:
         label = shown(file.name)
         raise CompileError(str(error) if str(error).startswith(label) else f"{label}: {error}") from None
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the caller of `import_onnx` said."""
+
+    file: Path
+    states: Mapping[str, str] | None
+    time_axis: int | None
+    batch_axis: int | None
+    surrogate: Any
+    detach_reset: bool
+
+
+def _network(model: Any, asked: _Asked, offset: int = 0) -> tuple[OnnxNetwork, bool]:
+    """The network, and whether the length of an open dimension was read. offset: of their stand-ins."""
+    flat = flatten(model, offset)
+    written, flat.initial = told(model)
+    findings = tuple(Finding(shown(n.label), n.op) for n in flat.nodes if not n.op.startswith("@"))
+    _check_operators(flat, asked.file)
+    states = asked.states if asked.states is not None else written
+    plans, remarks = _plans(flat, states, asked.time_axis, asked.batch_axis)
+    network = _first_sound(plans, asked, findings, remarks)
+    read = flat.open_shapes or network.plan.flat.open_shapes
+    return network, read and any(port.open for port in flat.inputs.values())
+
+
+def _same(a: Network, b: Network) -> bool:
+    """Whether two networks compute the same."""
+    same = a.parameters.keys() == b.parameters.keys() and str(a.graph) == str(b.graph)
+    return same and all(np.array_equal(array, b.parameters[name]) for name, array in a.parameters.items())
 
 
 def _check_operators(flat: Flat, file: Path) -> None:
@@ -92,9 +139,11 @@ def _plans(
     if states is None:
         pairs |= structural_pairs(flat, pairs)
     if not pairs:
+        if any(n.op in COMPARED for n in flat.nodes):
+            remarks.append(BAKED)
         return _sequences(flat, time_axis, batch_axis), remarks
-    told = ", ".join(f"{shown(b)} = {shown(a)}" for b, a in pairs.items())
-    remarks.append(f"states {'as given' if states else 'found'}: {told}")
+    listed = ", ".join(f"{shown(b)} = {shown(a)}" for b, a in pairs.items())
+    remarks.append(f"states {'as given' if states else 'found'}: {listed}")
     return _stepwise(flat, pairs, batch_axis), remarks
 
 
@@ -127,9 +176,13 @@ def _sequences(flat: Flat, time_axis: int | None, batch_axis: int | None) -> Ite
             roles[name] = Roles(t, b if b is not None and b < len(port.shape) else None)
         if not roles:
             raise CompileError("has no input but weights and states")
+        if not _agree(flat, roles):
+            continue
         lengths = _lengths(flat, roles)
         if flat.steps is not None:
             lengths[TIME] = flat.steps
+        for count in _trip_counts(flat):
+            lengths.setdefault(TIME, count)
         fixed = lengths.get(TIME)
         is_open = any(r.time in flat.inputs[n].open for n, r in roles.items()) and flat.steps is None
         yield Plan(flat, roles, initial, weights, False, None if is_open else fixed or 1, lengths)
@@ -146,6 +199,22 @@ def _choices(flat: Flat, time: int | None, batch: int | None) -> Iterator[tuple[
             yield (t if time is None else time, b if batch is None else batch)
 
 
+def _trip_counts(flat: Flat) -> Iterator[int]:
+    """The numbers of steps of loops that have a constant one."""
+    for node in flat.nodes:
+        count = flat.constants.get(node.inputs[0]) if node.op == "@number" else None
+        if count is not None and count.size == 1 and 0 < int(count.reshape(-1)[0]) <= MOST_STEPS:
+            yield int(count.reshape(-1)[0])
+
+
+def _agree(flat: Flat, inputs: Mapping[str, Roles]) -> bool:
+    """Whether all inputs have as many steps, and as many samples."""
+    found = {
+        pair for name, roles in inputs.items() for pair in roles.lengths(flat.inputs[name].shape).items()
+    }
+    return len(found) == len({atom for atom, _ in found})
+
+
 def _lengths(flat: Flat, inputs: Mapping[str, Roles]) -> dict[str, int]:
     lengths: dict[str, int] = {}
     for name, roles in inputs.items():
@@ -158,25 +227,30 @@ def _holds_weights(flat: Flat, name: str) -> bool:
     """An input that is a matrix or bias: the second operand of a product, or too short to have a batch."""
     readers = [(n, n.inputs.index(name)) for n in flat.nodes if name in n.inputs]
     port = flat.inputs[name]
-    second = bool(readers) and all(n.op in ("Gemm", "MatMul") and place > 0 for n, place in readers)
+    second = (
+        len(port.shape) == 2
+        and bool(readers)
+        and all(n.op in ("Gemm", "MatMul") and place > 0 for n, place in readers)
+    )
     return second or (len(port.shape) == 1 and len(flat.inputs) > 1)
 
 
-def _first_sound(
-    plans: Iterator[Plan], surrogate: Any, detach_reset: bool, file: Path, findings: Any, remarks: list[str]
-) -> OnnxNetwork:
+def _first_sound(plans: Iterator[Plan], asked: _Asked, findings: Any, remarks: list[str]) -> OnnxNetwork:
     """The network of the first plan whose axes go through every operator."""
     first: AxisError | None = None
     for plan in plans:
-        report = Report(shown(file.name), f"ONNX opset {plan.flat.opset}", findings, {}, tuple(remarks))
-        network = OnnxNetwork(plan, surrogate, detach_reset, report)
+        report = Report(shown(asked.file.name), f"ONNX opset {plan.flat.opset}", findings, {}, tuple(remarks))
+        network = OnnxNetwork(plan, asked.surrogate, asked.detach_reset, report)
         try:
-            trace(network)
+            plan.check()
+            found = recognised(trace(network).graph)
         except AxisError as error:
             first = first or error
             continue
+        neurons = tuple(Finding(label, "state", became=text) for label, text in found)
+        network.report = replace(report, findings=(*findings, *neurons))
         return network
     raise first or CompileError("no axes of time and batch fit; give time_axis and batch_axis")
 
 
-__all__ = ["OnnxNetwork", "import_onnx"]
+__all__ = ["OnnxNetwork", "export_onnx", "import_onnx"]

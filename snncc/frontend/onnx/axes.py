@@ -27,6 +27,7 @@ Axes = tuple[Axis, ...]
 Lengths = Mapping[str, int]
 
 
+MOST_MOVED = 1 << 20  # features of a sample that change places
 FLOAT = np.dtype(np.float32)
 
 
@@ -145,8 +146,11 @@ def _meet(a: Axis, b: Axis) -> Axis:
     return tuple(met)
 
 
-def broadcast(operands: Sequence[Tensor | np.ndarray], lengths: Lengths) -> Axes:
+def broadcast(operands: Sequence[Any], lengths: Lengths) -> Axes:
     """The axes of an elementwise result."""
+    if any(o is None for o in operands):
+        raise CompileError("an input is missing")
+    operands = [o if isinstance(o, (Tensor, np.ndarray)) else np.empty(o.shape) for o in operands]
     rank = max(o.rank if isinstance(o, Tensor) else o.ndim for o in operands)
     result = []
     for place in range(-rank, 0):
@@ -182,8 +186,12 @@ def moved(tensor: Tensor, move: Callable[[np.ndarray], np.ndarray]) -> tuple[Val
     Time and batch have length 1 in it. The value, flat, and the dimensions of the moved array.
     """
     shape = [math.prod(a for a in axis if isinstance(a, int)) for axis in tensor.axes]
+    if math.prod(shape) > MOST_MOVED:
+        raise CompileError(f"moves {math.prod(shape):,} features; up to {MOST_MOVED:,} are supported")
     index = move(np.arange(tensor.value.type.size).reshape(shape))
     flat = index.reshape(-1)
+    if flat.size > MOST_MOVED:
+        raise CompileError(f"makes {flat.size:,} features; up to {MOST_MOVED:,} are supported")
     if flat.size == tensor.value.type.size and np.array_equal(flat, np.arange(flat.size)):
         return tensor.value, index.shape
     return take(tensor.value, flat, flat.shape), index.shape

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...errors import CompileError
 from ...nn.module import Module, Parameter
+from ...nn.surrogate import ATan
 from ...ops import Value, detach
 from ...ops.groups import spread
 from ...ops.reduce import expand
@@ -81,8 +82,9 @@ class Weights:
 class Evaluation:
     """One run over a flat graph.
 
-    lengths: of the axes of time and batch. batch_first: whether states have the batch as their first axis.
-    surrogate: of spikes. detach_reset: a spike of the step before that resets has no gradient.
+    lengths: of the axes of time and batch. batch_first: whether states have the batch as their first
+    axis. surrogate: of spikes; None for ATan, or what the file says. detach_reset: a spike of the step
+    before that resets has no gradient.
     """
 
     flat: Flat
@@ -127,6 +129,11 @@ class Evaluation:
             self.layers[node.layer] = next(iter(plain_names([node.layer], taken).values()))
         return self.layers[node.layer]
 
+    @property
+    def spiking(self) -> Any:
+        """The surrogate of comparisons."""
+        return ATan() if self.surrogate is None else self.surrogate
+
     def of(self, name: str) -> Operand:
         if not name:
             return None
@@ -166,8 +173,10 @@ class Evaluation:
 
     def constant(self, array: np.ndarray, axes: Axes, name: str = "", learnable: bool = False) -> Any:
         """A constant beside a result with these axes: a number if it is one, else a parameter."""
+        if not array.size:
+            raise CompileError(f"{shown(name)!r} is empty")
         laid = without_samples(array, axes, self.lengths)
-        first = laid.reshape(-1)[0] if laid.size else 0
+        first = laid.reshape(-1)[0]
         if not learnable and np.array_equal(laid, np.full_like(laid, first), equal_nan=True):
             if not np.isfinite(first):
                 raise CompileError(f"{shown(name)!r} is {first}; constants must be finite")
@@ -201,6 +210,10 @@ def elementwise(
 ) -> Tensor:
     """A scalar function of operands that are broadcast against each other."""
     present = [o for o in operands if o is not None]
+    if len(present) < len(operands) or not present:
+        raise CompileError(f"its input {1 + len(present)} is missing")
+    if not any(isinstance(o, Tensor) for o in present):
+        raise CompileError("computes with weights alone that are inputs; keep them as initialisers")
     shaped = [np.empty(o.shape) if isinstance(o, Given) else o for o in present]
     axes = broadcast(shaped, run.lengths)
     names = [name for name, o in zip(node.inputs, operands, strict=True) if o is not None]

@@ -61,6 +61,7 @@ class Flat:
     weights: frozenset[str]  # constants that the file holds, not made by folding
     sources: dict[str, str] = field(default_factory=dict)  # of a folded constant: the initialiser it copies
     open_shapes: bool = False  # whether an open dimension was read
+    initial: dict[str, float] = field(default_factory=dict)  # of inputs that are states
     steps: int | None = None  # written out in the file
 
     def made_by(self) -> dict[str, Node]:
@@ -86,10 +87,12 @@ def flatten(model: onnx.ModelProto, offset: int = 0) -> Flat:
 
 
 def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    from .domain import own_functions
+
     if not model.functions:
         return model
     try:
-        return onnx.inliner.inline_local_functions(model)
+        return onnx.inliner.inline_selected_functions(model, own_functions(model), exclude=True)
     except (RuntimeError, ValueError) as error:
         raise CompileError(f"functions cannot be put in place: {shown(error)}") from None
 

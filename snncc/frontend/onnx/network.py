@@ -13,7 +13,7 @@ from ...ops import Value
 from ...ops.reduce import expand
 from ..foreign import plain_names, shown
 from ..report import Report
-from . import products, scalars, steps, views  # noqa: F401  they register operators
+from . import domain, products, scalars, steps, views  # noqa: F401  they register operators
 from .axes import BATCH, TIME, Axes, AxisError, Tensor, described, features, reshape
 from .evaluate import Evaluation, Given, Operand, Weights
 from .flat import Flat, Port
@@ -58,6 +58,17 @@ class Plan:
     steps: int | None = None
     lengths: dict[str, int] = field(default_factory=dict)
 
+    def check(self) -> None:
+        """Raises AxisError for an open dimension that is neither time nor batch."""
+        for name, port in self.flat.inputs.items():
+            roles = self.sequences.get(name, Roles(None, 0))
+            for axis, symbol in port.open.items():
+                if axis not in (roles.time, roles.batch):
+                    raise AxisError(
+                        f"axis {axis} of the input {shown(name)!r} is open ({shown(symbol)}), and is neither "
+                        "time nor batch; export with a fixed length"
+                    )
+
 
 class OnnxNetwork(Module):
     """A network from an ONNX file. Made by `snncc.import_onnx`; a layer like any other.
@@ -85,6 +96,18 @@ class OnnxNetwork(Module):
             kept = tuple(n for i, n in enumerate(shape) if i not in (roles.time, roles.batch))
             timed = roles.time is not None or self.plan.stepwise
             yield self.names[name], Input(*kept, static=not timed)
+
+    def rename(self, outputs: Mapping[str, str]) -> None:
+        """Gives outputs of the file other names. Raises CompileError."""
+        for name, other in outputs.items():
+            taken = other in self.names.values() or not other.isidentifier()
+            if name not in self.plan.flat.outputs or taken:
+                listed = ", ".join(shown(n) for n in self.plan.flat.outputs)
+                raise CompileError(
+                    f"output {shown(name)}={shown(other)}: expected an output of the file ({listed}) and a "
+                    "name that is free"
+                )
+            self.names[name] = other
 
     @property
     def imported(self) -> dict[str, Any]:

@@ -10,14 +10,28 @@ from typing import Any
 import numpy as np
 
 from ...errors import CompileError
-from ...ops import Value
+from ...ops import Value, log_softmax, softmax
 from ...ops.conv import conv
 from ...ops.groups import spread, sum_space
 from ...ops.linear import linear
+from ...ops.matmul import matmul
 from ...ops.pool import max_pool, sum_pool
 from ...ops.steps import mix_steps
 from ...ops.windows import Windows
-from .axes import TIME, Axes, AxisError, Tensor, broadcast, described, features, length, plain, reshape
+from .axes import (
+    TIME,
+    Axes,
+    AxisError,
+    Tensor,
+    broadcast,
+    described,
+    features,
+    length,
+    plain,
+    refined,
+    reshape,
+)
+from .constants import axes_of
 from .evaluate import Evaluation, Given, operator, tensor
 from .flat import Node
 from .views import transposed
@@ -143,6 +157,8 @@ def _by_rows(
 
 def _from_left(run: Evaluation, node: Node, a: Any, b: Tensor) -> Tensor:
     """A constant matrix times a tensor: a mixture of steps, or a product over another axis."""
+    if isinstance(a, Tensor):
+        return _of_two(run, a, b)
     if not isinstance(a, np.ndarray) or a.ndim != 2 or b.rank < 2:
         raise CompileError("multiplies two values of the network, which is not supported")
     if b.axes[-2] == (TIME,):
@@ -153,6 +169,42 @@ def _from_left(run: Evaluation, node: Node, a: Any, b: Tensor) -> Tensor:
         return replace(run.result(mix_steps(b.value, held), b.axes, [b]), state=False)
     order = [*range(b.rank - 2), b.rank - 1, b.rank - 2]
     return transposed(_linear(run, transposed(b, order), a, node.inputs[0], turned=True), order)
+
+
+def _of_two(run: Evaluation, a: Tensor, b: Tensor) -> Tensor:
+    """Two tensors, matrices in their last two axes, of each sample at each step by itself."""
+    rank = max(a.rank, b.rank)
+    padded = [((),) * (rank - t.rank) + t.axes for t in (a, b)]
+    matrices = [axis for axes in padded for axis in axes[-2:]]
+    if a.rank < 2 or b.rank < 2 or not all(map(plain, matrices)):
+        raise AxisError(f"multiplies {described(a.axes)} by {described(b.axes)}")
+    front = tuple(refined(pair) for pair in zip(padded[0][:-2], padded[1][:-2], strict=True))
+    values = []
+    for x, axes in zip((a, b), padded, strict=True):
+        shape = tuple(length(axis, run.lengths) for axis in axes[-2:])
+        if features(axes[:-2]) != features(front):
+            raise CompileError(
+                f"multiplies {described(a.axes)} by {described(b.axes)}: expand the shorter one"
+            )
+        values.append(reshape(x.value, (*features(front), *shape)))
+    made: Value = matmul(values[0], values[1])
+    axes = (*front, *atoms(made.type.features[-2:]))
+    return replace(run.result(reshape(made, features(axes)), axes, [a, b]), state=False)
+
+
+@operator("Softmax", "LogSoftmax")
+def _softmax(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
+    """Along one axis, as from operator set 13 on; earlier ones flatten what follows the axis."""
+    x = tensor(run, node, operands)
+    (axis,) = axes_of(node, x.rank, [int(node.attributes.get("axis", -1 if node.opset >= 13 else 1))])
+    if node.opset < 13 and axis != x.rank - 1:
+        raise CompileError("before operator set 13 it is supported along the last axis")
+    if not plain(x.axes[axis]):
+        raise AxisError(f"sums over axis {axis} of {described(x.axes)}")
+    shape = (*features(x.axes[:axis]), length(x.axes[axis], run.lengths), *features(x.axes[axis + 1 :]))
+    along = softmax if node.op == "Softmax" else log_softmax
+    made: Value = along(reshape(x.value, shape), len(features(x.axes[:axis])))
+    return replace(run.result(reshape(made, features(x.axes)), x.axes, [x]), state=False)
 
 
 def with_bias(run: Evaluation, node: Node, operands: Sequence[Any], name: str = "") -> Tensor | None:
@@ -267,7 +319,7 @@ def _batch_norm(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
         or not plain(x.axes[1])
         or any(a.shape != (length(x.axes[1], run.lengths),) for a in operands[1:5])
     ):
-        raise CompileError(f"needs one number for each channel of {described(x.axes)}")
+        raise AxisError(f"needs one number for each channel of {described(x.axes)}")
     factor = scale / np.sqrt(variance + scale.dtype.type(node.attributes.get("epsilon", 1e-5)))
     made = x
     for array, form, combine in ((factor, "factor", 0), (bias - mean * factor, "term", 1)):

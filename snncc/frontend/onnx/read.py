@@ -56,6 +56,7 @@ def read_model(path: Path) -> onnx.ModelProto:
     """The model of a file, checked, its external data read in. Raises CompileError."""
     model = _parse(path)
     try:
+        _check_fields(model)
         _check_frame(model)
         _check_graph(model.graph, _Names(), 0)
         for function in model.functions:
@@ -94,6 +95,25 @@ def _parse(path: Path) -> onnx.ModelProto:
     if not model.HasField("graph"):
         raise CompileError(f"{label}: is not an ONNX model: it has no graph")
     return model
+
+
+def _check_fields(message: Any) -> None:
+    """Text is text, and no dimension is negative: onnx's own code relies on both."""
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in value if _repeats(field) else (value,):
+                _check_fields(part)
+        elif field.type == field.TYPE_STRING:
+            for text in value if _repeats(field) else (value,):
+                if not isinstance(text, str):
+                    raise CompileError(f"a {field.name} is not text: {shown(bytes(text))}")
+        elif field.name == "dim_value" and not 0 <= value <= MOST_ELEMENTS:
+            raise CompileError(f"a value has a dimension of {value}; expected 0 to {MOST_ELEMENTS:,}")
+
+
+def _repeats(field: Any) -> bool:
+    newer = hasattr(field, "is_repeated")  # protobuf 6 and later
+    return bool(field.is_repeated) if newer else field.label == field.LABEL_REPEATED
 
 
 def opset_of(model: Any) -> int:

@@ -130,7 +130,7 @@ def _identity(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
 def _cast(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
     """Between truth, integers and floats: all are numbers here; floats become integers towards zero."""
     like = operands[1] if node.op == "CastLike" else None
-    target = dtype_of(node) if like is None else like.dtype
+    target = dtype_of(node) if like is None else getattr(like, "dtype", np.dtype(np.float32))
     if isinstance(operands[0], np.ndarray):
         return to_type(operands[0], target)
     x = tensor(run, node, operands)
@@ -188,7 +188,7 @@ def _compare(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
 
 def _spike(run: Evaluation, a: Any, b: Any, strict: bool, exact: bool) -> Value:
     difference = a if not isinstance(b, Value) and b == 0.0 else a - b
-    fired: Value = spike(difference, run.surrogate, strict=strict)
+    fired: Value = spike(difference, run.spiking, strict=strict)
     # inf >= inf, though inf - inf is no number.
     return fired if exact else substitute(greater_equal(a, b), fired)
 
@@ -212,7 +212,7 @@ def _rectified_sign(run: Evaluation, node: Node) -> Tensor | None:
     x = run.of(maker.inputs[0]) if maker is not None and maker.op == "Sign" else None
     if not isinstance(x, Tensor):
         return None
-    fired: Value = spike(run.operand(x, x.axes), run.surrogate)
+    fired: Value = spike(run.operand(x, x.axes), run.spiking)
     return _reset(run, run.result(fired, x.axes, [x]))
 
 

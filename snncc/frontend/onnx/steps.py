@@ -38,8 +38,10 @@ def read_step(run: Evaluation, x: Any, axis: int, node: Node) -> Tensor:
     """A sequence, step by step: its axis of time is gone."""
     if isinstance(x, np.ndarray):
         (place,) = constants.axes_of(node, x.ndim, [axis])
-        if x.shape[place] != run.lengths[TIME]:
-            raise AxisError(f"reads {x.shape[place]} steps of a constant, there are {run.lengths[TIME]}")
+        if x.shape[place] != run.lengths.get(TIME):
+            raise AxisError(
+                f"reads {x.shape[place]} steps of a constant, there are {run.lengths.get(TIME, 'none')}"
+            )
         rows = np.moveaxis(x, place, 0).astype(np.float64)
         axes: Axes = tuple((n,) if n != 1 else () for n in rows.shape[1:])
         held = run.weights.parameter(node.inputs[0], "steps", rows.reshape(len(rows), *features(axes)))
@@ -55,6 +57,8 @@ def read_step(run: Evaluation, x: Any, axis: int, node: Node) -> Tensor:
 def _stack(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
     x = _tensor(run, operands[0], node.inputs[0])
     (place,) = constants.axes_of(node, x.rank + 1, [int(node.attributes["axis"])])
+    if TIME not in run.lengths:
+        raise AxisError("no input and no loop says how many steps there are")
     if any(TIME in axis for axis in x.axes):
         raise AxisError("a sequence of sequences is not supported")
     return replace(x, axes=(*x.axes[:place], (TIME,), *x.axes[place:]), state=False)
@@ -72,8 +76,10 @@ def _number(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
     count = operands[0]
     if not isinstance(count, np.ndarray) or count.size != 1:
         raise CompileError("its number of steps must be constant, or the length of an axis of the input")
-    if int(count.reshape(-1)[0]) != run.lengths[TIME]:
-        raise AxisError(f"takes {int(count.reshape(-1)[0])} steps, the input has {run.lengths[TIME]}")
+    if int(count.reshape(-1)[0]) != run.lengths.get(TIME):
+        raise AxisError(
+            f"takes {int(count.reshape(-1)[0])} steps, the input has {run.lengths.get(TIME, 'none')}"
+        )
     near = next(v.value for v in run.values.values() if isinstance(v, Tensor))
     return Tensor(leaf(near, StepNumber()), (), np.dtype(np.int64), number=True)
 
@@ -92,7 +98,7 @@ def _delay(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
         axes = _state_axes(run, node, initial.shape)
         start = run.constant(initial, axes, node.inputs[0])
     else:
-        axes, start = _state_axes(run, node, initial.shape), 0.0
+        axes, start = _state_axes(run, node, initial.shape), run.flat.initial.get(node.inputs[0], 0.0)
     label = run.labels[node.inputs[0] if isinstance(initial, Given) else feed.label]
     loop = delay(shape=features(axes), initial=start, name=label)
     made = Tensor(loop.value, axes, np.dtype(np.float32), state=True, delayed=spikes)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import CompileError
-from ...ops import first, scatter_add
+from ...ops import concat, first
 from ...ops.reduce import Reshape
 from ...ops.time import Last
 from ...ops.value import Value, apply
@@ -211,38 +211,33 @@ def _split(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
 
 @operator("Concat")
 def _concat(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
-    """Each part at its place among zeros, added up: where one is, the others are zero."""
     tensors = [o for o in operands if isinstance(o, Tensor)]
     (axis,) = constants.axes_of(node, tensors[0].rank, [node.attributes.get("axis", 0)])
-    counts = [
-        o.shape[axis] if isinstance(o, np.ndarray) else length(o.axes[axis], run.lengths) for o in operands
-    ]
-    frame = [refined([t.axes[i] for t in tensors]) if i != axis else () for i in range(tensors[0].rank)]
     if any(not plain(t.axes[axis]) for t in tensors):
         raise AxisError(
             f"puts together {', '.join(described(t.axes) for t in tensors)} along time or the batch"
         )
-    frame[axis] = (sum(counts),)
-    total, start = None, 0
-    for operand, count, name in zip(operands, counts, node.inputs, strict=True):
-        own = (*frame[:axis], (count,) if count != 1 else (), *frame[axis + 1 :])
-        part = _placed(run, operand, own, tuple(frame), axis, start, name)
-        total = part if total is None else total + part
-        start += count
-    return run.result(total, tuple(frame), tensors)
+    frame = [refined([t.axes[i] for t in tensors]) if i != axis else () for i in range(tensors[0].rank)]
+    before = len(features(tuple(frame[:axis])))
+    parts, total = [], 0
+    for operand, name in zip(operands, node.inputs, strict=True):
+        known = (
+            operand.shape[axis]
+            if isinstance(operand, np.ndarray)
+            else length(operand.axes[axis], run.lengths)
+        )
+        own = (*frame[:axis], (known,) if known != 1 else (), *frame[axis + 1 :])
+        shape = (*features(own[:axis]), known, *features(own[axis + 1 :]))
+        parts.append(_part(run, operand, own, shape, name))
+        total += known
+    value = concat(parts, before)
+    return run.result(value, (*frame[:axis], (total,) if total != 1 else (), *frame[axis + 1 :]), tensors)
 
 
-def _placed(run: Evaluation, operand: Any, own: Axes, frame: Axes, axis: int, start: int, name: str) -> Any:
-    """A part of a Concat at its place among zeros."""
-    dims = [math.prod(a for a in x if isinstance(a, int)) for x in frame]
-    index = np.arange(math.prod(dims)).reshape(dims)
-    count = math.prod(a for a in own[axis] if isinstance(a, int))
-    here = index[(slice(None),) * axis + (slice(start, start + count),)]
-    if isinstance(operand, np.ndarray):
-        held = without_samples(operand, own, run.lengths)
-        full = np.zeros(math.prod(dims))
-        shape = [a if isinstance(a, int) else 1 for x in own for a in x]
-        full[here.reshape(-1)] = np.broadcast_to(held, shape).reshape(-1)
-        return run.weights.parameter(name, f"at {start} of {features(frame)}", full.reshape(features(frame)))
-    value = run.operand(operand, own)
-    return scatter_add(value, here.reshape(-1), features(frame))
+def _part(run: Evaluation, operand: Any, own: Axes, shape: tuple[int, ...], name: str) -> Any:
+    """A part of a Concat with these features; a constant becomes a parameter."""
+    if not isinstance(operand, np.ndarray):
+        return reshape(run.operand(operand, own, name), shape)
+    laid = without_samples(operand, own, run.lengths)
+    flat = np.broadcast_to(laid, [a if isinstance(a, int) else 1 for axis in own for a in axis])
+    return run.weights.parameter(name, f"part {shape}", flat.reshape(shape).astype(np.float64))

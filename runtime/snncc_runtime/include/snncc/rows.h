@@ -75,6 +75,19 @@ SNNCC_FUNCTION int32_t snncc_load_labels(int rows, int first, int classes, const
     return bad ? SNNCC_LABEL : SNNCC_OK;
 }
 
+/* Steps of the samples first .. first + rows, or all steps where the caller gives no lengths; SNNCC_LENGTH if one is not
+ * in 1 .. steps. */
+SNNCC_FUNCTION int32_t snncc_load_lengths(int rows, int first, int steps, const int64_t *user, snncc_real *tile)
+{
+    int bad = 0;
+    for (int row = 0; row < rows; row++) {
+        const int64_t length = user ? user[first + row] : steps;
+        bad |= length < 1 || length > steps;
+        tile[row] = (snncc_real)length;
+    }
+    return bad ? SNNCC_LENGTH : SNNCC_OK;
+}
+
 /* Features of SNNCC_LANES rows, lanes = rows: lane[feature][row]. */
 typedef snncc_real snncc_row_block[SNNCC_LANES][SNNCC_LANES];
 

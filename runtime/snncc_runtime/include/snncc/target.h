@@ -70,7 +70,8 @@ enum {
     SNNCC_ROWS = 9,   /* more rows of a tile than lists by input can name */
     SNNCC_SPIKES = 10, /* an initial state of spikes holds something else than 0 and 1 */
     SNNCC_BATCH = 11, /* more samples than the memory of statistics over all samples has room for */
-    SNNCC_FEW = 12    /* a variance of a single number */
+    SNNCC_FEW = 12,   /* a variance of a single number */
+    SNNCC_LENGTH = 13 /* a sample has no steps, or more than the call */
 };
 
 SNNCC_FUNCTION const char *snncc_error_text(int32_t code)
@@ -89,6 +90,7 @@ SNNCC_FUNCTION const char *snncc_error_text(int32_t code)
         return "a tile has more rows (samples times steps) than lists of events can name: load with a smaller tile, "
                "compile for as many steps (num_steps), or with checkpoint_every or a rule with shorter windows";
     case SNNCC_SPIKES: return "an initial state holds the spikes of the step before, which are 0 or 1; found something else";
+    case SNNCC_LENGTH: return "a sample's length is not from 1 to the number of steps";
     case SNNCC_BATCH: return "the batch is larger than the configured number of samples";
     case SNNCC_FEW:
         return "training with batch normalisation needs more than one number a channel: more samples, or more steps";

@@ -1,0 +1,140 @@
+"""Names of neurons for the report: which states of a graph are the membranes of which known equations.
+
+A state's next value is multiplied out to a sum of products of the state, a spike and what comes in. The graph
+is left as it is: a name changes no bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ...graph import Graph
+
+Symbol = tuple[Any, ...]  # ("state", label), ("spike", argument, strict) or ("in", name)
+Monomial = tuple[Symbol, ...]
+Sum = dict[Monomial, float]
+
+DEEPEST, MOST_TERMS = 40, 32
+SAME = ("detach", "expand", "substitute")
+TESTS = {"spike": None, "greater": True, "greater_equal": False}
+
+
+def recognised(graph: Graph) -> Iterator[tuple[str, str]]:
+    """For each state that is known: its label, and the neuron that it belongs to."""
+    for node in graph:
+        op: Any = node.op
+        if op.name == "delay" and op.steps == 1:
+            label = graph[node.inputs[1]].op.label  # type: ignore[attr-defined]
+            text = _neuron(("state", label), _sum(graph, node.inputs[0], 0))
+            if text:
+                yield label, text
+
+
+def _sum(graph: Graph, name: str, depth: int) -> Sum:
+    """A value as a sum of products; what is more than that stands for itself."""
+    node, op = graph[name], graph[name].op.name
+    itself: Sum = {(("in", name),): 1.0}
+    if op == "constant":
+        return {(): node.op.value}  # type: ignore[attr-defined]
+    if op == "delay":
+        return {(("state", graph[node.inputs[1]].op.label),): 1.0}  # type: ignore[attr-defined]
+    if depth > DEEPEST:
+        return itself
+    if op in SAME:
+        return _sum(graph, node.inputs[0], depth + 1)
+    if op not in ("add", "sub", "mul", "div", "neg", *TESTS):
+        return itself
+    operands = [_sum(graph, i, depth + 1) for i in node.inputs]
+    made = _combined(op, operands, getattr(node.op, "strict", True))
+    return itself if made is None or len(made) > MOST_TERMS else made
+
+
+def _combined(op: str, operands: list[Sum], strict: bool) -> Sum | None:
+    a, b = operands[0], operands[-1]
+    if op == "neg":
+        return _scaled(a, -1.0)
+    if op in ("add", "sub"):
+        return _added(a, _scaled(b, 1.0 if op == "add" else -1.0))
+    if op == "mul":
+        return _multiplied(a, b)
+    if op == "div":
+        number = b.get((), 0.0) if set(b) == {()} else 0.0
+        return _scaled(a, 1.0 / number) if number else None
+    difference = a if op == "spike" else _added(a, _scaled(b, -1.0))
+    above = strict if op == "spike" else bool(TESTS[op])
+    return {(("spike", _frozen(difference), above),): 1.0}
+
+
+def _scaled(a: Sum, factor: float) -> Sum:
+    return {term: value * factor for term, value in a.items()}
+
+
+def _added(a: Sum, b: Sum) -> Sum:
+    total = {term: a.get(term, 0.0) + b.get(term, 0.0) for term in {**a, **b}}
+    return {term: value for term, value in total.items() if value}
+
+
+def _multiplied(a: Sum, b: Sum) -> Sum:
+    total: Sum = {}
+    for left, x in a.items():
+        for right, y in b.items():
+            term = tuple(sorted((*left, *right), key=repr))
+            total[term] = total.get(term, 0.0) + x * y
+    return {term: value for term, value in total.items() if value}
+
+
+def _frozen(a: Sum) -> tuple[Any, ...]:
+    return tuple(sorted(a.items(), key=repr))
+
+
+def _close(a: Mapping[Monomial, float], b: Mapping[Monomial, float]) -> bool:
+    return a.keys() == b.keys() and all(abs(a[k] - b[k]) <= 1e-6 * max(1.0, abs(a[k])) for k in a)
+
+
+def _neuron(state: Symbol, following: Sum) -> str:
+    """What a state is whose next value is this, or nothing."""
+    spikes = {s for term in following for s in term if s[0] == "spike"}
+    beta = following.get((state,), 0.0)
+    still = {t: v for t, v in following.items() if not any(s in spikes for s in t)}
+    if not beta or len(spikes) > 1 or any(state in t and len(t) > 1 for t in still):
+        return ""
+    gains = {v for t, v in still.items() if len(t) == 1 and t[0][0] == "in"}
+    if not spikes:
+        return f"LI(beta={_number(beta)})" if gains == {1.0} and abs(beta) < 1 else ""
+    (spike,) = spikes
+    argument = dict(spike[1])
+    threshold = -argument.pop((), 0.0)
+    charge = {t: v for t, v in still.items() if t != ()}
+    fired = {tuple(s for s in t if s != spike): v for t, v in following.items() if spike in t}
+    above = "" if spike[2] else ", fires at its threshold"
+    if _close(argument, {(state,): 1.0}):
+        kept = {t: -v for t, v in still.items() if state in t}
+        reset = "subtract" if _close(fired, {(): -threshold}) else "zero" if _close(fired, kept) else ""
+        named = f"Leaky(beta={_number(beta)}, threshold={_number(threshold)}, reset={reset})"
+        return named + above if reset and gains == {1.0} else ""
+    if not _close(argument, charge):
+        return ""
+    rest = _added(fired, charge)  # of a hard reset, v_reset is left
+    hard = set(rest) <= {()}
+    if not hard and not _close(fired, {(): -threshold}):
+        return ""
+    reset = f"v_reset={_number(rest.get((), 0.0))}" if hard else "v_reset=None"
+    return f"{_charging(beta, gains)}v_threshold={_number(threshold)}, {reset}){above}"
+
+
+def _charging(beta: float, gains: set[float]) -> str:
+    gain = next(iter(gains)) if len(gains) == 1 else 0.0
+    if beta == gain == 1.0:
+        return "IF("
+    if gain and abs(beta + gain - 1.0) < 1e-6:
+        return f"LIF(tau={_number(1.0 / gain)}, "
+    if gain == 1.0:
+        return f"LIF(tau={_number(1.0 / (1.0 - beta))}, decay_input=False, "
+    return f"LIF(beta={_number(beta)}, gain={_number(gain)}, "
+
+
+def _number(value: float) -> str:
+    return f"{np.float32(value):.6g}"

@@ -1,0 +1,176 @@
+"""Every operator of ONNX that is taken, against onnx's own reference evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+import snncc
+from snncc.frontend.onnx.evaluate import OPERATORS
+from tests.onnx_cases import interpreted
+
+RNG = np.random.default_rng(0)
+BATCH = 3
+IMAGE, ROW, CUBE = (2, 6, 5), (6,), (4, 2, 3)
+CORNER = {"kernel_shape": [2, 2], "pads": [1, 1, 0, 0]}
+
+
+@dataclass(frozen=True)
+class Use:
+    """One operator: the feature shapes of its inputs, constants behind them, attributes, operator set."""
+
+    op: str
+    shapes: tuple[tuple[int, ...], ...]
+    constants: tuple[Any, ...] = ()
+    attributes: dict[str, Any] = field(default_factory=dict)
+    opset: int = 18
+    outputs: int = 1
+    first: tuple[Any, ...] = ()    # constants before the inputs
+
+    def __str__(self) -> str:
+        return f"{self.op}-{self.opset}"
+
+
+def ints(*values: int) -> np.ndarray:
+    return np.array(values, np.int64)
+
+
+def floats(*shape: int) -> np.ndarray:
+    return RNG.normal(0, 1, shape).astype(np.float32)
+
+
+ONE = ("Neg", "Abs", "Floor", "Ceil", "Round", "Exp", "Sin", "Cos", "Tanh", "Sigmoid", "Sign",
+"Relu", "Identity",
+       "Reciprocal", "LeakyRelu", "Dropout")  # fmt: skip
+USES = [
+    *(Use(op, (CUBE,)) for op in ONE),
+    *(Use(op, (CUBE, CUBE)) for op in ("Add", "Sub", "Mul", "Div", "Min", "Max", "Sum")),
+    *(Use(op, (CUBE, (1, 1, 3))) for op in ("Add", "Sub", "Mul")),
+    *(Use(op, (CUBE,), (floats(4, 1, 1),)) for op in ("Add", "Mul")),
+    Use("Sub", (CUBE,), first=(floats(3),)),
+    Use("Mul", ((4, 2, 1),), (floats(1, 1, 1, 3),)),
+    Use("Pow", (CUBE,), (np.float32(3),)), Use("Pow", (CUBE,), (np.float32(-2),)),
+    Use("Clip", (CUBE,), (np.float32(-0.5), np.float32(0.5))),
+    Use("Clip", (CUBE,), attributes={"min": -0.5, "max": 0.25}, opset=9),
+    Use("Reshape", (CUBE,), (ints(0, 8, -1),)), Use("Reshape", (CUBE,), (ints(BATCH, 2, 2, 6),)),
+    Use("Flatten", (CUBE,)), Use("Flatten", (CUBE,), attributes={"axis": -3}),
+    Use("Squeeze", ((1, 4, 1),), (ints(1, 3),)), Use("Squeeze", ((1, 4),),
+    attributes={"axes": [1]}, opset=11),
+    Use("Unsqueeze", (CUBE,), (ints(2, -1),)), Use("Unsqueeze", (CUBE,), attributes={"axes": [1]}, opset=11),
+    Use("Transpose", (CUBE,), attributes={"perm": [0, 3, 1, 2]}),
+    Use("Expand", ((1, 2, 1),), (ints(1, 4, 2, 3),)), Use("Tile", (CUBE,), (ints(1, 2, 1, 3),)),
+    Use("Gather", (CUBE,), (ints(3, 0, -1),), {"axis": 1}), Use("Gather", (CUBE,), (np.array(2),),
+    {"axis": -1}),
+    Use("Slice", (CUBE,), (ints(3, 0), ints(-5, 2), ints(1, 3), ints(-2, 1))),
+    Use("Slice", (CUBE,), attributes={"starts": [1], "ends": [3], "axes": [1]}, opset=9),
+    Use("Split", (CUBE,), (ints(1, 3),), {"axis": 1}, outputs=2),
+    Use("Split", (CUBE,), attributes={"axis": 1, "split": [2, 2]}, opset=11, outputs=2),
+    Use("Concat", (CUBE, (4, 1, 3)), attributes={"axis": 2}),
+    Use("Concat", (CUBE,), (np.ones((1, 4, 2, 2), np.float32).repeat(BATCH, 0),), {"axis": -1}),
+    Use("ReduceSum", (CUBE,), (ints(1, 3),), {"keepdims": 0}), Use("ReduceSum", (CUBE,), (ints(1, 2, 3),)),
+    Use("ReduceMean", (CUBE,), attributes={"axes": [2, 3], "keepdims": 0}, opset=13),
+    Use("ReduceMax", (CUBE,), attributes={"axes": [3], "keepdims": 1}, opset=13),
+    Use("MatMul", (ROW,), (floats(6, 4),)), Use("MatMul", ((3, 6),), (floats(6, 4),)),
+    Use("MatMul", ((2, 3, 6), (2, 6, 4))), Use("Softmax", (CUBE,), attributes={"axis": 2}),
+    Use("Softmax", (ROW,)), Use("LogSoftmax", (CUBE,)),
+    Use("Gemm", (ROW,), (floats(4, 6), floats(4)), {"transB": 1}),
+    Use("Gemm", (ROW,), (floats(6, 4), floats(1, 4)), {"alpha": 0.5, "beta": 2.0}),
+    Use("Conv", (IMAGE,), (floats(4, 2, 3, 3), floats(4)), {"pads": [1, 0, 0, 1], "strides": [2, 1]}),
+    Use("Conv", (IMAGE,), (floats(4, 1, 2, 2),), {"group": 2, "dilations": [2, 1], "auto_pad": "VALID"}),
+    Use("Conv", (IMAGE,), (floats(2, 2, 2, 2),), {"auto_pad": "SAME_UPPER"}),
+    Use("MaxPool", (IMAGE,), attributes={"kernel_shape": [2, 3], "strides": [2, 2], "pads": [0, 1, 1, 1]}),
+    Use("AveragePool", (IMAGE,), attributes=CORNER),
+    Use("AveragePool", (IMAGE,), attributes={**CORNER, "count_include_pad": 1}),
+    Use("GlobalAveragePool", (IMAGE,)),
+    Use("BatchNormalization", (IMAGE,), (floats(2), floats(2), floats(2), np.float32([0.5, 2.0]))),
+    *(Use(op, (CUBE, CUBE)) for op in ("Greater", "GreaterOrEqual", "Less", "LessOrEqual")),
+    Use("GreaterOrEqual", (CUBE,), (np.float32(0.25),)), Use("Less", (CUBE,), (floats(3),)),
+]  # fmt: skip
+ELSEWHERE = {  # tested on files of exporters, or with other types than floats
+    "Cast", "CastLike", "Where", "Not", "And", "Or", "Xor", "Equal", "RNN", "Shape", "Size", "Sqrt", "Log",
+}  # fmt: skip
+
+
+def built(use: Use) -> onnx.ModelProto:
+    named = [f"x{k}" for k in range(len(use.shapes))]
+    before, behind = [f"a{k}" for k in range(len(use.first))], [f"c{k}" for k in range(len(use.constants))]
+    outputs = [f"y{k}" for k in range(use.outputs)]
+    node = helper.make_node(use.op, [*before, *named, *behind], outputs, "node", **use.attributes)
+    compares = use.op.startswith(("Greater", "Less"))
+    nodes = [node, *(helper.make_node("Cast", [y], [f"{y}f"], to=1) for y in outputs if compares)]
+    shown = [f"{y}f" for y in outputs] if compares else outputs
+    given = [helper.make_tensor_value_info(n, 1, [BATCH, *s]) for n, s in zip(named, use.shapes, strict=True)]
+    made = [helper.make_tensor_value_info(y, TensorProto.FLOAT, None) for y in shown]
+    pairs = zip((*before, *behind), (*use.first, *use.constants), strict=True)
+    held = [numpy_helper.from_array(np.asarray(array), name) for name, array in pairs]
+    graph = helper.make_graph(nodes, "one", given, made, held)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", use.opset)], ir_version=8)
+
+
+def compared(model: onnx.ModelProto, path: Path, inputs: Sequence[np.ndarray], **options: Any) -> None:
+    """The network of a model gives what onnx's evaluator does."""
+    given = {value.name: a for value, a in zip(model.graph.input, inputs, strict=True)}
+    wanted = ReferenceEvaluator(model).run(None, given)
+    for value, array in zip(model.graph.output, wanted, strict=True):
+        value.CopyFrom(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, array.shape))
+    onnx.save(model, path)
+    network = snncc.import_onnx(path, **options)
+    found = interpreted(network, given)
+    for name, array in zip(network.plan.flat.outputs, wanted, strict=True):
+        result = np.broadcast_to(found[name], array.shape) if found[name].ndim == array.ndim else found[name]
+        np.testing.assert_allclose(result, array, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("use", USES, ids=str)
+def test_an_operator_means_what_onnx_says(use: Use, tmp_path: Path) -> None:
+    inputs = [floats(BATCH, *shape) for shape in use.shapes]
+    compared(built(use), tmp_path / "one.onnx", inputs, states={})
+
+
+def test_every_operator_is_tested() -> None:
+    assert {op for op in OPERATORS if not op.startswith(("@", "snncc::"))} == {u.op for u in USES} | ELSEWHERE
+
+
+LOGIC = """
+<ir_version: 8, opset_import: ["" : 18]>
+logic (float[3,4] x, float[3,4] y) => (float[3,4] a, float[3,4] b, float[3,4] c, float[3,4] d, float[3,4] e) {
+    zero = Constant<value_float = 0.0>()
+    half = Constant<value_float = 0.5>()
+    p = Greater(x, zero)
+    q = LessOrEqual(y, half)
+    r = And(p, q)
+    s = Or(p, q)
+    t = Xor(p, q)
+    u = Not(s)
+    v = Equal(x, y)
+    a = Where(r, x, y)
+    b = Where(s, half, zero)
+    c = Cast<to = 1>(t)
+    d = CastLike(u, x)
+    w = Or(v, p)
+    n = Shape(x)
+    m = Size(x)
+    f = Cast<to = 6>(x)
+    g = Cast<to = 1>(f)
+    h = Abs(x)
+    i = Sqrt(h)
+    one = Constant<value_float = 1.0>()
+    j = Add(h, one)
+    k = Log(j)
+    l = Where(w, g, k)
+    e = Add(l, i)
+}
+"""
+
+
+def test_truth_and_integers_are_numbers(tmp_path: Path) -> None:
+    inputs = [3 * floats(3, 4), floats(3, 4)]
+    compared(onnx.parser.parse_model(LOGIC), tmp_path / "logic.onnx", inputs, states={})
