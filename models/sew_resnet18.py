@@ -1,12 +1,13 @@
 """Images with a spiking ResNet-18: residual roads that add spikes (SEW, spike-element-wise).
 
-W. Fang et al., "Deep Residual Learning in Spiking Neural Networks", NeurIPS 2021, with ADD as the element-wise
-function: what runs through the network are small whole numbers, sums of spikes. As in the paper's network and
-SpikingJelly's `sew_resnet18`, and: for images of 32 x 32 pixels the stem is one convolution of 3 x 3 without pooling,
-as is usual for CIFAR. The same image is seen for four steps; the scores are those of the mean over the steps.
+W. Fang et al., "Deep Residual Learning in Spiking Neural Networks", NeurIPS 2021, with ADD as the
+element-wise function: what runs through the network are small whole numbers, sums of spikes. As in the paper
+and in SpikingJelly's `sew_resnet18`, but that for images of 32 x 32 pixels the stem is one convolution of
+3 x 3 without pooling, as is usual for CIFAR. The same image is seen for four steps; the scores are those of
+the mean over the steps.
 
-    python models/sew_resnet18.py --width 16 --epochs 2        # handwritten digits, 32 x 32 x 3 with a black border
-    snncc compile models/sew_resnet18.py:net --num-steps 4 -o build/resnet --loss cross_entropy:mem_mean --optimizer sgd
+    python models/sew_resnet18.py --width 16 --epochs 2    # digits, padded to 3 x 32 x 32
+    snncc compile models/sew_resnet18.py:net --num-steps 4 -o build/resnet --loss cross_entropy:mem_mean
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Spikes(nn.Module):
 
 
 class Block(nn.Module):
-    """Two layers of spikes beside the road around them, which is a layer itself where the shape changes."""
+    """Two layers of spikes beside the road around them, a layer itself where the shape changes."""
 
     def __init__(self, n_in: int, n_out: int, stride: int) -> None:
         self.first, self.second = Spikes(n_in, n_out, stride=stride), Spikes(n_out, n_out)
@@ -49,7 +50,7 @@ class Block(nn.Module):
 
 
 class SEWResNet18(nn.Module):
-    """Images [3, 32, 32] to the scores of ten classes at each step, `mem`. width: channels of the first stage."""
+    """Images [3, 32, 32] to scores of ten classes at each step, `mem`. width: channels of the first stage."""
 
     inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(CHANNELS, PIXELS, PIXELS, static=True)}
 

@@ -60,7 +60,7 @@ def structural_pairs(flat: Flat, known: Mapping[str, str]) -> dict[str, str]:
     choices = {}
     for before in inputs:
         near = [o for o in outputs if _alike(flat, before, o) and _flows(makers, before, o)]
-        numbers = [o for o in near if not _compared(makers, o)] or near
+        numbers = [o for o in near if not _compared(flat, makers, o)] or near
         if numbers:
             choices[before] = numbers
     if not choices or (len(choices) == len(flat.inputs) - len(known) and not known and len(inputs) == 1):
@@ -107,10 +107,13 @@ def _flows(makers: Mapping[str, Node], source: str, target: str) -> bool:
     return False
 
 
-def _compared(makers: Mapping[str, Node], name: str) -> bool:
-    """Whether a value is zeros and ones: a comparison, cast or chosen by."""
-    while (maker := makers.get(name)) is not None and maker.op in ("Cast", "CastLike", "Identity"):
-        name = maker.inputs[0]
+def _compared(flat: Flat, makers: Mapping[str, Node], name: str) -> bool:
+    """Whether a value is a spike: a comparison, cast or scaled by a constant."""
+    while (maker := makers.get(name)) is not None and maker.op in ("Cast", "CastLike", "Identity", "Mul"):
+        free = [i for i in maker.inputs if i not in flat.constants]
+        if maker.op == "Mul" and len(free) != 1:
+            return False
+        name = free[0]
     return maker is not None and maker.op in COMPARED
 
 
