@@ -36,6 +36,8 @@ LAYERS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "ln_last": (lambda: nn.LayerNorm(3, eps=1e-3), (4, 3)),
     "gn": (lambda: nn.GroupNorm(2, 4), (4, 2, 3)),
     "gn_one": (lambda: nn.GroupNorm(1, 4, affine=False), (4, 3)),
+    "ws": (lambda: nn.WSLinear(6, 6), (6,)),
+    "ws_conv": (lambda: nn.WSConv2d(2, 2, 3, padding=1, gain=False), (2, 2, 3)),
 }
 TOTAL = sum(int(np.prod(features)) for _, features in LAYERS.values())
 

@@ -91,7 +91,9 @@ def _declarations(program: Program, prefix: str, real: str, count: int) -> Decla
     powers, prototypes = max(1, len(program.powers)), tuple(_prototypes(program, prefix))
     kernels = f"{prefix.upper()}_KERNELS = {count}"
     names = _tensor_names(program, prefix)
-    return DeclarationsRecord(prefix, real, names, members, powers, kernels, prototypes, _phased(program))
+    return DeclarationsRecord(
+        prefix, real, names, members, powers, kernels, prototypes, program.keeps, _phased(program)
+    )
 
 
 def _phased(program: Program) -> bool:
@@ -215,6 +217,7 @@ def _module(
         ABI_VERSION,
         digest,
         bool(program.segment),
+        program.keeps,
         _phased(program),
     )
 

@@ -184,6 +184,10 @@ def within_rows(call: Call, place: Place) -> str:
     return place.shared(place.function, rows, *place.names) + ";"
 
 
+def sum_panels(call: Call, place: Place) -> str:
+    return f"snncc_sum_panels({', '.join(map(str, (*call.numbers, *place.names)))});"
+
+
 def indexed(call: Call, place: Place) -> str:
     rows = "1" if call.kind.endswith("_once") else place.rows(call)
     return f"{place.function}({rows}, {', '.join(place.names)});"
@@ -264,6 +268,7 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     **dict.fromkeys((*MOVES, *MATMULS), within_rows),
     "sum_features": _rows_first("snncc_sum_features"),
     "one_hot": _rows_first("snncc_one_hot"),
+    "sum_panels": sum_panels,
     "sum_groups": _rows_first("snncc_sum_groups"),
     **dict.fromkeys(("sum_features_once", "sum_groups_once"), once),
     **dict.fromkeys(INDEXED, indexed),

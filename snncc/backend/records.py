@@ -118,6 +118,9 @@ class EntryRecord:
     listed: tuple[str, ...]  # rows to a sample that lists by input name
     prepare: tuple[str, ...]
     prepare_unused: tuple[str, ...]
+    kept: bool  # whether what `prepare` makes lasts until a parameter changes
+    forgets: bool  # whether it may overwrite what another entry point has prepared, or a parameter
+    number: int
     phases: tuple[PhaseText, ...]
     exact_steps: int  # the only number of steps of a call; 0: any
     whole: bool  # whether it holds values of all samples
@@ -139,6 +142,7 @@ class DeclarationsRecord:
     powers: int
     kernels: str
     prototypes: tuple[Prototype, ...]
+    prepared: bool
     phased: bool
 
 
@@ -195,6 +199,7 @@ class ModuleRecord:
     abi_version: int
     digest: str
     segmented: bool
+    prepared: bool  # whether some entry point's preparations are kept
     phased: bool  # whether some entry point holds values of all samples
 
 

@@ -15,6 +15,7 @@ from ..graph import Graph, Type
 from ..passes.choose_kernels import spike_states
 from ..passes.differentiate import Differentiate
 from ..passes.infer_types import InferTypes
+from ..passes.split_delays import SplitDelays
 from ..reference import Call, evaluate
 from ..target import Target
 
@@ -111,7 +112,7 @@ class Subject:
 def _meaning(stages: Stages, target: Target) -> Graph:
     graph = stages.graph
     for step, after in stages.run(target.options):
-        if not isinstance(step, (InferTypes, Differentiate)):
+        if not isinstance(step, (InferTypes, SplitDelays, Differentiate)):
             break
         graph = after
     return graph

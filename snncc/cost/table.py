@@ -255,6 +255,12 @@ def _matmul(call: Call, per: int, how: How, work: Work) -> None:
     _copy(call, per, how, work)
 
 
+def _sum_panels(call: Call, per: int, how: How, work: Work) -> None:
+    n_out, n_in = call.numbers
+    work.add("additions", per, n_out * n_in)
+    _copy(call, per, how, work)
+
+
 def _of_steps(call: Call, per: int, how: How, work: Work) -> None:
     """A product over the steps: for each step and feature of a sample, one term of every step."""
     steps, n, _ = call.numbers
@@ -323,6 +329,7 @@ CALLS: dict[str, Callable[[Call, int, How, Work], None]] = {
     "transpose": _transpose,
     "sum_groups": _sum_features,
     "sum_groups_once": _sum_features,
+    "sum_panels": _sum_panels,
     **dict.fromkeys(("softmax", "log_softmax", "softmax_once", "log_softmax_once"), _softmax),
     # a comparison a feature
     **dict.fromkeys(("first_maximum", "max_last", "first_maximum_once", "max_last_once"), _sum_features),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ..errors import InternalError
 from ..graph import Graph, Node
 from ..names import Names
 from ..ops.elementwise import IN_PLACE
@@ -13,7 +14,7 @@ from ..ops.time import STORED as MOVED
 from ..passes.choose_kernels import is_spike
 from ..passes.unroll_time import SUMS
 from ..program import Buffer, Call, Size
-from .groups import of_node
+from .groups import of_node, of_panels
 from .layout import Layout
 
 ALIASES = ("context", "reshape")  # the same memory under another name
@@ -92,6 +93,8 @@ class Buffers:
                 value, layout = self.kept.get(i, (self.source(i), "real"))
                 if self.phase(value) != self.phase(node.name):
                     found.add((value, layout))
+                    if self.graph[value].op.name == "events":
+                        raise InternalError(f"%{node.name} reads the list %{value} of another phase")
         return found
 
     def _read_early(self, name: str) -> bool:
@@ -305,6 +308,8 @@ class Buffers:
 
     def group(self, node: Node) -> str:
         """Of an element of a spread, C's text for that of its operand."""
+        if any(n.kernel == node.kernel and n.name in self.panelled for n in self.graph):
+            return of_panels(*self.matrix(node), self.layout)
         return of_node(node, self.graph[node.inputs[0]]).index()
 
     def pitch(self, node: Node) -> int:

@@ -19,6 +19,7 @@ from .nests import reading, strides, writing
 from .synapses import SYNAPSES
 
 PANELLED = (
+    "sum_groups",
     "linear",
     "conv",
     "conv_transpose",
@@ -119,7 +120,10 @@ class Calls:
         return Call(kind, self._both(node), (x.type.size, row), self.runs_all_steps(node))
 
     def _sum_groups(self, node: Node) -> Call:
-        x, found = self.graph[node.inputs[0]], of_node(node, self.graph[node.inputs[0]])
+        x = self.graph[node.inputs[0]]
+        if x.name in self.buffers.panelled:
+            return Call("sum_panels", self._both(node), self.buffers.matrix(x))
+        found = of_node(node, x)
         row = self.buffers.layout.stride if not x.type.batch else self.buffers.layout.pitch
         numbers = (x.type.size, row(x.type.size), found.groups, found.inner, row(node.type.size))
         kind = "sum_groups" if x.type.batch else "sum_groups_once"

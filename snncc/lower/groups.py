@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import InternalError
 from ..graph import Node, Type
+from .layout import Layout
 
 BLOCK = 64  # SNNCC_BLOCK of target.h: elements of a sweep's inner loop
 
@@ -43,6 +44,16 @@ def grouping(op: Any, longer: Type, shorter: Type, channels: int = 0) -> Groupin
     if channels and (op.trailing or channels % groups):
         raise InternalError(f"{op}: {groups} groups of features with {channels} channels last")
     return Grouping(n, groups, 1 if op.trailing else (channels or n) // groups)
+
+
+def of_panels(n_out: int, n_in: int, layout: Layout) -> str:
+    """C's text for the output that element n0 + i of a matrix in panels belongs to."""
+    stride, panel = layout.stride(n_out), layout.panel
+    if stride < panel:
+        return f"(n0 + i) % {stride}"
+    if stride % panel == 0:
+        return f"n0 / {panel * n_in} * {panel} + i"
+    return f"snncc_output_of(n0 + i, {stride}, {n_in})"
 
 
 def of_node(node: Node, operand: Node) -> Grouping:

@@ -36,6 +36,7 @@ from .pool import (
 )
 from .recurrent import Recurrent
 from .sparse import SparseLinear
+from .standardized import WSConv2d, WSLinear
 
 __all__ = [
     "AdaptiveAvgPool1d",
@@ -82,6 +83,8 @@ __all__ = [
     "SparseLinear",
     "UniformLevels",
     "Upsample",
+    "WSConv2d",
+    "WSLinear",
     "aidge",
     "connections",
     "delay",

@@ -14,16 +14,17 @@ import numpy as np
 
 from ..ops import Value, sqrt
 from ..ops.groups import spread
-from ..ops.normalize import Over, normalize
+from ..ops.normalize import Over, normalize, scaled
 from .layers import positive
 from .module import Module, Parameter
 
 
-def _filled(shape: tuple[int, ...], value: float, learnable: bool = True) -> Parameter:
+def filled(shape: tuple[int, ...], value: float, learnable: bool = True) -> Parameter:
+    """A parameter that starts as one number everywhere."""
     return Parameter(shape, np.full(shape, value), learnable=learnable)
 
 
-def _number(module: Module, name: str, value: Any, low: float = 0.0) -> float:
+def number(module: Module, name: str, value: Any, low: float = 0.0) -> float:
     """A finite number of at least `low`."""
     if isinstance(value, bool) or not isinstance(value, Real) or not low <= float(value) < float("inf"):
         raise module.error(f"{name} must be a finite number of at least {low:g}, got {value!r}")
@@ -45,18 +46,18 @@ class _BatchNorm(Module):
         track_running_stats: bool = True,
     ) -> None:
         positive(self, num_features=num_features)
-        self.num_features, self.eps = num_features, _number(self, "eps", eps)
-        self.momentum = None if momentum is None else _number(self, "momentum", momentum)
+        self.num_features, self.eps = num_features, number(self, "eps", eps)
+        self.momentum = None if momentum is None else number(self, "momentum", momentum)
         self.affine, self.track_running_stats = bool(affine), bool(track_running_stats)
         shape = (self.steps, num_features) if self.steps else (num_features,)
         if affine:
-            self.weight = _filled(shape, 1.0)
+            self.weight = filled(shape, 1.0)
             if not self.steps:
-                self.bias = _filled(shape, 0.0)
+                self.bias = filled(shape, 0.0)
         if track_running_stats:
-            self.running_mean = _filled(shape, 0.0, learnable=False)
-            self.running_var = _filled(shape, 1.0, learnable=False)
-            self.num_batches_tracked = _filled((self.steps,) if self.steps else (), 0.0, learnable=False)
+            self.running_mean = filled(shape, 0.0, learnable=False)
+            self.running_var = filled(shape, 1.0, learnable=False)
+            self.num_batches_tracked = filled((self.steps,) if self.steps else (), 0.0, learnable=False)
 
     def forward(self, x: Value) -> Value:
         over = self._over(x)
@@ -73,7 +74,9 @@ class _BatchNorm(Module):
         scale = 1.0 / sqrt(variance + self.eps)
         scale = scale * affine[0] if affine else scale
         shift = affine[1] - mean * scale if len(affine) > 1 else -(mean * scale)
-        return x * over.back(scale) + over.back(shift)
+        if self.steps:
+            return x * over.back(scale) + over.back(shift)
+        return scaled(x, scale, shift)
 
     def _over(self, x: Value) -> Over:
         """The axes of the statistics; raises CompileError for features of another shape."""
@@ -139,8 +142,8 @@ class _ThresholdDependent(_BatchNorm):
         if not affine:
             raise self.error("the threshold is in the weight: affine must be True")
         super().__init__(num_features, eps, momentum, affine, track_running_stats)
-        self.alpha, self.v_th = _number(self, "alpha", alpha), _number(self, "v_th", v_th)
-        self.weight = _filled((num_features,), self.alpha * self.v_th)
+        self.alpha, self.v_th = number(self, "alpha", alpha), number(self, "v_th", v_th)
+        self.weight = filled((num_features,), self.alpha * self.v_th)
 
 
 class ThresholdDependentBatchNorm1d(_ThresholdDependent):
@@ -210,13 +213,13 @@ class LayerNorm(Module):
         sizes = [normalized_shape] if isinstance(normalized_shape, (int, np.integer)) else normalized_shape
         for size in sizes:
             positive(self, normalized_shape=size)
-        self.normalized_shape, self.eps = tuple(int(n) for n in sizes), _number(self, "eps", eps)
+        self.normalized_shape, self.eps = tuple(int(n) for n in sizes), number(self, "eps", eps)
         if not self.normalized_shape:
             raise self.error("normalized_shape needs at least one axis")
         if elementwise_affine:
-            self.weight = _filled(self.normalized_shape, 1.0)
+            self.weight = filled(self.normalized_shape, 1.0)
             if bias:
-                self.bias = _filled(self.normalized_shape, 0.0)
+                self.bias = filled(self.normalized_shape, 0.0)
 
     def forward(self, x: Value) -> Value:
         rank = len(self.normalized_shape)
@@ -240,10 +243,10 @@ class GroupNorm(Module):
         if num_channels % num_groups:
             raise self.error(f"num_channels {num_channels} cannot be divided into {num_groups} groups")
         self.num_groups, self.num_channels = num_groups, num_channels
-        self.eps = _number(self, "eps", eps)
+        self.eps = number(self, "eps", eps)
         if affine:
-            self.weight = _filled((num_channels,), 1.0)
-            self.bias = _filled((num_channels,), 0.0)
+            self.weight = filled((num_channels,), 1.0)
+            self.bias = filled((num_channels,), 0.0)
 
     def forward(self, x: Value) -> Value:
         if not x.shape or x.shape[0] != self.num_channels:

@@ -46,8 +46,9 @@ class Over:
         return (self.steps, *self.groups) if self.kind == "step" else self.groups
 
     def whole(self, x: Value) -> Value:
-        """x with all axes."""
-        return expand(x, Type(self.features, self.time, True))
+        """x with all axes that are summed over."""
+        row = self.kind == "row"
+        return expand(x, Type(self.features, self.time and not row, not row))
 
     def total(self, x: Value) -> Value:
         """x summed, of shape `shape`."""
@@ -109,6 +110,30 @@ class Normalized(Op):
         scale = rstd * affine[0] if affine else rstd
         d_x = over.back(scale) * (grad - over.back(total / count) - unit * over.back(product / count))
         return (None, None, d_x, None, *(product, total)[: len(affine)])
+
+
+@dataclass(frozen=True)
+class Affine(Op):
+    """affine(y, x, scale, shift): y = x scale + shift, each of a channel. Where x is the output of a layer
+    with weights, `fold_affine` finds it by this."""
+
+    name = "affine"
+
+    def infer(self, *types: Type) -> Type:
+        return types[0]
+
+    def evaluate(self, *arrays: Any) -> Any:
+        return arrays[0]
+
+    def vjp(self, grad: Any, out: Any, *inputs: Any) -> tuple[Any, ...]:
+        return (grad, None, None, None)
+
+
+def scaled(x: Value, scale: Value, shift: Value) -> Value:
+    """x scale + shift, with numbers of channels."""
+    features = x.type.features
+    result: Value = apply(Affine(), x * spread(scale, features) + spread(shift, features), x, scale, shift)
+    return result
 
 
 def fewest(graph: Graph) -> tuple[tuple[bool, int], ...]:

@@ -72,6 +72,8 @@ def heard(node: Node) -> tuple[str, ...]:
     op: Any = node.op
     if op.name == "detach" or (op.name == "spike" and op.surrogate is None):
         return ()
+    if op.name == "affine":
+        return node.inputs[:1]
     if op.name == "normalized":
         return (node.inputs[2], *node.inputs[4:])
     return node.inputs[1:] if op.name == "substitute" else node.inputs

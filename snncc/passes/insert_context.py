@@ -131,11 +131,11 @@ class _Context:
 
     def _listed_again(self, node: Node, later: Round) -> bool:
         """Whether a list is not worth its memory until a later round: other products run before."""
-        if node.op.name != "events" or not node.type.time:
-            return False
         phase = _round(node)[0]
-        if phase != later[0]:
-            return True
+        if node.op.name != "events" or phase != later[0]:
+            return node.op.name == "events"
+        if not node.type.time:
+            return False
         forward = (n for n in self.graph if _round(n) == (phase, False) and n.op.name in PRODUCTS)
         readers = [node.name in n.inputs for n in forward]
         products = readers[::-1].index(True) if any(readers) else LONG

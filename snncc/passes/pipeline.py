@@ -9,6 +9,7 @@ from ..graph import Graph
 from .base import Pass
 from .choose_kernels import ChooseKernels
 from .differentiate import Differentiate
+from .fold_affine import FoldAffine
 from .fuse import Fuse
 from .infer_types import InferTypes
 from .insert_context import InsertContext
@@ -45,6 +46,7 @@ def pipeline(options: Options, gradient: str = "", inputs: bool = False) -> tupl
         *(
             (Differentiate(gradient, inputs, options.truncate),) if gradient else ()
         ),  # needs types: what sums over time
+        *(() if gradient else (FoldAffine(),)),  # before simplify, which forgets what is a scale and shift
         Simplify(),  # after differentiate, which writes plainly and relies on it
         UnrollTime(options.unroll),
         InsertMemorize(),

@@ -109,7 +109,7 @@ def drop(work: _Rewrite, node: Node) -> str | None:
     """What gives its operand back: x * 1, x / 1, x - 0, detach, an expand of nothing, and what differs from
     it only backward: a substitute, a normalised value."""
     op, inputs = node.op, node.inputs
-    if op.name in ("detach", "substitute", "normalized") or (
+    if op.name in ("detach", "substitute", "normalized", "affine") or (
         isinstance(op, Expand) and work.node(inputs[0]).type == node.type
     ):
         return inputs[0]

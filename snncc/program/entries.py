@@ -49,6 +49,20 @@ class Entry:
         return any(b.place == "gradient" for b in self.buffers)
 
     @property
+    def keeps(self) -> bool:
+        """Whether what it prepares is good until a parameter changes: weights with a scale, say."""
+        timed = (s for i in self.prepare if isinstance(i, Sweep) for s in i.scalars)
+        return bool(self.prepare) and not self.trains and not any(timed)
+
+    @property
+    def forgets(self) -> bool:
+        """Whether it may overwrite what another entry point keeps, or changes a parameter."""
+        written = (
+            p.buffer.place for i in self.items if isinstance(i, Sweep) for p in i.pointers if p.written
+        )
+        return not self.keeps and (bool(self.shared) or "parameter" in written)
+
+    @property
     def buffers(self) -> list[Buffer]:
         """All buffers, in order of first use."""
         return list(dict.fromkeys(b for item in self.items for b in used(item)))
@@ -91,6 +105,11 @@ class Program:
     segment: int = 0  # steps whose values a tile holds at a time; 0: all
     index_bits: int = 16  # of what a list of events names
     exact_steps: int = 0  # the only number of steps that a call may have; 0: any
+
+    @property
+    def keeps(self) -> bool:
+        """Whether some entry point keeps what it prepares."""
+        return any(entry.keeps for entry in self.entries)
 
     def verify(self) -> Program:
         """Every buffer is written before it is read, and names are unique within an entry."""

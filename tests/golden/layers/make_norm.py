@@ -1,10 +1,11 @@
-"""Writes norm.npz: PyTorch's normalisation layers (snnTorch's for BNTT), two training steps and a call.
+"""Writes norm.npz: PyTorch's normalisation layers (snnTorch's for BNTT, SpikingJelly's for standardised
+weights), two training steps and a call.
 
 Each layer stands behind a Linear without a bias of its own, so that the gradient of those weights shows the
 gradient of the layer's input. The loss of a step is the mean over steps, samples and the features of all
 layers together of (output - target)^2. Weights do not change between the steps; running statistics do.
 
-    python tests/golden/layers/make_norm.py        # needs torch and snntorch
+    python tests/golden/layers/make_norm.py        # needs torch, snntorch, spikingjelly
 """
 
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import snntorch
 import torch
+from spikingjelly.activation_based import layer as spiking
 from torch import nn
 
 INPUTS, STEPS, BATCH = 3, 3, 4
@@ -29,6 +31,8 @@ LAYERS = {
     "ln_last": (nn.LayerNorm(3, eps=1e-3), (4, 3)),
     "gn": (nn.GroupNorm(2, 4), (4, 2, 3)),
     "gn_one": (nn.GroupNorm(1, 4, affine=False), (4, 3)),
+    "ws": (spiking.WSLinear(6, 6), (6,)),
+    "ws_conv": (spiking.WSConv2d(2, 2, 3, padding=1, gain=False), (2, 2, 3)),
 }
 
 

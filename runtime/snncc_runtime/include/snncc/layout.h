@@ -22,6 +22,13 @@ SNNCC_INLINE int snncc_row_major(int place, int n, int channels)
     return channels ? place % channels * (n / channels) + place / channels : place;
 }
 
+/* The output that an element of a matrix in panels belongs to, whose rows have so many outputs with their pads. */
+SNNCC_INLINE int snncc_output_of(int element, int stride, int n_in)
+{
+    const int panel = element / (SNNCC_PANEL * n_in), first = panel * SNNCC_PANEL, left = stride - first;
+    return first + (element - first * n_in) % (left < SNNCC_PANEL ? left : SNNCC_PANEL);
+}
+
 SNNCC_FUNCTION void snncc_panels_from_matrix(int n_out, int n_in, int channels, const snncc_real *matrix,
                                              snncc_real *panels)
 {
@@ -45,6 +52,17 @@ SNNCC_FUNCTION void snncc_matrix_from_panels(int n_out, int n_in, int channels, 
             for (int k = 0; k < width && first + k < n_out; k++)
                 matrix[(size_t)(first + k) * n_in + column] = panels[k];
         }
+    }
+}
+
+/* y[output] = the sum over the inputs, in ascending order, of a matrix in panels. */
+SNNCC_FUNCTION void snncc_sum_panels(int n_out, int n_in, const snncc_real *panels, snncc_real *y)
+{
+    for (int first = 0; first < n_out; first += SNNCC_PANEL, y += SNNCC_PANEL) {
+        const int width = snncc_panel_width(n_out, first);
+        memset(y, 0, (size_t)width * sizeof *y);
+        for (int i = 0; i < n_in; i++, panels += width)
+            for (int k = 0; k < width; k++) y[k] += panels[k];
     }
 }
 
