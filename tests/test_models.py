@@ -224,17 +224,17 @@ def test_made_up_words_have_the_statistics_that_are_said(monkeypatch: pytest.Mon
 
 
 def test_a_spiking_resnet_learns_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two of its stages, two channels wide: the loss of one batch falls, and the statistics move."""
+    """Two of its stages, four channels wide: the loss of one batch falls, and the statistics move."""
     monkeypatch.syspath_prepend(str(ROOT / "models"))
     from models.sew_resnet18 import SEWResNet18, coloured
 
-    adam = optim.Adam(1e-2)
+    adam = optim.Adam(3e-2)
     model = snncc.compile(
-        SEWResNet18(2, depth=2), num_steps=2, loss=loss.cross_entropy("mem_mean"), optimizer=adam
+        SEWResNet18(4, depth=2), num_steps=2, loss=loss.cross_entropy("mem_mean"), optimizer=adam
     )
     rng = np.random.default_rng(0)
     x, y = coloured(rng.random((6, 784), np.float32)), rng.integers(0, 10, 6)
-    losses = [model.train_step(x, y) for _ in range(12)]
+    losses = [model.train_step(x, y) for _ in range(40)]
     assert losses[-1] < 0.6 * losses[0]
     assert model.params["stem.norm.running_mean"].any()
-    assert model.params["stem.norm.num_batches_tracked"] == 12
+    assert model.params["stem.norm.num_batches_tracked"] == 40
