@@ -50,13 +50,16 @@ class Block(nn.Module):
 
 
 class SEWResNet18(nn.Module):
-    """Images [3, 32, 32] to scores of ten classes at each step, `mem`. width: channels of the first stage."""
+    """Images [3, 32, 32] to scores of ten classes at each step, `mem`.
+
+    width: channels of the first stage; the next ones have twice as many. depth: stages of two blocks.
+    """
 
     inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(CHANNELS, PIXELS, PIXELS, static=True)}
 
-    def __init__(self, width: int = 64) -> None:
+    def __init__(self, width: int = 64, depth: int = 4) -> None:
         self.stem = Spikes(CHANNELS, width)
-        stages = [width * 2**k for k in range(4)]
+        stages = [width * 2**k for k in range(depth)]
         before = [width, *stages]
         self.blocks = [
             Block(n_in if first else n_out, n_out, stride=2 if first and n_out > width else 1)
