@@ -325,7 +325,8 @@ int32_t neuron_forward(neuron_model *model, const neuron_io *io, int32_t steps, 
     if (!model || !io) return SNNCC_NULL;
     if (steps < 1 || steps > model->config.steps || batch < 1) return SNNCC_SIZE;
     if (!io->x) return SNNCC_NULL;
-    forward_prepare(model, steps, batch);
+    if (model->prepared != 1) forward_prepare(model, steps, batch);
+    model->prepared = 1; /* until a parameter changes */
     const int slots = model->config.slots < batch ? model->config.slots : batch;
     memset(model->teams, 0, ((size_t)slots + 1) * sizeof(snncc_team));
     SNNCC_PARALLEL(model->config.threads)
@@ -454,6 +455,7 @@ int32_t neuron_backward(neuron_model *model, const neuron_io *io, int32_t steps,
     if (!model->config.training) return SNNCC_MODE;
     if (!io->x) return SNNCC_NULL;
     backward_prepare(model, steps, batch);
+    model->prepared = 0;
     const int slots = model->config.slots < batch ? model->config.slots : batch;
     memset(model->teams, 0, ((size_t)slots + 1) * sizeof(snncc_team));
     SNNCC_PARALLEL(model->config.threads)
@@ -577,6 +579,7 @@ int32_t neuron_init(neuron_model *model, const neuron_config *config, void *aren
     model->scratch_stride = l.scratch_stride;
     model->panels_stride = l.panels_stride;
     model->profile = NULL;
+    model->prepared = 0;
     memset(arena, 0, l.shared);
     for (size_t k = 0; k < sizeof model->powers / sizeof *model->powers; k++) model->powers[k] = 1.0;
     return SNNCC_OK;
@@ -617,6 +620,7 @@ int32_t neuron_set(neuron_model *model, int32_t index, const void *values)
     }
     double *const data = tensor_data(model, t);
     if (!data) return SNNCC_MODE;
+    model->prepared = 0;
     if (t->rows < 0)
         memcpy(data, values, (size_t)t->count * sizeof(int32_t));
     else if (t->rows)
@@ -678,6 +682,6 @@ void neuron_abi(neuron_abi_record *record)
     record->config_bytes = (int32_t)sizeof(neuron_config);
     record->io_bytes = (int32_t)sizeof(neuron_io);
     record->model_bytes = (int32_t)sizeof(neuron_model);
-    memcpy(record->digest, "0a6893948f50d7bdc6204de6fe997d0efee64ad2eca543fb254036e8db0124d8", 64);
+    memcpy(record->digest, "d370a2bea55c4945822c27a5e29a87a2722fa7a263ad963851f05b0233ed334d", 64);
 }
 
