@@ -70,7 +70,7 @@ def feed_another(loop: Any, x: Any) -> None:
         (lambda: nn.Leaky(0.9, reset="soft"), "reset must be 'subtract', 'zero' or 'none', got 'soft'"),
         (lambda: nn.Leaky(0.9, reset=None), "reset must be .* got None"),    # type: ignore[arg-type]
         (lambda: nn.Leaky("fast"), "Leaky: beta must be a number"),    # type: ignore[arg-type]
-        (lambda: nn.Leaky(np.zeros((2, 2))), r"Leaky: beta must be .* shape \(2, 2\)"),
+        (lambda: nn.Leaky(np.full((2, 2), np.nan)), r"Leaky: beta must be .* shape \(2, 2\)"),
         (lambda: nn.Leaky([]), "Leaky: beta must be"),
         (lambda: nn.Leaky(float("nan")), "Leaky: beta must be a finite number"),
         (lambda: nn.Leaky(0.9, float("inf")), "Leaky: threshold must be a finite number"),
@@ -96,7 +96,7 @@ def test_networks_that_make_no_sense_name_their_line(build: Callable[[], Any], m
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("steps", [0, -1, 2.5, True, None, "25"])
+@pytest.mark.parametrize("steps", [0, -1, 2.5, True, "25"])
 def test_steps_are_a_positive_number(steps: Any) -> None:
     with pytest.raises(CompileError, match=f"num_steps must be a positive integer, got {steps!r}"):
         sound(num_steps=steps)
