@@ -167,12 +167,16 @@ def broadcast(operands: Sequence[Any], lengths: Lengths) -> Axes:
 
 def fitted(tensor: Tensor, axes: Axes) -> Value:
     """The tensor's value with the features of a result with these axes."""
+    if tensor.rank > len(axes):
+        raise AxisError(f"{described(tensor.axes)} has more axes than {described(axes)}")
     own = ((),) * (len(axes) - tensor.rank) + tensor.axes
     if not features(own) or features(own) == features(axes):
         return tensor.value
     shape, wanted = [], features(axes)
     for have, full in zip(own, axes, strict=True):
         shape += [a if have else 1 for a in full if isinstance(a, int)]
+    if math.prod(shape) != tensor.value.type.size:
+        raise AxisError(f"{described(tensor.axes)} does not fit {described(axes)}")
     index = np.broadcast_to(np.arange(tensor.value.type.size).reshape(shape), wanted)
     if index.size == tensor.value.type.size:
         return reshape(tensor.value, wanted)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import CompileError
-from .read import MOST_ELEMENTS
 
 if TYPE_CHECKING:
     from .flat import Node
 
 Array = Any
+MOST_FOLDED = 1 << 22  # elements of a constant that is computed
 TYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 5: np.int16, 6: np.int32, 7: np.int64, 9: np.bool_,
          10: np.float16, 11: np.float64, 12: np.uint32, 13: np.uint64, 4: np.uint16}  # fmt: skip
 
@@ -33,7 +33,7 @@ def attribute_or_input(node: Node, name: str, position: int, arrays: Sequence[Ar
 
 def bounded(node: Node, shape: Sequence[int]) -> tuple[int, ...]:
     """A shape of a result, if it is not too large to be made."""
-    if any(n < 0 for n in shape) or math.prod(int(n) for n in shape) > MOST_ELEMENTS:
+    if any(n < 0 for n in shape) or math.prod(int(n) for n in shape) > MOST_FOLDED:
         raise node.error(f"a constant of shape {[int(n) for n in shape]} cannot be made")
     return tuple(int(n) for n in shape)
 
@@ -185,7 +185,7 @@ def reduced(node: Node, arrays: Sequence[Array], function: Callable[..., Array])
 def _range(node: Node, arrays: Sequence[Array]) -> Array:
     start, limit, step = (np.asarray(a).reshape(-1)[0] for a in arrays)
     count = max(0.0, math.ceil((float(limit) - float(start)) / float(step))) if step else -1
-    bounded(node, [int(min(count, MOST_ELEMENTS + 1))])
+    bounded(node, [int(min(count, MOST_FOLDED + 1))])
     return (start + np.arange(int(count)) * step).astype(arrays[0].dtype)
 
 

@@ -153,9 +153,9 @@ class Evaluation:
     def _feed(self, node: Node, loop: Any, state: Tensor) -> None:
         feed = node.attributes["feed"]
         following = self.of(feed.value)
-        value = self.operand(following, state.axes, feed.value)
-        if isinstance(following, Tensor) and broadcast([following, state], self.lengths) != state.axes:
+        if broadcast([following, state], self.lengths) != state.axes:
             raise CompileError(f"the state {feed.label!r} changes its shape from step to step")
+        value = self.operand(following, state.axes, feed.value)
         if not isinstance(value, Value):
             value = expand(state.value * 0.0 + value, state.value.type)
         loop.feed(value)

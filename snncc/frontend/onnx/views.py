@@ -212,6 +212,8 @@ def _split(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
 @operator("Concat")
 def _concat(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
     tensors = [o for o in operands if isinstance(o, Tensor)]
+    if not tensors or not all(isinstance(o, (Tensor, np.ndarray)) for o in operands):
+        raise CompileError("puts together what is missing, or weights that are inputs")
     (axis,) = constants.axes_of(node, tensors[0].rank, [node.attributes.get("axis", 0)])
     if any(not plain(t.axes[axis]) for t in tensors):
         raise AxisError(
