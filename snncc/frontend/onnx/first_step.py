@@ -134,10 +134,10 @@ class Proof:
             return start if isinstance(start, np.ndarray) else None
         if node is None:
             return self.run.flat.constants.get(name)
+        if node.op not in constants.FOLDED:
+            return None
         operands = [self.known[i] if i else None for i in node.inputs]
-        if node.op not in constants.FOLDED or any(
-            i and o is None for i, o in zip(node.inputs, operands, strict=True)
-        ):
+        if any(i and o is None for i, o in zip(node.inputs, operands, strict=True)):
             return None
         try:
             return constants.fold(node, operands)[0]
