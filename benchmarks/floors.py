@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from models.workloads import Workload
+from models.workloads import Product, Workload
 
 FLOAT = 4
 # Measured on two threads of a Zen 4 with AVX-512, at densities of 5 to 10 %, weights in panels of 128 neurons
@@ -40,15 +39,13 @@ class Floor:
 
 @dataclass(frozen=True)
 class Layer:
-    """n_in, n_out; density of its input; steps of its product; whether its input needs no gradient; whether
-    neurons of their own follow, as behind connections back they do not."""
+    """product: without neurons behind connections back; density of its input; steps; whether its input needs
+    no gradient."""
 
-    n_in: int
-    n_out: int
+    product: Product
     density: float
     steps: int
     first: bool
-    fires: bool = True
 
     def products(self, train: bool) -> Iterator[bool]:
         """The dense products, by whether spikes could drive them: forward; for the weights; for the input."""
@@ -73,19 +70,20 @@ def floor(workload: Workload, mode: str, rates: Rates, densities: Sequence[float
 
 
 def _layers(workload: Workload, densities: Sequence[float]) -> list[Layer]:
-    back = workload.sizes[1]
-    found = [Layer(back, back, densities[0], workload.num_steps, False, False)] * workload.recurrent
+    n = workload.sizes[1]
+    back = Layer(Product(n, n, n * n, 0), densities[0], workload.num_steps, False)
+    found = [back] * workload.recurrent
     return found + [
-        Layer(n_in, n_out, density, 1 if i == 0 and workload.static else workload.num_steps, i == 0)
-        for i, ((n_in, n_out), density) in enumerate(
-            zip(itertools.pairwise(workload.sizes), (workload.density, *densities), strict=False)
+        Layer(product, density, 1 if i == 0 and workload.static else workload.num_steps, i == 0)
+        for i, (product, density) in enumerate(
+            zip(workload.products, (workload.density, *densities), strict=False)
         )
     ]
 
 
 def _flops(workload: Workload, stack: list[Layer], train: bool) -> float:
     return sum(
-        2.0 * layer.n_in * layer.n_out * layer.steps * workload.batch * len(list(layer.products(train)))
+        2.0 * layer.product.sums * layer.steps * workload.batch * len(list(layer.products(train)))
         for layer in stack
     )
 
@@ -95,9 +93,9 @@ def _bytes(workload: Workload, stack: list[Layer], train: bool, parameters: int)
     membrane written, all of them and their gradients read once, and seven passes over the parameters."""
     total = parameters * (1 + (2 + 7 if train else 0))
     for layer in stack:
-        inputs, currents = layer.n_in * layer.steps, layer.n_out * layer.steps
+        inputs, currents = layer.product.n_in * layer.steps, layer.product.n_out * layer.steps
         total += workload.batch * (inputs * (2 if train else 1) + currents * (4 if train else 2))
-        total += workload.batch * workload.num_steps * layer.n_out * (4 if train else 1) * layer.fires
+        total += workload.batch * workload.num_steps * layer.product.neurons * (4 if train else 1)
     return float(FLOAT * total)
 
 
@@ -108,10 +106,10 @@ def _spike_driven(
     share = rates.threads / THREADS
     total = 0.0
     for layer in stack:
-        sums = float(layer.n_in) * layer.n_out * layer.steps * workload.batch
+        sums = float(layer.product.sums) * layer.steps * workload.batch
         dense = 2 * sums / (1e9 * rates.gflops)
         for sparse, added in zip(layer.products(train), (ADDED, ADDED_BACK, 0.0), strict=False):
             total += min(dense, sums * layer.density / (added * share)) if sparse else dense
-        neurons = workload.num_steps * workload.batch * layer.n_out * layer.fires
+        neurons = workload.num_steps * workload.batch * layer.product.neurons
         total += neurons * (NEURON + (NEURON_BACK if train else 0.0)) / share
     return total + (7 * FLOAT * parameters / (1e9 * rates.gbs) if train else 0.0)

@@ -22,7 +22,7 @@ from benchmarks import machine, report, table
 from benchmarks.contest import CONTESTANTS, Contestant, Settings, compete, surroundings
 from benchmarks.floors import Rates, floor
 from benchmarks.report import MODES, Report
-from models.workloads import WAITING, WORKLOADS, Workload
+from models.workloads import WORKLOADS, Workload
 
 
 def main() -> int:
@@ -75,7 +75,6 @@ def plain(reports: Iterable[Report], rates: Rates, settings: Settings) -> dict[s
         "gflops": rates.gflops,
         "gbs": rates.gbs,
         "workloads": {r.workload.name: report.plain(r) for r in reports},
-        "not_measured": WAITING,
     }
 
 
@@ -132,7 +131,6 @@ def _known(name: str, names: Iterable[str], what: str) -> str:
 
 def listing() -> str:
     lines = [f"{w.name:20}{w.title}" for w in WORKLOADS.values()]
-    lines += [f"{name:20}{why}" for name, why in WAITING.items()]
     return "\n".join([*lines, "", *(f"{c.name:20}{c.label}" for c in CONTESTANTS.values())])
 
 

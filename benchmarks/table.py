@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from benchmarks.contest import OURS, TUTORIAL, Result
 from benchmarks.report import MODES, Report, ratio
-from models.workloads import WAITING
 
 MIB = 2**20
 TITLES = ("median", "min", "max", "calls", "memory", "beyond", "first call", "others", "x snncc", "by min")
@@ -42,7 +41,7 @@ def of_workload(report: Report) -> str:
 def summary(reports: Sequence[Report]) -> str:
     """One line a workload and mode."""
     rows = [_short_row(report, mode) for report in reports for mode in report.floors]
-    return "\n".join([*_aligned([SHORT, *rows]), *(f"{name} {why}" for name, why in WAITING.items())])
+    return "\n".join(_aligned([SHORT, *rows]))
 
 
 def _short_row(report: Report, mode: str) -> list[str]:

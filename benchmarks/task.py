@@ -34,10 +34,11 @@ class Calls(NamedTuple):
 class Task:
     """Linear layers, each followed by leaky neurons with threshold 1 and a detached, subtracting reset.
 
-    recurrent: the spikes of the first layer come back to it a step later, through a linear layer of their
-    own, and the last layer, a read-out, has no reset. sizes: inputs, then neurons of each layer. static: the
-    input is the same at every step. loss: "cross_entropy" of the membranes, summed over the
-    steps, or "mse" of the spikes averaged over the steps.
+    A weight of rank 4 is that of a convolution, without padding, of images; its result goes through pooling,
+    the largest of 2 x 2, before the neurons. recurrent: the spikes of the first layer come back to it a step
+    later, through a linear layer of their own, and the last layer, a read-out, has no reset. sizes: inputs,
+    then neurons of each layer. static: the input is the same at every step. loss: "cross_entropy" of the
+    membranes, summed over the steps, or "mse" of the spikes averaged over the steps.
     """
 
     name: str
@@ -50,15 +51,19 @@ class Task:
     recurrent: bool = False
 
     def write(self, folder: Path, parameters: dict[str, Any], samples: tuple[Any, Any]) -> None:
-        """parameters: fc1.weight [out, in], fc1.bias [out], fc2.weight, ..., also lif1.recurrent.weight and
-        .bias where the task is recurrent; samples: inputs and targets."""
+        """parameters: weight [out, in] or [out, in, height, width] and bias [out] of each layer, in order,
+        also lif1.recurrent.weight and .bias where the task is recurrent; samples: inputs and targets."""
         (folder / "task.json").write_text(json.dumps(asdict(self)))
         np.savez(folder / "arrays.npz", x=samples[0], y=samples[1], **parameters)
 
 
 @dataclass(frozen=True)
 class Given:
-    """A task as a contestant gets it. Inputs are [T, B, n], or [B, n] if static; targets [B] or [B, n]."""
+    """A task as a contestant gets it.
+
+    Inputs are [T, B, n], or [B, n] if static, where n may also be channels, height, width; targets [B] or
+    [B, n].
+    """
 
     task: Task
     folder: Path
@@ -69,13 +74,15 @@ class Given:
     @property
     def layers(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Weight and bias of each layer."""
-        names = [f"fc{i}" for i in range(1, len(self.task.sizes))]
-        return [(self.parameters[f"{n}.weight"], self.parameters[f"{n}.bias"]) for n in names]
+        names = [n.removesuffix("weight") for n in self.parameters if n.endswith(".weight")]
+        found = [n for n in names if not n.startswith("lif")]
+        return [(self.parameters[f"{n}weight"], self.parameters[f"{n}bias"]) for n in found]
 
     @property
-    def back(self) -> tuple[np.ndarray, np.ndarray]:
-        """Weight and bias through which spikes of the first layer come back."""
-        return self.parameters["lif1.recurrent.weight"], self.parameters["lif1.recurrent.bias"]
+    def back(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Weight and bias through which spikes of the first layer come back, if they do."""
+        names = ["lif1.recurrent"] * self.task.recurrent
+        return [(self.parameters[f"{n}.weight"], self.parameters[f"{n}.bias"]) for n in names]
 
     @property
     def by_membrane(self) -> bool:

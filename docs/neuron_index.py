@@ -66,8 +66,6 @@ FAMILIES = (
 # What has no preset, and why: by system.
 LEFT_OUT: dict[str, tuple[tuple[str, str], ...]] = {
     "snnTorch": (
-        ("`SConv2dLSTM`", "waits for convolutions"),
-        ("`RLeaky`, `RSynaptic` with `conv2d_channels`", "likewise; `linear_features` and `V` work"),
         ("`GradedSpikes`", "an argument here: `graded_spikes_factor`"),
         ("`SpikingNeuron`, `LIF`", "bases; here `nn.Neuron`"),
     ),

@@ -131,7 +131,8 @@ def _parameters(kind: type[Module]) -> str:
 
 def _wide(kind: type[Module], make: Callable[..., Module]) -> Iterator[tuple[str, nn.Parameter]]:
     """The parameters of neurons of which one argument is one number a neuron."""
-    count = next((shape[0] for _, shape, _ in states(traced(make()))), NEURONS)
+    shape = next((shape for _, shape, _ in states(traced(make()))), (NEURONS,))
+    count = shape if len(shape) > 2 else shape[:1]    # of an image each pixel is a neuron
     usual = parameters(make())
     for name, argument in constructor(kind).items():
         if str(argument.annotation).startswith(("Number", "Coefficient")):

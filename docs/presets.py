@@ -41,9 +41,12 @@ TRIALS: dict[str, tuple[Any, ...]] = {
     "d_value": (8,), "d_key": (12,),
 }    # fmt: skip
 # What else must be given for an argument to matter; each is tried.
+BACK: tuple[dict[str, Any], ...] = (
+    {"all_to_all": False}, {"linear_features": NEURONS}, {"conv2d_channels": 2, "kernel_size": 5},
+)    # fmt: skip
 BASES: dict[str, tuple[dict[str, Any], ...]] = {
-    "RLeaky": ({"all_to_all": False}, {"linear_features": NEURONS}),
-    "RSynaptic": ({"all_to_all": False}, {"linear_features": NEURONS}),
+    "RLeaky": BACK,
+    "RSynaptic": BACK,
     "Lapicque": ({"beta": 0.8}, {"R": 1.0, "C": 5.0}),
     "DeltaLeaky": ({"beta": 0.8},),
     "Alpha": ({"beta": 0.5},),
@@ -51,7 +54,7 @@ BASES: dict[str, tuple[dict[str, Any], ...]] = {
 TOGETHER = {"d_value": {"num_spiking_neurons": 88}, "d_key": {"num_spiking_neurons": 84}}
 # What no single trial shows.
 SAID = {
-    "all_to_all": "`V` (False) or `linear_features` (True)",
+    "all_to_all": "`V` (False), or `linear_features` or `conv2d_channels` (True)",
     "num_spiking_neurons": "must be d_value d_key",
 }
 NOTHING, REFUSED, OWN = "changes nothing", "another value is refused, with the reason", "the preset's own"

@@ -22,7 +22,9 @@ NEURONS = 17
 SIZES = {
     "in_features": 3, "out_features": 5, "d_value": 7, "d_key": 11, "num_steps": 13, "k": 2,
     "linear_features": NEURONS, "channels": 19, "input_size": 3, "hidden_size": 3, "in_dim": 3, "T": 13,
+    "in_channels": 23, "out_channels": 29, "conv2d_channels": 31, "kernel_size": 37,
 }    # fmt: skip
+HEIGHT, WIDTH = 41, 43    # of images
 VALUES = {
     "beta": 0.8, "alpha": 0.9, "num_spiking_neurons": 77, "nb_timesteps": 13,
     "tau": 0.02, "tau_syn": 0.005, "tau_mem": 0.02, "r": 1.0, "v_leak": 0.0, "v_threshold": 1.0, "dt": 1e-3,
@@ -31,8 +33,8 @@ VALUES = {
 # What else a specimen needs, where arguments with a default are not all; of each, a page shows all variants.
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "Lapicque": ({"beta": 0.8},),
-    "RLeaky": ({"V": 0.5}, {"linear_features": NEURONS}),
-    "RSynaptic": ({"V": 0.5}, {"linear_features": NEURONS}),
+    "RLeaky": ({"V": 0.5}, {"linear_features": NEURONS}, {"conv2d_channels": 31, "kernel_size": 37}),
+    "RSynaptic": ({"V": 0.5}, {"linear_features": NEURONS}, {"conv2d_channels": 31, "kernel_size": 37}),
     "GatedLIF": ({}, {"channels": SIZES["channels"]}),
 }
 
@@ -92,7 +94,9 @@ class _Alone(Module):
 
     def __init__(self, neuron: Module) -> None:
         size = getattr(neuron, "in_features", None) or getattr(neuron, "channels", None) or NEURONS
-        self.inputs = {"x": nn.Input(size)}
+        back = getattr(neuron, "recurrent", None)
+        channels = getattr(neuron, "in_channels", None) or getattr(back, "in_channels", None)
+        self.inputs = {"x": nn.Input(channels, HEIGHT, WIDTH) if channels else nn.Input(size)}
         self.neuron = neuron
 
     def forward(self, x: Any) -> Any:
@@ -130,7 +134,7 @@ def parameters(neuron: Module) -> dict[str, nn.Parameter]:
     }
 
 
-def one_a_neuron(make: Callable[..., Module], name: str, count: int) -> dict[str, nn.Parameter]:
+def one_a_neuron(make: Callable[..., Module], name: str, count: tuple[int, ...]) -> dict[str, nn.Parameter]:
     """The parameters of a neuron for which this argument is one number a neuron; none if it cannot be."""
     start = getattr(make, "keywords", {}).get(name, 0.5)
     values = np.full(count, 2.5 if name.startswith(("tau", "C", "R")) else start if start else 0.5)
@@ -143,7 +147,7 @@ def one_a_neuron(make: Callable[..., Module], name: str, count: int) -> dict[str
 def shape_text(shape: tuple[int, ...], kind: type[Module]) -> str:
     """A shape in the words of the arguments: [2 out_features, in_features]."""
     names = {SIZES[n]: n for n in constructor(kind) if n in SIZES and n != "linear_features"}
-    names.setdefault(NEURONS, "neurons")
+    names |= {NEURONS: "neurons", HEIGHT: "height", WIDTH: "width"}
     return f"[{', '.join(_length(length, names) for length in shape)}]"
 
 
@@ -156,4 +160,7 @@ def _length(length: int, names: Mapping[int, str]) -> str:
     for size, name in names.items():
         if length % size == 0 and size > 2:
             return f"{length // size} {name}"
+    for a, b in combinations(names, 2):
+        if length == a + b:
+            return f"{names[a]} + {names[b]}"
     return str(length)

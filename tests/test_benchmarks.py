@@ -17,7 +17,7 @@ from benchmarks.contest import CONTESTANTS, Result, write_task
 from benchmarks.floors import Rates, floor
 from benchmarks.neuron_cases import CASES
 from benchmarks.report import Report
-from models.workloads import WAITING, WORKLOADS
+from models.workloads import WORKLOADS
 
 pytestmark = pytest.mark.optimised    # what is measured is what users get
 
@@ -28,6 +28,7 @@ SNNTORCH = {
     "W1": (59.448521, -1339.4497),
     "W2": (63.602135, -9312.4033),
     "W2-dense": (192.31552, -112026.18),
+    "W3": (61.312023, -1627.9836),
     "W4": (340.43412, 72250.281),
     "W5": (0.048627973, 54590),
     "W5-dense": (0.16169274, 260932),
@@ -42,7 +43,9 @@ def test_workloads_start_where_snntorch_does(name: str) -> None:
     model, (x, y) = workload.compile(), workload.samples()
     out = model(x)
     total = float((out.mem if workload.loss.reads == "mem" else out.spk).sum())
-    assert (model.evaluate(x, y)["loss"], total) == pytest.approx(SNNTORCH[name], rel=1e-5)
+    # In float32, 2 of the 3.3 million spikes of W3's second layer are not PyTorch's; in float64 all are.
+    bound = 5e-5 if name == "W3" else 1e-5
+    assert (model.evaluate(x, y)["loss"], total) == pytest.approx(SNNTORCH[name], rel=bound)
 
 
 @cache
@@ -56,14 +59,13 @@ def test_layers_fire_as_often_as_the_table_says(name: str) -> None:
     if name.endswith("-dense"):
         assert found == pytest.approx([0.25] * len(found), abs=0.02)
     else:
-        hidden = found[:1] if WORKLOADS[name].sizes[-1] <= 20 else found
-        assert all(0.03 < rate < 0.06 for rate in hidden)
+        hidden = found[:-1] if WORKLOADS[name].sizes[-1] <= 20 else found
+        low, high = (0.12, 0.15) if name == "W3" else (0.03, 0.06)
+        assert all(low < rate < high for rate in hidden)
 
 
 def test_every_workload_has_its_place() -> None:
-    assert {name[:2] for name in (*WORKLOADS, *WAITING)} == {f"W{i}" for i in range(1, 8)}
-    for name in WAITING:
-        assert f"{name} " in table.summary([])
+    assert {name[:2] for name in WORKLOADS} == {f"W{i}" for i in range(1, 8)}
 
 
 def test_contestants_get_the_task_that_was_written(tmp_path: Path) -> None:
@@ -73,6 +75,7 @@ def test_contestants_get_the_task_that_was_written(tmp_path: Path) -> None:
     assert given.task == task.Task("W6", 25, 1, (784, 1000, 10), False, "cross_entropy", 0.95)
     assert (given.x.shape, given.y.shape, given.by_membrane) == ((25, 1, 784), (1,), True)
     assert [weight.shape for weight, _ in given.layers] == [(1000, 784), (10, 1000)]
+    assert given.back == []
 
 
 @pytest.mark.parametrize(
@@ -80,6 +83,8 @@ def test_contestants_get_the_task_that_was_written(tmp_path: Path) -> None:
     [
         ("W1", "train", 3.12, 6.08),
         ("W2", "infer", 26.75, 6.9),
+        ("W3", "train", 125.7, 79.9),
+        ("W3", "infer", 42.0, 15.0),
         ("W4", "train", 76.8, 17.9),
         ("W4", "infer", 33.7, 3.33),
         ("W5", "train", 124.3, 57.1),
@@ -106,7 +111,7 @@ def test_the_command_measures_and_writes_json(tmp_path: Path) -> None:
     assert re.search(r"^snncc +[\d.]+ +[\d.]+ +[\d.]+ +\d+ ", done.stdout, re.MULTILINE), done.stdout
     assert "snncc compile: " in done.stdout
     everything = json.loads(written.read_text())
-    assert set(everything) == {"processor", "threads", "gflops", "gbs", "workloads", "not_measured"}
+    assert set(everything) == {"processor", "threads", "gflops", "gbs", "workloads"}
     found = everything["workloads"]["W6"]
     assert (found["num_steps"], found["batch"], found["sizes"]) == (25, 1, [784, 1000, 10])
     assert (found["mismatches"], found["left_out"]) == ([], {})
@@ -245,5 +250,5 @@ def test_neurons_that_compute_something_else_are_not_compared() -> None:
 
 
 def test_every_neuron_has_an_original_beside_it() -> None:
-    without = {"IntegrateAndFire"}    # the base of others
+    without = {"IntegrateAndFire", "SConv2dLSTM"}    # the base of others; one of images, and here are rows
     assert {case.name.partition(",")[0] for case in CASES} == set(neurons.nn.neurons.__all__) - without

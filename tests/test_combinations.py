@@ -117,6 +117,17 @@ def test_the_neurons_are_lively(group: str, tmp_path: Path) -> None:
         assert mine == {surrogate_of(name, 0, COMPILED)}, name
 
 
+@pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
+def test_an_lstm_of_images_has_its_slopes(reset: str, rotation: int) -> None:
+    chosen = surrogate_of(f"lstm-{reset}_later", rotation, SMOOTH)
+    lstm = nn.SConv2dLSTM(2, 2, 3, 0.1, avg_pool=2, reset=reset, learn_threshold=True, surrogate=chosen)
+    net = nn.Sequential(
+        lstm=lstm, flat=nn.Flatten(), fc=nn.Linear(2, 3), lif=nn.Leaky(0.8, 0.6), input=nn.Input(2, 3, 2)
+    )
+    learnt = {("gradient", "lstm.conv.weight"), ("gradient", "lstm.threshold")}
+    assert check_loss(net) >= {("d_input", "x"), *learnt}
+
+
 def takes_a_surrogate(neuron: type) -> bool:
     """Itself, or by way of a base that gets its other options."""
     return any("surrogate" in inspect.signature(base).parameters for base in neuron.__mro__[:-1])
@@ -126,7 +137,8 @@ def test_every_neuron_with_a_surrogate_is_in_the_table() -> None:
     """Presets apart, which are subclasses of these."""
     made = {type(make(surrogate=None)) for make in TABLE.values()}
     classes = {c for module in (nn, nn.nir) for c in vars(module).values() if inspect.isclass(c)}
-    neurons = {c for c in classes if issubclass(c, nn.Neuron)} - {nn.Neuron, nn.IntegrateAndFire}
+    bases, of_images = {nn.Neuron, nn.IntegrateAndFire}, {nn.SConv2dLSTM}
+    neurons = {c for c in classes if issubclass(c, nn.Neuron)} - bases - of_images
     assert made == {c for c in neurons if takes_a_surrogate(c)}
 
 

@@ -102,7 +102,8 @@ def test_every_argument_of_a_preset_goes_somewhere(name: str) -> None:
 
 def test_where_arguments_go_is_found_by_trying() -> None:
     assert where_it_goes(nn.snntorch.Leaky, "reset_mechanism") == "`reset`"
-    assert where_it_goes(nn.snntorch.RLeaky, "conv2d_channels") == REFUSED
+    assert where_it_goes(nn.snntorch.RLeaky, "conv2d_channels") == "`conv2d_channels`"
+    assert where_it_goes(nn.snntorch.SLSTM, "inhibition") == REFUSED
     assert where_it_goes(nn.snntorch.RLeaky, "V") == "`V`"
     assert where_it_goes(nn.spikingjelly.LIFNode, "store_v_seq") == "changes nothing"
     assert where_it_goes(nn.spikingjelly.KLIFNode, "v_threshold") == "`threshold`"

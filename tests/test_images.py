@@ -19,6 +19,10 @@ def lif() -> Any:
     return nn.Leaky(beta=0.75, threshold=0.5)
 
 
+def learnt() -> Any:
+    return nn.Leaky(beta=0.75, threshold=0.5, learn_beta=True, learn_threshold=True)
+
+
 def layers(*shape: int, static: bool = False, **given: Any) -> Callable[[], Any]:
     """A network of layers made anew on images of that shape, with a row of classes at its end."""
 
@@ -51,7 +55,7 @@ CASES = {
     ),
     "line": layers(
         3, 20,
-        conv1=lambda: nn.Conv1d(3, 20, 4, stride=2), lif1=lif, pool=lambda: nn.MaxPool1d(3, 2), lif2=lif,
+        conv1=lambda: nn.Conv1d(3, 20, 4, stride=2), lif1=lif, pool=lambda: nn.MaxPool1d(3, 2), lif2=learnt,
         flat=nn.Flatten, fc=lambda: nn.Linear(80, 3), lif3=lif,
     ),
     "volume": layers(

@@ -74,6 +74,13 @@ WAYS: dict[str, tuple[Callable[[], Module], dict[str, Any]]] = {
         lambda: mlp(lif=nn.RLeaky(0.9, linear_features=5)),
         {"reset": "subtract_delayed"},
     ),
+    "recurrent conv": (
+        lambda: nn.Sequential(
+            lif=nn.RLeaky(0.9, conv2d_channels=2, kernel_size=3), flat=nn.Flatten(), fc=nn.Linear(24, 3),
+            last=nn.LI(4.0), input=nn.Input(2, 3, 4),
+        ),
+        {"reset": "subtract_delayed"},
+    ),
     "recurrent V": (lambda: mlp(lif=nn.RLeaky(0.9, V=0.5, reset="zero", reset_delay=False)), {}),
     "if": (lambda: mlp(lif=nn.IF(0.5, v_reset=None)), {"reset": "subtract", "compare": "ge"}),
     "lif": (

@@ -141,7 +141,7 @@ def test_parallel_neurons_have_no_scan(make: Make) -> None:
 
 def test_every_neuron_is_here() -> None:
     made = {type(make()).__name__ for make in (*NEURONS.values(), *WITHOUT_TIME_BACKWARD.values())}
-    no_scan, product, base = {"PSN", "MaskedPSN"}, {"SLSTM"}, {"IntegrateAndFire"}
+    no_scan, product, base = {"PSN", "MaskedPSN"}, {"SLSTM", "SConv2dLSTM"}, {"IntegrateAndFire"}
     assert made | no_scan | product | base == set(nn.neurons.__all__)
 
 

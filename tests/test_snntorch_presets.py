@@ -57,6 +57,11 @@ SIGNATURES = {
         "init_hidden=False, inhibition=False, learn_threshold=False, reset_mechanism='none', "
         "state_quant=False, output=False"
     ),
+    "SConv2dLSTM": (
+        "in_channels, out_channels, kernel_size, bias=True, max_pool=0, avg_pool=0, threshold=1.0, "
+        "spike_grad=None, surrogate_disable=False, init_hidden=False, inhibition=False, "
+        "learn_threshold=False, reset_mechanism='none', state_quant=False, output=False"
+    ),
     "LeakyParallel": (
         "input_size, hidden_size, beta=None, bias=True, threshold=1.0, dropout=0.0, spike_grad=None, "
         "surrogate_disable=False, learn_beta=False, learn_threshold=False, graded_spikes_factor=1.0, "
@@ -110,14 +115,17 @@ def currents(n: int) -> Any:
         (lambda: nn.Alpha([0.9, 0.5], 0.5), "alpha must be larger than beta"),
         (lambda: nn.Alpha([0.9, 0.8], [0.5] * 3), "alpha and beta must be as many, got 2 and 3"),
         (lambda: snntorch.Alpha(0.9, 0.8, learn_alpha=True), "learn_alpha=True fails; nn.Alpha can do it"),
-        (lambda: nn.RLeaky(0.9), "expected either V, .* or linear_features, .* got neither"),
-        (lambda: nn.RLeaky(0.9, V=1.0, linear_features=3), "got both"),
-        (lambda: nn.RSynaptic(0.9, 0.8), "got neither"),
+        (lambda: nn.RLeaky(0.9), "expected either V, .* or linear_features, .* got none of them"),
+        (lambda: nn.RLeaky(0.9, V=1.0, linear_features=3), "got V and linear_features"),
+        (lambda: nn.RSynaptic(0.9, 0.8), "got none of them"),
+        (lambda: nn.RLeaky(0.9, conv2d_channels=3), "kernel_size go together, got 3 and None"),
+        (lambda: nn.RLeaky(0.9, V=1.0, kernel_size=3), "kernel_size go together, got None and 3"),
+        (lambda: nn.RLeaky(0.9, conv2d_channels=2, kernel_size=(3, 4)), r"must be odd, .* got \(3, 4\)"),
         (lambda: nn.RLeaky(0.9, linear_features=0), "in_features must be a positive integer, got 0"),
         (lambda: snntorch.RLeaky(0.9), "linear_features must be given"),
         (lambda: snntorch.RLeaky(0.9, all_to_all=False, linear_features=3), "ignores linear_features"),
-        (lambda: snntorch.RLeaky(0.9, conv2d_channels=2, kernel_size=3), "convolution .* not supported yet"),
-        (lambda: snntorch.RSynaptic(0.9, 0.8, conv2d_channels=2, kernel_size=3), "not supported yet"),
+        (lambda: snntorch.RSynaptic(0.9, 0.8, conv2d_channels=2), "kernel_size go together, got 2 and None"),
+        (lambda: snntorch.RLeaky(0.9, linear_features=3, conv2d_channels=2, kernel_size=3), "and conv2d_ch"),
         (lambda: snntorch.RSynaptic(0.9, 0.8, all_to_all=False, reset_delay=False), "nn.RSynaptic can do it"),
         (lambda: nn.Lapicque(), "expected R and C, or beta .* got none of them"),
         (lambda: nn.Lapicque(R=1.0), "expected R and C, or beta .* got R"),
@@ -125,6 +133,14 @@ def currents(n: int) -> Any:
         (lambda: snntorch.Lapicque(R=1.0, C=2.0, learn_beta=True), "learn_beta needs beta"),
         (lambda: snntorch.SLSTM(3, 4, inhibition=True), "snnTorch ignores inhibition here"),
         (lambda: nn.SLSTM(3, 0), "out_features must be a positive integer"),
+        (lambda: nn.SConv2dLSTM(3, 4, 2), "kernel_size must be odd, so that images keep their size, got 2"),
+        (lambda: nn.SConv2dLSTM(3, 4, 3, max_pool=2, avg_pool=2), "either max_pool or avg_pool, got 2 and 2"),
+        (lambda: nn.SConv2dLSTM(3, 4, 3, [0.5] * 4), "threshold must be one number, got 4"),    # type: ignore[arg-type]
+        (lambda: snntorch.SConv2dLSTM(3, 4, 3, inhibition=True), "snnTorch ignores inhibition here"),
+        (
+            lambda: trace(nn.Sequential(nn.SConv2dLSTM(3, 4, 3), input=nn.Input(2, 5, 5))),
+            r"SConv2dLSTM: expected images \[3, height, width\], .* \[2, 5, 5\]",
+        ),
         (lambda: snntorch.Leaky(0.9, inhibition=True, graded_spikes_factor=2.0), "ignores graded_spikes"),
         (lambda: snntorch.Leaky(0.9, reset_mechanism="soft"), "reset_mechanism must be .* got 'soft'"),
         (lambda: snntorch.Leaky(0.9, spike_grad="atan"), "spike_grad must be one of .* got 'atan'"),

@@ -12,7 +12,7 @@ from tests import vectors
 from tests.vector_runs import DTYPES, disagreements
 from tests.vectors import NeuronCase
 
-OTHERS = ("loss_", "surrogate_", "spikegen_", "sconv2dlstm_")    # run elsewhere; the last are left out
+OTHERS = ("loss_", "surrogate_", "spikegen_")    # run elsewhere
 CASES = [
     name
     for name in vectors.cases("snntorch.", "snntorch_")

@@ -26,6 +26,17 @@ def spike(mem: Any) -> Any:
 spike.defvjp(lambda mem: (spike(mem), mem), lambda mem, d: (d / (1 + (math.pi * (mem - 1)) ** 2),))
 
 
+def current(x: Any, weight: Any, bias: Any) -> Any:
+    """What neurons are given, of rows [..., n] or images [..., height, width, channels]."""
+    if weight.ndim == 2:
+        rows = jnp.moveaxis(x, -1, -3).reshape(*x.shape[:-3], -1) if x.ndim > 3 else x
+        return rows @ weight.T + bias
+    images, order = x.reshape(-1, *x.shape[-3:]), ("NHWC", "OIHW", "NHWC")
+    y = jax.lax.conv_general_dilated(images, weight, (1, 1), "VALID", dimension_numbers=order) + bias
+    y = jax.lax.reduce_window(y, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+    return y.reshape(*x.shape[:-3], *y.shape[1:])
+
+
 def network(given: Given, unroll: int, layers: Any, x: Any) -> Any:
     """What the loss reads, [T, B, n]."""
     beta, steps = given.task.beta, given.task.num_steps
@@ -61,7 +72,7 @@ def network(given: Given, unroll: int, layers: Any, x: Any) -> Any:
         return read_out(spk @ out_weight.T + out_bias)
     for i, (weight, bias) in enumerate(layers):
         last = i == len(layers) - 1
-        x = neurons(x @ weight.T + bias, given.task.static and i == 0, last and given.by_membrane)
+        x = neurons(current(x, weight, bias), given.task.static and i == 0, last and given.by_membrane)
     return x
 
 
@@ -80,7 +91,7 @@ def build(given: Given, variant: str) -> Calls:
         return *on_jax.updated(layers, d_layers, state, rate), loss
 
     summed = jax.jit(lambda layers, x: forward(layers, x).sum())
-    given_layers = [*given.layers, *[given.back] * given.task.recurrent]
+    given_layers = [*given.layers, *given.back]
     layers = [tuple(jnp.asarray(a) for a in layer) for layer in given_layers]
     now = [layers, on_jax.ADAM.init(layers)]
 

@@ -26,13 +26,13 @@ class Net(nn.Module):
         self.num_steps, self.static = given.task.num_steps, given.task.static
         leak = 1 - given.task.beta
         p = LIFBoxParameters(tau_mem_inv=torch.as_tensor(1000 * leak), reset_method=reset_subtract)
-        self.fc = nn.ModuleList(nn.Linear(w.shape[1], w.shape[0]) for w, _ in given.layers)
+        self.fc = nn.ModuleList(on_torch.product(weight) for weight, _ in given.layers)
         self.cells = nn.ModuleList(LIFBoxCell(p=p) for _ in given.layers)
         on_torch.load(self.fc, given.layers, 1 / leak)
         self.leak, self.back = leak, None
         if given.task.recurrent:
             self.back = nn.Linear(*given.task.sizes[1:2] * 2)
-            on_torch.load([self.back], [given.back], 1 / leak)
+            on_torch.load([self.back], given.back, 1 / leak)
 
     def forward(self, x: Any) -> tuple[Any, Any]:
         states: list[Any] = [None] * len(self.fc)
@@ -42,7 +42,7 @@ class Net(nn.Module):
         for step in range(self.num_steps):
             spk = x if self.static else x[step]
             for i, (fc, cell) in enumerate(zip(self.fc, self.cells, strict=True)):
-                spk, states[i] = cell(fc(spk), states[i])
+                spk, states[i] = cell(on_torch.current_of_step(fc, spk), states[i])
             spk_rec.append(spk)
             mem_rec.append(states[-1].v)
         return torch.stack(spk_rec), torch.stack(mem_rec)

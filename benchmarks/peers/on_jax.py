@@ -15,10 +15,14 @@ ADAM = optax.scale_by_adam()
 
 
 def start(given: Given) -> tuple[Any, Any]:
-    """Inputs and targets. XLA takes all processors that it may run on, so it is given as many as threads."""
+    """Inputs and targets; channels of images come last, where XLA wants them.
+
+    XLA takes all processors that it may run on, so it is given as many as threads.
+    """
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.threads])
-    return jnp.asarray(given.x), jnp.asarray(given.y)
+    x = jnp.asarray(given.x)
+    return jnp.moveaxis(x, -3, -1) if x.ndim > 3 else x, jnp.asarray(given.y)
 
 
 def loss_of(given: Given, out: Any, y: Any) -> Any:

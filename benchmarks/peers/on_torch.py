@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from ..task import Calls, Given
@@ -18,8 +19,30 @@ def start(given: Given) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(given.x), torch.from_numpy(given.y)
 
 
+def product(weight: Any) -> nn.Module:
+    """A module for a weight: Linear, or Conv2d."""
+    if weight.ndim == 2:
+        return nn.Linear(weight.shape[1], weight.shape[0])
+    return nn.Conv2d(weight.shape[1], weight.shape[0], weight.shape[2:])
+
+
+def current_of_step(module: nn.Module, x: torch.Tensor) -> Any:
+    """What the neurons behind a module are given, of one step [B, ...]: a convolution is pooled."""
+    if isinstance(module, nn.Conv2d):
+        return F.max_pool2d(module(x), 2)
+    return module(x.flatten(1) if x.dim() > 2 else x)
+
+
+def current(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """The same of all steps at once: rows [..., n], or images [..., channels, height, width]."""
+    if weight.dim() == 2:
+        return F.linear(x.flatten(-3) if x.dim() > 3 else x, weight, bias)
+    y = F.max_pool2d(F.conv2d(x.reshape(-1, *x.shape[-3:]), weight, bias), 2)
+    return y.reshape(*x.shape[:-3], *y.shape[1:])
+
+
 def load(modules: Iterable[Any], layers: Iterable[tuple[Any, Any]], scale: float = 1.0) -> None:
-    """Puts weights and biases, times `scale`, into Linear modules."""
+    """Puts weights and biases, times `scale`, into modules."""
     with torch.no_grad():
         for module, (weight, bias) in zip(modules, layers, strict=True):
             module.weight.copy_(torch.from_numpy(weight)).mul_(scale)

@@ -26,13 +26,13 @@ class Net(nn.Module):
     def __init__(self, given: Given, hoisted: bool) -> None:
         super().__init__()
         self.num_steps, self.static, self.hoisted = given.task.num_steps, given.task.static, hoisted
-        self.fc = nn.ModuleList(nn.Linear(w.shape[1], w.shape[0]) for w, _ in given.layers)
+        self.fc = nn.ModuleList(on_torch.product(weight) for weight, _ in given.layers)
         self.lif = nn.ModuleList(snn.Leaky(beta=given.task.beta) for _ in given.layers)
         self.recurrent = given.task.recurrent
         if self.recurrent:
             self.lif[0] = snn.RLeaky(beta=given.task.beta, linear_features=given.task.sizes[1])
             self.lif[-1] = snn.Leaky(beta=given.task.beta, reset_mechanism="none")
-            on_torch.load([self.lif[0].recurrent], [given.back])
+            on_torch.load([self.lif[0].recurrent], given.back)
         on_torch.load(self.fc, given.layers)
 
     def forward(self, x: Any) -> tuple[Any, Any]:
@@ -40,12 +40,12 @@ class Net(nn.Module):
         back = None
         if self.recurrent:
             back, mem[0] = mem[0]
-        first = self.fc[0](x) if self.hoisted else None
+        first = on_torch.current_of_step(self.fc[0], x) if self.hoisted else None
         spk_rec, mem_rec = [], []
         for step in range(self.num_steps):
             spk = x if self.static else x[step]
             for i, (fc, lif) in enumerate(zip(self.fc, self.lif, strict=True)):
-                current = first if i == 0 and self.hoisted else fc(spk)
+                current = first if i == 0 and self.hoisted else on_torch.current_of_step(fc, spk)
                 if i == 0 and self.recurrent:
                     spk, mem[i] = lif(current, back, mem[i])
                     back = spk

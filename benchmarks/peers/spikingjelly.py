@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from spikingjelly.activation_based import functional, layer, neuron, surrogate
+from spikingjelly.activation_based import functional, neuron, surrogate
 from torch import nn
 
 from ..task import Calls, Given
@@ -24,34 +24,31 @@ class Net(nn.Module):
         super().__init__()
         self.num_steps, self.static = given.task.num_steps, given.task.static
         self.by_membrane = given.by_membrane
-        sizes = [(w.shape[1], w.shape[0]) for w, _ in given.layers]
-        self.fc = nn.ModuleList(layer.Linear(*size, step_mode="m") for size in sizes)
-        if self.static:
-            self.fc[0] = nn.Linear(*sizes[0])
-        last = len(sizes) - 1
+        self.fc = nn.ModuleList(on_torch.product(weight) for weight, _ in given.layers)
+        last = len(self.fc) - 1
         self.lif = nn.ModuleList(
             neuron.LIFNode(
                 tau=1 / (1 - given.task.beta), decay_input=False, v_threshold=1.0, v_reset=None,
                 surrogate_function=surrogate.ATan(alpha=2.0), detach_reset=True, step_mode="m",
                 store_v_seq=self.by_membrane and i == last,
             )
-            for i in range(len(sizes))
+            for i in range(len(self.fc))
         )    # fmt: skip
         on_torch.load(self.fc, given.layers)
         self.beta, self.back = given.task.beta, None
         if given.task.recurrent:
             functional.set_step_mode(self.lif[0], "s")
             self.back = nn.Linear(*given.task.sizes[1:2] * 2)
-            on_torch.load([self.back], [given.back])
+            on_torch.load([self.back], given.back)
 
     def forward(self, x: Any) -> Any:
         functional.reset_net(self)
         if self.back is not None:
             return self.with_connections_back(x)
         for i, (fc, lif) in enumerate(zip(self.fc, self.lif, strict=True)):
-            x = fc(x)
+            x = on_torch.current(x, fc.weight, fc.bias)
             if i == 0 and self.static:
-                x = x.unsqueeze(0).repeat(self.num_steps, 1, 1)
+                x = x.unsqueeze(0).repeat(self.num_steps, *[1] * x.dim())
             x = lif(x)
         return self.lif[-1].v_seq if self.by_membrane else x
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import spyx
 import spyx.nn as snn
 from flax import nnx
@@ -21,19 +22,35 @@ from . import on_jax
 def network(given: Given) -> Any:
     beta, rngs, activation = given.task.beta, nnx.Rngs(0), spyx.axn.arctan(1.0)
     parts: list[Any] = []
+    shape = given.x.shape[-2:]    # height and width of images; rows do not need them
     for i, (weight, bias) in enumerate(given.layers):
-        linear = nnx.Linear(weight.shape[1], weight.shape[0], rngs=rngs)
-        linear.kernel[...], linear.bias[...] = jnp.asarray(weight.T), jnp.asarray(bias)
+        product, shape = layer(weight, bias, shape, rngs)
         if given.by_membrane and i == len(given.layers) - 1:
-            neuron = snn.LI(bias.shape, beta=beta, rngs=rngs)
+            neuron = snn.LI(shape, beta=beta, rngs=rngs)
         else:
             back = given.task.recurrent and i == 0    # its connections back have no bias
             kind = snn.RLIF if back else snn.LIF
-            neuron = kind(bias.shape, beta=beta, threshold=1.0, activation=activation, rngs=rngs)
+            neuron = kind(shape, beta=beta, threshold=1.0, activation=activation, rngs=rngs)
             if back:
-                neuron.recurrent_w[...] = jnp.asarray(given.back[0].T)
-        parts += [linear, neuron]
+                neuron.recurrent_w[...] = jnp.asarray(given.back[0][0].T)
+        if weight.ndim == 2 and len(parts) > 0 and given.layers[i - 1][0].ndim == 4:
+            parts.append(snn.Flatten())
+        parts += [*product, neuron]
     return snn.Sequential(*parts)
+
+
+def layer(weight: Any, bias: Any, shape: Any, rngs: Any) -> tuple[list[Any], tuple[int, ...]]:
+    """The modules before a layer's neurons, and the neurons' shape, (n,) or (height, width, channels)."""
+    n_out, n_in, *size = weight.shape
+    if size:
+        made: Any = nnx.Conv(n_in, n_out, size, padding="VALID", rngs=rngs)
+    else:
+        made = nnx.Linear(n_in, n_out, rngs=rngs)
+    made.kernel[...], made.bias[...] = jnp.asarray(np.moveaxis(weight, (0, 1), (-1, -2))), jnp.asarray(bias)
+    if not size:
+        return [made], (n_out,)
+    space = [(n - k + 1) // 2 for n, k in zip(shape[:2], size, strict=True)]
+    return [made, lambda x: nnx.max_pool(x, (2, 2), (2, 2))], (*space, n_out)
 
 
 def build(given: Given, variant: str) -> Calls:

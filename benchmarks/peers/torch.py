@@ -184,7 +184,7 @@ def build(given: Given, variant: str) -> Calls:
     x, y = on_torch.start(given)
     scan = Scan(given, variant == "scans")
     spikes, membranes = neurons(scan)
-    given_layers = [*given.layers, *[given.back] * given.task.recurrent]
+    given_layers = [*given.layers, *given.back]
     layers = [tuple(torch.from_numpy(a).requires_grad_() for a in layer) for layer in given_layers]
     fixed = [tuple(a.detach() for a in layer) for layer in layers]    # the same memory, without gradients
     last = len(layers) - 1
@@ -193,7 +193,7 @@ def build(given: Given, variant: str) -> Calls:
     def network(layers: Any, x: Any, spikes: Any, membranes: Any) -> Any:
         for i, (weight, bias) in enumerate(layers):
             neuron = membranes if i == last and given.by_membrane else spikes
-            x = neuron(F.linear(x, weight, bias), given.task.static and i == 0)
+            x = neuron(on_torch.current(x, weight, bias), given.task.static and i == 0)
         return x
 
     def loss(layers: Any, x: Any, y: Any) -> Any:

@@ -270,7 +270,7 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "one_hot": _rows_first("snncc_one_hot"),
     "sum_panels": sum_panels,
     "sum_groups": _rows_first("snncc_sum_groups"),
-    **dict.fromkeys(("sum_features_once", "sum_groups_once"), once),
+    **dict.fromkeys(("sum_features_once", "sum_groups_once", "reorder_once"), once),
     **dict.fromkeys(INDEXED, indexed),
     **dict.fromkeys(("mix_steps", "mix_steps_transposed"), mix_steps),
     "steps_gradient": steps_gradient,

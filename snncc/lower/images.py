@@ -152,7 +152,8 @@ def _reorder(calls: Calls, node: Node) -> Call:
     lines = op.before or node.type.size // op.after
     both = (calls.buffers.buffer(node.inputs[0]), calls.buffers.buffer(node.name))
     numbers = (node.type.size, calls.buffers.pitch(node), lines)
-    return Call("reorder", both, numbers, calls.runs_all_steps(node))
+    kind = "reorder" if node.type.batch else "reorder_once"
+    return Call(kind, both, numbers, calls.runs_all_steps(node))
 
 
 def _product(numbers: tuple[int, ...] | list[int]) -> int:

@@ -96,6 +96,14 @@ class Conv2d(Convolution):
         return conv(x, *self._operands(), windows=self.windows, groups=self.groups)
 
 
+def same_size(module: Module, kernel_size: Numbers) -> tuple[int, ...]:
+    """The padding with which a convolution of stride 1 leaves an image its size: kernel_size // 2."""
+    sizes = each(module, "kernel_size", kernel_size, 2)
+    if any(size % 2 == 0 for size in sizes):
+        raise module.error(f"kernel_size must be odd, so that images keep their size, got {kernel_size!r}")
+    return tuple(size // 2 for size in sizes)
+
+
 class Conv1d(Conv2d):
     """Convolution of sequences [in_channels, length]; otherwise as `Conv2d`."""
 

@@ -24,6 +24,7 @@ from ..ops.layout import Reorder
 from ..ops.pool import POOLS, UNPOOLS
 from ..ops.time import REDUCTIONS, Previous, Shift
 from .base import Pass
+from .unroll_time import SUMS
 
 # Operators whose result has the order of its operands, whatever that is.
 SAME = ("context", "reshape", "events", "state", "sum_batch", *REDUCTIONS)
@@ -155,10 +156,7 @@ class _Orders:
             nodes[node.name] = replace(node, inputs=inputs, channels=own)
             if own != self._of(node.name) and node.type.size > 1:
                 late[node.name] = f"{node.name}.ordered"
-                copy = Reorder(own, self._of(node.name))
-                nodes[late[node.name]] = replace(
-                    nodes[node.name], name=late[node.name], op=copy, inputs=(node.name,), channels=copy.after
-                )
+                nodes[late[node.name]] = _copy(late[node.name], node, Reorder(own, self._of(node.name)))
         for node in nodes.values():
             if node.name not in late.values():
                 nodes[node.name] = replace(node, inputs=tuple(late.get(i, i) for i in node.inputs))
@@ -182,6 +180,13 @@ class _Orders:
             return source.name
         name = f"{source.name}.{'last' if order else 'rows'}"
         if name not in nodes:
-            copy = Reorder(have, order)
-            nodes[name] = replace(source, name=name, op=copy, inputs=(source.name,), channels=order)
+            nodes[name] = _copy(name, source, Reorder(have, order))
         return name
+
+
+def _copy(name: str, source: Node, op: Reorder) -> Node:
+    """A copy is made where its source is; of a sum over the batch when the parts of all tiles are there."""
+    stage = source.stage
+    if stage is not None and source.op.name in SUMS:
+        stage = replace(stage, kind="finish")
+    return replace(source, name=name, op=op, inputs=(source.name,), stage=stage, channels=op.after)

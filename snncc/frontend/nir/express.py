@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -238,11 +238,12 @@ def _recurrent(plain: Callable[[Site], Said]) -> Callable[[Site], Said]:
 
     def said(site: Site) -> Said:
         module = site.module
-        if module.linear_features is None:
+        if module.recurrent is None:
             way = RawNode("Scale", {"scale": site.each(site.array("V"))})
         else:
-            weights = {name: np.asarray(site.parameters[f"recurrent.{name}"]) for name in ("weight", "bias")}
-            way = RawNode("Affine", weights)
+            weights = {name: site.parameters[f"recurrent.{name}"] for name in ("weight", "bias")}
+            back = replace(site, module=module.recurrent, parameters=weights, entering=site.leaving)
+            way = express(back).nodes[""]
         nodes = {".lif": plain(site).nodes[""], ".w_rec": way}
         loop = (".lif", ".w_rec")
         return Said(nodes, ".lif", ".lif", ((".w_rec", ".lif"), loop), (loop,))

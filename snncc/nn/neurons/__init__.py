@@ -7,7 +7,7 @@ from .gated import GatedLIF
 from .integrate_and_fire import IF, LIF, HalfThresholdIF, IntegrateAndFire, ParametricLIF
 from .lapicque import Lapicque
 from .leaky import DeltaLeaky, Leaky
-from .lstm import SLSTM
+from .lstm import SLSTM, SConv2dLSTM
 from .non_spiking import LI, I
 from .nonlinear import EIF, QIF, Izhikevich
 from .parallel import LeakyParallel, LinearLeaky, StateLeaky
@@ -45,6 +45,7 @@ __all__ = [
     "ParametricLIF",
     "RLeaky",
     "RSynaptic",
+    "SConv2dLSTM",
     "SlidingPSN",
     "StateLeaky",
     "Synaptic",

@@ -1,4 +1,4 @@
-"""A long short-term memory whose output spikes."""
+"""Long short-term memories whose output spikes: of rows, and of images."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ...ops import Value, linear, sigmoid, take, tanh
+from ...ops import Value, concat, linear, sigmoid, spike, split, take, tanh
+from ..conv import Conv2d, Numbers, same_size
 from ..layers import positive
 from ..module import Module, Parameter
 from ..neuron import Neuron
+from ..pool import AvgPool2d, MaxPool2d
 from ..surrogate import Surrogate
 from .firing import Firing, Number, Quantize
 
@@ -109,3 +111,78 @@ class SLSTM(Firing):
         """The four gates."""
         n = self.out_features
         return tuple(take(rows, np.arange(k * n, (k + 1) * n)) for k in range(4))
+
+
+class SConv2dLSTM(Firing):
+    """A long short-term memory of images, whose gates are one convolution of the input and the membrane.
+
+        reset      = mem > threshold                     (of the step before, detached)
+        i, f, o, g = conv(current, mem)                  (the channels of both, one after the other)
+        syn        = sigmoid(f) syn + sigmoid(i) tanh(g)
+        next       = sigmoid(o) tanh(syn)
+        mem        = next - reset threshold              (reset="subtract")
+        mem        = (1 - reset) next                    (reset="zero": syn is not reset)
+        mem        = next                                (reset="none")
+        spk        = pooled(mem) > threshold             (mem itself without max_pool and avg_pool)
+
+    It is a layer of its own: it takes images [in_channels, height, width] and gives
+    [out_channels, height, width], or smaller ones where it pools; the states keep their size. The membrane
+    lies between -1 and 1 (without a reset), so the threshold has to be lower than 1 for the neuron to fire.
+
+    in_channels: channels of the input.
+    out_channels: channels of the membrane.
+    kernel_size: size of the windows, odd; one number or two. Zeros around the image keep its size.
+    threshold: membrane above which a neuron fires; learn_threshold trains it.
+    bias: whether the convolution has a bias.
+    max_pool: size of the windows of which the largest membrane fires; 0: no pooling.
+    avg_pool: size of the windows whose mean fires, likewise; one of both.
+    reset: what a spike does to the membrane: "subtract", "zero" or "none".
+    surrogate: derivative of the spike at mem - threshold; None: spikes carry no gradient.
+    quantize: a function that both states go through, the current after the membrane has read it.
+    Outputs: spk, syn, mem (before the reset).
+    Differences: snnTorch takes kernels of even sizes, with which it fails.
+    """
+
+    known_as: ClassVar[Mapping[str, str]] = {"snnTorch": "SConv2dLSTM"}
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Numbers,
+        threshold: float = 1.0,
+        *,
+        bias: bool = True,
+        max_pool: Numbers = 0,
+        avg_pool: Numbers = 0,
+        reset: str = "none",
+        learn_threshold: bool = False,
+        surrogate: Surrogate | None = Neuron.surrogate,
+        quantize: Quantize | None = None,
+    ) -> None:
+        positive(self, in_channels=in_channels, out_channels=out_channels)
+        if np.ndim(threshold):
+            raise self.error(f"threshold must be one number, got {np.size(threshold)}")
+        largest, mean = np.any(max_pool), np.any(avg_pool)
+        if largest and mean:
+            raise self.error(f"expected either max_pool or avg_pool, got {max_pool!r} and {avg_pool!r}")
+        self.in_channels, self.out_channels = in_channels, out_channels
+        both, padding = in_channels + out_channels, same_size(self, kernel_size)
+        self.conv = Conv2d(both, 4 * out_channels, kernel_size, padding=padding, bias=bias)
+        self.pool = MaxPool2d(max_pool) if largest else AvgPool2d(avg_pool) if mean else None
+        self.fires(threshold, learn_threshold, surrogate, reset=reset, quantize=quantize)
+
+    def state_shape(self, current: tuple[int, ...]) -> tuple[int, ...]:
+        if len(current) != 3 or current[0] != self.in_channels:
+            raise self.error(
+                f"expected images [{self.in_channels}, height, width], the input has shape {list(current)}"
+            )
+        return (self.out_channels, *current[1:])
+
+    def step(self, current: Any, syn: Any, mem: Any) -> tuple[Any, Any, Any]:
+        reset = self.due(mem)
+        i, f, o, g = split(self.conv(concat([current, mem])), self.out_channels)
+        syn = sigmoid(f) * syn + sigmoid(i) * tanh(g)
+        mem = self.quantized(self.lowered(sigmoid(o) * tanh(syn), reset))
+        above = (self.pool(mem) if self.pool else mem) - self.threshold
+        return self.graded(spike(above, self.surrogate)), self.quantized(syn), mem

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from ..conv import Conv2d, Numbers, same_size
 from ..layers import Linear
 from ..neuron import Neuron, coefficient
 from ..surrogate import Surrogate
@@ -13,29 +14,46 @@ from .firing import Firing, Number, Quantize
 
 
 class Recurrent(Firing):
-    """Base: the way back, from each neuron to itself (V) or from all to all (linear_features)."""
+    """Base: the way back, from each neuron to itself (V), from all to all (linear_features), or by a
+    convolution (conv2d_channels, kernel_size)."""
 
-    linear_features: int | None = None
+    recurrent: Linear | Conv2d | None = None
 
-    def returns(self, V: Number | None, linear_features: int | None, learnable: bool) -> None:
+    def returns(
+        self,
+        V: Number | None,
+        linear_features: int | None,
+        conv2d_channels: int | None,
+        kernel_size: Numbers | None,
+        learnable: bool,
+    ) -> None:
         """Check and keep the way back."""
-        if (V is None) == (linear_features is None):
+        ways = {"V": V, "linear_features": linear_features, "conv2d_channels": conv2d_channels}
+        given = [name for name, value in ways.items() if value is not None]
+        if len(given) != 1:
             raise self.error(
                 "expected either V, a weight from each neuron to itself, or linear_features, the number of "
-                f"neurons that are connected all to all; got {'neither' if V is None else 'both'}"
+                "neurons that are connected all to all, or conv2d_channels and kernel_size, a convolution; "
+                f"got {' and '.join(given) or 'none of them'}"
             )
-        self.linear_features = linear_features
-        if linear_features is None:
-            self.V = coefficient(self, "V", V if V is not None else 0.0, learnable)
+        if (conv2d_channels is None) != (kernel_size is None):
+            raise self.error(
+                f"conv2d_channels and kernel_size go together, got {conv2d_channels!r} and {kernel_size!r}"
+            )
+        if V is not None:
+            self.V = coefficient(self, "V", V, learnable)
             return
-        self.recurrent = Linear(linear_features, linear_features)
-        if not learnable:
-            for name, parameter in list(self.recurrent._parameters.items()):
-                setattr(self.recurrent, name, replace(parameter, learnable=False))
+        if linear_features is not None:
+            self.recurrent = Linear(linear_features, linear_features)
+        elif conv2d_channels is not None and kernel_size is not None:
+            padding = same_size(self, kernel_size)
+            self.recurrent = Conv2d(conv2d_channels, conv2d_channels, kernel_size, padding=padding)
+        for name, parameter in list(self.recurrent._parameters.items() if self.recurrent else ()):
+            setattr(self.recurrent, name, replace(parameter, learnable=learnable))
 
     def recurrence(self, spk: Any) -> Any:
         """What the spikes of the step before add to the current."""
-        return self.V * spk if self.linear_features is None else self.recurrent(spk)
+        return self.V * spk if self.recurrent is None else self.recurrent(spk)
 
 
 class RLeaky(Recurrent):
@@ -48,13 +66,17 @@ class RLeaky(Recurrent):
         mem   = next                                          (reset="none")
         spk   = mem > threshold
 
-    recurrent(spk) is V spk, from each neuron to itself, or weight spk + bias, from all to all.
+    recurrent(spk) is V spk, from each neuron to itself, or weight spk + bias, from all to all, or a
+    convolution of the image that the neurons are.
     With reset_delay=False the membrane is reset in the step of its spike; that reset is not detached.
 
     beta: decay a step, used clamped to [0, 1]. One number or one a neuron; learn_beta trains it.
     threshold: membrane above which a neuron fires, one number or one a neuron; learn_threshold trains it.
     V: weight from each neuron to itself, a number or one a neuron.
-    linear_features: number of neurons, if they are connected all to all. Either this or V.
+    linear_features: number of neurons, if they are connected all to all.
+    conv2d_channels: channels of the image [channels, height, width] that the neurons are, if a convolution
+    connects them. One of this, linear_features and V must be given.
+    kernel_size: size of that convolution's windows, odd; one number or two. Padding keeps the image's size.
     learn_recurrent: whether V, or weight and bias of the connections, train.
     reset: what a spike does to the membrane: "subtract", "zero" or "none".
     reset_delay: whether the reset waits for the next step.
@@ -62,7 +84,7 @@ class RLeaky(Recurrent):
     inhibition: only the neuron with the largest mem - threshold may fire; what it fires comes back.
     quantize: a function that the membrane goes through before the spike.
     Outputs: spk, mem (before a delayed reset).
-    Differences: snnTorch connects by a convolution as well, with conv2d_channels and kernel_size.
+    Differences: snnTorch takes kernels of even sizes, with which it fails.
     """
 
     known_as: ClassVar[Mapping[str, str]] = {"snnTorch": "RLeaky"}
@@ -74,6 +96,8 @@ class RLeaky(Recurrent):
         *,
         V: Number | None = None,
         linear_features: int | None = None,
+        conv2d_channels: int | None = None,
+        kernel_size: Numbers | None = None,
         learn_recurrent: bool = True,
         reset: str = "subtract",
         reset_delay: bool = True,
@@ -84,7 +108,7 @@ class RLeaky(Recurrent):
         quantize: Quantize | None = None,
     ) -> None:
         self.beta = coefficient(self, "beta", beta, learn_beta, (0.0, 1.0))
-        self.returns(V, linear_features, learn_recurrent)
+        self.returns(V, linear_features, conv2d_channels, kernel_size, learn_recurrent)
         self.fires(
             threshold,
             learn_threshold,
@@ -112,7 +136,8 @@ class RSynaptic(Recurrent):
         mem   = beta mem + syn                                (reset="none")
         spk   = mem > threshold
 
-    recurrent(spk) is V spk, from each neuron to itself, or weight spk + bias, from all to all.
+    recurrent(spk) is V spk, from each neuron to itself, or weight spk + bias, from all to all, or a
+    convolution of the image that the neurons are.
     With reset_delay=False the membrane is reset in the step of its spike; that reset is not detached.
 
     alpha: decay of the synaptic current a step, used clamped to [0, 1]. One number or one a neuron;
@@ -120,7 +145,10 @@ class RSynaptic(Recurrent):
     beta: decay of the membrane a step, likewise; learn_beta trains it.
     threshold: membrane above which a neuron fires, one number or one a neuron; learn_threshold trains it.
     V: weight from each neuron to itself, a number or one a neuron.
-    linear_features: number of neurons, if they are connected all to all. Either this or V.
+    linear_features: number of neurons, if they are connected all to all.
+    conv2d_channels: channels of the image [channels, height, width] that the neurons are, if a convolution
+    connects them. One of this, linear_features and V must be given.
+    kernel_size: size of that convolution's windows, odd; one number or two. Padding keeps the image's size.
     learn_recurrent: whether V, or weight and bias of the connections, train.
     reset: what a spike does to the membrane: "subtract", "zero" or "none".
     reset_delay: whether the reset waits for the next step.
@@ -128,7 +156,7 @@ class RSynaptic(Recurrent):
     inhibition: only the neuron with the largest mem - threshold may fire; what it fires comes back.
     quantize: a function that both states go through, the current after the membrane has read it.
     Outputs: spk, syn, mem (before a delayed reset).
-    Differences: in snnTorch reset_delay=False fails or does nothing.
+    Differences: in snnTorch reset_delay=False fails or does nothing, as do kernels of even sizes.
     """
 
     known_as: ClassVar[Mapping[str, str]] = {"snnTorch": "RSynaptic"}
@@ -141,6 +169,8 @@ class RSynaptic(Recurrent):
         *,
         V: Number | None = None,
         linear_features: int | None = None,
+        conv2d_channels: int | None = None,
+        kernel_size: Numbers | None = None,
         learn_recurrent: bool = True,
         reset: str = "subtract",
         reset_delay: bool = True,
@@ -153,7 +183,7 @@ class RSynaptic(Recurrent):
     ) -> None:
         self.alpha = coefficient(self, "alpha", alpha, learn_alpha, (0.0, 1.0))
         self.beta = coefficient(self, "beta", beta, learn_beta, (0.0, 1.0))
-        self.returns(V, linear_features, learn_recurrent)
+        self.returns(V, linear_features, conv2d_channels, kernel_size, learn_recurrent)
         self.fires(
             threshold,
             learn_threshold,

@@ -6,7 +6,7 @@ name: `init_hidden` and `output`, which choose what snnTorch's call returns, are
 """
 
 from . import spikegen, surrogate
-from .layers import SLSTM, AssociativeLeaky, LeakyParallel, LinearLeaky, StateLeaky
+from .layers import SLSTM, AssociativeLeaky, LeakyParallel, LinearLeaky, SConv2dLSTM, StateLeaky
 from .neurons import Alpha, DeltaLeaky, Lapicque, Leaky, RLeaky, RSynaptic, Synaptic
 from .quant import state_quant
 
@@ -21,6 +21,7 @@ __all__ = [
     "LinearLeaky",
     "RLeaky",
     "RSynaptic",
+    "SConv2dLSTM",
     "StateLeaky",
     "Synaptic",
     "spikegen",

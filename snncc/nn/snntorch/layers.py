@@ -9,6 +9,7 @@ import numpy as np
 
 from ...ops import Value, exp, log, maximum
 from .. import neurons
+from ..conv import Numbers
 from ..module import delay
 from ..neuron import named_outputs
 from ..neurons.firing import Number
@@ -57,6 +58,41 @@ class SLSTM(neurons.SLSTM):
         cell: Any = self.lstm_cell
         _ = cell.weight_hh  # a parameter all the same, without an effect
         return cell.bias_hh if cell.has_bias else 0.0
+
+
+class SConv2dLSTM(neurons.SConv2dLSTM):
+    """snnTorch's `SConv2dLSTM`."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Numbers,
+        bias: bool = True,
+        max_pool: Numbers = 0,
+        avg_pool: Numbers = 0,
+        threshold: float = 1.0,
+        spike_grad: Any = None,
+        surrogate_disable: bool = False,
+        init_hidden: bool = False,
+        inhibition: bool = False,
+        learn_threshold: bool = False,
+        reset_mechanism: str = "none",
+        state_quant: Any = False,
+        output: bool = False,
+    ) -> None:
+        refuse(self, "", inhibition=(inhibition, False))
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            threshold,
+            bias=bias,
+            max_pool=max_pool,
+            avg_pool=avg_pool,
+            learn_threshold=learn_threshold,
+            **fires_as(self, spike_grad, surrogate_disable, reset_mechanism, state_quant),
+        )
 
 
 class LeakyParallel(neurons.LeakyParallel):

@@ -101,14 +101,12 @@ def recurs_as(
             kernel_size=(kernel_size, None),
         )
         return {"V": V}
-    if conv2d_channels is not None or kernel_size is not None:
+    if linear is None and conv2d_channels is None and kernel_size is None:
         raise module.error(
-            "feedback by a convolution (conv2d_channels, kernel_size) is not supported yet; "
-            "use linear_features, or all_to_all=False with V"
+            "with all_to_all=True, linear_features must be given, the number of neurons, or conv2d_channels "
+            "and kernel_size, a convolution"
         )
-    if linear is None:
-        raise module.error("with all_to_all=True, linear_features must be given: the number of neurons")
-    return {"linear_features": linear}
+    return {"linear_features": linear, "conv2d_channels": conv2d_channels, "kernel_size": kernel_size}
 
 
 class RLeaky(neurons.RLeaky):
