@@ -164,7 +164,7 @@ def test_what_cannot_be_is_refused_by_name() -> None:
     for module, options, words in cases:
         with pytest.raises(snncc.CompileError, match=words):
             generate(trace(module), target(**options))
-    with pytest.raises(snncc.CompileError, match="expected features .5. or .5, length., found .4."):
+    with pytest.raises(snncc.CompileError, match=r"expected features .5. or .5, length., found .4."):
         trace(nn.Sequential(nn.BatchNorm1d(5), input=nn.Input(4)))
     with pytest.raises(snncc.CompileError, match="p must be a probability"):
         nn.Dropout(1.0)
