@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CompileError
+from ..errors import CompileError, located
 from ..graph import Op, Type
 from .elementwise import exp
 from .groups import spread, sum_groups
@@ -100,7 +100,6 @@ class MaxLast(Op):
 def first_maximum(x: Any) -> Any:
     """1 at the largest feature of each sample and step, at the first of several; else 0. One feature axis."""
     if isinstance(x, Value) and len(x.type.features) != 1:
-        raise CompileError(
-            f"first_maximum needs one feature axis, found {list(x.type.features)}; put nn.Flatten() before it"
-        )
+        found = f"first_maximum needs one feature axis, found {list(x.type.features)}"
+        raise located(f"{found}; put nn.Flatten() before it", x.builder.where)
     return apply(FirstMaximum(), x)
