@@ -88,7 +88,7 @@ def _weighted(network: Network, weights: Any, x: np.ndarray) -> dict[str, np.nda
     graph = Differentiate("outputs").run(InferTypes("f64").run(network.graph))
     cotangents = {f"d_{o.name}": np.cos(np.arange(len(x) * x.shape[1] * 4)).reshape(*x.shape[:2], 4)
                   for o in network.graph.outputs
-                  if o.role == "output" and not o.name.endswith("_next")}  # fmt: skip
+                  if o.role == "output" and not o.name.endswith("_out")}  # fmt: skip
     parameters = {name: weights.get(name, own) for name, own in network.parameters.items()}
     call = Call({"x": x, **cotangents}, parameters, {}, len(x), x.shape[1])
     return {name: array for (role, name), array in evaluate(graph, call).items() if role == "gradient"}
@@ -142,7 +142,7 @@ def test_an_exported_file_runs_in_any_runtime(tmp_path: Path) -> None:
     for step in x:
         names = [o.name for o in model.graph.output]
         made = dict(zip(names, run.run(None, {"x": step, **states}), strict=True))
-        states = {name: made[f"{name}_next"] for name in states}
+        states = {name: made[f"{name}_out"] for name in states}
         steps.append(made["mem"])
     found = interpreted(snncc.import_onnx(tmp_path / "net.onnx"), {"x": x})
     np.testing.assert_allclose(found["mem"], np.stack(steps), rtol=1e-5, atol=1e-5)
@@ -257,3 +257,32 @@ def test_mutants_are_refused_or_taken(tmp_path: Path, pytestconfig: pytest.Confi
             assert str(error).isprintable()
             outcomes["refused"] += 1
     assert outcomes["refused"] > outcomes["taken"] > 0
+
+
+def test_an_exported_network_compiles_again(tmp_path: Path) -> None:
+    network = nn.Sequential(fc=nn.Linear(5, 4), lif=nn.Leaky(0.9, threshold=0.3))
+    snncc.export_onnx(network, tmp_path / "net.onnx", weights=trace(network).parameters)
+    again = snncc.compile(snncc.import_onnx(tmp_path / "net.onnx"), num_steps=3)
+    x = floats(3, 2, 5)
+    np.testing.assert_array_equal(again(x)["spk"], snncc.compile(network, num_steps=3)(x).spk)
+
+
+def test_an_input_beside_states_with_names_stays_an_input(tmp_path: Path) -> None:
+    """It has the shape of the spikes, and reaches them."""
+    nodes = [
+        helper.make_node("Mul", ["mem", "beta"], ["kept"]),
+        helper.make_node("Add", ["kept", "x"], ["u"]),
+        helper.make_node("Greater", ["u", "one"], ["above"]),
+        helper.make_node("Cast", ["above"], ["spk"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Sub", ["u", "spk"], ["mem_out"]),
+    ]
+    names, kind = ("x", "mem", "spk", "mem_out"), onnx.TensorProto.FLOAT
+    ports = {n: helper.make_tensor_value_info(n, kind, [2, 3]) for n in names}
+    constants = [numpy_helper.from_array(np.float32(v), n) for n, v in (("beta", 0.9), ("one", 1.0))]
+    given, made = [[ports[n] for n in part] for part in (names[:2], names[2:])]
+    graph = helper.make_graph(nodes, "step", given, made, constants)
+    path = tmp_path / "step.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    traced = trace(snncc.import_onnx(path))
+    assert set(traced.inputs) == {"x"}
+    assert [o.name for o in traced.graph.outputs if o.role == "state_out"] == ["mem"]

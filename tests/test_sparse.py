@@ -247,3 +247,13 @@ def test_of_a_sequence_that_is_the_same_at_every_step() -> None:
     x = np.arange(6.0).reshape(2, 3)
     found = evaluate(network.graph, Call({"x": x}, network.parameters, {}, 4, 2))
     assert found["output", "out"].shape == (2, 2)
+
+
+def test_few_neurons_feed_back_through_sparse_synapses() -> None:
+    """So few that their layers are no panels: what reads a list is a kernel of its own in the profile."""
+    back = nn.SparseLinear(8, 8, FanIn(3))
+    network = nn.Sequential(nn.Linear(9, 8), nn.Recurrent(nn.Leaky(0.9, threshold=0.2), back))
+    model = snncc.compile(network, num_steps=4)
+    x = np.random.default_rng(0).random((4, 2, 9), np.float32)
+    assert 0 < model(x).spk.mean() < 1
+    assert model.backward(x, spk=np.ones((4, 2, 8), np.float32)).params["1.back.values"].any()

@@ -277,7 +277,8 @@ class Instance:
             found = f"{given['lengths'].min()} to {given['lengths'].max()}"
             raise ModelError(f"lengths: expected numbers from 1 to the steps of the call, found {found}")
         if status == Status.LABEL:
-            labels = {name: array for name, array in given.items() if array.dtype.kind == "i"}
+            whole = {name: array for name, array in given.items() if array.dtype.kind == "i"}
+            labels = {name: array for name, array in whole.items() if name not in ("lengths", "seed")}
             found = "; ".join(f"{name}: found classes {a.min()} to {a.max()}" for name, a in labels.items())
             raise ModelError(f"{found}: outside of the classes 0, 1, ... that {self.manifest.name} knows")
         self._check(entry, status)

@@ -217,7 +217,9 @@ def _groups(
 def _small(item: Item) -> bool:
     """Whether it may be counted together with its neighbours."""
     if isinstance(item, Call):
-        return not item.kind.startswith((*PRODUCTS, *SLIDING, *LISTS, *OF_STEPS, "transpose", "matmul"))
+        reads = any(b is not None and b.layout in ("events", "valued") for b in item.buffers)
+        large = item.kind.startswith((*PRODUCTS, *SLIDING, *LISTS, *OF_STEPS, "transpose", "matmul"))
+        return not (reads or large)  # what reads a list counts its events
     return isinstance(item, Sweep)
 
 

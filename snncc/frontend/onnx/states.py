@@ -60,7 +60,9 @@ def structural_pairs(flat: Flat, known: Mapping[str, str]) -> dict[str, str]:
     choices = {}
     for before in inputs:
         near = [o for o in outputs if _alike(flat, before, o) and _flows(makers, before, o)]
-        numbers = [o for o in near if not _compared(flat, makers, o)] or near
+        numbers = [o for o in near if not _compared(flat, makers, o)]
+        if not known:  # spikes may come back; but where names tell states, one of them would have such a name
+            numbers = numbers or near
         if numbers:
             choices[before] = numbers
     if not choices or (len(choices) == len(flat.inputs) - len(known) and not known and len(inputs) == 1):
@@ -119,8 +121,9 @@ def _compared(flat: Flat, makers: Mapping[str, Node], name: str) -> bool:
 
 def closed(flat: Flat, pairs: Mapping[str, str]) -> Flat:
     """The flat graph of one step with its states as delays."""
+    labels = {b: f"{b}.state" if f"{b}_next" in flat.outputs else b for b in pairs}  # C adds _next itself
     nodes = [
-        delay(Node("", (), (), {}, f"state {shown(before)}"), f"@{before}", before, after, before)
+        delay(Node("", (), (), {}, f"state {shown(before)}"), f"@{before}", before, after, labels[before])
         for before, after in pairs.items()
     ]
     renames = {before: f"@{before}" for before in pairs}

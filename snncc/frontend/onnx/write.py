@@ -46,7 +46,7 @@ def export_onnx(
 ) -> Report:
     """Write one step of a network as an ONNX file, with its initial weights or others, say `model.params`.
 
-    Inputs and outputs are [batch, *features]; each state is an input and, with _next behind its name, an
+    Inputs and outputs are [batch, *features]; each state is an input and, with _out behind its name, an
     output. Raises CompileError that names what ONNX cannot express; then nothing is written.
     """
     traced = weights if isinstance(weights, Network) else trace(network)
@@ -74,7 +74,7 @@ class _Writer:
         self.names: dict[str, str] = {}
         self.functions: set[str] = set()
         ports = [output.name for output in self.graph.outputs]
-        self.taken = {*ports, *(f"{name}_next" for name in ports), *network.parameters}
+        self.taken = {*ports, *(f"{name}_out" for name in ports), *network.parameters}
 
     def add(self, node: Node) -> None:
         """One value of the graph."""
@@ -261,7 +261,7 @@ class _Writer:
                 outputs.append(self._alias(output.name, self.names[output.value], value))
             elif output.role == "state_out":
                 fed = self.graph[self._fed(output.name)]
-                pairs[output.name] = f"{output.name}_next"
+                pairs[output.name] = f"{output.name}_out"
                 outputs.append(self._alias(pairs[output.name], self.names[fed.name], fed))
         graph = helper.make_graph(self.nodes, name, self.inputs, outputs, self.weights)
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, 1)]
