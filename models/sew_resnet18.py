@@ -12,15 +12,13 @@ the mean over the steps.
 
 from __future__ import annotations
 
-import argparse
 import sys
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-import snncc
-from digits import SIDE, DigitsError, from_idx, mnist_5000
+import training
+from digits import SIDE
 from snncc import loss, nn, optim
 
 PIXELS, CHANNELS, CLASSES = 32, 3, 10
@@ -87,37 +85,11 @@ def coloured(images: np.ndarray) -> np.ndarray:
 
 def main() -> int:
     """Train with the options of the command line; 2 if the images cannot be read."""
-    options = parse()
-    try:
-        digits = from_idx(options.data) if options.data else mnist_5000()
-    except DigitsError as error:
-        print(f"sew_resnet18: {error}", file=sys.stderr)
-        return 2
-    network = SEWResNet18(options.width)
-    model = snncc.compile(
-        network, num_steps=options.num_steps, loss=loss.cross_entropy("mem_mean"), optimizer=optim.Adam(1e-3),
-        name="resnet", seed=options.seed,
-    )    # fmt: skip
-    history = model.fit(
-        coloured(digits.x), digits.y, epochs=options.epochs, batch_size=32,
-        validation_data=(coloured(digits.x_test), digits.y_test), seed=options.seed,
-    )    # fmt: skip
-    for epoch, (mean, scores) in enumerate(zip(history.loss, history.val_accuracy_mem, strict=True), 1):
-        print(f"epoch {epoch:3}  loss {mean:.3f}  accuracy {scores:.1%}")
-    print(f"{sum(history.seconds) / len(history.seconds):.1f} s an epoch")
-    model.save(options.out)
-    return 0
-
-
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Train a spiking ResNet-18 on handwritten digits.")
-    parser.add_argument("--width", type=int, default=64, help="channels of the first stage")
-    parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--num-steps", type=int, default=4)
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="IDX files of MNIST or the like")
-    parser.add_argument("--out", type=Path, default="build/resnet", metavar="FOLDER")
-    parser.add_argument("--seed", type=int, default=0, help="of the initial weights and the order of images")
-    return parser.parse_args()
+    parser = training.options("Train a spiking ResNet-18 on handwritten digits.", "resnet", 2, 32, 4)
+    parser.add_argument("--width", type=training.positive, default=64, help="channels of the first stage")
+    given = parser.parse_args()
+    network, objective = SEWResNet18(given.width), loss.cross_entropy("mem_mean")
+    return training.train(network, given, objective, optim.Adam(1e-3), coloured)
 
 
 if __name__ == "__main__":

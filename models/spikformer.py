@@ -16,13 +16,12 @@ by `LayerNorm` where the paper has batch normalisation.
 
 from __future__ import annotations
 
-import argparse
 import sys
-from pathlib import Path
 from typing import Any, ClassVar
 
 import snncc
-from digits import SIDE, DigitsError, from_idx, mnist_5000
+import training
+from digits import SIDE
 from snncc import loss, nn, optim
 
 PATCH = 7
@@ -106,35 +105,9 @@ net = Spikformer()
 
 def main() -> int:
     """Train with the options of the command line; 2 if the images cannot be read."""
-    options = parse()
-    try:
-        digits = from_idx(options.data) if options.data else mnist_5000()
-    except DigitsError as error:
-        print(f"spikformer: {error}", file=sys.stderr)
-        return 2
-    model = snncc.compile(
-        net, num_steps=options.num_steps, loss=loss.cross_entropy("mem_mean"), optimizer=optim.Adam(1e-3),
-        name="spikformer", seed=options.seed,
-    )    # fmt: skip
-    held_out = (digits.x_test, digits.y_test)
-    history = model.fit(
-        digits.x, digits.y, epochs=options.epochs, batch_size=64, validation_data=held_out, seed=options.seed
-    )
-    for epoch, (mean, scores) in enumerate(zip(history.loss, history.val_accuracy_mem, strict=True), 1):
-        print(f"epoch {epoch:3}  loss {mean:.3f}  accuracy {scores:.1%}")
-    print(f"{sum(history.seconds) / len(history.seconds):.1f} s an epoch")
-    model.save(options.out)
-    return 0
-
-
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Train a small Spikformer on handwritten digits.")
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--num-steps", type=int, default=4)
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="IDX files of MNIST or the like")
-    parser.add_argument("--out", type=Path, default="build/spikformer", metavar="FOLDER")
-    parser.add_argument("--seed", type=int, default=0, help="of the initial weights and the order of images")
-    return parser.parse_args()
+    parser = training.options("Train a small Spikformer on handwritten digits.", "spikformer", 20, 64, 4)
+    given = parser.parse_args()
+    return training.train(net, given, loss.cross_entropy("mem_mean"), optim.Adam(1e-3), lambda pixels: pixels)
 
 
 if __name__ == "__main__":
