@@ -12,7 +12,6 @@ from .sweeps import ROWS
 
 TYPES = {
     "bits": "uint64_t",
-    "scratch": "char",
     "labels": "int32_t",
     "transposed": "void",
     "transposed_valued": "void",
@@ -114,6 +113,8 @@ class BufferText:
             valued = int(buffer.layout == "valued")
             place = f"{piece}, {rows}, {buffer.count}, {valued}"
             return f"const snncc_events {buffer.name} = snncc_events_at({place});"
+        if buffer.layout == "scratch":
+            return f"void *const {buffer.name} = {piece};"
         type, length = TYPES.get(buffer.layout, self.real), self.row_length(buffer)
         steps = "segments" if buffer.layout == "marks" else self.held
         axes = "".join(f"[{a}]" for a in ([steps] * buffer.time + ["rows"] + [str(length)]))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ..lower import Layout
-from ..program import Call
+from typing import Any
 
-GEOMETRY = 21  # numbers of a snncc_windows, the last of a call's
+from ..lower import Layout
+from ..lower.images import GEOMETRY, PLACES
+from ..program import Call
 
 # By kind: parameters in the order of the call's buffers, and the kernel. In its text {x} and the like are
 # distances between rows, {valued} whether events have values.
@@ -69,6 +70,7 @@ FORMS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
 }
 WINDOWS = tuple(FORMS)
+FIELDS = ("channels", "outputs", "groups", "in", "out", "size", "stride", "before", "dilation")
 TITLES = {
     "conv": "y = conv(x, w) + bias",
     "conv_transpose": "x = the adjoint of conv(., w) on y, + bias",
@@ -111,11 +113,22 @@ class WindowsText:
     @property
     def lines(self) -> tuple[str, ...]:
         numbers = self.call.numbers[-GEOMETRY:]
-        axes = ", ".join(f"{{{', '.join(map(str, axis))}}}" for axis in self.axes)
-        head = f"const snncc_windows g = {{{', '.join(map(str, numbers[:3]))}, {axes}}};"
+        values = (*map(str, numbers[:3]), *map(_listed, self.axes))
+        fields = [f".{name} = {value}" for name, value in zip(FIELDS, values, strict=True)]
+        rows_of = [", ".join(fields[k : k + 3]) for k in range(0, len(fields), 3)]
+        head = "const snncc_windows g = {"
+        text = f",\n{' ' * len(head)}".join(rows_of)
         buffers = dict(zip(self.operands, self.call.buffers, strict=True))
         rows = {n: self.layout.row(b) for n, b in buffers.items() if b is not None and b.layout == "real"}
         events = buffers.get("events")
+        what: Any
         what, ends = self.call.numbers[2], ", ".join(map(str, self.call.numbers[3:6]))
         sizes = {"valued": int(events is not None and events.layout == "valued"), "chunk": what}
-        return head, self.kernel.format(**rows, **sizes, what=what, ends=ends)
+        if "{what}" in self.kernel:
+            what = f"SNNCC_POOL_{PLACES[what].upper()}"
+        declared = f"{head}{text}}};".split("\n")
+        return *declared, self.kernel.format(**rows, **sizes, what=what, ends=ends)
+
+
+def _listed(numbers: tuple[int, ...]) -> str:
+    return f"{{{', '.join(map(str, numbers))}}}"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
+from ..lower.images import GEOMETRY
 from ..program import Call
 from .work import EVENT, RUN, How, Work, row_bytes
-
-GEOMETRY = 21  # the last numbers of a call: channels, outputs, groups, and six numbers for each of three axes
 
 
 @dataclass(frozen=True)

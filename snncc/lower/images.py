@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ..graph import Node
@@ -16,6 +17,8 @@ Maker = Callable[["Calls", Node], Call]
 
 CHUNK_BYTES = 1 << 17  # of unfolded windows at a time: they stay in the second-level cache beside weights
 LEAST_CHUNK = 24  # windows, so that a weight is read for many of them
+SMALL_IMAGE = 96  # windows; of those of fewer several rows go together
+GEOMETRY = 21  # numbers of a snncc_windows, the last of a call's: three, and six for each of three axes
 ONE_PIXEL = Windows((1,), (1,), (0,), (0,), (1,))
 PLACES = ("max", "place", "sum", "window", "inside")  # what a pool's window comes to, as images.h counts them
 
@@ -51,7 +54,7 @@ def _convolution(calls: Calls, node: Node) -> Call:
     numbers = geometry(op.windows, channels, outputs, op.groups, tuple(space))
     n_out, n_in = outputs, weight.type.size // outputs
     if op.groups > 1:
-        wide = channels // op.groups * _product(space) * calls.buffers.layout.stride(outputs)
+        wide = channels // op.groups * prod(space) * calls.buffers.layout.stride(outputs)
         return _call(
             calls,
             node,
@@ -59,7 +62,7 @@ def _convolution(calls: Calls, node: Node) -> Call:
             (*_sizes(calls, node), *numbers),
             wide * calls.buffers.layout.real_bytes,
         )
-    pixels = _product(space), _product(op.windows.outputs(tuple(space)))
+    pixels = prod(space), prod(op.windows.outputs(tuple(space)))
     return _sliding(calls, node, op.name, numbers, (n_in, n_out), pixels)
 
 
@@ -84,7 +87,8 @@ def _sliding(
     """sizes: inputs and outputs of a window; pixels: of the image, and of the outputs."""
     op: Any = node.op
     (n_in, n_out), (inside, windows), layout = sizes, pixels, calls.buffers.layout
-    chunk = max(LEAST_CHUNK, CHUNK_BYTES // (n_in * layout.real_bytes) // LEAST_CHUNK * LEAST_CHUNK)
+    fitting = CHUNK_BYTES // (n_in * layout.real_bytes) // LEAST_CHUNK * LEAST_CHUNK
+    chunk = max(LEAST_CHUNK, min(fitting, max(windows, SMALL_IMAGE)))
     dense = chunk * (layout.stride(n_in) + layout.stride(n_out)) * layout.real_bytes
     listed = (
         (4 * ((windows if name == "conv_transpose" else inside) + 1) + 63) // 64 * 64
@@ -154,13 +158,6 @@ def _reorder(calls: Calls, node: Node) -> Call:
     numbers = (node.type.size, calls.buffers.pitch(node), lines)
     kind = "reorder" if node.type.batch else "reorder_once"
     return Call(kind, both, numbers, calls.runs_all_steps(node))
-
-
-def _product(numbers: tuple[int, ...] | list[int]) -> int:
-    result = 1
-    for n in numbers:
-        result *= n
-    return result
 
 
 # By operator: how its calls are made.
