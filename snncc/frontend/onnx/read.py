@@ -265,13 +265,16 @@ def _read_external(tensor: onnx.TensorProto, label: str, length: int, folder: Pa
     """The bytes of a tensor from a file beside the model, which must lie in its folder, links followed."""
     entries = {e.key: e.value for e in tensor.external_data}
     location = entries.get("location", "")
+    leaves = f"{label}: its external data {shown(location)!r} leaves the model's folder"
+    if Path(location).is_absolute() or ".." in Path(location).parts:  # whether or not it is there
+        raise CompileError(leaves)
     try:
         place = (folder / location).resolve(strict=True)
-        inside = place.is_relative_to(folder.resolve()) and not Path(location).is_absolute()
+        inside = place.is_relative_to(folder.resolve())
     except (OSError, ValueError, RuntimeError):
         raise CompileError(f"{label}: its external data {shown(location)!r} cannot be read") from None
-    if not inside or ".." in Path(location).parts:
-        raise CompileError(f"{label}: its external data {shown(location)!r} leaves the model's folder")
+    if not inside:
+        raise CompileError(leaves)
     try:
         offset, stated = int(entries.get("offset", "0")), int(entries.get("length", str(length)))
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
