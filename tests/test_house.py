@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -127,6 +128,17 @@ def test_every_module_has_a_room() -> None:
 
 def test_modules_import_only_what_lies_below_them() -> None:
     assert [line for path in files(COMPILER) for line in misplaced(path)] == []
+
+
+def test_files_of_the_front_end_import_in_one_direction() -> None:
+    paths = files(COMPILER / "frontend")
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths}
+    found = nx.DiGraph()
+    for name, path in names.items():
+        for target in imports(path, COMPILER):
+            file = next((t for t in (target, target.rpartition(".")[0]) if t in names), name)
+            found.add_edges_from([(name, file)] * (file != name))
+    assert [sorted(part) for part in nx.strongly_connected_components(found) if len(part) > 1] == []
 
 
 def test_the_runtime_stands_alone() -> None:

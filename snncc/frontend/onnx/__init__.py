@@ -1,11 +1,13 @@
 """Networks from ONNX files, as their makers meant them: `import_onnx`.
 
-read.py       a file, bounded and checked
-flat.py       one list of nodes: functions, If and constants gone; constants.py computes those
+read.py       a file, bounded and checked; operands.py: do operators exist, do their operands fit
+nodes.py      the flat form: one list of nodes; flat.py makes it: functions, If and constants gone;
+              constants.py computes those
 loops.py      Scan and Loop as steps, delays and stacks; states.py the same for pairs of states;
-unroll.py     and for steps that were written out
+              unroll.py for steps that were written out: slices.py finds them, trains.py lays them side by
+              side, first_step.py proves the first
 axes.py       tensors as values: which axes are time, batch, features
-evaluate.py   runs the list on values; scalars, views, products, steps: what operators mean
+evaluate.py   runs the list on values; scalars, views, products, steps, spikes: what operators mean
 network.py    the module that comes of it; neurons.py: names for the report
 domain.py     operators and metadata of our own, in files that write.py writes: `export_onnx`
 """
@@ -28,9 +30,10 @@ from ..report import Finding, Report
 from .axes import TIME, AxisError
 from .domain import told
 from .evaluate import OPERATORS
-from .flat import Flat, flatten
+from .flat import flatten
 from .network import TIMED, OnnxNetwork, Plan, Roles, needed, sequences
 from .neurons import recognised
+from .nodes import Flat
 from .read import NEWEST, OLDEST, read_model
 from .states import COMPARED, closed, given_pairs, named_pairs, structural_pairs
 from .unroll import rolled

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ...errors import CompileError
-
-if TYPE_CHECKING:
-    from .flat import Node
+from .nodes import Node
 
 Array = Any
 MOST_FOLDED = 1 << 22  # elements of a constant that is computed

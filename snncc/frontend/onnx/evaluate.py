@@ -22,7 +22,7 @@ from ...ops.steps import at_step
 from ..foreign import plain_names, shown
 from . import constants
 from .axes import TIME, Axes, AxisError, Lengths, Tensor, broadcast, features, fitted, without_samples
-from .flat import Flat, Node
+from .nodes import Flat, Node
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ...errors import CompileError
 from . import constants
-from .flat import Node
 from .loops import STEP
-
-if TYPE_CHECKING:
-    from .unroll import Rolling
+from .nodes import Node
+from .slices import slice_of
+from .trains import Irregular, Rolling, alike
 
 MOST_UNKNOWN, MOST_STARTS = 3, 4  # states that are guessed together, and constants that are tried for them
 MOST_AGAIN = 6  # nodes that are computed twice to carry one state less
@@ -51,8 +50,6 @@ class Proof:
             waiting += self._operands(*pair)
 
     def _operands(self, made: str, first: str) -> list[tuple[str, str]]:
-        from .unroll import Irregular, slice_of
-
         flat, constant = self.run.flat, self.run.flat.constants.get(first)
         if made in self.delays:
             self._bind(made, first if constant is None else constant)
@@ -78,10 +75,8 @@ class Proof:
         return self._same_operator(node, made, first)
 
     def _same_operator(self, node: Node, made: str, first: str) -> list[tuple[str, str]]:
-        from .unroll import Irregular, _alike
-
         other = self.run.makers.get(first)
-        if other is not None and len(other.outputs) == len(node.outputs) and _alike(other, node, first, made):
+        if other is not None and len(other.outputs) == len(node.outputs) and alike(other, node, first, made):
             return [(a, b) for a, b in zip(node.inputs, other.inputs, strict=True) if a]
         # An exporter may have left out an operand that changes nothing.
         neutral, places = NEUTRAL.get(node.op, (0.0, ()))
@@ -99,8 +94,6 @@ class Proof:
         return value is not None and bool(np.all(value == number))
 
     def _bind(self, delay: str, value: Any) -> None:
-        from .unroll import Irregular
-
         before = self.initial.get(delay)
         if before is None:
             self.initial[delay] = value
@@ -146,8 +139,6 @@ class Proof:
 
     def solve(self) -> None:
         """The equations, with the simplest states that meet them where they are not known yet."""
-        from .unroll import Irregular
-
         left = self.equations
         while left:
             unmet = []
@@ -256,8 +247,6 @@ def initial_states(run: Rolling, again: Sequence[Node] = ()) -> dict[str, Any]:
 
     again: nodes that make what would else be delayed.
     """
-    from .unroll import Irregular
-
     proof = Proof(run, again)
     for made, first in run.proofs:
         proof.unify(made, first)

@@ -6,8 +6,8 @@ stand as small primes, so that shapes can be computed; `network` checks that no 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,55 +17,12 @@ import onnx.inliner
 from ...errors import CompileError
 from ..foreign import shown
 from . import constants
-from .read import DOMAIN, DTYPES, MOST_ELEMENTS, array_of, described, opset_of
+from .domain import own_functions
+from .loops import place_loop, place_scan
+from .nodes import Flat, Node, Port
+from .read import DTYPES, MOST_ELEMENTS, array_of, described, opset_of
 
 STAND_INS = (13, 17, 19, 23, 29, 31, 37, 41)  # for open dimensions, in the order of their appearance
-
-
-@dataclass(frozen=True)
-class Node:
-    """One operator. label: for messages. layer: what the exporter calls its module, if it says that."""
-
-    op: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    label: str = ""
-    opset: int = 0
-    layer: str = ""
-
-    def error(self, message: str) -> CompileError:
-        return CompileError(f"{self.label}: {message}")
-
-
-@dataclass(frozen=True)
-class Port:
-    """An input of the graph: its shape with stand-ins, the open dimensions by axis, its dtype."""
-
-    name: str
-    shape: tuple[int, ...]
-    open: Mapping[int, str]
-    dtype: np.dtype[Any]
-
-
-@dataclass
-class Flat:
-    """Nodes in order, constants by name, inputs, outputs, and the shapes that are known."""
-
-    nodes: list[Node]
-    constants: dict[str, np.ndarray]
-    inputs: dict[str, Port]
-    outputs: tuple[str, ...]
-    shapes: dict[str, tuple[int, ...]]
-    opset: int
-    weights: frozenset[str]  # constants that the file holds, not made by folding
-    sources: dict[str, str] = field(default_factory=dict)  # of a folded constant: the initialiser it copies
-    open_shapes: bool = False  # whether an open dimension was read
-    initial: dict[str, float] = field(default_factory=dict)  # of inputs that are states
-    steps: int | None = None  # written out in the file
-
-    def made_by(self) -> dict[str, Node]:
-        return {name: node for node in self.nodes for name in node.outputs}
 
 
 def flatten(model: onnx.ModelProto, offset: int = 0) -> Flat:
@@ -87,8 +44,6 @@ def flatten(model: onnx.ModelProto, offset: int = 0) -> Flat:
 
 
 def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    from .domain import own_functions
-
     if not model.functions:
         return model
     try:
@@ -211,8 +166,6 @@ class _Flattening:
         return [inner[o.name] for o in graph.output]
 
     def _loop(self, node: Node, names: Mapping[str, str]) -> None:
-        from .loops import place_loop, place_scan
-
         self.bodies += 1
         place = place_loop if node.op == "Loop" else place_scan
         place(self, node, names, f"body{self.bodies}/")
@@ -244,11 +197,3 @@ def _attribute(attribute: Any) -> Any:
         value = onnx.helper.get_attribute_value(attribute)
         return value if isinstance(value, (int, float)) else list(value)
     raise CompileError(f"attribute {shown(attribute.name)!r} is of a kind that is not supported")
-
-
-def plain_nodes(nodes: Iterable[Node]) -> Iterator[Node]:
-    """Nodes of the file, without those that stand for time."""
-    return (n for n in nodes if not n.op.startswith("@"))
-
-
-__all__ = ["DOMAIN", "Flat", "Node", "Port", "flatten"]

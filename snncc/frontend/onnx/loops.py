@@ -14,14 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from .flat import Node
-
-if TYPE_CHECKING:
-    from .flat import _Flattening
+from .nodes import Flat, Node
 
 STEP, STACK, DELAY, LAST, NUMBER = "@step", "@stack", "@delay", "@last", "@number"
 TIME = (STEP, STACK, DELAY, LAST, NUMBER)
@@ -35,12 +32,21 @@ class Feed:
     label: str
 
 
+class Placing(Protocol):
+    """What puts bodies in place: the flat form so far, and how a body is added to it."""
+
+    flat: Flat
+
+    def body(self, graph: Any, names: Mapping[str, str], prefix: str, given: Mapping[str, str]) -> list[str]:
+        """Adds a body's nodes; given: its inputs. The names of its outputs."""
+
+
 def delay(node: Node, made: str, initial: str, feed: str, label: str) -> Node:
     """A state: its value of the step before."""
     return Node(DELAY, (initial,), (made,), {"feed": Feed(feed, label)}, node.label)
 
 
-def place_scan(run: _Flattening, node: Node, names: Mapping[str, str], prefix: str) -> None:
+def place_scan(run: Placing, node: Node, names: Mapping[str, str], prefix: str) -> None:
     """A Scan's body in place, its states as delays."""
     body, scanned = node.attributes["body"], int(node.attributes.get("num_scan_inputs", 0))
     states = len(node.inputs) - scanned
@@ -62,7 +68,7 @@ def place_scan(run: _Flattening, node: Node, names: Mapping[str, str], prefix: s
     _place(run, node, body, names, prefix, _Shape(states, 0, 0), given)
 
 
-def place_loop(run: _Flattening, node: Node, names: Mapping[str, str], prefix: str) -> None:
+def place_loop(run: Placing, node: Node, names: Mapping[str, str], prefix: str) -> None:
     """A Loop's body in place; its condition has to stay true until the steps are done."""
     body, states = node.attributes["body"], len(node.inputs) - 2
     if len(body.input) != states + 2:
@@ -102,7 +108,7 @@ def _states(node: Node, body: Any, prefix: str, places: Sequence[int], first: in
 
 
 def _place(
-    run: _Flattening,
+    run: Placing,
     node: Node,
     body: Any,
     names: Mapping[str, str],

@@ -13,11 +13,11 @@ from ...ops import Value
 from ...ops.reduce import expand
 from ..foreign import plain_names, shown
 from ..report import Report
-from . import domain, products, scalars, steps, views  # noqa: F401  they register operators
+from . import products, scalars, spikes, steps, views  # noqa: F401  they register operators
 from .axes import BATCH, TIME, Axes, AxisError, Tensor, described, features, reshape
 from .evaluate import Evaluation, Given, Operand, Weights
-from .flat import Flat, Port
 from .loops import DELAY, LAST, NUMBER, STACK, STEP
+from .nodes import Flat
 
 TIMED = (STEP, STACK, DELAY, LAST, NUMBER, "RNN")
 
@@ -218,7 +218,3 @@ def needed(flat: Flat) -> Flat:
     """The flat graph without what no output needs."""
     kept = reaches(flat, flat.outputs)
     return replace(flat, nodes=[n for n in flat.nodes if any(o in kept for o in n.outputs)])
-
-
-def same_plan(a: Mapping[str, Port], b: Mapping[str, Port]) -> bool:
-    return {n: p.open for n, p in a.items()} == {n: p.open for n, p in b.items()}

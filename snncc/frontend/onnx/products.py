@@ -33,7 +33,7 @@ from .axes import (
 )
 from .constants import axes_of
 from .evaluate import Evaluation, Given, operator, tensor
-from .flat import Node
+from .nodes import Node
 from .views import transposed
 
 

@@ -35,7 +35,8 @@ from ...ops import (
 from .axes import Tensor, broadcast
 from .constants import dtype_of, limits, to_type
 from .evaluate import Evaluation, Given, elementwise, operator, tensor
-from .flat import Node
+from .nodes import Node
+from .products import with_bias
 
 SCALARS: dict[str, Callable[..., Any]] = {
     "Neg": lambda x: -x, "Abs": absolute, "Floor": floor, "Ceil": lambda x: -floor(-x),
@@ -218,7 +219,5 @@ def _rectified_sign(run: Evaluation, node: Node) -> Tensor | None:
 
 @operator("Add")
 def _add(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
-    from .products import with_bias
-
     biased = with_bias(run, node, operands)
     return biased if biased is not None else elementwise(run, node, operands, lambda a, b: a + b)

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from ...errors import CompileError
 from ..foreign import shown
-from .flat import Flat, Node
 from .loops import delay
+from .nodes import Flat, Node
 
 BEFORE = re.compile(r"(?:^(?:prev|old|init)_|[_.](?:in|prev|old|init|0|t)$)")
 AFTER = re.compile(r"(?:^(?:new|next|out)_|[_.](?:out|next|new|1|n)$|'$)")

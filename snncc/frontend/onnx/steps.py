@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import CompileError
 from ...nn import delay
-from ...ops import Value, scatter_add, sum_features, sum_time, tanh
+from ...ops import Value, maximum, scatter_add, sum_features, sum_time, tanh
 from ...ops.leaf import StepNumber, Steps
 from ...ops.linear import linear
 from ...ops.pool import max_pool
@@ -23,8 +23,8 @@ from ...ops.windows import Windows
 from . import constants
 from .axes import BATCH, TIME, Axes, AxisError, Tensor, described, features, plain, reshape
 from .evaluate import Evaluation, Given, operator, tensor
-from .flat import Node
 from .loops import DELAY, LAST, NUMBER, STACK, STEP
+from .nodes import Node
 
 COMPARED = ("Greater", "GreaterOrEqual", "Less", "LessOrEqual")
 
@@ -226,8 +226,6 @@ def _rnn(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
         shape=(size,), initial=_initial(run, initial, node, seen, size), name=run.names[node.outputs[0]]
     )
     total = linear(reshape(seen.value, w.type.features[1:]), w, biases[0]) + linear(loop.value, r, biases[1])
-    from ...ops import maximum
-
     made = loop.feed(maximum(total, 0.0) if function == "Relu" else tanh(total))
     axes = (seen.axes[0], (size,) if size != 1 else ())
     y = Tensor(reshape(made, features(axes)), ((TIME,), (), *axes))

@@ -32,7 +32,8 @@ from .axes import (
     without_samples,
 )
 from .evaluate import Evaluation, operator, tensor
-from .flat import Node
+from .nodes import Node
+from .steps import read_step
 
 
 def _known(node: Node, operand: Any, what: str) -> np.ndarray:
@@ -151,8 +152,6 @@ def _tile(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
 def _gather(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
     x, index = operands
     if isinstance(index, Tensor) and index.number:
-        from .steps import read_step
-
         return read_step(run, x, int(node.attributes.get("axis", 0)), node)
     x, places = tensor(run, node, operands), _known(node, index, "indices")
     (axis,) = constants.axes_of(node, x.rank, [node.attributes.get("axis", 0)])

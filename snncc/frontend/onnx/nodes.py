@@ -1,0 +1,57 @@
+"""The flat form of a graph: one list of nodes, its constants, inputs and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...errors import CompileError
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator. label: for messages. layer: what the exporter calls its module, if it says that."""
+
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""
+    opset: int = 0
+    layer: str = ""
+
+    def error(self, message: str) -> CompileError:
+        return CompileError(f"{self.label}: {message}")
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input of the graph: its shape with stand-ins, the open dimensions by axis, its dtype."""
+
+    name: str
+    shape: tuple[int, ...]
+    open: Mapping[int, str]
+    dtype: np.dtype[Any]
+
+
+@dataclass
+class Flat:
+    """Nodes in order, constants by name, inputs, outputs, and the shapes that are known."""
+
+    nodes: list[Node]
+    constants: dict[str, np.ndarray]
+    inputs: dict[str, Port]
+    outputs: tuple[str, ...]
+    shapes: dict[str, tuple[int, ...]]
+    opset: int
+    weights: frozenset[str]  # constants that the file holds, not made by folding
+    sources: dict[str, str] = field(default_factory=dict)  # of a folded constant: the initialiser it copies
+    open_shapes: bool = False  # whether an open dimension was read
+    initial: dict[str, float] = field(default_factory=dict)  # of inputs that are states
+    steps: int | None = None  # written out in the file
+
+    def made_by(self) -> dict[str, Node]:
+        return {name: node for node in self.nodes for name in node.outputs}
