@@ -83,7 +83,10 @@ NETWORK_OPTIONS = (
 
 IMPORT_OPTIONS = (
     click.option(
-        "--state", multiple=True, metavar="IN=OUT", help="ONNX: a state's input and output, or none."
+        "--state",
+        multiple=True,
+        metavar="IN=OUT",
+        help="ONNX: a state's input and output (several: repeat it, or with commas), or none.",
     ),
     click.option("--time-axis", type=int, metavar="N", help="ONNX: of inputs, where a file holds all steps."),
     click.option("--batch-axis", type=int, metavar="N", help="ONNX: of inputs."),
@@ -94,7 +97,9 @@ IMPORT_OPTIONS = (
         help="ONNX: another name for an output, spk_rec=spk, that losses know.",
     ),
     click.option(
-        "--surrogate", metavar="NAME", help="ONNX: of spikes; ATan, or FastSigmoid,slope=10 and the like."
+        "--surrogate",
+        metavar="NAME",
+        help="ONNX, NIR: of spikes; ATan, or FastSigmoid,slope=10 and the like.",
     ),
 )
 

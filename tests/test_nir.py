@@ -14,6 +14,8 @@ import h5py
 import numpy as np
 import pytest
 
+from snncc.commands.options import Choices
+from snncc.commands.source import load_source
 from snncc.errors import CompileError
 from snncc.frontend.dsl import trace
 from snncc.frontend.nir import NIRNetwork, import_nir
@@ -332,3 +334,12 @@ def test_without_the_packages_the_error_says_what_to_install(
 def test_options_for_nir_are_refused_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
     answer = Terminal(capsys)("inspect", "net.py:net", "--dt", "1e-3")
     assert_refused(answer, "--dt is for .nir files")
+
+
+def test_a_surrogate_is_chosen_on_the_command_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "net.nir", chain(fc=linear(), lif=lif()))
+    graphs = [
+        str(trace(load_source(str(path), Choices(dt=1e-3, surrogate=name)).network).graph)
+        for name in ("FastSigmoid,slope=10", None)
+    ]
+    assert ["FastSigmoid(slope=10" in text for text in graphs] == [True, False]

@@ -9,6 +9,8 @@ import pytest
 
 import snncc
 from snncc.cli import main
+from snncc.commands.options import Choices
+from snncc.commands.source import load_source
 from tests.onnx_cases import cases, interpreted
 
 CASES = cases()
@@ -29,6 +31,16 @@ def test_states_are_found_and_told(name: str) -> None:
     network = snncc.import_onnx(case.path)
     told = ", ".join(f"{before} = {after}" for before, after in case.states.items())
     assert network.report.remarks == (f"states found: {told}",)
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_states_are_given_one_by_one_or_together(joined: bool) -> None:
+    case = next(case for case in CASES.values() if len(case.states) > 1)
+    pairs = [f"{before}={after}" for before, after in case.states.items()]
+    options = Choices(state=(",".join(pairs),) if joined else tuple(pairs))
+    source = load_source(str(case.path), options)
+    assert source.report is not None
+    assert source.report.remarks[0].startswith("states as given: ")
 
 
 ENDS = ("_multi_dynamo", "_seq_dynamo", "expleak_seq_ts")

@@ -11,6 +11,7 @@ from .. import loss as losses
 from .. import optim, rules
 from ..errors import CompileError
 from ..loss import READS, Loss
+from ..nn import surrogate as surrogates
 from ..optim import Optimizer
 from ..target import STEPS, Target
 
@@ -23,7 +24,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": optim.Adam, "sgd": optim.SGD, 
 LEARNING_RATE = 1e-3
 PRODUCTS = ("auto", "dense", "events")
 IMPORTS = {  # options by kind of file
-    ".nir": ("dt", "dialect", "reset", "integrator", "compare", "v0"),
+    ".nir": ("dt", "dialect", "reset", "integrator", "compare", "v0", "surrogate"),
     ".onnx": ("state", "time_axis", "batch_axis", "surrogate", "output"),
 }
 
@@ -71,6 +72,8 @@ class Choices:
             if name not in IMPORTS.get(suffix, ()):
                 kinds = " and ".join(kind for kind, names in IMPORTS.items() if name in names)
                 raise CompileError(f"--{name.replace('_', '-')} is for {kinds} files")
+        if "surrogate" in given:
+            given["surrogate"] = parse_surrogate(given["surrogate"])
         return given
 
     def target(self) -> Target:
@@ -140,6 +143,28 @@ def parse_rule(text: str) -> rules.Rule:
     known = {"bptt": ("truncate",), "stdp": ("tau_pre", "tau_post")}.get(head, ())
     numbers = numbers_of("--rule", text, known)[1]
     return rules.RULES[head](**{name: int(n) if n == int(n) else n for name, n in numbers.items()})
+
+
+def parse_surrogate(text: str) -> Any:
+    """`ATan`, `FastSigmoid,slope=10`. Raises CompileError."""
+    kinds = {
+        name.lower(): kind
+        for name, kind in vars(surrogates).items()
+        if isinstance(kind, type)
+        and issubclass(kind, surrogates.Surrogate)
+        and kind is not surrogates.Surrogate
+    }
+    head = text.partition(",")[0]
+    kind = kinds.get(head.lower())
+    if kind is None:
+        raise CompileError(
+            f"--surrogate must be one of {', '.join(k.__name__ for k in kinds.values())}, got {text!r}"
+        )
+    known = tuple(f.name for f in fields(kind))
+    try:
+        return kind(**numbers_of("--surrogate", text, known)[1])
+    except TypeError as error:
+        raise CompileError(f"--surrogate: {error}") from None
 
 
 def parse_unroll(text: str) -> str | int:

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 
 LONGEST_SHOWN = 80
+LONGEST_PATH = 1000
 LONGEST_NAME = 60
 UNSEEN = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")  # control, direction marks, surrogates, line ends
 
@@ -17,6 +18,11 @@ def shown(text: object, longest: int = LONGEST_SHOWN) -> str:
         _escape(c) if unicodedata.category(c) in UNSEEN else c for c in str(text)[: longest + 1]
     )
     return escaped if len(escaped) <= longest else escaped[: longest - 3] + "..."
+
+
+def shown_path(path: object) -> str:
+    """A path as the user gave it, on one line."""
+    return shown(path, LONGEST_PATH)
 
 
 def _escape(character: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any, Literal
 
 from ..errors import CompileError
@@ -74,7 +75,7 @@ class Report:
     def record(self) -> dict[str, Any]:
         """For a model's manifest."""
         return {
-            "source": self.source,
+            "source": PurePath(self.source).name,  # the same file makes the same model in every folder
             "format": self.format,
             "options": dict(self.options),
             "nodes": {v: len(self.of(v)) for v in _VERDICTS if self.of(v)},

@@ -20,7 +20,7 @@ from ...nn.module import Module
 from ...nn.nir import Dialect
 from ...nn.nir import dialect as reading_of
 from ..dsl import Called, Network, trace
-from ..foreign import shown
+from ..foreign import shown_path
 from ..report import Finding, Report
 from .express import CannotError, Said, Site, express, is_layer
 from .flat import Edge, FlatGraph, delay_cycles
@@ -61,7 +61,7 @@ def export_nir(
     graph, findings, remarks = writing.graph()
     _write(Path(path), graph)
     options = {"dt": f"{step:g} s", **{n: v for n, v in reading.choices.items() if n != "integrator"}}
-    return Report(shown(path), f"NIR {VERSION}", tuple(findings), options, tuple(remarks))
+    return Report(shown_path(path), f"NIR {VERSION}", tuple(findings), options, tuple(remarks))
 
 
 @dataclass

@@ -18,7 +18,7 @@ from ...nn.module import Input, Loop, Module
 from ...nn.nir import dialect as reading
 from ...nn.surrogate import Surrogate
 from ...ops import Value
-from ..foreign import plain_names, shown
+from ..foreign import plain_names, shown, shown_path
 from ..report import Report
 from .build import Options, Part, build
 from .flat import FlatGraph, delay_cycles, flatten, loose_ends
@@ -113,7 +113,7 @@ def import_nir(
         raw, version, label = read_object(source), "graph", "NIRGraph"
     else:
         path = Path(source)
-        (raw, version), label = read_file(path), shown(path)
+        (raw, version), label = read_file(path), shown_path(path)
     graph = _checked(raw, Report(label, f"NIR {version}"))
     step = chosen.dt if dt is None else dt
     if step is None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import CompileError
-from ..foreign import shown
+from ..foreign import shown, shown_path
 from .apart import Apart, GoneError, limit
 
 MOST_NODES = 100_000
@@ -48,15 +48,17 @@ def read_file(path: Path) -> tuple[RawNode, str]:
     require_h5py()
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "is not there" if not path.exists() else "is not a file"
-        raise CompileError(f"{path}: {what}; give a NIR file")
+        raise CompileError(f"{shown_path(path)}: {what}; give a NIR file")
     size = path.stat().st_size
     try:
         found: tuple[RawNode, str] = _APART(str(path.absolute()), size, seconds=PATIENCE * _seconds(size))
         return found
     except _UnfitError as error:
-        raise CompileError(f"{path}: {error}") from None
+        raise CompileError(f"{shown_path(path)}: {error}") from None
     except GoneError as error:
-        raise CompileError(f"{path}: not a readable NIR (HDF5) file: libhdf5 {error} on it") from None
+        raise CompileError(
+            f"{shown_path(path)}: not a readable NIR (HDF5) file: libhdf5 {error} on it"
+        ) from None
 
 
 def _read_apart(path: str, size: int) -> tuple[RawNode, str]:

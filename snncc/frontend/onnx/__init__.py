@@ -1,6 +1,6 @@
 """Networks from ONNX files, as their makers meant them: `import_onnx`.
 
-read.py       a file, bounded and checked; operands.py: do operators exist, do their operands fit
+read.py       a file, bounded and checked; refusals.py: onnx's checker in our words
 nodes.py      the flat form: one list of nodes; flat.py makes it: functions, If and constants gone;
               constants.py computes those
 loops.py      Scan and Loop as steps, delays and stacks; states.py the same for pairs of states;
@@ -25,7 +25,7 @@ import numpy as np
 
 from ...errors import CompileError
 from ..dsl import Network, trace
-from ..foreign import shown
+from ..foreign import shown, shown_path
 from ..report import Finding, Report
 from .axes import TIME, AxisError
 from .domain import told
@@ -35,6 +35,7 @@ from .network import TIMED, OnnxNetwork, Plan, Roles, needed, sequences
 from .neurons import recognised
 from .nodes import Flat
 from .read import NEWEST, OLDEST, read_model
+from .refusals import check_by_onnx
 from .states import COMPARED, closed, given_pairs, named_pairs, structural_pairs
 from .unroll import rolled
 from .write import export_onnx
@@ -65,10 +66,11 @@ def import_onnx(
     losses know, say {"spk_rec": "spk"}.
     Raises CompileError that names the node and the reason, for what is not supported too.
     """
-    file = Path(path)
-    model = read_model(file)
-    asked = _Asked(file, states, time_axis, batch_axis, surrogate, detach_reset)
+    label = shown_path(Path(path))
+    asked = _Asked(label, states, time_axis, batch_axis, surrogate, detach_reset)
     try:
+        model = read_model(Path(path))
+        check_by_onnx(model)
         network, open_shapes = _network(model, asked)
         if open_shapes:
             other, _ = _network(model, asked, OTHER)
@@ -77,15 +79,14 @@ def import_onnx(
         network.rename(outputs or {})
         return network
     except CompileError as error:
-        label = shown(file.name)
-        raise CompileError(str(error) if str(error).startswith(label) else f"{label}: {error}") from None
+        raise CompileError(f"{label}: {error}") from None
 
 
 @dataclass(frozen=True)
 class _Asked:
     """What the caller of `import_onnx` said."""
 
-    file: Path
+    label: str  # of the file
     states: Mapping[str, str] | None
     time_axis: int | None
     batch_axis: int | None
@@ -98,7 +99,7 @@ def _network(model: Any, asked: _Asked, offset: int = 0) -> tuple[OnnxNetwork, b
     flat = flatten(model, offset)
     written, flat.initial = told(model)
     findings = tuple(Finding(shown(n.label), n.op) for n in flat.nodes if not n.op.startswith("@"))
-    _check_operators(flat, asked.file)
+    _check_operators(flat)
     states = asked.states if asked.states is not None else written
     plans, remarks = _plans(flat, states, asked.time_axis, asked.batch_axis)
     network = _first_sound(plans, asked, findings, remarks)
@@ -112,7 +113,7 @@ def _same(a: Network, b: Network) -> bool:
     return same and all(np.array_equal(array, b.parameters[name]) for name, array in a.parameters.items())
 
 
-def _check_operators(flat: Flat, file: Path) -> None:
+def _check_operators(flat: Flat) -> None:
     wrong = [n for n in flat.nodes if n.op not in OPERATORS]
     if wrong:
         names = sorted(op for op in OPERATORS if not op.startswith("@"))
@@ -242,7 +243,7 @@ def _first_sound(plans: Iterator[Plan], asked: _Asked, findings: Any, remarks: l
     """The network of the first plan whose axes go through every operator."""
     first: AxisError | None = None
     for plan in plans:
-        report = Report(shown(asked.file.name), f"ONNX opset {plan.flat.opset}", findings, {}, tuple(remarks))
+        report = Report(asked.label, f"ONNX opset {plan.flat.opset}", findings, {}, tuple(remarks))
         network = OnnxNetwork(plan, asked.surrogate, asked.detach_reset, report)
         try:
             plan.check()

@@ -23,7 +23,7 @@ from ...errors import CompileError
 from ...graph import Node
 from ...nn.module import Module
 from ..dsl import Network, trace
-from ..foreign import shown
+from ..foreign import shown_path
 from ..report import Finding, Report
 from .domain import OPSET, SPIKES, functions, written
 from .read import DOMAIN
@@ -58,7 +58,7 @@ def export_onnx(
     model = run.model(type(network).__name__)
     onnx.checker.check_model(model, full_check=True)
     write_file(Path(path), model.SerializeToString())
-    return Report(shown(Path(path).name), f"ONNX opset {OPSET}", tuple(run.findings))
+    return Report(shown_path(path), f"ONNX opset {OPSET}", tuple(run.findings))
 
 
 class _Writer:
