@@ -177,6 +177,18 @@ def test_inspect_shows_layers_and_ports(run: Terminal, source: str, model: Path)
         assert text in folder.out
 
 
+def test_inspect_of_a_file_shows_nodes_states_graph_and_cost(
+    run: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = Path(__file__).parent / "golden" / "onnx" / "helper_scan_lif.onnx"
+    text = run("inspect", file).out
+    for line in ("  lif/Fire         Greater   spike             exact", "  state v0: LIF(tau=10, ",
+                 "  W                      [8, 12]", "graph\n  %x = input", "  W.product "):  # fmt: skip
+        assert line in text
+    monkeypatch.setattr("snncc.commands.inspect.MOST_LINES", 3)
+    assert "more lines: --after trace shows all\ncost\n" in run("inspect", file).out
+
+
 def test_inspect_finds_a_static_input_classes_and_functions(run: Terminal, source: str) -> None:
     assert "  x                      [B, 4]" in run("inspect", f"{source}:static").out.splitlines()
     assert "[3, 4]" in run("inspect", f"{source}:Own").out

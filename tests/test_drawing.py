@@ -18,6 +18,7 @@ from snncc.commands.drawing.layout import arrange
 from snncc.commands.drawing.svg import _size
 from snncc.frontend.dsl import trace
 from tests.nir_files import chain, lif, linear, write
+from tests.onnx_cases import FOLDER
 from tests.terminal import Terminal
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -130,3 +131,11 @@ def test_files_are_drawn_by_command(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert answer.code == 0, answer.err
     root = ElementTree.fromstring((tmp_path / "net.svg").read_text())
     assert "LIF · threshold 1" in [node.text for node in root.iter(f"{SVG}text")]
+
+
+def test_neurons_that_were_recognised_have_their_names() -> None:
+    network = snncc.import_onnx(FOLDER / "sj_lif_step_dynamo.onnx")
+    boxes = boxes_of(network, trace(network).graph, network.report.neurons)[0]
+    neuron = "LIF(tau=2, v_threshold=1, v_reset=0), fires at its threshold"
+    found = {box.title: (box.detail, box.states) for box in boxes if box.kind == "neuron"}
+    assert found == {"n1": (neuron, ("v1 10",)), "n2": (neuron, ("v2 4",))}

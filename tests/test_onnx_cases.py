@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 import snncc
@@ -19,10 +21,14 @@ COMPILED = ("sj_lif_step_dynamo", "helper_scan_lif", "onnxscript_for_loop", "snn
 
 
 @pytest.mark.parametrize("name", list(CASES))
-def test_a_network_computes_what_its_framework_does(name: str) -> None:
+def test_a_network_computes_what_its_framework_does_and_its_report_has_every_node(name: str) -> None:
     case = CASES[name]
     network = snncc.import_onnx(case.path)
     case.check(interpreted(network, case.arrays()[0]))
+    written = onnx.load(case.path).graph.node
+    told = Counter((f.node, f.kind.rpartition("::")[2]) for f in network.report.findings)
+    assert not Counter((n.name or f"-> {n.output[0]}", n.op_type) for n in written) - told
+    assert all(f.became for f in network.report.findings)
 
 
 @pytest.mark.parametrize("name", [n for n, case in CASES.items() if case.kind == "step"])
@@ -77,4 +83,4 @@ NEURONS = {
 @pytest.mark.parametrize("name", list(NEURONS))
 def test_known_neurons_are_named(name: str) -> None:
     report = snncc.import_onnx(CASES[name].path).report
-    assert [f.became for f in report.findings if f.became] == NEURONS[name]
+    assert list(report.neurons.values()) == NEURONS[name]

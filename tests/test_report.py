@@ -15,15 +15,26 @@ FINDINGS = (
 )
 
 
-def test_a_report_counts_verdicts_and_shows_what_needs_words() -> None:
+def test_a_report_counts_verdicts_and_shows_every_node() -> None:
     text = str(Report("net.nir", "NIR 1.0.8", FINDINGS, {"dt": "0.001"}, ("tau is far below dt",)))
     assert text.splitlines() == [
         "net.nir: NIR 1.0.8: 2 exact, 1 approximate",
         "  dt = 0.001",
-        "  lif   LIF    nn.nir.LIF  exact",
-        "  late  Delay  nn.Delay    approximate: 0.25 ms is half a step and was rounded to 0",
+        "  fc    Affine              exact",
+        "  lif   LIF     nn.nir.LIF  exact",
+        "  late  Delay   nn.Delay    approximate: 0.25 ms is half a step and was rounded to 0",
         "  remark: tau is far below dt",
     ]
+
+
+def test_nodes_that_are_alike_share_a_line_where_there_are_many() -> None:
+    many = [Finding(f"n{k}", "Add", became="add") for k in range(100)]
+    report = Report("a.onnx", "ONNX", (*many[:50], *FINDINGS, *many[50:]), neurons={"mem": "Leaky(beta=0.9)"})
+    lines = str(report).splitlines()
+    assert lines[0] == "a.onnx: ONNX: 102 exact, 1 approximate"
+    assert lines[1] == "  100: n0 to n99  Add     add         exact"
+    assert [line.split()[0] for line in lines[2:5]] == ["fc", "lif", "late"]
+    assert lines[-1] == "  state mem: Leaky(beta=0.9)"
 
 
 def test_what_is_unsupported_is_an_error_that_names_every_node() -> None:

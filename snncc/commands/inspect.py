@@ -29,6 +29,7 @@ from .source import Source, load_source
 from .weights import traced
 
 TRACE = "trace"
+MOST_LINES = 60  # of a part of the summary of a file
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,14 @@ def inspect_source(text: str, view: View, choices: Choices) -> str:
     network, target, _ = traced(source, target, choices)
     if view.svg is not None:
         graph = InferTypes(target.options.dtype).run(network.graph)
-        write_file(view.svg, draw(source.network, graph, source.label).encode())
+        neurons = source.report.neurons if source.report is not None else None
+        write_file(view.svg, draw(source.network, graph, source.label, neurons).encode())
         return f"{view.svg}: {source.label} as a drawing"
     if view.after is not None:
         stages = _entry(entry_stages(network, target), view.entry or "forward")
         return graph_after(view.after, stages, target)
     if not (view.memory or view.program or view.c or view.cost):
-        return summary(source, network, target)
+        return summary(source, network, target, view)
     compiled = generate(network, target, source.label)
     parts = []
     if view.cost:
@@ -112,8 +114,8 @@ def _entry(found: Sequence[Stages], name: str) -> Stages:
     raise CompileError(f"--entry must be one of {', '.join(names)}, got {name!r}{remedy}")
 
 
-def summary(source: Source, network: Network, target: Target) -> str:
-    """Layers, parameters, states, inputs and outputs, entry points."""
+def summary(source: Source, network: Network, target: Target, view: View) -> str:
+    """Layers, parameters, states, ports, entry points; of a file what became of its nodes, graph and cost."""
     graph = InferTypes(target.options.dtype).run(network.graph)
     total = sum(a.size for a in network.parameters.values() if a.dtype.kind == "f")
     fixed = sum(math.prod(op.features) for op in _parameters(graph) if not op.learnable)
@@ -122,12 +124,22 @@ def summary(source: Source, network: Network, target: Target) -> str:
         f"{source.label}: {type(source.network).__name__}, {target.dtype}, {target.num_steps} steps",
         *([str(source.report)] if source.report else []),
         *_ports(graph),
-        "layers",
         *_layers(source.network, network),
         f"parameters    {total:,}" + (f", {fixed:,} of them fixed" if fixed else ""),
         f"entry points  {', '.join([*entries, 'step', *(['update'] if target.optimizer else [])])}",
     ]
+    if source.report is not None:
+        manifest = text_of(generate(network, target, source.label)).manifest
+        lines += _bounded("graph", str(graph).splitlines(), "--after trace")
+        lines += _bounded("cost", _cost(manifest, view).splitlines(), "--cost")
     return "\n".join(lines)
+
+
+def _bounded(title: str, lines: Sequence[str], option: str) -> Iterator[str]:
+    yield title
+    yield from (f"  {line}" for line in lines[:MOST_LINES])
+    if len(lines) > MOST_LINES:
+        yield f"  ... and {len(lines) - MOST_LINES} more lines: {option} shows all"
 
 
 def _parameters(graph: Graph) -> list[Any]:
@@ -151,13 +163,18 @@ def _axes(type: Type) -> str:
 
 
 def _layers(module: Module, network: Network) -> Iterator[str]:
+    """Layers with their parameters, or the parameters of what has no layers."""
+    if not any(module.children()):
+        held = [f"{name:<22} {list(a.shape)}" for name, a in network.parameters.items()]
+        yield from _bounded("arrays", held, "--after trace")
+        return
+    yield "layers"
     for path, layer in module.named_modules():
         if any(layer.children()):
             continue
-        prefix = f"{path}." if path else ""
         own = {n: a for n, a in network.parameters.items() if n.rpartition(".")[0] == path}
-        arrays = ", ".join(f"{n.removeprefix(prefix)} {list(a.shape)}" for n, a in own.items())
-        yield f"  {path or '(all)':<22} {type(layer).__name__:<12} {arrays}".rstrip()
+        arrays = ", ".join(f"{n.removeprefix(f'{path}.')} {list(a.shape)}" for n, a in own.items())
+        yield f"  {path:<22} {type(layer).__name__:<12} {arrays}".rstrip()
 
 
 def _inspect_folder(folder: Path, view: View) -> str:

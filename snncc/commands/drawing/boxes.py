@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -50,8 +51,14 @@ class Link:
     back: bool = False
 
 
-def boxes_of(network: Module, graph: Graph) -> tuple[list[Box], list[Link]]:
-    """The boxes of a traced network, in the order of the graph, and the links between them."""
+def boxes_of(
+    network: Module, graph: Graph, neurons: Mapping[str, str] | None = None
+) -> tuple[list[Box], list[Link]]:
+    """The boxes of a traced network, in the order of the graph, and the links between them.
+
+    neurons: what a state was recognised to be of, where the network has no modules that say so.
+    """
+    known = {} if neurons is None else neurons
     graph = _alive(graph)
     groups = _groups(network, graph)
     members: dict[str, list[Node]] = {}
@@ -61,6 +68,7 @@ def boxes_of(network: Module, graph: Graph) -> tuple[list[Box], list[Link]]:
     modules = dict(network.named_modules())
     parameters = _parameters(graph, groups)
     boxes = [_box(name, nodes, modules.get(name), parameters) for name, nodes in members.items()]
+    boxes = [_recognised(box, members[box.name], graph, known) for box in boxes]
     links = list(_links(graph, groups))
     for output in graph.outputs:
         if output.role == "output":
@@ -161,6 +169,18 @@ def _loose(name: str, nodes: list[Node], states: tuple[str, ...], count: int) ->
     last = nodes[-1].name.removesuffix(".prev")
     title = heavy[0].name if heavy else "neuron" if kind == "neuron" else last
     return Box(name, kind, shown(title, 40), listed, states, count)
+
+
+def _recognised(box: Box, nodes: list[Node], graph: Graph, neurons: Mapping[str, str]) -> Box:
+    """A box of loose arithmetic with the neuron that it is, called after the layer that fires in it."""
+    states = [graph[n.inputs[1]].op for n in nodes if n.op.name == "delay"]
+    labels = [getattr(state, "label", "") for state in states]
+    found = [neurons[label] for label in labels if label in neurons]
+    if not found:
+        return box
+    spike = next((n.name for n in reversed(nodes) if n.op.name == "spike"), "")
+    layer = re.sub(r"\.?spike(\.\d+)?$", "", spike)
+    return replace(box, title=shown(layer or labels[0], 40), detail=" · ".join(found))
 
 
 def _last_name(node: Node, group: str) -> str:

@@ -33,9 +33,9 @@ STYLE = (
 )
 
 
-def draw(network: Module, graph: Graph, title: str) -> str:
-    """The SVG text of a network and its traced graph."""
-    boxes, links = boxes_of(network, graph)
+def draw(network: Module, graph: Graph, title: str, neurons: Mapping[str, str] | None = None) -> str:
+    """The SVG text of a network and its traced graph. neurons: see `boxes_of`."""
+    boxes, links = boxes_of(network, graph, neurons)
     layout = arrange(boxes, links, {box.name: _size(box) for box in boxes})
     back = [link for link in links if link.back]
     places = layout.places.values()

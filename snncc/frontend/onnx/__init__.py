@@ -98,11 +98,10 @@ def _network(model: Any, asked: _Asked, offset: int = 0) -> tuple[OnnxNetwork, b
     """The network, and whether the length of an open dimension was read. offset: of their stand-ins."""
     flat = flatten(model, offset)
     written, flat.initial = told(model)
-    findings = tuple(Finding(shown(n.label), n.op) for n in flat.nodes if not n.op.startswith("@"))
     _check_operators(flat)
     states = asked.states if asked.states is not None else written
     plans, remarks = _plans(flat, states, asked.time_axis, asked.batch_axis)
-    network = _first_sound(plans, asked, findings, remarks)
+    network = _first_sound(plans, asked, remarks)
     read = flat.open_shapes or network.plan.flat.open_shapes
     return network, read and any(port.open for port in flat.inputs.values())
 
@@ -239,20 +238,40 @@ def _holds_weights(flat: Flat, name: str) -> bool:
     return second or (len(port.shape) == 1 and len(flat.inputs) > 1)
 
 
-def _first_sound(plans: Iterator[Plan], asked: _Asked, findings: Any, remarks: list[str]) -> OnnxNetwork:
+def _findings(flat: Flat, became: Mapping[str, str]) -> Iterator[Finding]:
+    """What became of each node of the file."""
+    lost = "part of the loop over time" if flat.steps else "nothing: no output needs it"
+    for seen in flat.seen:
+        names = (flat.rolled.get(o, o) for o in seen.outputs)
+        found = seen.became or next((became[n] for n in names if n in became), lost)
+        yield Finding(seen.name, seen.op, became=found)
+
+
+def _batch(plan: Plan, error: AxisError | None) -> Iterator[str]:
+    """A remark where the batch is not where one expects it. error: why it cannot be there."""
+    for name, roles in plan.sequences.items():
+        usual = 0 if roles.time is None else 1 - roles.time
+        if error is not None and roles.batch != usual:
+            where = "no axis" if roles.batch is None else f"axis {roles.batch}"
+            yield f"{where} of the input {shown(name)!r} was taken for the batch, since {error}"
+            return
+
+
+def _first_sound(plans: Iterator[Plan], asked: _Asked, remarks: list[str]) -> OnnxNetwork:
     """The network of the first plan whose axes go through every operator."""
     first: AxisError | None = None
     for plan in plans:
-        report = Report(asked.label, f"ONNX opset {plan.flat.opset}", findings, {}, tuple(remarks))
+        remarked = (*remarks, *_batch(plan, first))
+        report = Report(asked.label, f"ONNX opset {plan.flat.opset}", remarks=remarked)
         network = OnnxNetwork(plan, asked.surrogate, asked.detach_reset, report)
         try:
             plan.check()
-            found = recognised(trace(network).graph)
+            neurons = dict(recognised(trace(network).graph))
         except AxisError as error:
             first = first or error
             continue
-        neurons = tuple(Finding(label, "state", became=text) for label, text in found)
-        network.report = replace(report, findings=(*findings, *neurons))
+        findings = tuple(_findings(plan.flat, network.became))
+        network.report = replace(report, findings=findings, neurons=neurons)
         return network
     raise first or CompileError("no axes of time and batch fit; give time_axis and batch_axis")
 

@@ -96,6 +96,7 @@ class Evaluation:
     delays: list[tuple[Node, Any, Tensor]] = field(default_factory=list)
     layers: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)  # of states
+    became: dict[str, str] = field(default_factory=dict)  # what stands for each value, for the report
 
     def run(self, start: Mapping[str, Operand]) -> None:
         """All nodes, in order. start: the inputs."""
@@ -113,6 +114,7 @@ class Evaluation:
                 raise _labelled(error, node) from None
             for name, result in zip(node.outputs, made, strict=False):
                 self.values[name] = result
+                self.became[name] = _word(result, [self.of(i) for i in node.inputs])
         builder.scope = ""
         for node, loop, state in self.delays:
             try:
@@ -233,6 +235,15 @@ def tensor(run: Evaluation, node: Node, operands: Sequence[Any], place: int = 0)
         raise CompileError(f"its input {place + 1} is missing")
     found: Tensor = operand
     return found
+
+
+def _word(operand: Operand, inputs: Sequence[Operand]) -> str:
+    """What a result is: the operator that made it."""
+    if not isinstance(operand, Tensor):
+        return "a constant" if isinstance(operand, np.ndarray) else "a weight"
+    if any(isinstance(i, Tensor) and i.value.node == operand.value.node for i in inputs):
+        return "the same value"
+    return operand.value.builder.nodes[operand.value.node].op.name
 
 
 def _labelled(error: CompileError, node: Node) -> CompileError:

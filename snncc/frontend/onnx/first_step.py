@@ -242,8 +242,8 @@ def _equals(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(np.array_equal(left, right, equal_nan=left.dtype.kind == "f" == right.dtype.kind))
 
 
-def initial_states(run: Rolling, again: Sequence[Node] = ()) -> dict[str, Any]:
-    """The initial value of each delay; raises Irregular where step 0 is not the common step.
+def first_step(run: Rolling, again: Sequence[Node] = ()) -> Proof:
+    """The proof, with the initial value of each delay; raises Irregular where step 0 is not the common step.
 
     again: nodes that make what would else be delayed.
     """
@@ -254,4 +254,4 @@ def initial_states(run: Rolling, again: Sequence[Node] = ()) -> dict[str, Any]:
     for delay in proof.delays:
         if delay not in proof.initial:
             raise Irregular(f"the initial state {delay} is not known")
-    return proof.initial
+    return proof

@@ -6,7 +6,7 @@ stand as small primes, so that shapes can be computed; `network` checks that no 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..foreign import shown
 from . import constants
 from .domain import own_functions
 from .loops import place_loop, place_scan
-from .nodes import Flat, Node, Port
+from .nodes import Flat, Node, Port, Seen
 from .read import DTYPES, MOST_ELEMENTS, array_of, described, opset_of
 
 STAND_INS = (13, 17, 19, 23, 29, 31, 37, 41)  # for open dimensions, in the order of their appearance
@@ -27,6 +27,7 @@ STAND_INS = (13, 17, 19, 23, 29, 31, 37, 41)  # for open dimensions, in the orde
 
 def flatten(model: onnx.ModelProto, offset: int = 0) -> Flat:
     """The flat form. offset: of the stand-ins. Raises CompileError for bodies that cannot be put in place."""
+    calls = list(_calls(model))
     model = _inlined(model)
     ports = _ports(model.graph, offset)
     shapes = _shapes(model, ports)
@@ -38,6 +39,7 @@ def flatten(model: onnx.ModelProto, offset: int = 0) -> Flat:
     flat.constants.update(stored)
     flat.weights = frozenset(stored)
     flat.inputs = {name: port for name, port in ports.items() if name not in stored}
+    flat.seen += calls
     run.scope({name: name for name in (*stored, *ports)}, model.graph.node, "")
     flat.outputs = tuple(o.name for o in model.graph.output)
     return flat
@@ -50,6 +52,30 @@ def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
         return onnx.inliner.inline_selected_functions(model, own_functions(model), exclude=True)
     except (RuntimeError, ValueError) as error:
         raise CompileError(f"functions cannot be put in place: {shown(error)}") from None
+
+
+def _calls(model: onnx.ModelProto) -> Iterator[Seen]:
+    """Nodes that call functions of the file, those in bodies too."""
+    own = {(f.domain, f.name) for f in model.functions} - set(own_functions(model))
+
+    def of(nodes: Iterable[Any]) -> Iterator[Seen]:
+        for node in nodes:
+            if (node.domain, node.op_type) in own:
+                yield _seen(node, "", "the nodes of its function")
+            for attribute in node.attribute:
+                for graph in (attribute.g, *attribute.graphs):
+                    yield from of(graph.node)
+
+    yield from of(model.graph.node)
+    for function in model.functions:
+        yield from of(function.node)
+
+
+def _seen(proto: Any, prefix: str, became: str = "") -> Seen:
+    outputs = tuple(f"{prefix}{o}" for o in proto.output if o)
+    domain = "" if proto.domain in ("", "ai.onnx") else f"{proto.domain}::"
+    name = proto.name or (f"-> {proto.output[0]}" if outputs else "without a name")
+    return Seen(name, f"{domain}{proto.op_type}", outputs, became)
 
 
 def _ports(graph: Any, offset: int) -> dict[str, Port]:
@@ -118,15 +144,16 @@ class _Flattening:
             node = Node(op, inputs, outputs, attributes, described(proto), self.flat.opset, _layer(proto))
             names.update((o, f"{prefix}{o}") for o in proto.output if o)
             if op == "If":
-                self._branch(node, names)
+                became = self._branch(node, names)
             elif op in ("Loop", "Scan"):
-                self._loop(node, names)
+                became = self._loop(node, names)
             else:
-                self._add(node)
+                became = self._add(node)
+            self.flat.seen.append(_seen(proto, prefix, became))
         return names
 
-    def _add(self, node: Node) -> None:
-        """A node, or the constants that it makes."""
+    def _add(self, node: Node) -> str:
+        """A node, or the constants that it makes. What it became, if that is known."""
         flat = self.flat
         known = [flat.constants.get(i) for i in node.inputs]
         if node.op == "Shape" and node.inputs[0] in flat.shapes and known[0] is None:
@@ -138,23 +165,26 @@ class _Flattening:
             made = constants.fold(node, known)
         else:
             flat.nodes.append(node)
-            return
+            return ""
         for name, array in zip(node.outputs, made, strict=False):
             flat.constants[name] = array
             flat.shapes[name] = array.shape
             if node.op == "Identity":
                 flat.sources[name] = flat.sources.get(node.inputs[0], node.inputs[0])
+        return "a constant"
 
-    def _branch(self, node: Node, names: dict[str, str]) -> None:
+    def _branch(self, node: Node, names: dict[str, str]) -> str:
         """An If with a constant condition is its branch."""
         condition = self.flat.constants.get(node.inputs[0])
         if condition is None:
             raise node.error("its condition is not constant; both ways at once would need Where")
-        graph = node.attributes["then_branch" if bool(condition.reshape(-1)[0]) else "else_branch"]
+        taken = "then_branch" if bool(condition.reshape(-1)[0]) else "else_branch"
+        graph = node.attributes[taken]
         self.bodies += 1
         inner = self.body(graph, names, f"body{self.bodies}/", {})
         for made, result in zip(node.outputs, inner, strict=True):
             self._add(replace(node, op="Identity", inputs=(result,), outputs=(made,), attributes={}))
+        return f"its {taken}"
 
     def body(self, graph: Any, names: Mapping[str, str], prefix: str, given: Mapping[str, str]) -> list[str]:
         """Puts a body in place; given: its inputs. The names of its outputs."""
@@ -165,10 +195,11 @@ class _Flattening:
         inner = self.scope(inner, graph.node, prefix)
         return [inner[o.name] for o in graph.output]
 
-    def _loop(self, node: Node, names: Mapping[str, str]) -> None:
+    def _loop(self, node: Node, names: Mapping[str, str]) -> str:
         self.bodies += 1
         place = place_loop if node.op == "Loop" else place_scan
         place(self, node, names, f"body{self.bodies}/")
+        return "a loop over time"
 
 
 def _layer(proto: Any) -> str:

@@ -22,7 +22,7 @@ from .nodes import Flat
 TIMED = (STEP, STACK, DELAY, LAST, NUMBER, "RNN")
 
 OWN = ("plan", "surrogate", "detach_reset", "report", "num_steps", "exact_steps", "names", "weights",
-       "inputs", "layout")  # fmt: skip
+       "inputs", "layout", "became")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,7 @@ class OnnxNetwork(Module):
 
     report: what became of each node, and what was inferred. layout: for each input, output and state, by
     (role, name), the axes of its array in the file's order, as places in [T, B, *features].
+    became: what stands for each value of the file in the graph, once traced.
     num_steps: the number of steps of the file, if it says one. exact_steps: whether it can run no other.
     """
 
@@ -89,6 +90,7 @@ class OnnxNetwork(Module):
         self.weights = Weights(self, plan.flat, reserved)
         self.inputs = dict(self._inputs())
         self.layout: dict[tuple[str, str], tuple[int, ...]] = {}
+        self.became: dict[str, str] = {}
 
     def _inputs(self) -> Iterator[tuple[str, Input]]:
         for name, roles in self.plan.sequences.items():
@@ -138,6 +140,7 @@ class OnnxNetwork(Module):
             plan.flat, self.weights, plan.lengths, self.surrogate, self.detach_reset, labels=_Labels(labels)
         )
         run.run(start)
+        self.became = run.became
         for name in self.weights.turned:
             self.layout["weight", self.names[name]] = (1, 0)
         return {self.names[name]: self._output(run, name) for name in plan.flat.outputs}

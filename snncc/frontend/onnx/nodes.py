@@ -28,6 +28,16 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """A node of the file, for the report. became: what it is now, if that does not hang on its outputs."""
+
+    name: str
+    op: str
+    outputs: tuple[str, ...]
+    became: str = ""
+
+
+@dataclass(frozen=True)
 class Port:
     """An input of the graph: its shape with stand-ins, the open dimensions by axis, its dtype."""
 
@@ -52,6 +62,8 @@ class Flat:
     open_shapes: bool = False  # whether an open dimension was read
     initial: dict[str, float] = field(default_factory=dict)  # of inputs that are states
     steps: int | None = None  # written out in the file
+    seen: list[Seen] = field(default_factory=list)  # every node of the file
+    rolled: dict[str, str] = field(default_factory=dict)  # values of steps written out, in the one step
 
     def made_by(self) -> dict[str, Node]:
         return {name: node for node in self.nodes for name in node.outputs}

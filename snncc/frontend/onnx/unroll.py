@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .first_step import initial_states, recomputed
+from .first_step import Proof, first_step, recomputed
 from .loops import DELAY, LAST, STACK, Feed
 from .nodes import Flat, Node
 from .slices import stacked
@@ -37,10 +37,11 @@ def rolled(flat: Flat, remarks: list[str]) -> Flat | None:
             if len(parts) == steps:
                 made = run.stack(parts)
                 ends.append(Node(STACK, (made,), node.outputs, {"axis": axis}, node.label))
-        again, initial = _proven(run)
+        again, proof = _proven(run)
     except Irregular as reason:
         remarks.append(f"the {steps} steps that are written out could not be rolled into one: {reason}")
         return None
+    initial = proof.initial
     delays = [
         _delayed(flat, run, train, initial) for train in run.trains.values() if train.delayed in initial
     ]
@@ -51,16 +52,18 @@ def rolled(flat: Flat, remarks: list[str]) -> Flat | None:
     rest = [node for node in rest if not gone & set(node.outputs)]
     remarks.append(f"{steps} steps that are written out were rolled into one")
     nodes = ordered([*delays, *rest, *run.nodes, *again, *ends, *lasts], flat)
-    return replace(flat, nodes=nodes, steps=steps)
+    became = {first: made for made, first in proof.proven}
+    became |= {name: train.made for train in run.trains.values() for name in train.tail}
+    return replace(flat, nodes=nodes, steps=steps, rolled=became)
 
 
-def _proven(run: Rolling) -> tuple[list[Node], dict[str, Any]]:
-    """What is computed again, and the initial values of all other delays."""
+def _proven(run: Rolling) -> tuple[list[Node], Proof]:
+    """What is computed again, and the proof for all other delays."""
     again = recomputed(run)
     try:
-        return again, initial_states(run, again)
+        return again, first_step(run, again)
     except Irregular:
-        return [], initial_states(run)
+        return [], first_step(run)
 
 
 def _delayed(flat: Flat, run: Rolling, train: Train, initial: dict[str, np.ndarray]) -> Node:
