@@ -23,9 +23,9 @@ import numpy as np
 from snncc_runtime import ModelError, get_include
 from snncc_runtime.files import write_file
 
-from .build import cache_folder
 from .errors import CompileError
 from .graph import Graph
+from .store import cache_folder
 
 PACKAGE = Path(__file__).parent
 PRINTING = ("jinja2", "networkx")  # packages that decide on the text beside snncc's own files

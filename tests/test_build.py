@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from snncc import build
+from snncc import build, store
 from snncc.errors import CompileError, InternalError
 from tests import handmade
 
@@ -96,7 +96,7 @@ def test_flags_that_a_compiler_refuses_are_left_out(
 ) -> None:
     command, log = counting_compiler(tmp_path, refuse="-fopenmp")
     monkeypatch.setenv("CC", command)
-    compiler, folder = build.find_compiler(), build.cache_folder()
+    compiler, folder = build.find_compiler(), store.cache_folder()
     flags = build.accepted_flags(compiler, folder)
     assert set(flags) == set(build.accepted_flags(build.Compiler(("cc",), "cc"), folder)) - {"-fopenmp"}
     built = build_tiny()
@@ -140,7 +140,7 @@ def test_the_cached_path_is_short_and_parses_no_c(cache: Path) -> None:
     text = f"""
 import sys, time
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "runtime")!r}]
-from snncc import build
+from snncc import build, store
 from tests import handmade
 sources, declarations = handmade.sources(), handmade.declarations()
 start = time.perf_counter()
@@ -157,14 +157,14 @@ def test_the_key_holds_everything_that_matters(
 ) -> None:
     include = tmp_path / "include"
     (include / "snncc").mkdir(parents=True)
-    monkeypatch.setattr(build, "get_include", lambda: str(include))
+    monkeypatch.setattr(store, "get_include", lambda: str(include))
     folders = [build_tiny().folder]
     (include / "snncc" / "target.h").write_text("/* a header changed */\n")
     folders.append(build_tiny().folder)
     sources = handmade.sources()
     folders.append(build_tiny(sources={**sources, "model.c": sources["model.c"] + "\n"}).folder)
     folders.append(build_tiny(options=build.BuildOptions(level=2)).folder)
-    monkeypatch.setattr(build, "cpu_flags", lambda: ("another",))
+    monkeypatch.setattr(store, "cpu_flags", lambda: ("another",))
     folders.append(build_tiny().folder)
     compiler = build.find_compiler()
     folders.append(build_tiny(compiler=build.Compiler(compiler.command, "another version")).folder)
@@ -174,7 +174,7 @@ def test_the_key_holds_everything_that_matters(
 @pytest.mark.parametrize("damage", ["library", "record", "missing"])
 def test_a_damaged_entry_is_built_again(damage: str, cache: Path) -> None:
     first = build_tiny()
-    place = first.folder / {"record": build.RECORD}.get(damage, first.library)
+    place = first.folder / {"record": store.RECORD}.get(damage, first.library)
     if damage == "missing":
         place.unlink()
     else:
@@ -215,11 +215,11 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("SNNCC_CACHE", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert build.cache_folder() == tmp_path / "home" / ".cache" / "snncc"
+    assert store.cache_folder() == tmp_path / "home" / ".cache" / "snncc"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert build.cache_folder() == tmp_path / "xdg" / "snncc"
+    assert store.cache_folder() == tmp_path / "xdg" / "snncc"
     monkeypatch.setenv("SNNCC_CACHE", str(tmp_path / "own"))
-    assert build.cache_folder() == tmp_path / "own"
+    assert store.cache_folder() == tmp_path / "own"
 
 
 def test_a_cache_that_cannot_be_made_names_the_remedy(
@@ -232,12 +232,12 @@ def test_a_cache_that_cannot_be_made_names_the_remedy(
 
 
 def test_a_full_disk_names_the_remedy(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    build.accepted_flags(build.find_compiler(), build.cache_folder())
+    build.accepted_flags(build.find_compiler(), store.cache_folder())
 
     def full(*arguments: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(build, "_write_sources", full)
+    monkeypatch.setattr(store, "write_sources", full)
     with pytest.raises(CompileError, match="the disk is full; set SNNCC_CACHE"):
         build_tiny()
     assert not [path for path in cache.iterdir() if path.is_dir()], "nothing half written"

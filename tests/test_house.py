@@ -28,7 +28,8 @@ FLOORS = (
     ("lower", "plan_memory"),
     ("cost", "plan_crews", "plan_tiles"),
     ("backend", "interface"),
-    ("build",),
+    ("store",),
+    ("build", "nvcc"),
     ("cache",),
     ("driver",),
     ("commands",),
@@ -45,11 +46,11 @@ OUTSIDE = {
     "nir": ("frontend/nir",),
     "h5py": ("frontend/nir",),
     "jinja2": ("backend",),
-    "cffi": ("build",),
+    "cffi": ("store",),
     "click": ("cli", "commands"),
     "snncc_runtime": (
         *("__init__", "frontend/nir", "frontend/onnx"),
-        *("build", "cache", "driver", "commands", "cli"),
+        *("store", "build", "nvcc", "cache", "driver", "commands", "cli"),
     ),
 }
 RUNTIME_OUTSIDE = {"numpy", "cffi"}

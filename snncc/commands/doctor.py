@@ -20,8 +20,9 @@ import numpy as np
 from snncc_runtime.cpu import cpu_flags, default_slots, default_threads
 
 from .. import __version__
-from ..build import OPTIONAL_FLAGS, Compiler, accepted_flags, build, cache_folder, find_compiler
+from ..build import OPTIONAL_FLAGS, Compiler, accepted_flags, build, find_compiler
 from ..errors import CompileError
+from ..store import cache_folder
 
 PACKAGES = ("numpy", "cffi", "click", "jinja2", "networkx", "onnx", "tqdm")
 WIDE = ("avx512f", "avx2", "asimd", "sse4_2")
