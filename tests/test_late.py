@@ -151,7 +151,7 @@ def test_a_delay_is_learned(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: nn.Delay([[1, 2]]), r"one number a feature, \[n\]"),
+        (lambda: nn.Delay([]), "one number, or one a channel or feature"),
         (lambda: nn.Delay([1.5, 2.0]), "whole numbers from 0 to 2, got float64"),
         (lambda: nn.Delay([1, -2]), "from -2 to 1"),
         (lambda: nn.Delay([1.0], learn=True), "need max_delay"),

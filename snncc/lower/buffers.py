@@ -8,10 +8,10 @@ from typing import Any
 from ..errors import InternalError
 from ..graph import Graph, Node
 from ..names import Names
-from ..ops.elementwise import IN_PLACE
 from ..ops.leaf import Parameter
 from ..ops.time import STORED as MOVED
 from ..passes.choose_kernels import is_spike
+from ..passes.fuse import in_place
 from ..passes.unroll_time import SUMS
 from ..program import Buffer, Call, Size
 from .groups import of_node, of_panels
@@ -123,7 +123,7 @@ class Buffers:
                 stages = (self.graph[m].stage for m in members)
                 stepped |= dict.fromkeys(members, max(s.loop for s in stages if s))
         for name, readers in self.readers.items():  # what a kernel in a loop makes in place
-            kernel = self.graph[name].kernel if isinstance(self.graph[name].op, IN_PLACE) else ""
+            kernel = self.graph[name].kernel if in_place(self.graph[name]) else ""
             loops = {stepped.get(r.name, 0) for r in readers if r.kernel == kernel}
             if kernel and len(loops) == 1 and max(loops):
                 stepped[name] = loops.pop()

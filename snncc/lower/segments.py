@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from ..graph import Graph, Node
+from ..passes.fuse import in_place
 from ..program import Call, Item, Segments
 from .buffers import SHIFTS, Buffers
 from .schedule import Unit
@@ -144,12 +145,14 @@ class Segmented:
         return list({n.name: n for n in map(self.buffers.carrier, previous)}.values())
 
     def _needed(self, units: Mapping[str, Unit]) -> set[str]:
-        """Forward values with a time axis that the backward half reads, and what they are made of."""
+        """Forward values that the backward half reads, and what they are made of: those with a time axis, and
+        what their kernels make for themselves."""
         needed: set[str] = set()
         work = [i for node in self._nodes(units) for i in node.inputs]
         while work:
             node = self.graph[work.pop()]
-            if node.name not in needed and node.half == "forward" and node.type.time:
+            held = node.type.time or (node.kernel and in_place(node))
+            if node.name not in needed and node.half == "forward" and held:
                 needed.add(node.name)
                 work += node.inputs
         return needed

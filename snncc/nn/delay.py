@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from ..graph import Type
 from ..ops import Value
 from ..ops.delays import delayed_linear
+from ..ops.reduce import expand
 from .connections import OneToOne, Probability, drawn_below, wired
 from .layers import positive
 from .module import Module, Parameter, Table, delay
+from .neuron import beside, for_each
 from .sparse import SparseLinear
 
 LEAST = 2  # steps that a layer of late synapses remembers
@@ -19,10 +23,11 @@ LEAST = 2  # steps that a layer of late synapses remembers
 class Delay(Module):
     """y[t] = x[t - steps]: features come so many time steps later (NIR's Delay, SpikingJelly's Delay).
 
-    steps [steps]: a whole number, at least 0, or one for each feature, [n]. initial: what comes out before
-    the first input does. learn: one position for each feature, a number between 0 and max_delay, which
-    training moves: y[t] = (1 - f) x[t - k] + f x[t - k - 1] for a position k + f, with its gradient. `steps`
-    are then where positions start, and the parameter is `positions` [n].
+    steps [steps]: a whole number, at least 0; one for each channel of an image, [C]; or one for each feature.
+    initial: what comes out before the first input does. learn: positions between 0 and max_delay, one for
+    each channel or feature, which training moves: y[t] = (1 - f) x[t - k] + f x[t - k - 1] for a position
+    k + f, with its gradient. `steps` are then where positions start, and the parameter is `positions`, in
+    their shape.
 
     Its state holds the last inputs, [B, steps, *features] of the longest delay, the oldest first.
     """
@@ -31,33 +36,43 @@ class Delay(Module):
         self, steps: Any, *, initial: float = 0.0, learn: bool = False, max_delay: int | None = None
     ) -> None:
         self.initial, self.learn, self.each = float(initial), learn, learn or np.ndim(steps) > 0
-        if self.each:
-            self._of_neurons(steps, max_delay)
+        if not self.each:
+            if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 0:
+                raise self.error(f"steps must be an integer, at least 0, got {steps!r}")
+            self.steps = int(steps)
             return
-        if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 0:
-            raise self.error(f"steps must be an integer, at least 0, got {steps!r}")
-        self.steps = int(steps)
-
-    def _of_neurons(self, steps: Any, max_delay: int | None) -> None:
-        """A synapse of weight 1 for each feature, as late as it says."""
-        given = np.asarray(steps)
-        if given.ndim != 1 or not given.size:
-            raise self.error(f"steps must be one number a feature, [n], got shape {list(given.shape)}")
-        self.n = len(given)
-        made, longest = OneToOne()(self.n, self.n), check_steps(self, given, self.learn, max_delay)
+        self.given = np.asarray(steps)
+        if not self.given.size:
+            raise self.error(f"steps must be one number, or one a channel or feature, got {steps!r}")
+        longest = check_steps(self, self.given, self.learn, max_delay)
         self.longest = max(longest, LEAST)
-        self.values = Parameter((self.n,), np.ones(self.n), learnable=False)
-        self.indices = Table((self.n,), made.indices, most=self.n - 1)
-        self.offsets = Table(made.offsets.shape, made.offsets, most=self.n, ascending=True)
-        self.positions = positions(given, self.learn, longest)
+        self.positions = positions(self.given, self.learn, longest)
 
     def forward(self, x: Value) -> Value:
-        result: Value
         if self.each:
-            result = late(self, x, self.longest, self.n, self.initial)
-        else:
-            result = delay(x, initial=self.initial, steps=self.steps) if self.steps else x
-        return result
+            return self._of_features(x)
+        return delay(x, initial=self.initial, steps=self.steps) if self.steps else x
+
+    def _of_features(self, x: Value) -> Value:
+        """A synapse of weight 1 for each feature, as late as it says."""
+        n, fitting = prod(x.shape), beside(self.given.shape, x.shape)
+        if fitting is None:
+            raise self.error(
+                f"steps has shape {list(self.given.shape)}, the input {list(x.shape)}; pass one number for "
+                "all, one for each channel ([C]) or one for each feature"
+            )
+        made = OneToOne()(n, n)
+        self.values = Parameter((n,), np.ones(n), learnable=False)
+        self.indices = Table((n,), made.indices, most=n - 1)
+        self.offsets = Table(made.offsets.shape, made.offsets, most=n, ascending=True)
+        if not self.learn:
+            each = np.broadcast_to(self.given.reshape(fitting), x.shape).ravel()
+            self.positions = positions(each, False, self.longest)
+        late_by: Any = self.positions
+        if self.learn:
+            late_by = expand(for_each(late_by, x.shape), Type(x.shape)).reshape(n)
+        flat = late(self, x, self.longest, n, self.initial, late_by)
+        return flat.reshape(x.shape)
 
 
 class DelayedLinear(SparseLinear):
@@ -110,7 +125,8 @@ class DelayedLinear(SparseLinear):
         return chosen
 
     def forward(self, x: Value) -> Value:
-        return late(self, x, self.longest, self.out_features, 0.0, *([self.bias] if self.has_bias else []))
+        bias = [self.bias] if self.has_bias else []
+        return late(self, x, self.longest, self.out_features, 0.0, self.positions, *bias)
 
 
 def check_steps(module: Module, given: np.ndarray, learn: bool, max_delay: int | None) -> int:
@@ -136,9 +152,9 @@ def positions(given: np.ndarray, learn: bool, longest: int) -> Parameter:
     return Table(given.shape, given.astype(np.int32), most=max(longest, LEAST))
 
 
-def late(module: Any, x: Value, longest: int, n_out: int, initial: float, *bias: Any) -> Value:
-    """What a module's late synapses hand on."""
-    held: Value = delay(x, initial=initial, steps=longest)  # for its state alone
-    before = Value(held.builder, held.builder.nodes[held.node].inputs[1])
-    operands = (module.values, module.positions, module.indices, module.offsets)
-    return delayed_linear(x, before, longest, n_out, *operands, *bias)
+def late(module: Any, x: Value, longest: int, n_out: int, initial: float, late_by: Any, *bias: Any) -> Value:
+    """What a module's synapses hand on, [n_out], each so many steps late."""
+    n, held = prod(x.shape), delay(x, initial=initial, steps=longest)  # for its state alone
+    before = Value(held.builder, held.builder.nodes[held.node].inputs[1]).reshape(longest, n)
+    operands = (module.values, late_by, module.indices, module.offsets)
+    return delayed_linear(x.reshape(n), before, longest, n_out, *operands, *bias)

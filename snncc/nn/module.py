@@ -26,7 +26,7 @@ class Parameter:
     initial: the array, or a function of a random generator that draws it.
     learnable: whether training changes it. limits: clamped to these where it is used (the gradient
     passes inside, limits included). panels: a matrix that products read. at_least: raised to this after
-    each update. each_neuron: one number for each neuron of the layer.
+    each update. each_neuron: numbers for each neuron or channel of the layer.
     """
 
     shape: tuple[int, ...]

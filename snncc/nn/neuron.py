@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from ..errors import located
-from ..ops import Value, substitute
+from ..ops import Value, broadcast_to, substitute
+from ..ops.groups import spread
 from .module import Module, Parameter, tracer
 from .surrogate import ATan, Surrogate
 
@@ -61,10 +63,13 @@ class Neuron(Module):
         return ("spk", *(n for n in states if n != "spk")) if cls.spiking else states
 
     def forward(self, current: Value) -> tuple[Value, ...]:
+        with self.sized(self.state_shape(current.shape), current.builder.scope):
+            return self._traced(current)
+
+    def _traced(self, current: Value) -> tuple[Value, ...]:
         trace = tracer(type(self).__name__)
         states, initial = self.state_names(), self.initial
         shape = self.state_shape(current.shape)
-        self._check_lengths(shape, current.builder.scope)
         before = [trace.state(self, name, shape, initial.get(name, 0.0)) for name in states]
         result, names = self._named_step(current, *before), self.output_names()
         if not isinstance(result, tuple) or len(result) != len(names):
@@ -77,16 +82,27 @@ class Neuron(Module):
             trace.close(state, found[name])
         return named_outputs(names, result)
 
-    def _check_lengths(self, shape: tuple[int, ...], path: str) -> None:
-        """Coefficients that are given for each neuron must be given for as many as there are."""
+    @contextmanager
+    def sized(self, shape: tuple[int, ...], path: str) -> Iterator[None]:
+        """While it lasts there are neurons of this shape, and coefficients of channels read as if each neuron
+        had its own. Raises CompileError for one that fits neither neurons nor channels."""
         for name, value in self._parameters.items():
-            if value.each_neuron and value.shape != shape:
-                there = f"{shape[0]} neurons" if len(shape) == 1 else f"neurons of shape {list(shape)}"
+            if value.each_neuron and beside(value.shape, shape) is None:
                 raise located(
-                    f"{path or type(self).__name__}: {name} has length {value.shape[0]} for {there}; "
-                    "pass one number for all, or one for each",
-                    self.where,
+                    f"{path or type(self).__name__}: {name} {_misfit(value.shape, shape)}", self.where
                 )
+        self._neurons = shape
+        try:
+            yield
+        finally:
+            del self._neurons
+
+    def __getattr__(self, name: str) -> Any:
+        value = super().__getattr__(name)
+        shape = self.__dict__.get("_neurons")
+        if shape is None or not isinstance(value, Value) or not self._parameters[name].each_neuron:
+            return value
+        return for_each(value, shape)
 
     def by_rate(self, spk: Value, current: Value) -> Value:
         """The spikes; with the gradient of the neuron's rate, if the rule asks for that."""
@@ -113,6 +129,39 @@ class Neuron(Module):
             sys.setprofile(None)
             resume = getattr(before, "enable", None)  # cProfile's profiler is not a function
             resume() if resume else sys.setprofile(before)
+
+
+def beside(given: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape in which a coefficient's numbers can be repeated for neurons of `shape`; None: there is none.
+
+    Axes of length 1 are repeated, as PyTorch does: [C, 1, 1] for [C, H, W]; [C] alone counts as channels.
+    """
+    while len(given) > len(shape) and given[0] == 1:
+        given = given[1:]
+    if len(given) == 1 < len(shape) and given[0] == shape[0]:
+        given = (*given, *(1,) * (len(shape) - 1))
+    if len(given) == len(shape) and all(a in (1, n) for a, n in zip(given, shape, strict=True)):
+        return given
+    return () if all(a == 1 for a in given) else None
+
+
+def for_each(value: Value, shape: tuple[int, ...]) -> Value:
+    """A coefficient beside neurons of that shape, which it fits."""
+    given = beside(value.shape, shape) or ()
+    if given != () and all(n == 1 for n in given[1:]):
+        return spread(value, shape)
+    result: Value = value.reshape(*given)
+    return broadcast_to(result, shape) if given != () else result
+
+
+def _misfit(given: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """What is wrong with a coefficient of a layer."""
+    if len(shape) == 1 and len(given) == 1:
+        return f"has length {given[0]} for {shape[0]} neurons; pass one number for all, or one for each"
+    ways = f"{list(shape)} for each"
+    if len(shape) > 1:
+        ways = f"{list(shape[:1])} for each channel, {ways}"
+    return f"has shape {list(given)} for neurons of shape {list(shape)}; pass one number for all, or {ways}"
 
 
 def named_outputs(names: Sequence[str], values: Sequence[Value]) -> tuple[Value, ...]:
@@ -150,8 +199,9 @@ def coefficient(
     limits: tuple[float, float] | None = None,
     literal: bool = True,
 ) -> float | Parameter:
-    """A neuron's coefficient: a number, or a parameter when it is per neuron or learnable.
+    """A neuron's coefficient: a number, or a parameter when it is learnable or there are several.
 
+    value: one number, one for each channel of images ([C] or [C, 1, 1]) or for each neuron (see `beside`).
     literal: whether it may be a number. A parameter is rounded to the network's dtype before anything is
     computed of it; a number after.
     """
@@ -164,5 +214,5 @@ def coefficient(
         raise module.error(f"{name} must be a finite number or one a neuron, got {found}")
     if array.ndim == 0 and literal and not learnable:
         return float(np.clip(array, *limits)) if limits else float(array)
-    each = array.ndim == 1
+    each = array.ndim > 0
     return Parameter(array.shape, array, learnable=learnable, limits=limits, each_neuron=each)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..ops import Value
 from .module import Module, delay
-from .neuron import coefficient
+from .neuron import beside, coefficient, for_each
 
 Combine = Callable[[Any, Any], Any]
 
@@ -58,10 +58,22 @@ class Recurrent(Module):
         if self.back is not None:
             returned = self.back(returned)
         elif hasattr(self, "V"):
-            returned = self.V * returned
+            returned = self._own(returned)
         result = self.module(self.combine(x, returned) if self.combine else x + returned)
         loop.feed(self._output(result))
         return result
+
+    def _own(self, returned: Value) -> Value:
+        """What comes back to each neuron from itself."""
+        weight: Any = self.V
+        if isinstance(weight, float):
+            return weight * returned
+        if beside(weight.shape, returned.shape) is None:
+            raise self.error(
+                f"V has shape {list(weight.shape)}, what comes back has {list(returned.shape)}; pass one "
+                "number for all, one for each channel or one for each neuron"
+            )
+        return for_each(weight, returned.shape) * returned
 
     def _shape(self, x: Value) -> tuple[int, ...]:
         taken = getattr(self.back, "in_features", 0)

@@ -35,7 +35,7 @@ def _made_in_place(graph: Graph) -> Graph:
     readers, left = graph.readers(), {o.value for o in graph.outputs}
     copies: dict[tuple[str, str], Node] = {}
     for node in graph:
-        for reader in readers[node.name] if _in_place(node) else ():
+        for reader in readers[node.name] if in_place(node) else ():
             if reader.kernel in ("", node.kernel) or reader.op.name == "spread":
                 left.add(node.name)
             else:
@@ -49,12 +49,13 @@ def _made_in_place(graph: Graph) -> Graph:
         made = [copies.get((i, node.kernel)) for i in node.inputs]
         inputs = tuple(c.name if c else i for c, i in zip(made, node.inputs, strict=True))
         nodes |= {c.name: c for c in made if c}
-        if not _in_place(node) or node.name in left or not readers[node.name]:
+        if not in_place(node) or node.name in left or not readers[node.name]:
             nodes[node.name] = replace(node, inputs=inputs)
     return replace(graph, nodes=nodes)
 
 
-def _in_place(node: Node) -> bool:
+def in_place(node: Node) -> bool:
+    """Whether each kernel that reads a value makes it for itself."""
     return isinstance(node.op, IN_PLACE) or (
         node.op.name == "spread" and not (node.type.time or node.type.batch)
     )

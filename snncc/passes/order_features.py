@@ -19,10 +19,10 @@ from typing import Any
 
 from ..graph import Graph, Node, Output, Type
 from ..ops.conv import SLIDING
-from ..ops.elementwise import ELEMENTWISE, IN_PLACE
+from ..ops.elementwise import ELEMENTWISE, IN_PLACE, Detach
 from ..ops.layout import Reorder
 from ..ops.pool import POOLS, UNPOOLS
-from ..ops.time import REDUCTIONS, Previous, Shift
+from ..ops.time import REDUCTIONS, Delay, Previous, Shift
 from .base import Pass
 from .unroll_time import SUMS
 
@@ -72,20 +72,12 @@ class _Orders:
             for group in self._agreeing(node):
                 for name in group[1:]:
                     self.parent[self._find(name)] = self._find(group[0])
-        for output in graph.outputs:
-            self._join_gradient(output)
         self.order = self._choice()
 
     def _find(self, name: str) -> str:
         while self.parent[name] != name:
             name = self.parent[name]
         return name
-
-    def _join_gradient(self, output: Output) -> None:
-        """A gradient lies in memory as its parameter does."""
-        for node in self.graph if output.role == "gradient" else ():
-            if node.op.name == "parameter" and node.op.label == output.name:  # type: ignore[attr-defined]
-                self.parent[self._find(output.value)] = self._find(node.name)
 
     def _wants(self, node: Node) -> dict[int, int]:
         """The orders that an operator has of its own, by place."""
@@ -100,10 +92,15 @@ class _Orders:
             return images | {place: channels_of(weight[:-1] if op == "conv_transpose" else weight[1:])}
         if op in ("spread", "sum_groups"):
             return self._groups(node)
+        if op in (Delay.name, Previous.name) and getattr(node.op, "steps", 1) > 1:
+            return dict.fromkeys(images, 0)  # of the rows before the first, [steps, *features]
         if op in ("linear", "weight_gradient") and _of_tokens(node, types):
             return dict.fromkeys(images, 0)
+        if op == "linear" and node.inputs[1] in self.turned:
+            return {0: 0}
         if op == "linear":
-            return {0: 0} if node.inputs[1] in self.turned else {RESULT: 0}
+            bias = [k for k, i in enumerate(node.inputs) if k > 1 and self.graph[i].op.name != "events"]
+            return dict.fromkeys((RESULT, *bias), 0)
         if op == "weight_gradient":
             return {0: 0}
         if self._orderless(node):
@@ -160,7 +157,20 @@ class _Orders:
         for node in nodes.values():
             if node.name not in late.values():
                 nodes[node.name] = replace(node, inputs=tuple(late.get(i, i) for i in node.inputs))
-        return Graph(nodes, tuple(replace(o, value=late.get(o.value, o.value)) for o in self.graph.outputs))
+        outputs = (replace(o, value=late.get(o.value, o.value)) for o in self.graph.outputs)
+        return Graph(nodes, tuple(self._as_parameter(nodes, o) for o in outputs))
+
+    def _as_parameter(self, nodes: dict[str, Node], output: Output) -> Output:
+        """A gradient or a new value of a parameter lies in memory as the parameter does."""
+        labels = {n.op.label: n for n in self.graph if n.op.name == "parameter"}  # type: ignore[attr-defined]
+        if output.role not in ("gradient", "parameter") or output.name not in labels:
+            return output
+        made, order = nodes[output.value], self._of(labels[output.name].name)
+        if made.channels == order or made.type.size == 1:
+            return output
+        name = f"{made.name}.as_parameter"
+        nodes[name] = _copy(name, made, Reorder(made.channels, order))
+        return replace(output, value=name)
 
     def _walkable(self, node: Node, value: Node) -> int:
         """The order of an operand or the result of a node, if the node can deal with it: else row-major."""
@@ -172,16 +182,42 @@ class _Orders:
         return self.order.get(self._find(name), 0)
 
     def _read(self, nodes: dict[str, Node], node: Node, place: int) -> str:
-        """The operand, or a copy of it in the order that the node wants, made once for all who want it."""
+        """The operand, or a copy of it in the order that the node wants."""
         source = self.graph[node.inputs[place]]
+        return self._in_order(
+            nodes, source, self.wanted.get((node.name, place), self._walkable(node, source))
+        )
+
+    def _in_order(self, nodes: dict[str, Node], source: Node, order: int) -> str:
+        """A value, or a copy of it in another order, made once for all who want it. Lists are not copied but
+        made again, of a copy."""
         have = self._of(source.name)
-        order = self.wanted.get((node.name, place), self._walkable(node, source))
         if order == have or source.type.size == 1:
             return source.name
         name = f"{source.name}.{'last' if order else 'rows'}"
-        if name not in nodes:
-            nodes[name] = _copy(name, source, Reorder(have, order))
+        if name not in nodes and self._is_list(source):
+            inputs = tuple(self._in_order(nodes, self.graph[i], order) for i in source.inputs)
+            nodes[name] = replace(source, name=name, inputs=inputs, channels=order)
+        elif name not in nodes:
+            plain = self._unpacked(nodes, source, have)
+            nodes[name] = _copy(name, plain, Reorder(have, order))
         return name
+
+    def _unpacked(self, nodes: dict[str, Node], source: Node, order: int) -> Node:
+        """A value that is kept in another format, as plain numbers, which a kernel makes of it."""
+        kept = source
+        while kept.op.name == "reshape":
+            kept = self.graph[kept.inputs[0]]
+        if not getattr(kept.op, "format", ""):
+            return source
+        name = f"{source.name}.plain"
+        nodes[name] = replace(source, name=name, op=Detach(), inputs=(source.name,), channels=order)
+        return nodes[name]
+
+    def _is_list(self, node: Node) -> bool:
+        while node.op.name == "context":
+            node = self.graph[node.inputs[0]]
+        return node.op.name == "events"
 
 
 def _copy(name: str, source: Node, op: Reorder) -> Node:

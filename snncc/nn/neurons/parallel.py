@@ -200,6 +200,10 @@ class StateLeaky(Firing):
         return exp(-1.0 / tau)
 
     def forward(self, current: Value) -> tuple[Value, ...]:
+        with self.sized(current.shape, current.builder.scope):
+            return self._integrated(current)
+
+    def _integrated(self, current: Value) -> tuple[Value, ...]:
         if self.kernel_truncation_steps is None:
             trace = tracer(type(self).__name__)
             before = trace.state(self, "mem", current.shape, 0.0)
