@@ -30,7 +30,8 @@ out.spk, out.mem                           # all outputs, by name
 `current` is a neuron's input at a step, `spk` what it fires (a comparison gives 1 or 0), `mem` its membrane.
 Where an equation reads a state, it means that of the line above that has set it, else that of the step
 before. *Detached*: a constant for the gradient. *One number or one a neuron*: `beta=0.9` or
-`beta=[0.9, 0.8, 0.7]`; what is one a neuron is among the model's parameters even if it does not train.
+`beta=[0.9, 0.8, 0.7]`, on images also one a channel, `[C]` or `[C, 1, 1]`; what is not one number is among
+the model's parameters even if it does not train.
 Derivatives of spikes: [surrogates](../surrogates.md). A neuron of your own:
 [README](../../README.md#your-own-neuron).
 

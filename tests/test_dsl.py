@@ -92,7 +92,8 @@ LAYERS: dict[Mistake, str] = {
     a_soft_reset: "Leaky: reset must be 'subtract', 'zero' or 'none', got 'soft'",
     beta_of_words: "Leaky: beta must be a number or one number a neuron, got 'much'",
     beta_without_end: "Leaky: beta must be a finite number or one a neuron, got nan",
-    a_matrix_of_thresholds: "1: threshold has shape [2, 2] for neurons of shape [2]; pass one number",
+    a_matrix_of_thresholds: "1: threshold has shape [2, 2] for neurons of shape [2]; pass one number "
+    "for all, or [2] for each",
     an_empty_init_mem: "Leaky: init_mem must be a finite number or one a neuron, got []",
     a_surrogate_by_name: "Leaky: surrogate must be one of nn.surrogate or None, got 'atan'",
 }

@@ -110,7 +110,7 @@ def test_delays_of_channels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        (lambda: nn.Leaky([0.5] * 4), r"0: beta has shape \[4\] for .* \[6, 5, 4\]; .* \[6\] for each channel"),
+        (lambda: nn.Leaky([0.5] * 4), r"0: beta has shape \[4\] for .* \[6, 5, 4\]; .* \[6\] for each chan"),
         (lambda: nn.Leaky(0.9, ramp(5, 1, 1)), r"threshold has shape \[5, 1, 1\]"),
         (lambda: nn.StateLeaky(ramp(5)), r"tau has shape \[5\]"),
         (lambda: nn.Recurrent(nn.IF(), V=ramp(4)), r"V has shape \[4\], what comes back has \[6, 5, 4\]"),

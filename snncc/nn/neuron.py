@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import located
 from ..ops import Value, broadcast_to, substitute
 from ..ops.groups import spread
-from .module import Module, Parameter, tracer
+from .module import Module, Parameter, Tracer, tracer
 from .surrogate import ATan, Surrogate
 
 RESETS = ("subtract", "zero", "none")
@@ -63,11 +63,11 @@ class Neuron(Module):
         return ("spk", *(n for n in states if n != "spk")) if cls.spiking else states
 
     def forward(self, current: Value) -> tuple[Value, ...]:
-        with self.sized(self.state_shape(current.shape), current.builder.scope):
-            return self._traced(current)
-
-    def _traced(self, current: Value) -> tuple[Value, ...]:
         trace = tracer(type(self).__name__)
+        with self.sized(self.state_shape(current.shape), current.builder.scope):
+            return self._traced(trace, current)
+
+    def _traced(self, trace: Tracer, current: Value) -> tuple[Value, ...]:
         states, initial = self.state_names(), self.initial
         shape = self.state_shape(current.shape)
         before = [trace.state(self, name, shape, initial.get(name, 0.0)) for name in states]
