@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import subprocess
 from pathlib import Path
 
+from snncc.nvcc import CudaCompiler
+
 HERE = Path(__file__).parent
 HEADERS = HERE / "cuda"
 INCLUDE = HERE.parent / "runtime" / "snncc_runtime" / "include"
-FLAGS = [
-    *("-x", "c++", "-std=c++17", "-DSNNCC_CUDA_HOST", "-I", str(HEADERS), "-I", str(INCLUDE)),
-    *("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-ffp-contract=off", "-fno-math-errno"),
-]
+FLAGS = (
+    *("-x", "c++", "-std=c++17", "-DSNNCC_CUDA_HOST", "-fPIC", "-ffp-contract=off", "-fno-math-errno"),
+    *("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"),
+)
 # What each finds: see tests/cuda/host.h.
 VARIANTS = {
-    "plain": ["-O1"],
-    "address": ["-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
-    "thread": ["-O1", "-g1", "-fsanitize=thread"],
+    "plain": ("-O1",),
+    "address": ("-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+    "thread": ("-O1", "-g1", "-fsanitize=thread"),
+}
+SANITIZERS = {"plain": (), "address": ("libasan.so", "libubsan.so"), "thread": ("libtsan.so",)}
+OPTIONS = {
+    "ASAN_OPTIONS": "detect_leaks=0",
+    "TSAN_OPTIONS": "atexit_sleep_ms=0",    # otherwise every process waits for a second
 }
 ORDERS = ("forward", "reverse", "7")    # of threads and blocks: SNNCC_HOST_ORDER
 
@@ -32,18 +40,35 @@ def program(source: Path, variant: str) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
             draft = path.with_suffix(".draft")
-            command = ["c++", *FLAGS, *VARIANTS[variant], str(source), "-o", str(draft)]
+            command = ["c++", *FLAGS, *VARIANTS[variant], "-I", HEADERS, "-I", INCLUDE, source, "-o", draft]
             answer = subprocess.run(command, capture_output=True, text=True, check=False)
             assert answer.returncode == 0, answer.stderr
             draft.rename(path)
     return path
 
 
+def compiler(variant: str = "plain") -> CudaCompiler:
+    """For `nvcc.build`: makes a library that runs on the processor."""
+    headers = b"".join(path.read_bytes() for path in sorted(HEADERS.glob("*.h")))
+    version = f"tests/cuda {hashlib.sha256(headers).hexdigest()}"
+    flags = (*FLAGS, *VARIANTS[variant], "-shared")
+    return CudaCompiler(("c++",), flags, version, private=("-I", str(HEADERS)))
+
+
+def environment(variant: str) -> dict[str, str]:
+    """What a Python process needs that loads a library of this variant."""
+    paths = [
+        subprocess.check_output(["c++", f"-print-file-name={name}"], text=True).strip()
+        for name in SANITIZERS[variant]
+    ]
+    return {**os.environ, **OPTIONS, "LD_PRELOAD": " ".join(paths)}
+
+
 def run(path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs a program; `environment` has the host's switches, in lower case without SNNCC_HOST_."""
     switches = {f"SNNCC_HOST_{name.upper()}": value for name, value in environment.items()}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SNNCC_HOST_")}
-    kept["TSAN_OPTIONS"] = "atexit_sleep_ms=0"    # otherwise every process waits for a second
+    everything = {**kept, **OPTIONS, **switches}
     return subprocess.run(
-        [path, *arguments], capture_output=True, text=True, check=False, timeout=120, env={**kept, **switches}
+        [path, *arguments], capture_output=True, text=True, check=False, timeout=120, env=everything
     )

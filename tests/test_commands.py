@@ -321,7 +321,7 @@ def test_doctor_is_content_where_models_compile(run: Terminal) -> None:
     topics = [line.split()[0] for line in answer.out.splitlines() if line and line[0] not in " m"]
     assert topics == [
         "snncc", "Python", "packages", "processor", "cache", "compiler", "flags", "OpenMP", "trial", "BLAS",
-        "CUDA", "threads",
+        "nvcc", "CUDA", "threads",
     ]    # fmt: skip
     assert answer.out.endswith("models can be compiled and run here\n")
 

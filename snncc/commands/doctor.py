@@ -7,7 +7,6 @@ import importlib.util
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,16 +16,17 @@ from typing import Any
 
 import numpy as np
 
+from snncc_runtime import cuda
 from snncc_runtime.cpu import cpu_flags, default_slots, default_threads
 
 from .. import __version__
 from ..build import OPTIONAL_FLAGS, Compiler, accepted_flags, build, find_compiler
 from ..errors import CompileError
+from ..nvcc import find_nvcc
 from ..store import cache_folder
 
 PACKAGES = ("numpy", "cffi", "click", "jinja2", "networkx", "onnx", "tqdm")
 WIDE = ("avx512f", "avx2", "asimd", "sse4_2")
-CUDA = Path("/usr/local/cuda/bin/nvcc")
 TRIAL = "int trial_answer(void);\n"
 
 
@@ -55,7 +55,7 @@ class Report:
 
 def examine() -> Report:
     """Looks at the machine; compiles and runs a function of one line."""
-    findings = [*_python(), *_c(), _blas(), _cuda(), _threads()]
+    findings = [*_python(), *_c(), _blas(), *_cuda(), _threads()]
     sound = not any(finding.fatal for finding in findings)
     verdict = "models can be compiled and run here" if sound else "models cannot be compiled here yet"
     return Report("\n".join([*map(str, findings), "", verdict]), sound)
@@ -161,24 +161,21 @@ def _blas() -> Finding:
     )  # fmt: skip
 
 
-def _cuda() -> Finding:
-    compiler = shutil.which("nvcc") or (str(CUDA) if CUDA.exists() else "")
-    driver = _driver()
-    found = f"nvcc {compiler or 'not found'}, driver {driver or 'not found'}"
-    return Finding("CUDA", f"{found}; not needed: models are compiled to C for the processor")
-
-
-def _driver() -> str:
-    """Version of NVIDIA's driver, or an empty string."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return ""
-    query = [program, "--query-gpu=driver_version", "--format=csv,noheader"]
+def _cuda() -> Iterator[Finding]:
+    """Compiler, driver and devices; all of them optional, so nothing here is an error."""
     try:
-        answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return answer.stdout.split("\n")[0].strip() if answer.returncode == 0 else ""
+        yield Finding("nvcc", str(find_nvcc()))
+    except CompileError as error:
+        yield Finding("nvcc", f"not needed for models in C; {error}")
+    found = cuda.driver()
+    if found is None:
+        yield Finding("CUDA", "no NVIDIA driver; not needed: models in C run on the processor")
+        return
+    devices = ", ".join(map(str, found.devices))
+    remedy = cuda.explain(found.code or 100) if not devices else ""
+    yield Finding(
+        "CUDA", f"driver for CUDA {found.cuda[0]}.{found.cuda[1]}, {devices or 'no device'}", remedy
+    )
 
 
 def _threads() -> Finding:
