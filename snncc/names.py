@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 # Words of C and C++, of our headers, and the locals and arguments of generated functions.
 RESERVED = frozenset(
@@ -15,10 +16,10 @@ RESERVED = frozenset(
         "typename using virtual alignas alignof noreturn main NULL i t b n0 width valid rows steps",
         "batch first model io status scratch sums sum shared slot slots tile total samples num_steps",
         "num_samples learning_rate count begin end state config arena bytes cursor threads parameters",
-        "gradients moments at region piece last x_at linux unix int8_t int16_t int32_t int64_t",
+        "gradients moments at region piece last linux unix int8_t int16_t int32_t int64_t",
         "uint8_t uint16_t uint32_t uint64_t size_t memcpy memset panel panels",
         "crew teams team part parts from worker workers block left segment segments start span most",
-        "WAITING KERNELS UPDATE BLOCK_TILES SEGMENT LEARNABLE PARAMETERS MOMENTS",
+        "not_finite WAITING KERNELS UPDATE BLOCK_TILES SEGMENT LEARNABLE PARAMETERS MOMENTS",
     )
     for word in line.split()
 )
@@ -44,14 +45,14 @@ class Names:
     def __init__(self, taken: frozenset[str] = frozenset()) -> None:
         self.taken = set(taken)
 
-    def new(self, name: str) -> str:
-        """The identifier of a name, numbered if it is taken."""
+    def new(self, name: str, endings: Iterable[str] = ()) -> str:
+        """The identifier of a name, numbered if it is taken; with each of the endings it is its own, too."""
         base = candidate = identifier(name)
         count = 1
-        while candidate in self.taken:
+        while self.taken & (mine := {candidate, *(candidate + ending for ending in endings)}):
             count += 1
             candidate = f"{base}_{count}"
-        self.taken.add(candidate)
+        self.taken |= mine
         return candidate
 
 

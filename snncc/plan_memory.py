@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from .program import Buffer, Entry, Item, Panels, Phase, Program, Region, Segments, Size, used
 
-SCRATCH = ("tile", "block", "panel", "whole")
+SCRATCH = ("tile", "block", "panel", "whole", "optional", "result")
 TEAM = 64  # bytes that the threads of a slot share
 
 
@@ -25,7 +25,7 @@ def _plan(entry: Entry) -> Entry:
     of_place = {place: [v for v in lives if v.buffer.place == place] for place in SCRATCH}
     return replace(
         entry,
-        regions=_share([*of_place["tile"], *of_place["block"]]),
+        regions=_share([*of_place["tile"], *of_place["optional"], *of_place["result"], *of_place["block"]]),
         panels=_share(of_place["panel"]),
         whole=_share(of_place["whole"]),
         shared=tuple(Region(b.size, (b,)) for b in shared),

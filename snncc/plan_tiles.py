@@ -46,7 +46,8 @@ def _rows(program: Program, entry: Entry, cache: int) -> int:
     calls = [call for loop in loops for call in loop.items if isinstance(call, Call)]
     inputs = max((call.numbers[0] for call in calls if call.kind != "input_gradient"), default=0)
     if inputs == 0:
-        return cache // max(1, sum(map(_row, (*entry.regions, *entry.panels))))
+        given = sum(b.size.seq for b in entry.buffers if b.place == "given")
+        return cache // max(1, given + sum(map(_row, (*entry.regions, *entry.panels))))
     weights = inputs * layout.panel * layout.real_bytes
     shared = 1 if choose_slots(program) == 1 else 2
     fitting = max(0, cache - weights) // max(1, sum(map(_row, entry.panels)))

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from ..lower import Layout
 from ..plan_memory import SCRATCH, sum_reals
-from ..program import Buffer, Entry, Item, Program, Region, Size, used
+from ..program import CALLERS, Buffer, Entry, Item, Program, Region, Size, used
 from .records import EntryMemory
-from .sweeps import ROWS
+from .sweeps import ROWS, samples
 
 TYPES = {
     "bits": "uint64_t",
@@ -116,6 +116,9 @@ class BufferText:
         if buffer.layout == "scratch":
             return f"void *const {buffer.name} = {piece};"
         type, length = TYPES.get(buffer.layout, self.real), self.row_length(buffer)
+        if buffer.place in CALLERS:
+            const = "const " * (buffer.place == "optional")
+            return f"{const}{self._caller(buffer)} : {piece};"
         steps = "segments" if buffer.layout == "marks" else self.held
         axes = "".join(f"[{a}]" for a in ([steps] * buffer.time + ["rows"] + [str(length)]))
         start = piece
@@ -124,6 +127,12 @@ class BufferText:
         elif buffer.place == "whole":  # tiles one after the other, each as in scratch
             start = f"({type} *){piece} + (size_t)first * {f'{steps} * ' * buffer.time}{length}"
         return f"{type} *const {buffer.name} = {start}; /* {axes} */"
+
+    def _caller(self, buffer: Buffer) -> str:
+        """A pointer to the caller's rows, as far as where he may give none."""
+        given = f"io->{buffer.label} ? " * (buffer.place != "given")
+        rows = f"io->{buffer.label} + (size_t)first * {buffer.count}"
+        return f"{self.real} *const {buffer.name} = {given}{rows}"
 
     def row_length(self, buffer: Buffer) -> int:
         """Distance between two rows, in elements."""
@@ -135,6 +144,8 @@ class BufferText:
 
     def pointer(self, buffer: Buffer, phase: int, updated: bool = False) -> str:
         """A buffer outside of the scratch."""
+        if buffer.place == "given":
+            return f"const {self._caller(buffer)}; /* [steps][batch][{buffer.count}] */"
         if buffer.layout == "table":
             at = f"model->parameters + {self.offsets[buffer.label]}"
             return f"const int32_t *const {buffer.name} = (const int32_t *)(const void *)({at});"
@@ -159,8 +170,9 @@ class BufferText:
         if not step or not (buffer.time or buffer.ring):
             return buffer.name
         step = step if step.isidentifier() else f"({step})"
-        place = f"({step} % 2)" if buffer.ring else step
-        return f"{buffer.name} + (size_t){place} * rows * {self.row_length(buffer)}"
+        place, rows = f"({step} % 2)" if buffer.ring else step, samples(buffer)
+        rows = rows if rows.isidentifier() else f"({rows})"
+        return f"{buffer.name} + (size_t){place} * {rows} * {self.row_length(buffer)}"
 
     def sum_range(self, buffer: Buffer) -> tuple[int, int]:
         """Where a sum lies: first real and length."""

@@ -17,7 +17,8 @@ from .example import example
 from .kernels import Kernels, fold_long_lines
 from .records import DeclarationsRecord, HeaderRecord, MakefileRecord, ModelRecord, ModuleRecord, Prototype
 from .render import render
-from .sweeps import dialect, update_numbers, update_text
+from .sweeps import dialect
+from .update import update_numbers, update_text
 
 ABI_VERSION = 1
 C_TYPES = {"float32": "float", "float64": "double", "int64": "int64_t"}

@@ -77,6 +77,12 @@ def load(call: Call, place: Place) -> str:
     return _guarded(place.shared(kind, steps, "rows", "batch", "first", *call.numbers, user, tile))
 
 
+def load_missing(call: Call, place: Place) -> str:
+    """Zeros for a cotangent that the caller does not give."""
+    zeros = (place.rows(call), *call.numbers, f"(snncc_real *){place.names[0]}")
+    return f"if (!io->{call.field}) {place.shared('snncc_zero_rows', *zeros)};"
+
+
 def load_state(call: Call, place: Place) -> str:
     tile, default = place.names
     given = (f"io->{call.field}", default, place.literal(call.value))
@@ -250,6 +256,7 @@ def restore_rows(call: Call, place: Place) -> str:
 
 CALLS: dict[str, Callable[[Call, Place], str]] = {
     "load": load,
+    "load_missing": load_missing,
     "load_state": load_state,
     "check_spikes": check_spikes,
     "load_labels": load_labels,

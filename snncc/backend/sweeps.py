@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..expr import Apply, Const, Dialect, Expr, Ref, show
 from ..lower import Layout
 from ..ops.elementwise import SCALARS
 from ..ops.random import SEED
-from ..program import ROUNDED, Buffer, Local, Pointer, Statement, Sweep
-from .records import BlockRecord, LoopText, StepRecord, SweepRecord, UpdateRecord
+from ..program import CALLERS, ROUNDED, Array, Buffer, Local, Pointer, Statement, Sweep
+from .records import BlockRecord, LoopText, StepRecord, SweepRecord
 from .render import render
 
 BLOCK = 64  # SNNCC_BLOCK of target.h
@@ -48,7 +48,7 @@ class Parameter:
     declaration: str
 
 
-DRAWS = Parameter("draws", "const snncc_draws draws")
+DRAWS, TEAM = Parameter("draws", "const snncc_draws draws"), Parameter("team", "snncc_team *team")
 
 
 class SweepText:
@@ -60,7 +60,7 @@ class SweepText:
     """
 
     def __init__(self, sweep: Sweep, real_bits: int) -> None:
-        self.sweep, self.real, self.kernel = sweep, "float" if real_bits == 32 else "double", NAME
+        self.sweep, self.real, self.kernel = _checking(sweep), "float" if real_bits == 32 else "double", NAME
         self.dialect, self.double = dialect(real_bits), double_dialect()
         self.layout = Layout(real_bits // 8)
         self.stride = self.layout.stride(sweep.size)
@@ -106,8 +106,10 @@ class SweepText:
         start = start if timed and start else "0"
         given = {"num_steps": "(double)steps", "num_samples": "(double)batch", "steps": steps, "rows": rows}
         given |= {"panel": "panel", "start": start, "draws": f"snncc_draws_at(io->{SEED}, {start}, first)"}
+        given["team"] = "crew->team"
         for p in self.sweep.pointers:
             given[p.name] = arguments[p.buffer.name]
+            given[f"{p.name}_rows"] = samples(p.buffer)
             if p.initial:
                 given[f"{p.name}_initial"] = arguments[p.initial.name]
         return f"{self.kernel}({', '.join(given[p.name] for p in self.parameters)});"
@@ -132,7 +134,7 @@ class SweepText:
             self._packs(s.before),
             tuple(self._loops()),
             self._lines(s.after),
-            self._packs(s.after),
+            (*self._packs(s.after), *["snncc_note_finite(team, width, not_finite);"] * bool(s.checked)),
         )
 
     # ---- parameters
@@ -147,6 +149,7 @@ class SweepText:
                 shared = any(self._base(o) == p.name for o in self.sweep.pointers if o.steps and o is not p)
                 restrict = "" if shared else "SNNCC_RESTRICT "
                 result.append(Parameter(p.name, f"{const}{type} *{restrict}{p.name}"))
+                result.append(Parameter(f"{p.name}_rows", f"int {p.name}_rows"))
             if p.initial:
                 declaration = f"const {self.real} *SNNCC_RESTRICT {p.name}_initial"
                 result.append(Parameter(f"{p.name}_initial", declaration))
@@ -160,7 +163,7 @@ class SweepText:
     def _outer(self) -> list[Parameter]:
         numbers = [Parameter(n, f"double {n}") for n in ("num_steps", "num_samples")]
         places = [Parameter(n, f"int {n}") for n in ("steps", "start", "rows", "panel")]
-        return [*self._pointers(), *numbers, DRAWS, *places]
+        return [*self._pointers(), *numbers, DRAWS, TEAM, *places]
 
     def _candidates(self, step: bool) -> list[Parameter]:
         """What a block or a step may need."""
@@ -170,7 +173,7 @@ class SweepText:
         if step:
             places.append(Parameter("t", "int t"))
             places += [Parameter(a, f"{self.real} *{a}") for a in self.carried]
-        return [*self._pointers(), *scalars, DRAWS, *places]
+        return [*self._pointers(), *scalars, DRAWS, TEAM, *places]
 
     def _body(self) -> list[str]:
         """Whole blocks in a loop, then what is left; widths are constants, so that each is specialised."""
@@ -217,6 +220,7 @@ class SweepText:
         words = _words(statements)
         used = [p for p in self.sweep.pointers if words & {f"{p.name}_at", p.name}]
         rows = [line for p in used for line in (self._read(p) if _is_read(p) else [self._row(p, step)])]
+        rows += [f"snncc_fetch({p.name}_at + {p.buffer.count}, width);" for p in used if _is_far(p)]
         return [
             *rows,
             *(line for x in self.sweep.locals if x.name in words for line in self._made(x)),
@@ -240,7 +244,7 @@ class SweepText:
         width = "1" if p.buffer.count == 1 else "width"
         declared = f"{self.real} {p.name}_at[{'1' if p.buffer.count == 1 else 'SNNCC_BLOCK'}];"
         if not p.steps:
-            return [declared, f"{reader}({p.name}{self._offset(p.buffer, 't')}, {width}, {p.name}_at);"]
+            return [declared, f"{reader}({p.name}{self._offset(p, 't')}, {width}, {p.name}_at);"]
         there, row, otherwise = self._other_step(p)
         return [
             declared,
@@ -254,11 +258,12 @@ class SweepText:
         """C for whether the step so many before or after is one of the sequence, its row, and what is read
         where it is not."""
         t = f"(t - {p.steps})" if p.steps > 0 else f"(t + {-p.steps})"
-        row = self._base(p) + self._offset(p.buffer, t)
+        row = self._base(p) + self._offset(p, t)
         if p.initial is None:
             return f"{t[1:-1]} < steps", row, "snncc_zeros"
         of_step = f" + (size_t)t * {p.buffer.count}" if p.steps > 1 else ""
-        return f"t > {p.steps - 1}", row, f"{p.name}_initial{self._offset(p.initial, '')}{of_step}"
+        initial = f"{p.name}_initial{self._offset(Pointer(p.initial, p.name), '')}{of_step}"
+        return f"t > {p.steps - 1}", row, initial
 
     def _row(self, p: Pointer, step: bool) -> str:
         type, const = TYPES[p.buffer.layout] or self.real, "" if p.written else "const "
@@ -266,14 +271,14 @@ class SweepText:
             there, row, otherwise = self._other_step(p)
             return f"const {type} *const {p.name}_at = {there} ? {row} : {otherwise};"
         if p.buffer.count == 1 and not p.written:
-            return f"const {type} {p.name}_at = {p.name}[{self._offset(p.buffer, 't')[3:] or '0'}];"
-        return f"{const}{type} *const {p.name}_at = {p.name}{self._offset(p.buffer, 't', p.whole)};"
+            return f"const {type} {p.name}_at = {p.name}[{self._offset(p, 't')[3:] or '0'}];"
+        return f"{const}{type} *const {p.name}_at = {p.name}{self._offset(p, 't')};"
 
-    def _offset(self, buffer: Buffer, t: str, whole: bool = False) -> str:
-        """` + ...` to the row of step t and sample b, at neuron n0 (whole: at the first)."""
-        row = ""
+    def _offset(self, p: Pointer, t: str) -> str:
+        """` + ...` to the row of step t and sample b, at neuron n0 (of a whole row: at the first)."""
+        row, buffer = "", p.buffer
         if buffer.time and buffer.batch:
-            row = f"((size_t){t} * rows + b)"
+            row = f"((size_t){t} * {f'{self._base(p)}_' * (buffer.place in CALLERS)}rows + b)"
         elif buffer.time:
             row = f"(size_t){t}"
         elif buffer.batch and self.sweep.batch:
@@ -283,7 +288,7 @@ class SweepText:
         if buffer.count == 1:
             return f" + {row}" if row else ""
         n0 = "n0 % SNNCC_PANEL" if buffer.place == "panel" else "n0"
-        return (f" + {row} * {self.layout.row(buffer)}" if row else "") + f" + {n0}" * (not whole)
+        return (f" + {row} * {self.layout.row(buffer)}" if row else "") + f" + {n0}" * (not p.whole)
 
     # ---- statements
 
@@ -334,23 +339,20 @@ class SweepText:
         return f"{NAME}_step({', '.join(t if p.name == 't' else p.name for p in self.step_parameters)});"
 
 
-def update_text(sweep: Sweep, real_bits: int) -> str:
-    """The optimiser's update: one flat loop over all elements of all parameters."""
-    work = SweepText(sweep, real_bits)
-    pointers = [
-        f"{'' if p.written else 'const '}{work.real} *SNNCC_RESTRICT {p.name}_at" for p in sweep.pointers
-    ]
-    parameters = ["size_t begin", "size_t end", *pointers, *(f"double {n}" for n in update_numbers(sweep))]
-    body = tuple(work.line(s) for s in sweep.before)
-    return render(
-        "c/update.c.j2",
-        UpdateRecord(sweep.name, "; ".join(sweep.comment), ", ".join(parameters), tuple(work.scalars), body),
-    )
+def samples(buffer: Buffer) -> str:
+    """How many samples a buffer holds of a step, as C."""
+    if buffer.place not in CALLERS:
+        return "rows"
+    return "batch" if buffer.place == "given" else f"io->{buffer.label} ? batch : rows"
 
 
-def update_numbers(sweep: Sweep) -> list[str]:
-    """Names of the numbers that the update takes after its arrays."""
-    return sorted({t for s in sweep.scalars for t in _refs(s.value)})
+def _checking(sweep: Sweep) -> Sweep:
+    """The sweep with a sum a neuron that is 0 if all that is checked is finite, else NaN."""
+    if not sweep.checked:
+        return sweep
+    terms = (Apply("sub", (Ref(element), Ref(element))) for element in sweep.checked)
+    sums = tuple(Statement("add", "not_finite[i]", term) for term in terms)
+    return replace(sweep, arrays=(*sweep.arrays, Array("not_finite", "zero")), body=(*sums, *sweep.body))
 
 
 def _lines(text: str) -> list[str]:
@@ -372,16 +374,22 @@ def _is_read(p: Pointer) -> bool:
     return p.buffer.packed and not p.written
 
 
-def _refs(expr: Expr) -> list[str]:
+def _is_far(p: Pointer) -> bool:
+    """Whether rows of the caller's are read that lie so far apart that a processor does not see the next one
+    coming: that of the same step and the next sample."""
+    return p.buffer.place in CALLERS and p.buffer.count > 1 and not (p.written or p.steps)
+
+
+def refs(expr: Expr) -> list[str]:
     match expr:
         case Ref(text):
             return [text]
         case Apply(_, operands):
-            return [t for o in operands for t in _refs(o)]
+            return [t for o in operands for t in refs(o)]
     return []
 
 
 def _words(statements: tuple[Statement, ...]) -> frozenset[str]:
     """The names of arrays, locals and pointers that statements read or write."""
-    texts = (text for s in statements for text in (s.target, *_refs(s.value)))
+    texts = (text for s in statements for text in (s.target, *refs(s.value)))
     return frozenset(w for text in texts for w in re.findall(r"\w+", text))

@@ -17,7 +17,7 @@ LISTS = (
     *("events_from_bits", "events_from_rows", "events_from_previous"),
     *("transpose_events", "transpose_counted"),
 )
-LOADS = ("load", "load_state", "load_labels", "load_lengths", "load_indices")
+LOADS = ("load", "load_missing", "load_state", "load_labels", "load_lengths", "load_indices")
 STORES = ("store", "store_loss")
 WAITING = "waiting"
 SECTIONS = {"prepare": "once", "before": "block", "tile": "tile", "after": "block", "finish": "once"}
@@ -226,7 +226,7 @@ def _small(item: Item) -> bool:
 def _topic(item: Item) -> tuple[str, str]:
     """What neighbours must have in common: both go to or come from the caller, or are of one layer."""
     match item:
-        case Call("load" | "load_labels" | "load_lengths" | "load_indices"):
+        case Call("load" | "load_missing" | "load_labels" | "load_lengths" | "load_indices"):
             return "load", ""
         case Call("store" | "store_loss"):
             return "store", ""

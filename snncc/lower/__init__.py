@@ -2,6 +2,7 @@
 
 layout.py   sizes in memory, names of the caller's arrays
 buffers.py  the buffer of a value
+callers.py  which rows of the caller's arrays sweeps touch where they lie
 sweep.py    elementwise kernels from the nodes that `fuse` put together
 calls.py    hand-written kernels: products, loads, softmax
 entry.py    one entry point: items, loops over time, order

@@ -12,6 +12,7 @@ from ..names import identifier
 from ..passes.fuse import layer_of
 from ..program import Call, Entry, Item, Loop, Panels, Phase
 from .buffers import ALIASES, SHIFTS, STORED, Buffers
+from .callers import in_place
 from .calls import Calls
 from .layout import Layout, user_field
 from .panels import narrowed
@@ -55,9 +56,9 @@ class _EntryBuilder:
         items[last, "finish"] += [*self._copies(), *self._losses()]
         given: list[Any] = [n.op for n in self.graph if n.op.name == "input"]
         required = dict.fromkeys(op.label for op in given if op.role in ("input", "target"))
-        narrow = narrowed(items, self.buffers.layout)
-        made = (Phase(*(narrow[phase, name] for name in SECTIONS[1:])) for phase in range(last + 1))
-        return Entry(self.name, narrow[0, "prepare"], tuple(made), tuple(map(identifier, required)))
+        ready = in_place(narrowed(items, self.buffers.layout), self.buffers.layout)
+        made = (Phase(*(ready[phase, name] for name in SECTIONS[1:])) for phase in range(last + 1))
+        return Entry(self.name, ready[0, "prepare"], tuple(made), tuple(map(identifier, required)))
 
     def ordered(self, units: Mapping[str, Unit]) -> list[Item]:
         """The items of units, each after what it needs."""

@@ -24,10 +24,11 @@ from .items import (
     plain,
     used,
 )
-from .memory import BLOCK_TILES, ROUNDED, Buffer, Region, Size, Tensor, UserArray
+from .memory import BLOCK_TILES, CALLERS, ROUNDED, Buffer, Region, Size, Tensor, UserArray
 
 __all__ = [
     "BLOCK_TILES",
+    "CALLERS",
     "ROUNDED",
     "Array",
     "Buffer",

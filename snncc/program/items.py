@@ -65,7 +65,10 @@ class Local:
 
 @dataclass(frozen=True)
 class Sweep:
-    """An elementwise kernel: for each sample and neuron, for each step. See templates/c/sweep.c.j2."""
+    """An elementwise kernel: for each sample and neuron, for each step. See templates/c/sweep.c.j2.
+
+    checked: elements of the caller's arrays, as C, that must be finite.
+    """
 
     name: str
     comment: tuple[str, ...]
@@ -83,6 +86,7 @@ class Sweep:
     after: tuple[Statement, ...]
     layer: str = ""  # whose equations these are, in the user's words; with ".backward" for the backward half
     locals: tuple[Local, ...] = ()
+    checked: tuple[str, ...] = ()
 
     @property
     def buffers(self) -> tuple[Buffer, ...]:
@@ -98,6 +102,7 @@ class Sweep:
             (self._loop(), self.body),
             ("after", self.after),
         )
+        lines += [f"    finite: {', '.join(self.checked)}"] * bool(self.checked)
         for title, statements in sections:
             lines += [f"    {title}:"] * bool(statements)
             lines += [f"        {s.kind} {s.target} = {plain(s.value)}" for s in statements]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ROUNDED = {"float32": 4, "float16": 2, "bfloat16": 2}  # layouts of values kept in another format: their bytes
+CALLERS = ("given", "optional", "result")  # places of what lies in the caller's arrays
 BLOCK_TILES = 16  # tiles of a block: enough rows for a product to pay for reading its weights
 
 
@@ -33,11 +34,13 @@ class Buffer:
     """An array of the program.
 
     place: "tile" or "block" (scratch of a slot), "panel" (scratch of a thread: one panel of its
-    features at a time), "whole" (of all samples, tile by tile, for later phases), "sum" or "gradient"
-    (a slot's sum over its tiles), "shared" (made once a call), "parameter". layout: "real" rows, rows
-    rounded to "float32", "float16" or "bfloat16", spike "bits", "events", "valued" events, "labels", "table"
-    (whole numbers of 32 bits), weight "panels", or "transposed" lists (scratch of a gradient), or "scratch"
-    of a kernel. ring: rows of two steps of a loop in turn, so that the next step can read those of the last.
+    features at a time), "whole" (of all samples, tile by tile, for later phases), "given" (rows of the
+    caller's array `label`), "optional" or "result" (of one that he may leave out; then scratch of a slot),
+    "sum" or "gradient" (a slot's sum over its tiles), "shared" (made once a call), "parameter".
+    layout: "real" rows, rows rounded to "float32", "float16" or "bfloat16", spike "bits", "events", "valued"
+    events, "labels", "table" (whole numbers of 32 bits), weight "panels", or "transposed" lists (scratch of a
+    gradient), or "scratch" of a kernel. ring: rows of two steps of a loop in turn, so that the next step can
+    read those of the last.
     """
 
     name: str

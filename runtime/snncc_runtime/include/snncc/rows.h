@@ -37,6 +37,20 @@ SNNCC_FUNCTION int32_t snncc_load(int steps, int rows, int batch, int first, int
     return bad ? SNNCC_FINITE : SNNCC_OK;
 }
 
+/* SNNCC_FINITE unless sums of x - x, one a neuron, are all 0: of a number that is NaN or infinite that is NaN. */
+SNNCC_INLINE void snncc_note_finite(snncc_team *team, int n, const snncc_real *sums)
+{
+    snncc_bits bad = 0;
+    for (int i = 0; i < n; i++) bad |= sums[i] != 0;
+    if (bad) snncc_note(team, SNNCC_FINITE);
+}
+
+/* Begins to bring n numbers into the cache. */
+SNNCC_INLINE void snncc_fetch(const snncc_real *x, int n)
+{
+    for (int i = 0; i < n; i += SNNCC_LANES) __builtin_prefetch(x + i);
+}
+
 /* Tile to user array. */
 SNNCC_FUNCTION void snncc_store(int steps, int rows, int batch, int first, int n, int stride, const snncc_real *tile,
                                 snncc_real *user, const snncc_crew *crew)

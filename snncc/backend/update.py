@@ -1,0 +1,27 @@
+"""The optimiser's update as C."""
+
+from __future__ import annotations
+
+from ..program import Sweep
+from .records import UpdateRecord
+from .render import render
+from .sweeps import SweepText, refs
+
+
+def update_text(sweep: Sweep, real_bits: int) -> str:
+    """The optimiser's update: one flat loop over all elements of all parameters."""
+    work = SweepText(sweep, real_bits)
+    pointers = [
+        f"{'' if p.written else 'const '}{work.real} *SNNCC_RESTRICT {p.name}_at" for p in sweep.pointers
+    ]
+    parameters = ["size_t begin", "size_t end", *pointers, *(f"double {n}" for n in update_numbers(sweep))]
+    body = tuple(work.line(s) for s in sweep.before)
+    return render(
+        "c/update.c.j2",
+        UpdateRecord(sweep.name, "; ".join(sweep.comment), ", ".join(parameters), tuple(work.scalars), body),
+    )
+
+
+def update_numbers(sweep: Sweep) -> list[str]:
+    """Names of the numbers that the update takes after its arrays."""
+    return sorted({t for s in sweep.scalars for t in refs(s.value)})
