@@ -111,9 +111,10 @@ def test_the_peak_covers_what_is_alive(seed: int) -> None:
 def test_every_buffer_has_a_place() -> None:
     for seed in range(4005, 4014):
         for entry in planned(seed).entries:
-            places = ("tile", "block", "panel", "shared", "sum")
+            places = ("tile", "block", "optional", "result", "panel", "shared", "sum")
             of = {place: {b for b in entry.buffers if b.place == place} for place in places}
-            assert of["tile"] | of["block"] == {b for r in entry.regions for b in r.buffers}
+            scratch = of["tile"] | of["block"] | of["optional"] | of["result"]
+            assert scratch == {b for r in entry.regions for b in r.buffers}
             assert of["panel"] == {b for r in entry.panels for b in r.buffers}
             assert of["shared"] == {b for r in entry.shared for b in r.buffers}
             assert of["sum"] == {b for sums in entry.sums for b in sums}

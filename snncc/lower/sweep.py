@@ -39,7 +39,7 @@ class Memory(Protocol):
 
 
 SHIFTS = ("memorize", "carry")
-DERIVED = ("_at", "_initial", "_rows")  # endings of names that C derives from a pointer's
+DERIVED = ("_at", "_rows", "_initial")  # endings of names that C derives from a pointer's
 DEEPEST = 32  # operators within operators: what is deeper gets a name of its own
 
 
@@ -350,7 +350,7 @@ class SweepBuilder:
         key = f"{buffer.name} {steps} {initial.name if initial else ''}{' whole' * whole}"
         if key not in self.pointers:
             suffix = "_prev" if steps > 0 else "_next" if steps < 0 else ""
-            name = self.names.new(buffer.name + suffix, DERIVED)
+            name = self.names.new(buffer.name + suffix, DERIVED if initial else DERIVED[:2])
             self.pointers[key] = Pointer(buffer, name, written, initial, steps, whole)
         elif written and not self.pointers[key].written:
             self.pointers[key] = Pointer(buffer, self.pointers[key].name, True, initial, steps, whole)
