@@ -322,6 +322,7 @@ def _manifest(compiled: Compiled) -> dict[str, Any]:
                     *a.entries,
                     *["step"] * ("forward" in a.entries and a.role != "lengths"),
                 ],
+                **({"below": a.below, "reader": a.reader} if a.below else {}),
             }
             for a in program.arrays
         ],

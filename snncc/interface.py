@@ -8,7 +8,7 @@ from typing import Any
 
 from .errors import InternalError, located, user_line
 from .frontend.dsl import Network
-from .graph import Graph
+from .graph import Graph, Node
 from .lower import Layout, user_field
 from .ops.random import SEED
 from .program import Tensor, UserArray
@@ -75,13 +75,25 @@ def _given(graph: Graph, dtype: str) -> Iterator[UserArray]:
         if op.name == "input":
             kind = "int64" if node.type.dtype == "i32" or op.role == "lengths" else dtype
             field = user_field(op.role, op.label)
-            yield UserArray(op.label, field, op.role, node.type.features, node.type.time, True, kind)
+            made = UserArray(op.label, field, op.role, node.type.features, node.type.time, True, kind)
+            yield replace(made, **_choice(graph, node))
         elif op.name == "state":
             yield UserArray(
                 op.label, user_field("state", op.label), "state", node.type.features, False, True, dtype
             )
     if any(node.op.name == "uniform" for node in graph):
         yield UserArray(SEED, SEED, "seed", (2,), False, False, "int64")
+
+
+def _choice(graph: Graph, node: Node) -> dict[str, Any]:
+    """Of whole numbers, how many there are to choose from, and the layer that chooses by them."""
+    whole = graph.readers()[node.name] if node.type.dtype == "i32" else []
+    readers: list[Any] = [r for r in whole if hasattr(r.op, "classes")]
+    fewest = min(readers, key=lambda r: r.op.classes, default=None)
+    if fewest is None:
+        return {}
+    rows = fewest.op.name == "embedding"
+    return {"below": fewest.op.classes, "reader": (fewest.inputs[1].rpartition(".")[0] or "Embedding") if rows else ""}
 
 
 def _taken(graph: Graph, dtype: str) -> Iterator[UserArray]:

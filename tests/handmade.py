@@ -239,7 +239,7 @@ def manifest(record: dict[str, Any], real: str = "float", static: bool = False) 
         shape = [] if name in ("y", "loss") else [N]
         return {
             "name": name, "field": field, "role": role, "shape": shape, "time": time,
-            "batch": name != "loss", "dtype": kind, "entries": entries.split(),
+            "batch": name != "loss", "dtype": kind, "entries": entries.split(), "below": N * (name == "y"),
         }  # fmt: skip
 
     def tensor(index: int, name: str, role: str, shape: list[int], kind: str = dtype) -> dict[str, Any]:

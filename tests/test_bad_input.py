@@ -7,6 +7,7 @@ test_folders.py, compilers and the cache in test_build.py, options and files of 
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from collections.abc import Callable
@@ -94,6 +95,13 @@ def test_networks_that_make_no_sense_name_their_line(build: Callable[[], Any], m
         build()
     assert re.search(r"\(test_bad_input.py:\d+\)$", str(refused.value)), refused.value
     assert "\n" not in str(refused.value)
+
+
+def test_a_delay_that_is_never_fed_names_its_own_line() -> None:
+    lines, first = inspect.getsourcelines(Loop.forward)
+    made = first + next(k for k, line in enumerate(lines) if "snncc.delay" in line)
+    with pytest.raises(CompileError, match=rf"never fed; .*\(test_bad_input.py:{made}\)$"):
+        snncc.compile(Loop(lambda loop, x: None))
 
 
 @pytest.mark.parametrize("steps", [0, -1, 2.5, True, "25"])

@@ -89,8 +89,11 @@ def test_numbers_that_are_none(tmp_path: Path) -> None:
     network = nn.Sequential(table=nn.Embedding(4, 3), lif=nn.Leaky(0.9), input=nn.Input(dtype="int"))
     model = snncc.compile(network, num_steps=2, loss=loss.cross_entropy("mem"))
     for wrong in (4, -1, 2**40):
-        with pytest.raises(ModelError, match=rf"x: found classes .*{wrong}.* outside of the classes 0, 1"):
+        message = rf"^x: expected rows of the embedding 'table', from 0 to 3, found {wrong} at \[0, 1\]$"
+        with pytest.raises(ModelError, match=message):
             model(np.array([[0, wrong], [1, 1]]))
+    with pytest.raises(ModelError, match=r"^target: expected classes, from 0 to 2, found 3 at \[1\]$"):
+        model.evaluate(np.zeros((2, 2), int), np.array([0, 3]))
     with pytest.raises(ModelError, match="expected integers"):
         model(np.zeros((2, 2)))
     with pytest.raises(CompileError, match="embedding takes whole numbers"):

@@ -104,7 +104,7 @@ class Instance:
             run_axes = (extent.batch,) if entry == "step" else (steps, extent.batch)
             status = point.function(self._model, io, *run_axes)
         if status != Status.OK:
-            self._explain(entry, status, {port.name: array for port, array in arrays})
+            self._explain(entry, status, dict(arrays))
         self.has_gradients |= point.trains
         return filled
 
@@ -270,15 +270,17 @@ class Instance:
                 f"{self.manifest.name}: {entry} failed: {self._library.error_text(status)} ({status})"
             )
 
-    def _explain(self, entry: str, status: int, given: Mapping[str, np.ndarray]) -> None:
-        if status == Status.FINITE and (place := non_finite(given)):
+    def _explain(self, entry: str, status: int, given: Mapping[Port, np.ndarray]) -> None:
+        named = {port.name: array for port, array in given.items()}
+        if status == Status.FINITE and (place := non_finite(named)):
             raise ModelError(f"{place}; inputs must be finite")
         if status == Status.LENGTH:
-            found = f"{given['lengths'].min()} to {given['lengths'].max()}"
+            found = f"{named['lengths'].min()} to {named['lengths'].max()}"
             raise ModelError(f"lengths: expected numbers from 1 to the steps of the call, found {found}")
-        if status == Status.LABEL:
-            whole = {name: array for name, array in given.items() if array.dtype.kind == "i"}
-            labels = {name: array for name, array in whole.items() if name not in ("lengths", "seed")}
-            found = "; ".join(f"{name}: found classes {a.min()} to {a.max()}" for name, a in labels.items())
-            raise ModelError(f"{found}: outside of the classes 0, 1, ... that {self.manifest.name} knows")
+        for port, array in given.items() if status == Status.LABEL else ():
+            if port.below and ((outside := (array < 0) | (array >= port.below)).any()):
+                at = np.unravel_index(outside.argmax(), array.shape)
+                found = f"found {array[at]} at {[int(k) for k in at]}"
+                kind = f"rows of the embedding {port.reader!r}" if port.reader else "classes"
+                raise ModelError(f"{port.name}: expected {kind}, from 0 to {port.below - 1}, {found}")
         self._check(entry, status)

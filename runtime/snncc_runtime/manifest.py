@@ -30,7 +30,11 @@ TENSOR_ROLES = ("parameter", "structure", "gradient", "optimizer")
 
 @dataclass(frozen=True)
 class Port:
-    """An array that the model takes or gives: `field` of the C struct, `name` of the user."""
+    """An array that the model takes or gives: `field` of the C struct, `name` of the user.
+
+    below: of whole numbers, how many there are to choose from (0: not said). reader: the embedding of which
+    they choose rows.
+    """
 
     name: str
     field: str
@@ -40,6 +44,8 @@ class Port:
     batch: bool
     dtype: np.dtype[Any]
     entries: frozenset[str]
+    below: int = 0
+    reader: str = ""
 
 
 @dataclass(frozen=True)
@@ -191,6 +197,8 @@ def _port(entry: Any) -> Port:
         batch=_get(entry, "batch", bool),
         dtype=np.dtype(dtype),
         entries=frozenset(_strings(entry, "entries")),
+        below=_get(entry, "below", int) if "below" in entry else 0,
+        reader=_get(entry, "reader", str) if "reader" in entry else "",
     )
 
 

@@ -242,7 +242,9 @@ class _Trace:
     def delay(self, shape: tuple[int, ...], initial: float, name: str, steps: int) -> Value:
         scope = self.builder.scope
         label = f"{scope}.{name or 'delay'}" if scope else name or "delay"
-        return self._delay(shape, initial, label, steps)
+        value = self._delay(shape, initial, label, steps)
+        self.open_delays[value.node] = user_line()
+        return value
 
     def _delay(self, shape: tuple[int, ...], initial: Any, label: str, steps: int = 1) -> Value:
         label = self._free_label(label)

@@ -25,13 +25,16 @@ from .norm import (
 from .pool import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
     AvgPool1d,
     AvgPool2d,
     AvgPool3d,
     MaxPool1d,
     MaxPool2d,
     MaxPool3d,
+    SumPool1d,
     SumPool2d,
+    SumPool3d,
     Upsample,
 )
 from .recurrent import Recurrent
@@ -41,6 +44,7 @@ from .standardized import WSConv2d, WSLinear
 __all__ = [
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
@@ -77,7 +81,9 @@ __all__ = [
     "Recurrent",
     "Repeat",
     "Sequential",
+    "SumPool1d",
     "SumPool2d",
+    "SumPool3d",
     "ThresholdDependentBatchNorm1d",
     "ThresholdDependentBatchNorm2d",
     "SparseLinear",

@@ -126,6 +126,18 @@ class SumPool2d(Pooling):
         return sum_pool(x, self.windows(x, (1,) * self.axes)[0])
 
 
+class SumPool1d(SumPool2d):
+    """The sum of each window of a sequence; otherwise as `SumPool2d`."""
+
+    axes = 1
+
+
+class SumPool3d(SumPool2d):
+    """The sum of each window of a volume; otherwise as `SumPool2d`."""
+
+    axes = 3
+
+
 class AdaptiveAvgPool2d(Module):
     """Means of as many windows as output_size has pixels, as PyTorch's. None: those of the image."""
 
@@ -168,6 +180,12 @@ class AdaptiveAvgPool1d(AdaptiveAvgPool2d):
     """Of sequences; otherwise as `AdaptiveAvgPool2d`."""
 
     axes = 1
+
+
+class AdaptiveAvgPool3d(AdaptiveAvgPool2d):
+    """Of volumes; otherwise as `AdaptiveAvgPool2d`."""
+
+    axes = 3
 
 
 class Upsample(Module):

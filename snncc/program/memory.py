@@ -99,7 +99,11 @@ class Tensor:
 
 @dataclass(frozen=True)
 class UserArray:
-    """An array that the caller passes: a member of the io struct."""
+    """An array that the caller passes: a member of the io struct.
+
+    below: of whole numbers, how many there are to choose from; 0: not said. reader: the layer that has a row
+    for each of them.
+    """
 
     name: str
     field: str
@@ -109,3 +113,5 @@ class UserArray:
     batch: bool
     dtype: str
     entries: tuple[str, ...] = ()
+    below: int = 0
+    reader: str = ""

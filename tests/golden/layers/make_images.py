@@ -21,6 +21,16 @@ class SumPool2d(torch.nn.AvgPool2d):
         super().__init__(*given, **named, divisor_override=1)
 
 
+class SumPool3d(torch.nn.AvgPool3d):
+    def __init__(self, *given, **named):
+        super().__init__(*given, **named, divisor_override=1)
+
+
+class SumPool1d(torch.nn.AvgPool1d):
+    def forward(self, x):
+        return super().forward(x) * self.kernel_size[0]
+
+
 def conv(kind, shape, outputs, size, **more):
     return kind, shape, {"in_channels": shape[0], "out_channels": outputs, "kernel_size": size, **more}
 
@@ -59,10 +69,14 @@ LAYERS = {
     "avg1d": over("AvgPool1d", (3, 10), kernel_size=3, stride=2),
     "avg3d": over("AvgPool3d", (2, 3, 4, 5), kernel_size=2, padding=1),
     "sum": over("SumPool2d", (2, 6, 5), kernel_size=3, stride=2, padding=1),
+    "sum1d": over("SumPool1d", (2, 9), kernel_size=3, padding=1),
+    "sum3d": over("SumPool3d", (2, 3, 4, 5), kernel_size=2, stride=(1, 2, 1)),
     "adaptive": over("AdaptiveAvgPool2d", (3, 4, 6), output_size=(2, 3)),
     "adaptive_uneven": over("AdaptiveAvgPool2d", (2, 5, 7), output_size=(3, 4)),
     "adaptive_more": over("AdaptiveAvgPool2d", (2, 3, 4), output_size=(None, 6)),
     "adaptive1d": over("AdaptiveAvgPool1d", (2, 7), output_size=3),
+    "adaptive3d": over("AdaptiveAvgPool3d", (2, 4, 3, 2), output_size=(2, 3, 1)),
+    "adaptive3d_uneven": over("AdaptiveAvgPool3d", (2, 5, 3, 4), output_size=(2, 2, None)),
     "nearest": over("Upsample", (2, 3, 4), scale_factor=2),
     "nearest_part": over("Upsample", (2, 4, 5), scale_factor=1.5),
     "nearest_size": over("Upsample", (2, 3, 5), size=(7, 4)),
