@@ -48,7 +48,7 @@ def arranged(pixels: Any) -> Any:
 
 def main() -> int:
     """Train with the options of the command line; 2 if the images cannot be read."""
-    parser = training.options("Train a network with sparse synapses on digits.", "sparse", 3, 64, 4)
+    parser = training.options("Train a network with sparse synapses on digits.", "sparse", 4, 64, 4)
     given = parser.parse_args()
     return training.train(net, given, loss.cross_entropy("mem_mean"), optim.Adam(1e-3), arranged)
 

@@ -92,8 +92,8 @@ def _choice(graph: Graph, node: Node) -> dict[str, Any]:
     fewest = min(readers, key=lambda r: r.op.classes, default=None)
     if fewest is None:
         return {}
-    rows = fewest.op.name == "embedding"
-    return {"below": fewest.op.classes, "reader": (fewest.inputs[1].rpartition(".")[0] or "Embedding") if rows else ""}
+    layer = fewest.inputs[1].rpartition(".")[0] or "Embedding"
+    return {"below": fewest.op.classes, "reader": layer if fewest.op.name == "embedding" else ""}
 
 
 def _taken(graph: Graph, dtype: str) -> Iterator[UserArray]:

@@ -16,7 +16,7 @@ from .instance import Instance
 from .manifest import Tensor
 from .safetensors import Arrays, read_safetensors
 from .values import describe
-from .weights import Held, Match, Stored, arrays_of, match, open_weights
+from .weights import Held, Match, Stored, arrays_of, joined, match, open_weights
 
 
 class Parameters(Mapping[str, np.ndarray]):
@@ -93,6 +93,7 @@ class Parameters(Mapping[str, np.ndarray]):
             _known(self._structure[name], stored[name].read(), label)
         stored = {name: array for name, array in stored.items() if name not in self._structure}
         wanted = {name: tensor.shape for name, tensor in self._tensors.items()}
+        stored = joined(stored, wanted, rename)
         shapes = {name: array.shape for name, array in stored.items()}
         fixed = [name for name, tensor in self._tensors.items() if not tensor.learnable]
         found = match(label, wanted, shapes, rename, fixed)

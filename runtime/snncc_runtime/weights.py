@@ -25,6 +25,7 @@ WRAPPERS = ("module", "_orig_mod")  # components that DataParallel and torch.com
 BUFFERS = ("num_batches_tracked", "reset_mechanism_val", "mem", "spk", "syn", "syn_exc", "syn_inh", "v")
 # What is a number of the compiled network, unless it is learnable or one a neuron.
 NUMBERS = ("alpha", "beta", "threshold", "graded_spikes_factor", "V", "tau", "v_threshold", "v_reset")
+NUMBERED = re.compile(r"((?:.+\.)?)(\d+)\.([^.]+)")
 MOST_NAMED = 12
 NPZ = ".npz file"
 
@@ -63,6 +64,20 @@ class NpzRecord:
     def read(self) -> np.ndarray:
         with sound(self.file, NPZ), np.load(self.file, allow_pickle=False) as archive:
             return np.asarray(archive[self.name])
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Arrays of one shape, one after the other along a new first axis."""
+
+    parts: tuple[Stored, ...]
+
+    @property
+    def shape(self) -> Shape:
+        return (len(self.parts), *self.parts[0].shape)
+
+    def read(self) -> np.ndarray:
+        return np.stack([part.read() for part in self.parts])
 
 
 @dataclass(frozen=True)
@@ -164,6 +179,29 @@ def _npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
     return memory.getvalue()
+
+
+def joined(
+    stored: Mapping[str, Stored], wanted: Mapping[str, Shape], rename: Mapping[str, str] | None = None
+) -> dict[str, Stored]:
+    """The arrays of a file, where those of numbered modules, `bn.0.weight`, `bn.1.weight`, ... (of snnTorch's
+    BNTT), are the rows of one parameter: as one array `bn.weight`, if all rows are there."""
+    rows: dict[str, dict[int, str]] = {}
+    shared = _shared(stored)
+    for name in stored:
+        called = list(_candidates(name, rename or {}, shared))
+        numbered = () if any(c in wanted for c in called) else map(NUMBERED.fullmatch, called)
+        for found in filter(None, numbered):
+            ours = found[1] + found[3]
+            if ours in wanted:
+                rows.setdefault(ours, {}).setdefault(int(found[2]), name)
+    result = dict(stored)
+    for ours, names in rows.items():
+        shape, parts = wanted[ours], tuple(stored[names[k]] for k in sorted(names))
+        if sorted(names) == list(range(*shape[:1] or (0,))) and {p.shape for p in parts} == {shape[1:]}:
+            result = {name: array for name, array in result.items() if name not in names.values()}
+            result[NUMBERED.sub(r"\1\3", names[0])] = Rows(parts)
+    return result
 
 
 def match(

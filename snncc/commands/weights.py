@@ -12,6 +12,7 @@ from snncc_runtime.weights import (
     Stored,
     arrays_of,
     candidates,
+    joined,
     match,
     open_weights,
     parse_rename,
@@ -43,8 +44,9 @@ def load_into(module: Module, network: Network, file: str, rename: str | None) -
 
     Numbers that are part of the compiled network (a beta that is not learnable) must be those of the file.
     """
-    stored, names = open_weights(file), parse_rename(rename or "")
+    names = parse_rename(rename or "")
     wanted = {name: array.shape for name, array in network.parameters.items()}
+    stored = joined(open_weights(file), wanted, names)
     leaves = [node.op for node in network.graph if isinstance(node.op, Parameter)]
     fixed = [op.label for op in leaves if not op.learnable]
     shapes = {name: array.shape for name, array in stored.items()}
