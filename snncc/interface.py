@@ -92,8 +92,9 @@ def _choice(graph: Graph, node: Node) -> dict[str, Any]:
     fewest = min(readers, key=lambda r: r.op.classes, default=None)
     if fewest is None:
         return {}
-    layer = fewest.inputs[1].rpartition(".")[0] or "Embedding"
-    return {"below": fewest.op.classes, "reader": layer if fewest.op.name == "embedding" else ""}
+    weight = fewest.inputs[1] if fewest.op.name == "embedding" else ""
+    layer = weight and (weight.rpartition(".")[0] or "Embedding")
+    return {"below": fewest.op.classes, "reader": layer}
 
 
 def _taken(graph: Graph, dtype: str) -> Iterator[UserArray]:
