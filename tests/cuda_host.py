@@ -1,4 +1,4 @@
-"""CUDA sources as programs and libraries that run on the processor, by the headers in tests/cuda."""
+"""CUDA sources as programs and libraries that run on the processor, by what is in tests/cuda."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ VARIANTS = {
     "address": ("-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
     "thread": ("-O1", "-g1", "-fsanitize=thread"),
 }
+# CUDA itself: compiled once, so that each source only has to include what it declares.
+LIBRARY = {
+    "plain": ("-O2",),
+    "address": ("-O1", "-fsanitize=address"),
+    "thread": ("-O1", "-fsanitize=thread"),
+}
 SANITIZERS = {"plain": (), "address": ("libasan.so", "libubsan.so"), "thread": ("libtsan.so",)}
 OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=0",
@@ -31,28 +37,44 @@ OPTIONS = {
 ORDERS = ("forward", "reverse", "7")    # of threads and blocks: SNNCC_HOST_ORDER
 
 
-def program(source: Path, variant: str) -> Path:
-    """The program of a .cu file; built once in a run of the tests, whatever the number of its processes."""
-    folder = Path(os.environ["SNNCC_TEST_SESSION"]) / "cuda"
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{source.stem}-{variant}"
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not path.exists():
-            draft = path.with_suffix(".draft")
-            command = ["c++", *FLAGS, *VARIANTS[variant], "-I", HEADERS, "-I", INCLUDE, source, "-o", draft]
-            answer = subprocess.run(command, capture_output=True, text=True, check=False)
-            assert answer.returncode == 0, answer.stderr
-            draft.rename(path)
+def library(variant: str) -> Path:
+    """CUDA itself; built once in a run of the tests, whatever the number of its processes."""
+    path = Path(os.environ["SNNCC_TEST_SESSION"]) / "cuda" / variant / "libcuda_host.so"
+    _build_once(path, *LIBRARY[variant], "-shared", str(HEADERS / "host.cpp"))
     return path
+
+
+def program(source: Path, variant: str) -> Path:
+    """The program of a .cu file; built once in a run of the tests."""
+    path = library(variant).with_name(source.stem)
+    _build_once(path, *VARIANTS[variant], str(source), *linking(variant))
+    return path
+
+
+def linking(variant: str) -> tuple[str, ...]:
+    """Flags with paths of this machine."""
+    folder = library(variant).parent
+    return "-I", str(HEADERS), "-L", str(folder), "-lcuda_host", f"-Wl,-rpath,{folder}"
 
 
 def compiler(variant: str = "plain") -> CudaCompiler:
     """For `nvcc.build`: makes a library that runs on the processor."""
-    headers = b"".join(path.read_bytes() for path in sorted(HEADERS.glob("*.h")))
-    version = f"tests/cuda {hashlib.sha256(headers).hexdigest()}"
-    flags = (*FLAGS, *VARIANTS[variant], "-shared")
-    return CudaCompiler(("c++",), flags, version, private=("-I", str(HEADERS)))
+    sources = b"".join(path.read_bytes() for path in sorted(HEADERS.iterdir()))
+    version = f"tests/cuda {hashlib.sha256(sources).hexdigest()}"
+    return CudaCompiler(("c++",), (*FLAGS, *VARIANTS[variant], "-shared"), version, private=linking(variant))
+
+
+def _build_once(path: Path, *arguments: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f"{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.exists():
+            return
+        draft = path.with_name(f"{path.name}.draft")
+        command = ["c++", *FLAGS, "-I", str(INCLUDE), *arguments, "-o", str(draft)]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert answer.returncode == 0, answer.stderr
+        draft.rename(path)
 
 
 def environment(variant: str) -> dict[str, str]:

@@ -4,6 +4,7 @@
 #define SNNCC_HOST_INTRINSICS_H
 
 #include <math.h>
+#include <string.h>
 #include <type_traits>
 
 #include "block.h"
@@ -26,9 +27,9 @@ template <class T> T shuffle(unsigned mask, T value, int source)
     static_assert(one_of<T, int, unsigned, long, unsigned long, long long, unsigned long long, float, double>,
                   "CUDA shuffles no such type");
     uint64_t bits = 0;
-    std::memcpy(&bits, &value, sizeof value);
+    memcpy(&bits, &value, sizeof value);
     bits = warp(SHUFFLE, mask, bits, source);
-    std::memcpy(&value, &bits, sizeof value);
+    memcpy(&value, &bits, sizeof value);
     return value;
 }
 
@@ -115,11 +116,9 @@ template <class T> T atomicCAS(T *address, snncc_host::Same<T> expected, snncc_h
     return snncc_host::update(address, [=](T before) { return before == expected ? value : before; });
 }
 
-/* Orders what threads write before it with what others read after theirs. */
 inline void __threadfence_block()
 {
-    snncc_host::release(&snncc_host::fenced);
-    snncc_host::acquire(&snncc_host::fenced);
+    snncc_host::fence();
 }
 inline void __threadfence()
 {
@@ -166,7 +165,7 @@ template <class To, class From> To snncc_host_bits(From x)
 {
     static_assert(sizeof(To) == sizeof(From));
     To y;
-    std::memcpy(&y, &x, sizeof y);
+    memcpy(&y, &x, sizeof y);
     return y;
 }
 inline int __float_as_int(float x)

@@ -1,25 +1,14 @@
 /* Graphs: what is put on a capturing stream is recorded with its arguments and runs whenever the graph is launched. */
-#ifndef SNNCC_HOST_GRAPH_H
-#define SNNCC_HOST_GRAPH_H
-
 #include "stream.h"
-
-enum cudaStreamCaptureStatus {
-    cudaStreamCaptureStatusNone,
-    cudaStreamCaptureStatusActive,
-    cudaStreamCaptureStatusInvalidated
-};
 
 struct CUgraph_st {
     std::shared_ptr<const std::vector<snncc_host::Work>> nodes;
 };
-typedef CUgraph_st *cudaGraph_t;
 struct CUgraphExec_st {
     std::shared_ptr<const std::vector<snncc_host::Work>> nodes;
 };
-typedef CUgraphExec_st *cudaGraphExec_t;
 
-inline cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode)
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode)
 {
     const snncc_host::Device device;
     if (stream == nullptr || stream->capture)
@@ -30,14 +19,14 @@ inline cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCapture
     return cudaSuccess;
 }
 
-inline cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
 {
     const snncc_host::Device device;
     *graph = nullptr;
     if (stream == nullptr || !stream->capture || !stream->began)
         return snncc_host::note(cudaErrorStreamCaptureUnmatched);
     const auto capture = stream->capture;
-    for (cudaStream_t other : snncc_host::streams())
+    for (cudaStream_t other : snncc_host::streams)
         if (other->capture == capture)
             other->capture = nullptr, other->began = false;
     if (capture->broken)
@@ -46,7 +35,7 @@ inline cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
     return cudaSuccess;
 }
 
-inline cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus *status)
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus *status)
 {
     const snncc_host::Device device;
     *status = cudaStreamCaptureStatusNone;
@@ -55,13 +44,13 @@ inline cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureS
     return cudaSuccess;
 }
 
-inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long = 0)
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long)
 {
     *executable = new CUgraphExec_st{graph->nodes};
     return cudaSuccess;
 }
 
-inline cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream)
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream)
 {
     const auto nodes = executable->nodes;
     return snncc_host::submit(stream, [nodes] {
@@ -70,16 +59,14 @@ inline cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stre
     });
 }
 
-inline cudaError_t cudaGraphDestroy(cudaGraph_t graph)
+cudaError_t cudaGraphDestroy(cudaGraph_t graph)
 {
     delete graph;
     return cudaSuccess;
 }
 
-inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable)
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable)
 {
     delete executable;
     return cudaSuccess;
 }
-
-#endif
