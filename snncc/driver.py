@@ -18,6 +18,7 @@ from snncc_runtime.safetensors import to_bytes
 from . import build, cache
 from .frontend.dsl import Network, add_loss, add_sums, trace
 from .graph import Graph
+from .headers import joined
 from .loss import Loss
 from .names import prefix
 from .nn.module import Input, Module
@@ -82,9 +83,10 @@ def compile(
     context: str | None = None,
     rule: str | Rule = "bptt",
     lengths: bool = False,
+    target: str = "c",
     out: str | os.PathLike[str] | None = None,
 ) -> snncc_runtime.Model:
-    """Compile a network to C, build it, and load it.
+    """Compile a network to C, or to CUDA, build it, and load it.
 
     num_steps: time steps of a call whose inputs do not say (it stays a run-time argument); if not given 25,
     or those of the file that the network is from, and then no others. inputs: by name, if the network does
@@ -95,22 +97,24 @@ def compile(
     segment of time again before its backward half, with the same bits. context: how values are kept for the
     backward half: "float32", "float16" or "bfloat16"; rounds what gradients are computed from, never an
     output (with both, segments change gradients within that rounding). rule: how it learns: "bptt", "dsr",
-    "ottt", or what snncc.rules makes. lengths: calls may say how many steps each sample has. out: a folder
-    to write the model to. Raises CompileError, naming the user's line.
+    "ottt", or what snncc.rules makes. lengths: calls may say how many steps each sample has. target: "c" for
+    the processor, "cuda" for a GPU of NVIDIA's. out: a folder to write the model to. Raises
+    CompileError, naming the user's line.
     """
     steps = STEPS if num_steps is None else num_steps
-    target = Target(
+    aim = Target(
         *(steps, loss, optimizer, dtype, name, unroll, products, checkpoint_every, context, rule),
         lengths=lengths,
+        target=target,
     )
-    traced = trace(network, inputs, seed, target.learning.by_rates, lengths)
+    traced = trace(network, inputs, seed, aim.learning.by_rates, lengths)
     source = type(network).__name__
-    target = target.of_steps(num_steps, traced.steps)
+    aim = aim.of_steps(num_steps, traced.steps)
     if out is not None:
-        make(traced, target, source, out)
+        make(traced, aim, source, out)
         return snncc_runtime.load(out)
     with tempfile.TemporaryDirectory(prefix="snncc-") as folder:
-        make(traced, target, source, Path(folder) / "model")
+        make(traced, aim, source, Path(folder) / "model")
         return snncc_runtime.load(Path(folder) / "model")
 
 
@@ -161,8 +165,10 @@ def entry_stages(network: Network, target: Target) -> tuple[Stages, ...]:
 def generate(network: Network, target: Target, source: str = "") -> Compiled:
     """The program and the C of a network."""
     from .backend.c import emit
+    from .backend.cuda import emit as emit_cuda
     from .interface import tensors, user_arrays
     from .lower import Layout, lower, lower_update
+    from .lower.device import sums_apart
     from .ops.delays import check_delayed
     from .ops.embedding import check_whole
     from .ops.normalize import fewest
@@ -186,9 +192,10 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
             if isinstance(step, SplitTime):  # as it would be without
                 unsplit[stages.name] = Fuse().run(final[stages.name])
             final[stages.name] = graph
-    layout = Layout(DTYPES[target.dtype][1], _index_bytes(final, target))
+    layout = Layout(DTYPES[target.dtype][1], _index_bytes(final, target), target.device)
     entries = [lower(graph, name, layout, target.segment) for name, graph in final.items()]
     entries = [replace(entry, fewest=counts[entry.name]) for entry in entries]
+    entries = [sums_apart(entry, layout) for entry in entries] if target.device else entries
     whole = [lower(graph, name, layout) for name, graph in unsplit.items()]
     optimizer = target.updating
     program = Program(
@@ -205,8 +212,11 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
         target.segment,
         8 * layout.index_bytes,
         exact,
+        target.device,
     )
     program = plan_memory(program.verify())
+    if target.device:
+        return Compiled(target, network, program, emit_cuda(program, _version()), 1, 1)
     # The tile decides in which order samples are added: checkpoint_every must not change it.
     plain = plan_memory(replace(program, entries=tuple(whole), segment=0)) if whole else program
     tile, slots = choose_tile(plain, int(target.num_steps), _cache_bytes()), choose_slots(program)
@@ -228,8 +238,14 @@ def write(compiled: Compiled, folder: str | os.PathLike[str]) -> None:
 def _write(
     text: cache.Generated, network: Network, target: Target, folder: str | os.PathLike[str]
 ) -> build.Built:
-    sources = {**text.files, "snncc.h": _headers()}
-    built = build.build(sources, name=text.prefix, declarations=text.declarations)
+    if target.device:
+        from . import nvcc
+
+        sources = {**text.files, "snncc_cuda.h": joined("cuda/cuda.h")}
+        built = nvcc.build(sources, name=text.prefix, declarations=text.declarations)
+    else:
+        sources = {**text.files, "snncc.h": joined("snncc.h")}
+        built = build.build(sources, name=text.prefix, declarations=text.declarations)
     dtype = np.dtype(target.dtype)
     weights = {name: _stored(array, dtype) for name, array in network.parameters.items()}
     files = {**built.files, "weights.safetensors": to_bytes(weights)}
@@ -248,20 +264,9 @@ def _version() -> str:
     return __version__
 
 
-def _headers() -> str:
-    """The runtime headers as one file, so that a model folder needs nothing else."""
-    include = Path(snncc_runtime.get_include()) / "snncc"
-    names = [
-        line.split('"')[1] for line in (include / "snncc.h").read_text().splitlines() if '#include "' in line
-    ]
-    parts = [(include / name).read_text() for name in names]
-    lines = [line for part in parts for line in part.splitlines() if not line.startswith('#include "')]
-    return "/* The runtime of snncc in one file. */\n" + "\n".join(lines) + "\n"
-
-
 def _crossovers() -> dict[str, float]:
     """Densities from which dense kernels take over, as the headers have them: product, gradient."""
-    found = re.findall(r"^#define SNNCC_(?:(\w+)_)?CROSSOVER ([0-9.]+)$", _headers(), re.MULTILINE)
+    found = re.findall(r"^#define SNNCC_(?:(\w+)_)?CROSSOVER ([0-9.]+)$", joined("snncc.h"), re.MULTILINE)
     return {kind.lower() or "product": float(value) for kind, value in found}
 
 
@@ -304,7 +309,7 @@ def _manifest(compiled: Compiled) -> dict[str, Any]:
         "snncc": _version(),
         "name": target.name,
         "prefix": program.name,
-        "target": "c",
+        "target": target.target,
         "dtype": target.dtype,
         "num_steps": int(target.num_steps),
         **({"exact_steps": True} if program.exact_steps else {}),

@@ -6,7 +6,7 @@ does not depend on how many threads will run it.
 
 from __future__ import annotations
 
-from .lower.layout import LISTS, Layout
+from .lower.layout import LISTS, layout_of
 from .program import Call, Entry, Loop, Panels, Program, Region
 
 MOST_SAMPLES = 64  # of a tile, for networks of few steps: slots should have several tiles
@@ -41,7 +41,7 @@ def choose_tile(program: Program, steps: int, cache: int) -> int:
 
 
 def _rows(program: Program, entry: Entry, cache: int) -> int:
-    layout = Layout(program.real_bits // 8)
+    layout = layout_of(program)
     loops = [item for item in entry.tile if isinstance(item, Panels)]
     calls = [call for loop in loops for call in loop.items if isinstance(call, Call)]
     inputs = max((call.numbers[0] for call in calls if call.kind != "input_gradient"), default=0)

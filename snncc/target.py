@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # the passes load networkx, which a model from the cache does
     from .passes.pipeline import Options
 
 DTYPES = {"float32": ("f32", 4), "float64": ("f64", 8)}
+TARGETS = ("c", "cuda")
 CONTEXTS = ("float32", "float16", "bfloat16")  # beside the network's own dtype
 MOST_STEPS = 2**31 - 1  # of a call
 STEPS = 25  # of a call, if nobody says
@@ -40,6 +41,7 @@ class Target:
     rule: str | Rule = "bptt"
     exact_steps: bool = False
     lengths: bool = False
+    target: str = "c"
 
     def __post_init__(self) -> None:
         steps = self.num_steps
@@ -66,6 +68,8 @@ class Target:
             raise located(
                 f"context must be 'float32', 'float16' or 'bfloat16', got {self.context!r}", user_line()
             )
+        if self.target not in TARGETS:
+            raise located(f"target must be 'c' or 'cuda', got {self.target!r}", user_line())
         self._check_learning()
         if self.loss is not None and not isinstance(self.loss, Loss):
             raise located(f"loss must be made by snncc.loss, got {self.loss!r}", user_line())
@@ -114,7 +118,15 @@ class Target:
         from .passes.pipeline import Options
 
         context, window = self.context if self.context not in (None, self.dtype) else "", self.learning.window
-        return Options(DTYPES[self.dtype][0], factor, self.products, self.segment, context or "", window)
+        lists = not self.device
+        return Options(
+            DTYPES[self.dtype][0], factor, self.products, self.segment, context or "", window, lists
+        )
+
+    @property
+    def device(self) -> bool:
+        """Whether the model runs on a GPU."""
+        return self.target == "cuda"
 
     @property
     def learning(self) -> Rule:

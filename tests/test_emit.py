@@ -16,10 +16,12 @@ import snncc
 from snncc import loss, nn, optim
 from snncc.backend import records
 from snncc.backend.c import Sources
+from snncc.backend.cuda import records as cuda_records
 from snncc.backend.render import environment
 from snncc.build import build_api_module, find_compiler
-from snncc.driver import _headers, generate
+from snncc.driver import generate
 from snncc.frontend.dsl import trace
+from snncc.headers import joined
 from snncc.nn.module import Module
 from snncc.target import Target
 from tests.conftest import Golden
@@ -50,7 +52,7 @@ def emitted(name: str, dtype: str, train: str, every: int | None = None) -> Sour
 
 def whole(sources: Sources) -> dict[str, str]:
     """All that a C compiler needs."""
-    return {**sources.files, "snncc.h": _headers()}
+    return {**sources.files, "snncc.h": joined("snncc.h")}
 
 
 def written(sources: Sources, folder: Path) -> Path:
@@ -179,6 +181,7 @@ def test_text_of_a_trained_layer(golden: Golden) -> None:
 )
 def test_templates_take_exactly_the_fields_of_their_record(template: str) -> None:
     text = (TEMPLATES / template).read_text()
-    record = getattr(records, text.splitlines()[0].removeprefix("//# "))
+    of = cuda_records if template.startswith("cuda/") else records
+    record = getattr(of, text.splitlines()[0].removeprefix("//# "))
     asked = meta.find_undeclared_variables(environment().parse(text))
     assert asked == {field.name for field in fields(record)}

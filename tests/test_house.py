@@ -28,7 +28,7 @@ FLOORS = (
     ("lower", "plan_memory"),
     ("cost", "plan_crews", "plan_tiles"),
     ("backend", "interface"),
-    ("store",),
+    ("store", "headers"),
     ("build", "nvcc"),
     ("cache",),
     ("driver",),
@@ -50,7 +50,7 @@ OUTSIDE = {
     "click": ("cli", "commands"),
     "snncc_runtime": (
         *("__init__", "frontend/nir", "frontend/onnx"),
-        *("store", "build", "nvcc", "cache", "driver", "commands", "cli"),
+        *("store", "headers", "build", "nvcc", "cache", "driver", "commands", "cli"),
     ),
 }
 RUNTIME_OUTSIDE = {"numpy", "cffi"}

@@ -15,11 +15,11 @@ import pytest
 
 import snncc
 import snncc.cost.table as costs
-from snncc import ModelError, cli, loss, nn, optim
+from snncc import ModelError, cli, headers, loss, nn, optim
 from snncc.backend.calls import CALLS
 from snncc.build import find_compiler
 from snncc.commands.cost import Assumed, parse_densities, predict
-from snncc.driver import _headers, generate, text_of
+from snncc.driver import generate, text_of
 from snncc.frontend.dsl import trace
 from snncc.program import BLOCK_TILES
 from snncc.target import Target
@@ -207,7 +207,7 @@ int main(void)
 @pytest.mark.parametrize("clock", [True, False])
 def test_plain_c11_without_threads_or_clock_counts_too(tmp_path: Path, clock: bool) -> None:
     sources = generate(trace(Watched()), replace(TARGET, optimizer=None)).sources
-    for name, text in {**sources.files, "snncc.h": _headers(), "main.c": PROGRAM}.items():
+    for name, text in {**sources.files, "snncc.h": headers.joined("snncc.h"), "main.c": PROGRAM}.items():
         (tmp_path / name).write_text(text)
     flags = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O1", "-fno-openmp"]
     flags += [] if clock else ["-DSNNCC_NOW()=0"]
@@ -397,4 +397,4 @@ def test_run_shows_where_the_time_goes(run: Terminal, source: str, tmp_path: Pat
 def test_crossovers_are_those_of_the_headers(folder: Path) -> None:
     found: Mapping[str, float] = snncc.load(folder).manifest["crossover"]
     assert {"product", "gradient"} <= set(found)
-    assert all(f"CROSSOVER {value:g}\n" in _headers() for value in found.values())
+    assert all(f"CROSSOVER {value:g}\n" in headers.joined("snncc.h") for value in found.values())

@@ -66,6 +66,10 @@ class Library:
         """The array's memory, which must outlive the pointer."""
         return self.ffi.from_buffer(C_TYPES[array.dtype], array)
 
+    def typed(self, pointer: Any, array: np.ndarray) -> Any:
+        """A pointer into memory elsewhere, as one to elements like the array's."""
+        return self.ffi.cast(C_TYPES[array.dtype].replace("[]", " *"), pointer)
+
     def error_text(self, status: int) -> str:
         return str(self.ffi.string(self.function("error")(status)).decode())
 

@@ -14,6 +14,7 @@ from .arrays import Extent, as_dtype, named, non_finite, plain_array
 from .binding import Library, Status, aligned_bytes
 from .errors import ModelError
 from .manifest import IO_ROLES, Manifest, Port, Tensor
+from .memory import Arena, memory_of
 from .values import Arrays
 
 COUNTS = 4  # of a kernel
@@ -67,6 +68,8 @@ class Instance:
         self._model = library.ffi.cast(
             f"{library.prefix}_model *", library.ffi.from_buffer(self._model_memory)
         )
+        self._memory = memory_of(manifest.raw, library, self._model)
+        self.device = manifest.raw["target"] == "cuda"
         self._start(config, self._make_arena(config))
 
     def call(
@@ -87,22 +90,23 @@ class Instance:
         if draws is not None and not self.draws_numbers:
             raise ModelError(f"{self.manifest.name}: draws no random numbers, so it has no use for a seed")
         arrays = self._convert(point, given, extent)
-        pointers = {port.field: self._library.pointer(array) for port, array in arrays}
         filled: dict[str, Arrays] = {role: {} for role in results}
         with self.lock:
             steps = self._settle(extent)
-            for port in point.ports["seed"]:
-                pointers[port.field] = self._library.pointer(self._draw(draws))
             batch = extent.batch or 1
-            self._reserve(steps, point.trains, batch if entry in self.manifest.phased else 0)
+            phased = self.device or entry in self.manifest.phased
+            self._reserve(steps, point.trains, batch if phased else 0)
+            pointers = {port.field: self._memory.given(port.field, array) for port, array in arrays}
+            for port in point.ports["seed"]:
+                pointers[port.field] = self._memory.given(port.field, self._draw(draws))
             for role, made in filled.items():
                 for port in point.ports[role]:
                     if not only or port.name == only:
                         array = made[port.name] = np.empty(extent.shape(port), port.dtype)
-                        pointers[port.field] = self._library.pointer(array)
+                        pointers[port.field] = self._memory.taken(port.field, array)
             io = self._library.new("io", pointers)
             run_axes = (extent.batch,) if entry == "step" else (steps, extent.batch)
-            status = point.function(self._model, io, *run_axes)
+            status = self._memory.finish(self._model, point.function(self._model, io, *run_axes))
         if status != Status.OK:
             self._explain(entry, status, dict(arrays))
         self.has_gradients |= point.trains
@@ -233,6 +237,8 @@ class Instance:
         config = self.config
         most, samples = max(steps, config.steps), max(batch, config.batch)
         wider = replace(config, steps=most, training=training or config.training, batch=samples)
+        if self.device:
+            wider = replace(wider, tile=max(batch, config.tile), batch=0)
         if wider == config:
             return
         arena = self._make_arena(wider)
@@ -242,26 +248,25 @@ class Instance:
         for tensor, values in kept:
             self.set(tensor, values)
 
-    def _make_arena(self, config: Config) -> np.ndarray:
+    def _make_arena(self, config: Config) -> Arena:
         size = self._library.function("arena_bytes")(self._c_config(config))
         if size == 0:
             raise ModelError(f"{self.manifest.name}: the sizes are too large or not positive: {config}")
         try:
-            return aligned_bytes(size)
+            return self._memory.arena(size)
         except (MemoryError, ValueError):
             raise ModelError(
                 f"{self.manifest.name}: {size} bytes are not to be had for {config.steps} steps; "
                 "load the model with a smaller tile or fewer slots"
             ) from None
 
-    def _start(self, config: Config, arena: np.ndarray) -> None:
+    def _start(self, config: Config, arena: Arena) -> None:
         start = self._library.function("init")
-        pointer = self._library.ffi.from_buffer(arena)
-        self._check("init", start(self._model, self._c_config(config), pointer, arena.nbytes))
+        self._check("init", start(self._model, self._c_config(config), arena.pointer, arena.size))
         self.config, self._arena = config, arena
 
     def _c_config(self, config: Config) -> Any:
-        unknown = () if self.manifest.phased else ("batch",)
+        unknown = () if self.manifest.phased and not self.device else ("batch",)
         return self._library.new("config", {k: v for k, v in vars(config).items() if k not in unknown})
 
     def _check(self, entry: str, status: int) -> None:

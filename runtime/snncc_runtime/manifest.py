@@ -21,6 +21,7 @@ SCHEMA = 1
 LEARNING = ("", "step", "call")
 BINDING = "_binding.py"
 DTYPES = ("float32", "float64", "int64", "int32")
+TARGETS = ("c", "cuda")
 IO_ROLES = (
     *("input", "state", "target", "cotangent", "seed", "lengths"),  # given by the caller
     *("output", "state_out", "d_input", "d_state", "loss", "sum", "score"),  # filled by the model
@@ -153,8 +154,8 @@ def parse_manifest(raw: Any) -> Manifest:
         raise _UnfitError("is not the manifest of a model of snncc")
     if raw["schema"] != SCHEMA:
         raise _UnfitError(f"schema is {raw['schema']!r}, this version of snncc_runtime reads {SCHEMA}")
-    if raw.get("target") != "c":
-        raise _UnfitError(f"target must be 'c', got {raw.get('target')!r}: this snncc_runtime runs C models")
+    if raw.get("target") not in TARGETS:
+        raise _UnfitError(f"target must be one of {', '.join(TARGETS)}, got {raw.get('target')!r}")
     optimizer, num_steps = raw.get("optimizer"), raw.get("num_steps")
     memory, build = _get(raw, "memory", dict), _get(raw, "build", dict)
     manifest = Manifest(

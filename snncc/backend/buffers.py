@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..lower import Layout
+from ..lower import layout_of
 from ..plan_memory import SCRATCH, sum_reals
 from ..program import CALLERS, Buffer, Entry, Item, Program, Region, Size, used
 from .records import EntryMemory
@@ -25,7 +25,7 @@ class BufferText:
     def __init__(self, program: Program, entry: Entry) -> None:
         self.entry = entry
         self.real = "float" if program.real_bits == 32 else "double"
-        self.layout = Layout(program.real_bits // 8)
+        self.layout = layout_of(program)
         self.offsets = {t.name: t.offset for t in program.tensors}
         self.learnable = sum(t.length for t in program.tensors if t.learnable)
         self.held = "most" if program.segment else "steps"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import prod
 
 from ..cost import Kernel, kernels
+from ..lower import layout_of
 from ..names import Names, plain_text
 from ..program import BLOCK_TILES, Program, UserArray
 from .entries import EntryText
@@ -57,7 +58,7 @@ def emit(program: Program, version: str) -> Sources:
     texts = [EntryText(program, e, functions, counted) for e in program.entries]
     module = render("c/module.c.j2", _module(program, prefix, real, digest, texts, counted))
     entries = [text.text() for text in texts]
-    update = [update_text(program.update, program.real_bits)] if program.update else []
+    update = [update_text(program.update, layout_of(program))] if program.update else []
     parts = ("/* ---- kernels ---- */\n", *functions.texts(), *update, *entries)
     lengths = BLOCK_TILES, program.segment
     model = ModelRecord(
@@ -88,10 +89,10 @@ def _constants(counted: tuple[Kernel, ...]) -> tuple[str, ...]:
 
 
 def _declarations(program: Program, prefix: str, real: str, count: int) -> DeclarationsRecord:
-    members = tuple(_member(a) for a in program.arrays)
+    members = tuple(member(a) for a in program.arrays)
     powers, prototypes = max(1, len(program.powers)), tuple(_prototypes(program, prefix))
     kernels = f"{prefix.upper()}_KERNELS = {count}"
-    names = _tensor_names(program, prefix)
+    names = tensor_names(program, prefix)
     return DeclarationsRecord(
         prefix, real, names, members, powers, kernels, prototypes, program.keeps, _phased(program)
     )
@@ -102,7 +103,7 @@ def _phased(program: Program) -> bool:
     return any(entry.whole for entry in program.entries)
 
 
-def _tensor_names(program: Program, prefix: str) -> tuple[str, ...]:
+def tensor_names(program: Program, prefix: str) -> tuple[str, ...]:
     """Members of the enum of parameters, in order of index."""
     names = Names()
     found = [names.new(f"{prefix}_{t.name}".upper()) for t in program.tensors]
@@ -112,7 +113,7 @@ def _tensor_names(program: Program, prefix: str) -> tuple[str, ...]:
     )
 
 
-def _member(array: UserArray) -> str:
+def member(array: UserArray) -> str:
     const = "" if array.role in WRITTEN else "const "
     axes = ["steps"] * array.time + ["batch"] * array.batch + [str(n) for n in array.shape]
     shape = "".join(f"[{a}]" for a in axes) or "one number"
@@ -185,9 +186,8 @@ def tensor_roles(program: Program) -> list[tuple[str, str, int]]:
     return found
 
 
-def _module(
-    program: Program, prefix: str, real: str, digest: str, texts: list[EntryText], counted: tuple[Kernel, ...]
-) -> ModuleRecord:
+def tensor_lines(program: Program) -> tuple[str, ...]:
+    """The table of tensors that set and get read, in order of index."""
     by_name = {t.name: t for t in program.tensors}
     lines = []
     for role, name, moment in tensor_roles(program):
@@ -202,6 +202,13 @@ def _module(
         number = {"parameter": 0, "structure": 0, "gradient": 1, "optimizer": 3 + moment}[role]
         label = name if role in ("parameter", "structure") else f"{role} of {name}"
         lines.append(f"{{{number}, {rows}, {columns}, {t.channels}, {t.offset}}}, /* {plain_text(label)} */")
+    return tuple(lines)
+
+
+def _module(
+    program: Program, prefix: str, real: str, digest: str, texts: list[EntryText], counted: tuple[Kernel, ...]
+) -> ModuleRecord:
+    lines = tensor_lines(program)
     return ModuleRecord(
         prefix,
         real,
@@ -210,7 +217,7 @@ def _module(
         len(program.moments),
         tuple(text.memory() for text in texts),
         len(lines),
-        tuple(lines),
+        lines,
         _update_call(program),
         counted[-1].constant if program.update else "",
         tuple(f"model->powers[{k}] *= {v!r};" for k, (_, v) in enumerate(program.powers)),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..cost import Kernel
 from ..errors import InternalError
 from ..expr import Dialect
-from ..lower import Layout
+from ..lower import layout_of
 from ..plan_crews import FIRST, sharing, turns
 from ..plan_memory import sum_reals
 from ..program import Buffer, Call, Entry, Item, Loop, Panels, Phase, Program, Segments, Sweep, flat, used
@@ -32,7 +32,7 @@ class EntryText:
         self.ticks = {id(k.items[-1]): k for k in mine if k.items}
         self.sums = {(k.level, k.phase): k.constant for k in mine if not k.items}
         self.real = "float" if program.real_bits == 32 else "double"
-        self.layout = Layout(program.real_bits // 8)
+        self.layout = layout_of(program)
         self.dialect: Dialect = dialect(program.real_bits)
         self.buffers = BufferText(program, entry)
         self.steps = "span" if program.segment else "steps"  # that a kernel runs over

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..lower import Layout
+from ..lower import layout_of
 from ..names import RESERVED, Names
 from ..program import Call, Program, Sweep
 from .calls import INDEXED, MATMULS, MOVES
@@ -26,7 +26,7 @@ class Kernels:
 
     def __init__(self, program: Program) -> None:
         self.real_bits = program.real_bits
-        self.layout = Layout(program.real_bits // 8)
+        self.layout = layout_of(program)
         module = {"TENSORS", "lay_out", "layout", "tensor", "tensor_data", "larger", program.name}
         entries = [e.name for e in program.entries]
         module |= {f"{program.name}_{word}" for word in (*API, *entries)}
@@ -41,7 +41,7 @@ class Kernels:
 
     def sweep(self, sweep: Sweep, entry: str) -> SweepText:
         """The text of a sweep, with the name of its function."""
-        text = SweepText(sweep, self.real_bits)
+        text = SweepText(sweep, self.layout)
         text.kernel = self._name(text.text("@comment"), sweep.name, "; ".join(sweep.comment), entry)
         return text
 

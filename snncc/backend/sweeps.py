@@ -59,24 +59,30 @@ class SweepText:
     the function is called; sweeps with the same text share one.
     """
 
-    def __init__(self, sweep: Sweep, real_bits: int) -> None:
+    def __init__(self, sweep: Sweep, layout: Layout) -> None:
+        real_bits = 8 * layout.real_bytes
         self.sweep, self.real, self.kernel = _checking(sweep), "float" if real_bits == 32 else "double", NAME
         self.dialect, self.double = dialect(real_bits), double_dialect()
-        self.layout = Layout(real_bits // 8)
-        self.stride = self.layout.stride(sweep.size)
+        self.layout = layout
+        self.stride = layout.stride(sweep.size)
         self.scalars = [
             f"const {self.real} {x.target} = ({self.real})({show(x.value, self.double)});"
             for x in sweep.scalars
         ]
+        self._write()
+
+    def _write(self) -> None:
+        """The text of step and block, and what they need."""
+        sweep = self.sweep
         lasting = [a.name for a in sweep.arrays if not a.step]
         words = _words(sweep.body)
         self.carried = [a for a in lasting if a in words]
         self.step_lines = _lines(render("c/step.c.j2", self._step())) if sweep.time else []
-        self.step_parameters = _mentioned(self._candidates(True), self.step_lines)
+        self.step_parameters = mentioned(self._candidates(True), self.step_lines)
         self.block_lines = _lines(render("c/block.c.j2", self._block()))
-        self.block_parameters = _mentioned(self._candidates(False), self.block_lines)
+        self.block_parameters = mentioned(self._candidates(False), self.block_lines)
         self.body = self._body()
-        self.parameters = _mentioned(self._outer(), [*self.scalars, *self.body, "rows" * sweep.batch])
+        self.parameters = mentioned(self._outer(), [*self.scalars, *self.body, "rows" * sweep.batch])
 
     def text(self, comment: str) -> str:
         """The function under the placeholder NAME."""
@@ -89,12 +95,12 @@ class SweepText:
                 s.batch,
                 s.time and s.unroll > 1,
                 "SNNCC_INLINE" if s.unroll <= INLINED else "SNNCC_NOINLINE static",
-                _declared(self.step_parameters),
+                declared(self.step_parameters),
                 tuple(self.step_lines),
                 self.stride > BLOCK,
-                _declared(self.block_parameters),
+                declared(self.block_parameters),
                 tuple(self.block_lines),
-                _declared(self.parameters),
+                declared(self.parameters),
                 tuple(self.scalars),
                 tuple(self.body),
             ),
@@ -359,11 +365,11 @@ def _lines(text: str) -> list[str]:
     return text.splitlines()
 
 
-def _declared(parameters: list[Parameter]) -> str:
+def declared(parameters: list[Parameter]) -> str:
     return ", ".join(p.declaration for p in parameters)
 
 
-def _mentioned(candidates: list[Parameter], lines: list[str]) -> list[Parameter]:
+def mentioned(candidates: list[Parameter], lines: list[str]) -> list[Parameter]:
     """The parameters whose names stand in the text."""
     words = {w for line in lines for w in re.findall(r"\w+", line)}
     return [c for c in candidates if c.name in words]

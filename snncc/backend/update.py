@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from ..lower import Layout
 from ..program import Sweep
 from .records import UpdateRecord
 from .render import render
 from .sweeps import SweepText, refs
 
 
-def update_text(sweep: Sweep, real_bits: int) -> str:
+def update_text(sweep: Sweep, layout: Layout) -> str:
     """The optimiser's update: one flat loop over all elements of all parameters."""
-    work = SweepText(sweep, real_bits)
+    work = SweepText(sweep, layout)
     pointers = [
         f"{'' if p.written else 'const '}{work.real} *SNNCC_RESTRICT {p.name}_at" for p in sweep.pointers
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ..lower import Layout
+from ..lower import Layout, layout_of
 from ..names import Names
 from ..plan_memory import sum_reals
 from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Segments, Sweep, flat
@@ -120,7 +120,7 @@ def kernels(program: Program) -> tuple[Kernel, ...]:
     namer = _Namer(program)
     found = [namer.kernel("", WAITING, "", "threads wait for each other", "once")]
     for entry in program.entries:
-        found += _of_entry(entry, namer, Layout(program.real_bits // 8), sums(program, entry))
+        found += _of_entry(entry, namer, layout_of(program), sums(program, entry))
     if program.update:
         found.append(namer.kernel("update", "update", "", "optimiser", "once", items=(program.update,)))
     return tuple(found)
@@ -140,7 +140,7 @@ class Sums:
 
 def sums(program: Program, entry: Entry) -> Sums:
     """The sums of an entry point."""
-    layout = Layout(program.real_bits // 8)
+    layout = layout_of(program)
     learnable = sum(t.length for t in program.tensors if t.learnable)
     added = [sum_reals(entry, layout.real_bytes, phase) for phase in range(len(entry.phases))]
     added[-1] += learnable if entry.trains else 0  # gradients are added with the last phase's

@@ -13,7 +13,7 @@ from math import prod
 from typing import Any
 
 from ..expr import Apply, Expr
-from ..lower import Layout
+from ..lower import Layout, layout_of
 from ..program import Buffer, Call, Item, Program, Statement, Sweep
 from .images import pooling, slid, sliding
 from .kernels import LISTS, LOADS, OF_STEPS, PRODUCTS, SLIDING, STORES, WORDS, Kernel, kernels, sums
@@ -25,7 +25,7 @@ ADDITIONS = ("add", "sub", "neg")
 
 def records(program: Program) -> list[dict[str, Any]]:
     """A record for each kernel, for the manifest."""
-    layout = Layout(program.real_bits // 8, program.index_bits // 8)
+    layout = layout_of(program)
     found = kernels(program)
     sources = _sources(found)
     return [_record(kernel, program, layout, sources) for kernel in found]

@@ -10,7 +10,7 @@ update.py   the optimiser's update
 """
 
 from .entry import lower
-from .layout import Layout, user_field
+from .layout import Layout, layout_of, user_field
 from .update import lower_update
 
-__all__ = ["Layout", "lower", "lower_update", "user_field"]
+__all__ = ["Layout", "layout_of", "lower", "lower_update", "user_field"]

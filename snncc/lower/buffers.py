@@ -310,7 +310,7 @@ class Buffers:
         """Of an element of a spread, C's text for that of its operand."""
         if any(n.kernel == node.kernel and n.name in self.panelled for n in self.graph):
             return of_panels(*self.matrix(node), self.layout)
-        return of_node(node, self.graph[node.inputs[0]]).index()
+        return of_node(node, self.graph[node.inputs[0]]).index(not self.layout.device)
 
     def pitch(self, node: Node) -> int:
         """Distance between two rows of a value in scratch."""

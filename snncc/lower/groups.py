@@ -21,15 +21,15 @@ class Grouping:
     groups: int
     inner: int
 
-    def index(self) -> str:
-        """C's text for the group of element n0 + i of a sweep, whose n0 are multiples of BLOCK: with
-        little arithmetic in the loop over i."""
+    def index(self, blocks: bool = True) -> str:
+        """C's text for the group of element n0 + i of a sweep, whose n0 are multiples of BLOCK if it has
+        blocks: with little arithmetic in the loop over i."""
         several = self.groups * self.inner < self.n
-        if self.inner % BLOCK == 0:
+        if blocks and self.inner % BLOCK == 0:
             return f"n0 / {self.inner}" + f" % {self.groups}" * several
-        if self.inner == 1 and self.groups % BLOCK == 0:
+        if blocks and self.inner == 1 and self.groups % BLOCK == 0:
             return f"n0 % {self.groups} + i"
-        if self.inner == 1 and BLOCK % self.groups == 0:
+        if blocks and self.inner == 1 and BLOCK % self.groups == 0:
             return f"i % {self.groups}"
         place = "(n0 + i)" + f" / {self.inner}" * (self.inner > 1)
         return place + f" % {self.groups}" * several

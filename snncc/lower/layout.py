@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from math import prod
 
 from ..names import identifier
-from ..program import ROUNDED, Buffer, Size
+from ..program import ROUNDED, Buffer, Program, Size
 
 PANEL = 64  # SNNCC_PANEL of target.h: a word of spike bits, in either dtype
+WHOLE = 1 << 30  # wider than any matrix
 LISTS = ("events", "valued", "transposed", "transposed_valued")
 ROOM = 5 * 64  # bytes: a vector behind the indices and one behind the values, and three arrays' ends
 SLICE = 128  # SNNCC_SLICE of gradient.h
@@ -16,10 +17,12 @@ SLICE = 128  # SNNCC_SLICE of gradient.h
 
 @dataclass(frozen=True)
 class Layout:
-    """Sizes that depend on the dtype; index_bytes: of what a list of events names."""
+    """Sizes that depend on the dtype. index_bytes: of what a list of events names. device: rows have no pads,
+    and a matrix is one panel, [n_in][n_out]: threads, not vectors, lie side by side."""
 
     real_bytes: int
     index_bytes: int = 2
+    device: bool = False
 
     @property
     def lanes(self) -> int:
@@ -27,18 +30,22 @@ class Layout:
 
     def stride(self, n: int) -> int:
         """Distance between rows of n features, as snncc_stride has it."""
+        if self.device:
+            return n
         return 1 if n == 1 else (n + self.lanes - 1) // self.lanes * self.lanes
 
     def pitch(self, n: int, layout: str = "real") -> int:
         """Distance between rows of n features in scratch: rows a multiple of 1 KiB apart would share a few
         sets of the cache, so those are a cache line longer."""
         stride, bytes = self.stride(n), ROUNDED.get(layout, self.real_bytes)
+        if self.device:
+            return stride
         return stride + 64 // bytes if stride * bytes % 1024 == 0 else stride
 
     @property
     def panel(self) -> int:
         """Features of a panel: SNNCC_PANEL of target.h."""
-        return PANEL
+        return WHOLE if self.device else PANEL
 
     def row(self, buffer: Buffer) -> int:
         """Distance between two rows of a buffer of reals, or of what they are rounded to."""
@@ -90,6 +97,11 @@ class Layout:
             return Size(fixed=row + fixed)
         axis = "seq" if time else {"tile": "row", "block": "block"}[rows]
         return Size(**{axis: row}, fixed=fixed)
+
+
+def layout_of(program: Program) -> Layout:
+    """How a program's buffers lie in memory."""
+    return Layout(program.real_bits // 8, program.index_bits // 8, program.device)
 
 
 def user_field(role: str, name: str) -> str:

@@ -40,9 +40,11 @@ STEPS = ("spike", "greater", "greater_equal")
 
 @dataclass(frozen=True)
 class ChooseKernels(Pass):
-    """products: "auto", or one kernel wherever there is a choice: "dense" or "events" (for tests)."""
+    """products: "auto", or one kernel wherever there is a choice: "dense" or "events" (for tests). lists:
+    whether there are kernels driven by events; on a GPU all products are dense."""
 
     products: str = "auto"
+    lists: bool = True
 
     def __post_init__(self) -> None:
         if self.products not in CHOICES:
@@ -64,7 +66,7 @@ class ChooseKernels(Pass):
             if kernel:
                 op: Any = node.op
                 node = replace(node, op=replace(op, kernel=kernel))
-            if node.op.name == "matmul" and self.products != "dense":
+            if node.op.name == "matmul" and self.products != "dense" and self.lists:
                 node = self._with_zeros(graph, node, zeros)
             nodes[node.name] = node
         return Graph(nodes, graph.outputs)
@@ -81,6 +83,9 @@ class ChooseKernels(Pass):
     def _kernel(self, graph: Graph, node: Node, zeros: set[str]) -> str:
         if getattr(node.op, "groups", 1) > 1:
             return "dense"  # each output reads few channels: there is not enough to leave out
+        if not self.lists:
+            chosen = {"linear": "dense", **dict.fromkeys((*SLIDING, *GRADIENTS), "dense")}
+            return chosen.get(node.op.name, "rows" if node.op.name in SPARSE else "")
         if node.op.name in SPARSE:
             return "rows" if looped(node) else "events"
         if node.op.name in GRADIENTS:

@@ -27,7 +27,8 @@ class Options:
 
     dtype: "f32" or "f64". unroll: steps that one turn of a time loop does. products: see ChooseKernels.
     checkpoint_every: steps of a segment of time, 0 for all in one.
-    context: see InsertContext. truncate: see Differentiate; then also checkpoint_every.
+    context: see InsertContext. truncate: see Differentiate; then also checkpoint_every. lists: whether the
+    target has kernels that are driven by lists of events.
     """
 
     dtype: str = "f32"
@@ -36,6 +37,7 @@ class Options:
     checkpoint_every: int = 0
     context: str = ""
     truncate: int = 0
+    lists: bool = True
 
 
 def pipeline(options: Options, gradient: str = "", inputs: bool = False) -> tuple[Pass, ...]:
@@ -50,7 +52,7 @@ def pipeline(options: Options, gradient: str = "", inputs: bool = False) -> tupl
         Simplify(),  # after differentiate, which writes plainly and relies on it
         UnrollTime(options.unroll),
         InsertMemorize(),
-        ChooseKernels(options.products),  # before contexts: it says what the backward half reads
+        ChooseKernels(options.products, options.lists),  # before contexts: says what the backward half reads
         InsertContext(options.context),  # after the loops are known: what is on one cannot be computed again
         *((SplitTime(),) if options.checkpoint_every else ()),  # kernels lie within one part
         OrderFeatures(),  # once all that reads a value is known; before kernels, which have one order

@@ -105,6 +105,7 @@ class Program:
     segment: int = 0  # steps whose values a tile holds at a time; 0: all
     index_bits: int = 16  # of what a list of events names
     exact_steps: int = 0  # the only number of steps that a call may have; 0: any
+    device: bool = False  # for a GPU: one tile, the whole batch
 
     @property
     def keeps(self) -> bool:

@@ -63,7 +63,9 @@ SNNCC_INLINE snncc_real snncc_abs(snncc_real x)
 /* Correctly rounded; the square root of a negative number is NaN. */
 SNNCC_INLINE snncc_real snncc_sqrt(snncc_real x)
 {
-#if SNNCC_REAL_BITS == 32
+#ifdef __CUDA_ARCH__
+    return sqrt(x);
+#elif SNNCC_REAL_BITS == 32
     return __builtin_sqrtf(x);
 #else
     return __builtin_sqrt(x);

@@ -25,10 +25,23 @@ typedef double snncc_real;
 /* Neurons that a generated sweep handles at a time: one word of spike bits. */
 #define SNNCC_BLOCK 64
 
+#define SNNCC_RESTRICT __restrict__
+#define SNNCC_PRAGMA(text) _Pragma(#text)
+
+#ifdef SNNCC_CUDA
+
+/* What host and device both call. */
+#define SNNCC_INLINE static inline __host__ __device__
+#define SNNCC_FUNCTION static inline
+
+/* What lies beyond the last step of a sequence, for a neuron. */
+static __device__ const snncc_real snncc_zeros[1] __attribute__((unused)) = {0};
+
+#else
+
 /* What lies beyond the last step of a sequence, for a block of neurons. */
 static const snncc_real snncc_zeros[SNNCC_BLOCK] __attribute__((unused)) = {0};
 
-#define SNNCC_RESTRICT __restrict__
 /* Kernels whose sizes are constants at the call: inlining is what specialises them. */
 #define SNNCC_INLINE static inline __attribute__((always_inline, unused))
 #define SNNCC_FUNCTION static __attribute__((unused))
@@ -38,13 +51,15 @@ static const snncc_real snncc_zeros[SNNCC_BLOCK] __attribute__((unused)) = {0};
 typedef snncc_real snncc_vec
     __attribute__((vector_size(SNNCC_LANES * sizeof(snncc_real)), aligned(sizeof(snncc_real)), may_alias));
 
-#define SNNCC_PRAGMA(text) _Pragma(#text)
 /* Before a loop over the neurons of a block: no element depends on another one. */
 #if defined(__clang__)
 #define SNNCC_EACH_LANE SNNCC_PRAGMA(clang loop vectorize(assume_safety))
 #else
 #define SNNCC_EACH_LANE SNNCC_PRAGMA(GCC ivdep)
 #endif
+
+#endif
+
 /* Distance between two rows of n features: whole vectors, except that a single feature stays a scalar. */
 SNNCC_INLINE int snncc_stride(int n)
 {
@@ -71,7 +86,8 @@ enum {
     SNNCC_SPIKES = 10, /* an initial state of spikes holds something else than 0 and 1 */
     SNNCC_BATCH = 11, /* more samples than the memory of statistics over all samples has room for */
     SNNCC_FEW = 12,   /* a variance of a single number */
-    SNNCC_LENGTH = 13 /* a sample has no steps, or more than the call */
+    SNNCC_LENGTH = 13, /* a sample has no steps, or more than the call */
+    SNNCC_DEVICE = 1000 /* and up: an error of CUDA's */
 };
 
 SNNCC_FUNCTION const char *snncc_error_text(int32_t code)

@@ -24,7 +24,12 @@
     extern __shared__ __align__(16) unsigned char snncc_dynamic_shared[]; \
     type *const name = reinterpret_cast<type *>(snncc_dynamic_shared)
 
+/* Before a loop: how many steps a turn of it does. */
+#define SNNCC_UNROLL(count) SNNCC_PRAGMA(unroll count)
+
 #elif defined(SNNCC_CUDA_HOST)
+
+#define SNNCC_UNROLL(count) SNNCC_PRAGMA(GCC unroll count)
 
 #include "host.h"
 

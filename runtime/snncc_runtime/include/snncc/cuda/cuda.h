@@ -1,0 +1,16 @@
+/* Everything that a model.cu needs: what C and CUDA share, then the kernels of a GPU. */
+#ifndef SNNCC_CUDA_H
+#define SNNCC_CUDA_H
+
+#define SNNCC_CUDA
+#include "launch.h"
+#include "../target.h"
+#include "../math.h"
+#include "../half.h"
+#include "../random.h"
+#include "device.h"
+#include "tensors.h"
+#include "rows.h"
+#include "product.h"
+
+#endif

@@ -1,0 +1,11 @@
+"""The CUDA backend: a program as the files of a model folder. It prints; it decides nothing.
+
+model.py    model.h, model.cu, Makefile
+entries.py  the functions of the entry points: which kernels start, in order
+sweeps.py   elementwise kernels, which are generated
+calls.py    calls of the kernels of include/snncc/cuda
+"""
+
+from .model import emit
+
+__all__ = ["emit"]

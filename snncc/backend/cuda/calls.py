@@ -1,0 +1,189 @@
+"""Calls of the hand-written kernels as CUDA: one line each, by kind.
+
+The functions have the names of those of the C headers, and start kernels on a stream; see include/snncc/cuda.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ...errors import InternalError
+from ...program import Call
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a call stands, as C++ text: names of its buffers, how literals are written, its rows."""
+
+    names: list[str]
+    literal: Callable[[float], str]
+    rows: str  # steps times samples, or samples
+    steps: str  # of a call that tells steps apart
+    start: str = ""  # first step of a segment of time
+    function: str = ""  # of kernels that are generated for given sizes
+
+    def user(self, call: Call) -> str:
+        """The caller's array, from the first step on that a kernel of all steps runs over."""
+        skipped = f" + (size_t){self.start} * rows * {call.numbers[0]}" if self.start and call.time else ""
+        return f"io->{call.field}{skipped}"
+
+
+Form = Callable[[Call, Place], str]
+
+
+def start(function: str, *arguments: object) -> str:
+    return f"{function}({', '.join(['stream', *map(str, arguments)])});"
+
+
+def _channels(call: Call) -> int:
+    """Of an image, how many lie last; 0 of what is no image."""
+    return call.numbers[2] if len(call.numbers) > 2 else 0
+
+
+def load(call: Call, place: Place) -> str:
+    size, user = (place.rows, call.numbers[0], _channels(call)), place.user(call)
+    if call.field.startswith("d_"):
+        given = f"io->{call.field} ? {user} : NULL" if "+" in user else user
+        return start("snncc_load_optional", "status", *size, given, *place.names)
+    return start("snncc_load", "status", *size, user, *place.names)
+
+
+def load_missing(call: Call, place: Place) -> str:
+    """Zeros for a cotangent that the caller does not give."""
+    count = f"(size_t)({place.rows}) * {call.numbers[0]}"
+    return f"if (!io->{call.field}) {start('snncc_clear', f'(snncc_real *){place.names[0]}', count)}"
+
+
+def load_state(call: Call, place: Place) -> str:
+    tile, default = place.names
+    size = ("rows", call.numbers[0], _channels(call))
+    return start(
+        "snncc_load_state", "status", *size, f"io->{call.field}", default, place.literal(call.value), tile
+    )
+
+
+def check_spikes(call: Call, place: Place) -> str:
+    return start("snncc_check_spikes", "status", "rows", call.numbers[0], *place.names)
+
+
+def load_labels(call: Call, place: Place) -> str:
+    return start("snncc_load_labels", "status", "rows", call.numbers[0], f"io->{call.field}", *place.names)
+
+
+def load_indices(call: Call, place: Place) -> str:
+    n, classes = call.numbers
+    return start(
+        "snncc_load_labels", "status", f"{place.rows} * {n}", classes, place.user(call), *place.names
+    )
+
+
+def load_lengths(call: Call, place: Place) -> str:
+    return start("snncc_load_lengths", "status", "rows", "steps", f"io->{call.field}", *place.names)
+
+
+def store(call: Call, place: Place) -> str:
+    copy = start("snncc_store", place.rows, call.numbers[0], _channels(call), *place.names, place.user(call))
+    return f"if (io->{call.field}) {copy}"
+
+
+def store_loss(call: Call, place: Place) -> str:
+    return f"if (io->{call.field}) {start('snncc_store_loss', *place.names, f'io->{call.field}')}"
+
+
+def product(call: Call, place: Place) -> str:
+    """y = bias + x w."""
+    x, weight, bias, y = place.names
+    return start("snncc_product", place.rows, *call.numbers, x, weight, bias, y)
+
+
+def input_gradient(call: Call, place: Place) -> str:
+    """d_x = d_y w'; the scratch of the C kernel is not used."""
+    d_y, weight, _, d_x = place.names
+    return start("snncc_input_gradient", place.rows, *call.numbers, d_y, weight, d_x)
+
+
+def plain(function: str, sized: bool = True) -> Form:
+    """function(rows, sizes ..., buffers ...); without a batch axis there is one row."""
+
+    def text(call: Call, place: Place) -> str:
+        rows = "1" if call.kind.endswith("_once") else place.rows
+        return start(function, rows, *(call.numbers if sized else ()), *place.names)
+
+    return text
+
+
+def once(function: str) -> Form:
+    """function(sizes ..., buffers ...)."""
+    return lambda call, place: start(function, *call.numbers, *place.names)
+
+
+def add_samples(call: Call, place: Place) -> str:
+    return start("snncc_add_samples", place.steps if call.time else "1", "rows", *call.numbers, *place.names)
+
+
+def copy_rows(call: Call, place: Place) -> str:
+    return start("snncc_copy", f"(size_t)rows * {call.numbers[0]}", *place.names)
+
+
+def copy_if_first(call: Call, place: Place) -> str:
+    return f"if (segment == 0) {copy_rows(call, place)}"
+
+
+def copy_gradient(call: Call, place: Place) -> str:
+    return start("snncc_copy", call.numbers[0], *place.names)
+
+
+def zero_rows(call: Call, place: Place) -> str:
+    return start("snncc_clear", *place.names, f"(size_t)rows * {call.numbers[0]}")
+
+
+def keep_rows(call: Call, place: Place) -> str:
+    """A state at the start of a segment of time."""
+    state, marks = place.names
+    count = f"(size_t)rows * {call.numbers[0]}"
+    return start("snncc_copy", count, state, f"{marks} + segment * {count}")
+
+
+def restore_rows(call: Call, place: Place) -> str:
+    state, marks = place.names
+    count = f"(size_t)rows * {call.numbers[0]}"
+    return start("snncc_copy", count, f"{marks} + segment * {count}", state)
+
+
+GROUPED = ("softmax", "log_softmax", "first_maximum", "max_last")
+
+CALLS: dict[str, Form] = {
+    "load": load,
+    "load_missing": load_missing,
+    "load_state": load_state,
+    "check_spikes": check_spikes,
+    "load_labels": load_labels,
+    "load_indices": load_indices,
+    "load_lengths": load_lengths,
+    "store": store,
+    "store_loss": store_loss,
+    "product_dense": product,
+    "input_gradient": input_gradient,
+    **dict.fromkeys(("wide_gradient_dense", "narrow_gradient_dense"), plain("snncc_weight_gradient")),
+    "transpose": once("snncc_transpose_weights"),
+    **{f"{name}{one}": plain(f"snncc_{name}") for name in GROUPED for one in ("", "_once")},
+    **dict.fromkeys(("sum_features", "sum_features_once"), plain("snncc_sum_features")),
+    **dict.fromkeys(("sum_groups", "sum_groups_once"), plain("snncc_sum_groups")),
+    "sum_panels": once("snncc_sum_panels"),
+    "one_hot": plain("snncc_one_hot"),
+    "add_samples": add_samples,
+    **dict.fromkeys(("copy_rows", "copy_last", "copy_first"), copy_rows),
+    "copy_if_first": copy_if_first,
+    "copy_gradient": copy_gradient,
+    "zero_rows": zero_rows,
+    "keep_rows": keep_rows,
+    "restore_rows": restore_rows,
+}
+
+
+def call_text(call: Call, place: Place) -> str:
+    """The C++ statement of a call."""
+    if call.kind not in CALLS:
+        raise InternalError(f"the CUDA backend has no form for {call.kind}")
+    return CALLS[call.kind](call, place)

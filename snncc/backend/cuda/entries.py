@@ -1,0 +1,196 @@
+"""Entry points as CUDA: a function that starts all kernels of a call on the model's stream, in order."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from ...errors import InternalError
+from ...lower import layout_of
+from ...plan_memory import SCRATCH, sum_reals
+from ...program import CALLERS, Buffer, Call, Entry, Item, Loop, Program, Region, Segments, Sweep, used
+from ..buffers import TYPES, BufferText, bytes_text, unique
+from ..render import render
+from ..sweeps import dialect
+from .calls import Place, call_text
+from .kernels import Kernels
+from .records import EntryMemory, EntryRecord
+
+ARGUMENTS = ("model", "io", "rows", "status", "sums", "scratch", "batch", "stream")
+
+
+class DeviceBuffers(BufferText):
+    """Where the buffers of an entry point lie on the device: the tile is the whole batch."""
+
+    def memory_record(self) -> EntryMemory:
+        """Sizes of all of them."""
+        e = self.entry
+        scratch, whole = (
+            [f"snncc_align({bytes_text(r.size, 'seq', 'tile', 'tile', 'mark')})" for r in regions]
+            for regions in (e.regions, e.whole)
+        )
+        return EntryMemory(
+            e.name,
+            e.trains,
+            sum_reals(e, self.layout.real_bytes),
+            sum(r.size.at(0, 0) for r in e.shared),
+            "\n           + ".join(scratch) or "0",
+            "\n           + ".join(whole) or "0",
+        )
+
+    def all(self, items: tuple[Item, ...]) -> list[str]:
+        """Pointers to all buffers of the entry."""
+        updated = {p.buffer for i in items if isinstance(i, Sweep) for p in i.pointers if p.written}
+        found = [b for b in unique(items) if b.place != "panel"]  # of which threads of a GPU need none
+        lines = [
+            self.pointer(b, self._phase_of(b), b in updated)
+            for b in found
+            if b.place not in SCRATCH
+        ]
+        for regions, at, prefix in (
+            (self.entry.regions, "scratch", "region"),
+            (self.entry.whole, "whole", "whole"),
+        ):
+            lines += ["char *whole = model->whole;"] * (prefix == "whole" and bool(regions))
+            for number, region in enumerate(regions):
+                lines += self._taken(region, at, f"{prefix}{number}", found)
+        return lines
+
+    def _taken(self, region: Region, at: str, piece: str, found: list[Buffer]) -> list[str]:
+        bytes = bytes_text(
+            region.size,
+            f"(size_t){self.held} * rows",
+            "(size_t)rows",
+            "(size_t)rows",
+            "(size_t)segments * rows",
+        )
+        take = f"snncc_take(&{at}, {bytes});"
+        mine = [b for b in region.buffers if b in found]
+        if not mine:
+            return [f"(void){take}"]
+        return [f"void *const {piece} = {take}", *(self._cast(b, piece) for b in mine)]
+
+    def row_of(self, buffer: Buffer, step: str) -> str:
+        """The rows of a step, "" for all."""
+        if buffer.layout == "bits" and step and buffer.time:
+            return f"{buffer.name} + (size_t){step} * snncc_words((size_t)rows * {buffer.count})"
+        return super().row_of(replace(buffer, place="tile"), step)
+
+    def _caller(self, buffer: Buffer) -> str:
+        return f"{self.real} *const {buffer.name} = io->{buffer.label}"
+
+    def _cast(self, buffer: Buffer, piece: str) -> str:
+        if buffer.place in CALLERS:
+            const = "const " * (buffer.place == "optional")
+            return f"{const}{self._caller(buffer)} ? io->{buffer.label} : ({self.real} *){piece};"
+        type, length = {**TYPES, "bits": "uint32_t"}.get(buffer.layout, self.real), self.row_length(buffer)
+        steps = "segments" if buffer.layout == "marks" else self.held
+        axes = "".join(f"[{a}]" for a in ([steps] * buffer.time + ["rows"] + [str(length)]))
+        if buffer.layout == "bits":
+            axes = f"[{steps}][snncc_words(rows * {buffer.count})]" if buffer.time else "bits"
+        return f"{type} *const {buffer.name} = ({type} *){piece}; /* {axes} */"
+
+    def _phase_of(self, buffer: Buffer) -> int:
+        found = (k for k, sums in enumerate(self.entry.sums) if buffer in sums)
+        return next(found, 0)
+
+
+class DeviceEntry:
+    """The CUDA text of one entry point."""
+
+    def __init__(self, program: Program, entry: Entry, kernels: Kernels) -> None:
+        self.program, self.entry, self.kernels = program, entry, kernels
+        self.layout, self.dialect = layout_of(program), dialect(program.real_bits)
+        self.buffers = DeviceBuffers(program, entry)
+        self.steps = "span" if program.segment else "steps"
+        self.start = "start" if program.segment else ""
+
+    def text(self) -> str:
+        e = self.entry
+        lines = [*self._lengths(), *self.buffers.all(e.items), "", *self._clear(), *self._items(e.items)]
+        words = {w for line in lines for w in re.findall(r"\w+", line)}
+        record = EntryRecord(
+            e.name,
+            self.program.name,
+            self.buffers.real,
+            f"{e.name}: all samples through all layers.",
+            e.trains,
+            e.required,
+            tuple(lines),
+            tuple(n for n in ARGUMENTS if n not in words),
+            self.program.exact_steps,
+            tuple(f"(int64_t)batch{' * steps' * timed} * {n}" for timed, n in e.fewest),
+        )
+        return render("cuda/entry.cu.j2", record)
+
+    def memory(self) -> EntryMemory:
+        return self.buffers.memory_record()
+
+    def _lengths(self) -> list[str]:
+        if not self.program.segment:
+            return []
+        return ["const int most = steps < SEGMENT ? steps : SEGMENT, segments = (steps - 1) / SEGMENT + 1;"]
+
+    def _clear(self) -> list[str]:
+        reals = sum_reals(self.entry, self.layout.real_bytes)
+        reals += self.buffers.learnable if self.entry.trains else 0
+        return [f"snncc_clear(stream, sums, {reals});"] if reals else []
+
+    def _items(self, items: tuple[Item, ...], t: str = "", states: tuple[Buffer, ...] = ()) -> list[str]:
+        return [line for item in items for line in self._item(item, t, states)]
+
+    def _item(self, item: Item, t: str, states: tuple[Buffer, ...]) -> list[str]:
+        match item:
+            case Sweep():
+                given = {b.name: self._argument(b, t, states) for b in item.buffers}
+                start = " + ".join([*[self.start] * bool(self.start), *[t] * bool(t)])
+                text = self.kernels.sweep(item, self.entry.name)
+                return [text.call(given, "1" if t else self.steps, "rows", start)]
+            case Call():
+                return [self._call(item, t, states)]
+            case Loop():
+                return self._loop(item)
+            case Segments():
+                return self._segments(item)
+        raise InternalError("the CUDA backend has no loops over panels")
+
+    def _call(self, call: Call, t: str, states: tuple[Buffer, ...]) -> str:
+        at = {"copy_last": f"({self.steps} - 1)", "copy_first": "0"}.get(call.kind, t)
+        names = [self._argument(b, at, states) for b in call.buffers]
+        rows = f"{self.steps} * rows" if call.time and not t else "rows"
+        function = self.kernels.function(call, self.entry.name)
+        place = Place(names, self.dialect.literal, rows, "1" if t else self.steps, self.start, function)
+        return call_text(call, place)
+
+    def _argument(self, buffer: Buffer | None, t: str, states: tuple[Buffer, ...]) -> str:
+        """A buffer as an argument; in a loop over time, its rows of step t."""
+        if buffer is None or buffer.place == "panel":
+            return "NULL"
+        return f"{buffer.name}_at" if buffer in states else self.buffers.row_of(buffer, t)
+
+    def _loop(self, loop: Loop) -> list[str]:
+        forward, back = f"int t = 0; t < {self.steps}; t++", f"int t = {self.steps} - 1; t >= 0; t--"
+        read = {b for item in loop.items for b in used(item)}
+        states = [(start, value) for start, value in loop.states if start in read]
+        body = [line for pair in states for line in self._state(*pair, loop.reverse)]
+        body += self._items(loop.items, "t", tuple(start for start, _ in states))
+        return [f"for ({back if loop.reverse else forward}) {{", *("    " + line for line in body), "}"]
+
+    def _state(self, start: Buffer, value: Buffer, reverse: bool) -> list[str]:
+        """The rows that a step reads of the one before, or where it is the first one, those at the start."""
+        later, step = (f"t < {self.steps} - 1", "t + 1") if reverse else ("t > 0", "t - 1")
+        declared = f"const {TYPES.get(start.layout) or self.buffers.real} *const {start.name}_at ="
+        return [f"{declared} {later} ? {self.buffers.row_of(value, step)} : {start.name};"]
+
+    def _segments(self, loop: Segments) -> list[str]:
+        order = "segment = 0; segment < segments; segment++"
+        if loop.reverse:
+            order = "segment = segments - 1; segment >= 0; segment--"
+        body = [
+            "const int start = segment * SEGMENT, span = steps - start < SEGMENT ? steps - start : SEGMENT;"
+        ]
+        if loop.again:
+            again = self._items(loop.again)
+            body += ["if (segment < segments - 1) {", *("    " + line for line in again), "}"]
+        body += self._items(loop.items)
+        return [f"for (int {order}) {{", *("    " + line for line in body), "}"]

@@ -1,0 +1,150 @@
+"""model.h, model.cu and Makefile of a program for a GPU."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from math import prod
+
+from ...lower import layout_of
+from ...names import plain_text
+from ...program import Program
+from ..c import Sources, member, tensor_lines, tensor_names
+from ..kernels import fold_long_lines
+from ..records import HeaderRecord, Prototype
+from ..render import render
+from ..sweeps import dialect
+from ..update import update_numbers
+from .entries import DeviceEntry
+from .kernels import Kernels
+from .records import DeclarationsRecord, MakefileRecord, ModelRecord, ModuleRecord
+from .sweeps import DeviceUpdate
+
+ABI_VERSION = 1
+MEANING = {
+    "forward": "Outputs and final states of a batch.",
+    "backward": "Gradients of parameters, inputs and initial states, given cotangents of the outputs.",
+    "train": "The loss and its gradients for the parameters; update applies them.",
+    "learn": "Outputs, final states, and what the weights learn by their rule; update applies it.",
+    "evaluate": "The loss, and the outputs summed over the steps.",
+}
+
+
+def emit(program: Program, version: str) -> Sources:
+    """The text files of a model for a GPU."""
+    prefix, real = program.name, "float" if program.real_bits == 32 else "double"
+    title = plain_text(f"The network {program.name}" + (f" of {program.source}" if program.source else ""))
+    members = tuple(map(member, program.arrays))
+    declared = DeclarationsRecord(
+        prefix,
+        real,
+        tensor_names(program, prefix),
+        members,
+        max(1, len(program.powers)),
+        tuple(_prototypes(program, prefix)),
+    )
+    declarations = render("cuda/declarations.h.j2", declared)
+    digest = hashlib.sha256(declarations.encode()).hexdigest()
+    header = HeaderRecord(title, version, prefix, f"{prefix.upper()}_MODEL_H", declarations)
+    kernels = Kernels(program)
+    texts = [DeviceEntry(program, e, kernels) for e in program.entries]
+    entries = [text.text() for text in texts]
+    update = [DeviceUpdate(program.update, layout_of(program)).text()] if program.update else []
+    parts = (
+        "/* ---- kernels ---- */\n",
+        *kernels.texts(),
+        *update,
+        "/* ---- entry points ---- */\n",
+        *entries,
+    )
+    module = render("cuda/module.cu.j2", _module(program, prefix, real, digest, texts))
+    model = ModelRecord(title, version, program.real_bits, "model.h", program.segment, parts, module)
+    files = {
+        "model.h": render("cuda/model.h.j2", header),
+        "model.cu": fold_long_lines(render("cuda/model.cu.j2", model)),
+        "Makefile": render("cuda/Makefile.j2", MakefileRecord(f"lib{prefix}.so")),
+    }
+    return Sources(files, declarations, digest)
+
+
+def _prototypes(program: Program, prefix: str) -> Iterator[Prototype]:
+    model, io = f"{prefix}_model *model", f"const {prefix}_io *io"
+    known = f"const {model}"
+    call = f"{model}, {io}, int32_t steps, int32_t batch"
+    yield Prototype(
+        f"size_t {prefix}_arena_bytes(const {prefix}_config *config)", "0 if the configuration is invalid."
+    )
+    yield Prototype(
+        f"int32_t {prefix}_init({model}, const {prefix}_config *config, void *arena, size_t bytes)",
+        "The arena is device memory. Parameters start at zero: set them.",
+    )
+    yield Prototype(
+        f"int32_t {prefix}_set({model}, int32_t index, const void *values)",
+        "Tensors by index, row-major, from the host's memory.",
+    )
+    yield Prototype(f"int32_t {prefix}_get({known}, int32_t index, void *values)", "As they are now.")
+    for entry in program.entries:
+        yield Prototype(f"int32_t {prefix}_{entry.name}({call})", MEANING[entry.name])
+    yield Prototype(
+        f"int32_t {prefix}_step({model}, {io}, int32_t batch)",
+        "One time step, for streaming: pass the states and take the next ones.",
+    )
+    if program.update:
+        yield Prototype(
+            f"int32_t {prefix}_update({model}, double learning_rate)", "One step of the optimiser."
+        )
+    yield Prototype(f"int32_t {prefix}_wait({known})", "Until all work is done; what the last call found.")
+    yield Prototype(f"int32_t {prefix}_allocate(size_t bytes, void **memory)", "Device memory.")
+    yield Prototype(f"int32_t {prefix}_release(void *memory)", "Device memory, given back.")
+    yield Prototype(
+        f"int32_t {prefix}_to_device({known}, void *device, const void *host, size_t bytes)",
+        "A copy on the model's stream.",
+    )
+    yield Prototype(
+        f"int32_t {prefix}_to_host({known}, void *host, const void *device, size_t bytes)",
+        "A copy on the model's stream.",
+    )
+    yield Prototype(f"const char *{prefix}_error(int32_t code)", "What a return code means.")
+    yield Prototype(
+        f"void {prefix}_abi({prefix}_abi_record *record)", "Sizes and digest of these declarations."
+    )
+
+
+def _module(program: Program, prefix: str, real: str, digest: str, texts: list[DeviceEntry]) -> ModuleRecord:
+    lines = tensor_lines(program)
+    return ModuleRecord(
+        prefix,
+        real,
+        sum(t.length for t in program.tensors if t.learnable),
+        sum(t.length for t in program.tensors),
+        len(program.moments),
+        tuple(text.memory() for text in texts),
+        len(lines),
+        lines,
+        _update_call(program),
+        tuple(f"model->powers[{k}] *= {v!r};" for k, (_, v) in enumerate(program.powers)),
+        tuple(_raised(program)),
+        ABI_VERSION,
+        digest,
+        program.segment,
+    )
+
+
+def _raised(program: Program) -> Iterator[str]:
+    """Parameters that an update may not leave below a bound."""
+    for tensor in program.tensors:
+        if tensor.learnable and tensor.at_least is not None:
+            low = dialect(program.real_bits).literal(tensor.at_least)
+            yield f"snncc_raise(stream, {prod(tensor.shape)}, {low}, model->parameters + {tensor.offset});"
+
+
+def _update_call(program: Program) -> str:
+    if program.update is None:
+        return ""
+    numbers = {f"{name}_power": f"model->powers[{k}]" for k, (name, _) in enumerate(program.powers)}
+    numbers["learning_rate"] = "learning_rate"
+    arrays = {"parameter": "model->parameters", "gradient": "model->sums"}
+    arrays |= {m: f"model->moments + (size_t){k} * LEARNABLE" for k, m in enumerate(program.moments)}
+    pointers = [arrays[p.buffer.label] for p in program.update.pointers]
+    given = ["stream", "LEARNABLE", *pointers, *(numbers[n] for n in update_numbers(program.update))]
+    return f"{program.update.name}({', '.join(given)});"

@@ -1,0 +1,103 @@
+"""The records that the templates of CUDA take, as those of C: finished text, nothing to decide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..records import HeaderRecord, Prototype
+
+__all__ = ["HeaderRecord"]  # that of C serves
+
+
+@dataclass(frozen=True)
+class SweepRecord:
+    """A kernel with a thread an element, and the function that starts it."""
+
+    name: str
+    comment: str
+    parameters: str
+    lines: tuple[str, ...]
+    outer: str
+    scalars: tuple[str, ...]
+    arguments: str
+
+
+@dataclass(frozen=True)
+class UpdateRecord:
+    name: str
+    comment: str
+    parameters: str
+    body: tuple[str, ...]
+    outer: str
+    scalars: tuple[str, ...]
+    arguments: str
+
+
+@dataclass(frozen=True)
+class EntryRecord:
+    name: str
+    prefix: str
+    real: str
+    comment: str
+    trains: bool
+    required: tuple[str, ...]
+    lines: tuple[str, ...]
+    unused: tuple[str, ...]
+    exact_steps: int
+    fewest: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EntryMemory:
+    """Sizes of what an entry point keeps."""
+
+    name: str
+    trains: bool
+    sum_reals: int
+    shared: int
+    scratch: str
+    whole: str
+
+
+@dataclass(frozen=True)
+class ModuleRecord:
+    prefix: str
+    real: str
+    learnable: int
+    parameters: int
+    moments: int
+    entries: tuple[EntryMemory, ...]
+    tensor_count: int
+    tensors: tuple[str, ...]
+    update: str
+    powers: tuple[str, ...]
+    raised: tuple[str, ...]
+    abi_version: int
+    digest: str
+    segment: int
+
+
+@dataclass(frozen=True)
+class DeclarationsRecord:
+    prefix: str
+    real: str
+    tensors: tuple[str, ...]
+    members: tuple[str, ...]
+    powers: int
+    prototypes: tuple[Prototype, ...]
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    title: str
+    version: str
+    real_bits: int
+    header: str
+    segment: int
+    parts: tuple[str, ...]
+    module: str
+
+
+@dataclass(frozen=True)
+class MakefileRecord:
+    library: str

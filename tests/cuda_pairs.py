@@ -1,0 +1,84 @@
+"""A network compiled to C and to CUDA, whose kernels the processor executes here: both give the same bits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import snncc
+from snncc import nn, nvcc
+from snncc_runtime import Model
+from tests import cuda_host
+from tests.cuda_host import FLAGS, VARIANTS
+
+Array = np.ndarray[Any, Any]
+
+
+@contextmanager
+def executed_on_the_host(variant: str = "plain") -> Iterator[None]:
+    """Within: what would be built by nvcc is built by the host's C++ compiler."""
+    flags = (*FLAGS, *(["-O0"] if variant == "plain" else VARIANTS[variant]), "-fPIC", "-shared")
+    headers = "".join(path.read_text() for path in sorted(cuda_host.HEADERS.glob("*.h")))
+    compiler = nvcc.CudaCompiler(("c++",), flags, f"host {hash(headers)}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nvcc, "find_compiler", lambda arch=None: compiler)
+        yield
+
+
+class Pair:
+    """A network's two models, the one in C with a tile for all samples: then sums have the same order."""
+
+    def __init__(self, network: nn.Module, folder: Path, **options: Any) -> None:
+        snncc.compile(network, out=folder / "c", **options)
+        self.c = snncc.load(folder / "c", slots=1, tile=64)
+        with executed_on_the_host():
+            self.cuda = snncc.compile(network, target="cuda", out=folder / "cuda", **options)
+
+    @property
+    def both(self) -> tuple[Model, Model]:
+        return self.c, self.cuda
+
+    def check_calls(self, given: Mapping[str, Array], **options: Any) -> None:
+        """Outputs, final states, and gradients of everything."""
+        c, cuda = (model(given, **options) for model in self.both)
+        same(*({name: out[name] for name in self.c.output_names} for out in (c, cuda)))
+        same(c.state, cuda.state)
+        random = np.random.default_rng(1)
+        cotangents = {name: random.normal(size=c[name].shape) for name in self.c.output_names}
+        found = [model.backward(given, cotangents=cotangents, **options) for model in self.both]
+        for kind in ("inputs", "params", "state"):
+            same(*(getattr(gradients, kind) for gradients in found))
+
+    def check_training(self, given: Mapping[str, Array], targets: Array, **options: Any) -> None:
+        """Two steps of the optimiser, and an evaluation."""
+        for _ in range(2):
+            losses = [model.train_step(given, targets, **options) for model in self.both]
+            assert losses[0] == losses[1]
+            same(*(model.gradients() for model in self.both))
+        same(*(model.params for model in self.both))
+        results = [model.evaluate(given, targets, **options) for model in self.both]
+        assert results[0] == results[1]
+
+
+def same(expected: Mapping[str, Array], found: Mapping[str, Array]) -> None:
+    """The same names and bits."""
+    assert list(expected) == list(found)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+def inputs(model: Model, steps: int, batch: int) -> dict[str, Array]:
+    """For each input sparse numbers, or whole ones, of the shapes that it takes."""
+    random = np.random.default_rng(2)
+    found = {}
+    for port in model.manifest["io"]:
+        if port["role"] == "input":
+            shape = (*[steps] * port["time"], batch, *port["shape"])
+            sparse = random.random(shape) * (random.random(shape) < 0.5) * 3
+            found[port["name"]] = sparse if port["dtype"] != "int64" else random.integers(0, 3, shape)
+    return found

@@ -1,0 +1,83 @@
+"""Networks on CUDA: what the C backend computes, bit for bit, whatever the order of the threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from snncc import loss, nn, optim, rules
+from snncc_runtime import ModelError
+from tests.cuda_host import ORDERS
+from tests.cuda_pairs import Pair, inputs
+
+STEPS, BATCH, CLASSES = 7, 3, 4
+
+
+def layers(*between: nn.Module, static: bool = False) -> nn.Sequential:
+    """6 inputs, these layers on 8 features, and 4 neurons."""
+    named = {f"layer{k}": layer for k, layer in enumerate(between)}
+    return nn.Sequential(
+        input=nn.Input(6, static=static), fc=nn.Linear(6, 8),
+        **named, out=nn.Linear(8, CLASSES), spk=nn.Leaky(0.75),
+    )    # fmt: skip
+
+
+def leaky() -> nn.Leaky:
+    return nn.Leaky(np.linspace(0.5, 1.0, 8), learn_beta=True, learn_threshold=True)
+
+
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], dict[str, Any]]] = {
+    "plain": (lambda: layers(leaky()), {}),
+    "static": (lambda: layers(leaky(), static=True), {"optimizer": optim.SGD(0.1, momentum=0.9)}),
+    "random": (lambda: layers(nn.Dropout(0.25), nn.Rate(), leaky(), static=True), {}),
+    "all-to-all": (lambda: layers(nn.RLeaky(0.9, linear_features=8)), {}),
+    "recurrent": (lambda: layers(nn.Recurrent(leaky(), nn.Linear(8, 8))), {"dtype": "float64"}),
+    "lstm": (lambda: layers(nn.SLSTM(8, 8, 0.125)), {}),
+    "norms": (lambda: layers(nn.BatchNorm1d(8), leaky(), nn.LayerNorm(8)), {"optimizer": optim.AdamW(0.01)}),
+    "segments": (lambda: layers(leaky()), {"checkpoint_every": 3}),
+    "segments-of-loops": (lambda: layers(nn.RLeaky(0.9, linear_features=8)), {"checkpoint_every": 3}),
+    "half": (lambda: layers(leaky()), {"context": "float16", "unroll": 4}),
+    "truncated": (lambda: layers(leaky()), {"rule": rules.BPTT(truncate=3)}),
+    "online": (lambda: layers(nn.Leaky(0.9)), {"rule": "ottt"}),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_gives_the_bits_of_c(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, options = NETWORKS[name]
+    learning = {"loss": loss.cross_entropy("rate"), "optimizer": optim.Adam(0.01)}
+    pair = Pair(make(), tmp_path, **{**learning, **options})
+    given, targets = inputs(pair.c, STEPS, BATCH), np.array([0, 3, 1])
+    for order in ORDERS:
+        monkeypatch.setenv("SNNCC_HOST_ORDER", order)
+        pair.check_calls(given, num_steps=STEPS)
+    pair.check_training(given, targets, num_steps=STEPS)
+
+
+def test_what_is_wrong_with_a_call_is_said(tmp_path: Path) -> None:
+    pair = Pair(layers(leaky()), tmp_path, loss=loss.cross_entropy("rate"))
+    given = inputs(pair.c, STEPS, BATCH)
+    broken = {"x": given["x"].copy()}
+    broken["x"][2, 1, 3] = np.nan
+    for model in pair.both:
+        with pytest.raises(ModelError, match=r"x: nan at \[2, 1, 3\]"):
+            model(broken)
+        with pytest.raises(ModelError, match="found classes 0 to 9"):
+            model.evaluate(given, np.array([0, 9, 1]))
+        model(given)    # and goes on
+
+
+def test_larger_calls_and_streams(tmp_path: Path) -> None:
+    pair = Pair(layers(leaky()), tmp_path, num_steps=3)
+    for steps, batch in ((2, 1), (9, 5), (4, 2)):
+        pair.check_calls(inputs(pair.c, steps, batch))
+    given = inputs(pair.c, 4, 2)["x"]
+    whole, state = pair.c(given), None
+    for t in range(4):
+        out = pair.cuda.step(given[t], state=state)
+        state = out.state
+        np.testing.assert_array_equal(out["spk"], whole["spk"][t])
