@@ -14,7 +14,6 @@ import snncc
 from snncc import nn, nvcc
 from snncc_runtime import Model
 from tests import cuda_host
-from tests.cuda_host import FLAGS, VARIANTS
 
 Array = np.ndarray[Any, Any]
 
@@ -22,11 +21,8 @@ Array = np.ndarray[Any, Any]
 @contextmanager
 def executed_on_the_host(variant: str = "plain") -> Iterator[None]:
     """Within: what would be built by nvcc is built by the host's C++ compiler."""
-    flags = (*FLAGS, *(["-O0"] if variant == "plain" else VARIANTS[variant]), "-fPIC", "-shared")
-    headers = "".join(path.read_text() for path in sorted(cuda_host.HEADERS.glob("*.h")))
-    compiler = nvcc.CudaCompiler(("c++",), flags, f"host {hash(headers)}")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nvcc, "find_compiler", lambda arch=None: compiler)
+        patch.setattr(nvcc, "find_compiler", lambda arch=None: cuda_host.compiler(variant))
         yield
 
 

@@ -36,7 +36,6 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], dict[str, Any]]] = {
     "random": (lambda: layers(nn.Dropout(0.25), nn.Rate(), leaky(), static=True), {}),
     "all-to-all": (lambda: layers(nn.RLeaky(0.9, linear_features=8)), {}),
     "recurrent": (lambda: layers(nn.Recurrent(leaky(), nn.Linear(8, 8))), {"dtype": "float64"}),
-    "lstm": (lambda: layers(nn.SLSTM(8, 8, 0.125)), {}),
     "norms": (lambda: layers(nn.BatchNorm1d(8), leaky(), nn.LayerNorm(8)), {"optimizer": optim.AdamW(0.01)}),
     "segments": (lambda: layers(leaky()), {"checkpoint_every": 3}),
     "segments-of-loops": (lambda: layers(nn.RLeaky(0.9, linear_features=8)), {"checkpoint_every": 3}),

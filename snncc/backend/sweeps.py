@@ -60,10 +60,9 @@ class SweepText:
     """
 
     def __init__(self, sweep: Sweep, layout: Layout) -> None:
-        real_bits = 8 * layout.real_bytes
-        self.sweep, self.real, self.kernel = _checking(sweep), "float" if real_bits == 32 else "double", NAME
-        self.dialect, self.double = dialect(real_bits), double_dialect()
-        self.layout = layout
+        self.sweep, self.layout, self.kernel = _checking(sweep), layout, NAME
+        self.real = "float" if layout.real_bytes == 4 else "double"
+        self.dialect, self.double = dialect(8 * layout.real_bytes), double_dialect()
         self.stride = layout.stride(sweep.size)
         self.scalars = [
             f"const {self.real} {x.target} = ({self.real})({show(x.value, self.double)});"

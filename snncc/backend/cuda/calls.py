@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ...errors import InternalError
+from ...errors import CompileError
 from ...program import Call
 
 
@@ -185,5 +185,5 @@ CALLS: dict[str, Form] = {
 def call_text(call: Call, place: Place) -> str:
     """The C++ statement of a call."""
     if call.kind not in CALLS:
-        raise InternalError(f"the CUDA backend has no form for {call.kind}")
+        raise CompileError(f"target='cuda' has no kernel for {call.kind} ({call.layer}): use target='c'")
     return CALLS[call.kind](call, place)

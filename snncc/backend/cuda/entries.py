@@ -42,11 +42,7 @@ class DeviceBuffers(BufferText):
         """Pointers to all buffers of the entry."""
         updated = {p.buffer for i in items if isinstance(i, Sweep) for p in i.pointers if p.written}
         found = [b for b in unique(items) if b.place != "panel"]  # of which threads of a GPU need none
-        lines = [
-            self.pointer(b, self._phase_of(b), b in updated)
-            for b in found
-            if b.place not in SCRATCH
-        ]
+        lines = [self.pointer(b, self._phase_of(b), b in updated) for b in found if b.place not in SCRATCH]
         for regions, at, prefix in (
             (self.entry.regions, "scratch", "region"),
             (self.entry.whole, "whole", "whole"),
