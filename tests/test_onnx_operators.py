@@ -47,9 +47,11 @@ def floats(*shape: int) -> np.ndarray:
     return RNG.normal(0, 1, shape).astype(np.float32)
 
 
-ONE = ("Neg", "Abs", "Floor", "Ceil", "Round", "Exp", "Sin", "Cos", "Tanh", "Sigmoid", "Sign",
-"Relu", "Identity",
-       "Reciprocal", "LeakyRelu", "Dropout")  # fmt: skip
+ONE = (
+    *("Neg", "Abs", "Floor", "Ceil", "Round", "Exp", "Sin", "Cos", "Tanh", "Sigmoid", "Sign", "Relu"),
+    *("Identity", "Reciprocal", "LeakyRelu", "Dropout", "Softplus", "Softsign", "HardSwish", "Elu"),
+    "HardSigmoid",
+)
 USES = [
     *(Use(op, (CUBE,)) for op in ONE),
     *(Use(op, (CUBE, CUBE)) for op in ("Add", "Sub", "Mul", "Div", "Min", "Max", "Sum")),
@@ -89,13 +91,29 @@ USES = [
     Use("MaxPool", (IMAGE,), attributes={"kernel_shape": [2, 3], "strides": [2, 2], "pads": [0, 1, 1, 1]}),
     Use("AveragePool", (IMAGE,), attributes=CORNER),
     Use("AveragePool", (IMAGE,), attributes={**CORNER, "count_include_pad": 1}),
-    Use("GlobalAveragePool", (IMAGE,)),
+    Use("GlobalAveragePool", (IMAGE,)), Use("GlobalMaxPool", (IMAGE,)),
+    Use("ConvTranspose", (IMAGE,), (floats(2, 3, 3, 2), floats(3)),
+        {"strides": [2, 1], "pads": [1, 0, 0, 1]}),
+    Use("ConvTranspose", ((2, 7),), (floats(2, 3, 4),), {"strides": [2], "auto_pad": "SAME_UPPER"}),
+    Use("Pad", (IMAGE,), (ints(0, 0, 1, 2, 0, 1, 0, 0), np.float32(0.5))),
+    Use("Pad", (IMAGE,), attributes={"pads": [0, 0, 1, 1, 0, 0, 2, 0], "mode": "reflect"}, opset=9),
+    Use("Pad", (IMAGE,), (ints(0, 0, 2, 0, 0, 0, 0, 3),), {"mode": "edge"}),
+    Use("Resize", (IMAGE,), (np.float32([]), np.float32([1, 1, 2, 3])),
+        {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}),
+    Use("Resize", (IMAGE,), (np.float32([]), np.float32([]), ints(BATCH, 2, 9, 4))),
+    *(Use(op, (CUBE,), attributes={"axis": axis, "keepdims": kept}) for op in ("ArgMax", "ArgMin")
+      for axis, kept in ((1, 1), (3, 0))),
+    Use("ArgMax", (ROW,), attributes={"axis": -1, "keepdims": 0}),
+    Use("PRelu", (CUBE,), (floats(4, 1, 1),)),
+    Use("ReduceMin", (CUBE,), attributes={"axes": [1], "keepdims": 0}, opset=13),
+    Use("ReduceMax", (CUBE,), attributes={"axes": [1, 3], "keepdims": 1}, opset=13),
     Use("BatchNormalization", (IMAGE,), (floats(2), floats(2), floats(2), np.float32([0.5, 2.0]))),
     *(Use(op, (CUBE, CUBE)) for op in ("Greater", "GreaterOrEqual", "Less", "LessOrEqual")),
     Use("GreaterOrEqual", (CUBE,), (np.float32(0.25),)), Use("Less", (CUBE,), (floats(3),)),
 ]  # fmt: skip
 ELSEWHERE = {  # tested on files of exporters, or with other types than floats
-    "Cast", "CastLike", "Where", "Not", "And", "Or", "Xor", "Equal", "RNN", "Shape", "Size", "Sqrt", "Log",
+    "Cast", "CastLike", "Where", "Not", "And", "Or", "Xor", "Equal", "RNN", "GRU", "LSTM", "Upsample",
+    "Shape", "Size", "Sqrt", "Log",
 }  # fmt: skip
 
 
@@ -104,7 +122,7 @@ def built(use: Use) -> onnx.ModelProto:
     before, behind = [f"a{k}" for k in range(len(use.first))], [f"c{k}" for k in range(len(use.constants))]
     outputs = [f"y{k}" for k in range(use.outputs)]
     node = helper.make_node(use.op, [*before, *named, *behind], outputs, "node", **use.attributes)
-    compares = use.op.startswith(("Greater", "Less"))
+    compares = use.op.startswith(("Greater", "Less", "Arg"))
     nodes = [node, *(helper.make_node("Cast", [y], [f"{y}f"], to=1) for y in outputs if compares)]
     shown = [f"{y}f" for y in outputs] if compares else outputs
     given = [helper.make_tensor_value_info(n, 1, [BATCH, *s]) for n, s in zip(named, use.shapes, strict=True)]
@@ -133,6 +151,69 @@ def compared(model: onnx.ModelProto, path: Path, inputs: Sequence[np.ndarray], *
 def test_an_operator_means_what_onnx_says(use: Use, tmp_path: Path) -> None:
     inputs = [floats(BATCH, *shape) for shape in use.shapes]
     compared(built(use), tmp_path / "one.onnx", inputs, states={})
+
+
+def found_of(use: Use, path: Path, x: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    model = built(use)
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y0", TensorProto.FLOAT, shape))
+    onnx.save(model, path)
+    return interpreted(snncc.import_onnx(path, states={}), {"x0": x})["y0"]
+
+
+PLACED = [
+    (
+        {"group": 2, "strides": [2, 3], "output_padding": [1, 2], "dilations": [2, 1]},
+        *((2, 2, 2, 3), (4, 14, 17)),
+    ),
+    ({"strides": [2, 2], "output_shape": [12, 9]}, (2, 1, 3, 3), (1, 12, 9)),
+]
+
+
+@pytest.mark.parametrize(("attributes", "shape", "made"), PLACED)
+def test_transposed_convolutions_beyond_the_evaluator(
+    attributes: dict[str, Any], shape: tuple[int, ...], made: tuple[int, ...], tmp_path: Path
+) -> None:
+    """Each pixel's window is added where ONNX's formula puts it; onnx's evaluator cannot do these."""
+    x, weight = floats(BATCH, *IMAGE), floats(*shape)
+    use = Use("ConvTranspose", (IMAGE,), (weight,), attributes)
+    found = found_of(use, tmp_path / "one.onnx", x, (BATCH, *made))
+    groups, stride = attributes.get("group", 1), attributes["strides"]
+    apart = attributes.get("dilations", [1, 1])
+    whole = np.zeros((BATCH, made[0], 30, 30))
+    for c, i, j, k, m, o in np.ndindex(*IMAGE, *shape[2:], shape[1]):
+        at = c // (2 // groups) * shape[1] + o, stride[0] * i + apart[0] * k, stride[1] * j + apart[1] * m
+        whole[:, at[0], at[1], at[2]] += x[:, c, i, j] * weight[c, o, k, m]
+    first = [1, 1] if "output_shape" in attributes else [0, 0]  # of [13, 11] pixels one at each end goes
+    place = tuple(slice(s, s + n) for s, n in zip(first, made[1:], strict=True))
+    np.testing.assert_allclose(found, whole[(..., *place)], rtol=1e-5, atol=1e-5)
+
+
+def test_a_pad_may_take_away(tmp_path: Path) -> None:
+    x = floats(BATCH, *IMAGE)
+    use = Use("Pad", (IMAGE,), (ints(1, 0, -1, 2), np.float32(0), ints(2, 3)))
+    wanted = np.pad(x[:, :, :-1], [(0, 0), (0, 0), (1, 0), (0, 2)])
+    np.testing.assert_array_equal(found_of(use, tmp_path / "one.onnx", x, wanted.shape), wanted)
+
+
+RECURRENT = [("RNN", 1, {}), ("GRU", 3, {"linear_before_reset": 1}), ("LSTM", 4, {})]
+
+
+@pytest.mark.parametrize(("op", "gates", "attributes"), RECURRENT, ids=[row[0] for row in RECURRENT])
+def test_recurrent_layers_are_loops_over_time(
+    op: str, gates: int, attributes: dict[str, Any], tmp_path: Path
+) -> None:
+    size, inputs = 3, 4
+    rows = gates * size
+    held = {"w": floats(1, rows, inputs), "r": floats(1, rows, size), "b": floats(1, 2 * rows)}
+    made = ["y", "y_h", "y_c"][: 2 + (op == "LSTM")]
+    node = helper.make_node(op, ["x", *held], made, "node", hidden_size=size, **attributes)
+    graph = helper.make_graph(
+        [node], "one", [helper.make_tensor_value_info("x", 1, [5, BATCH, inputs])],
+        [helper.make_tensor_value_info(name, 1, None) for name in made],
+        [numpy_helper.from_array(a, name) for name, a in held.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    compared(model, tmp_path / "one.onnx", [floats(5, BATCH, inputs)])
 
 
 def test_every_operator_is_tested() -> None:

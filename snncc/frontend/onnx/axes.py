@@ -69,6 +69,11 @@ def features(axes: Axes) -> tuple[int, ...]:
     return tuple(a for axis in axes for a in axis if isinstance(a, int))
 
 
+def atoms(shape: Sequence[int]) -> Axes:
+    """The axes of features of this shape."""
+    return tuple((int(n),) if n != 1 else () for n in shape)
+
+
 def plain(axis: Axis) -> bool:
     """Whether an axis is features alone, or of length 1."""
     return all(isinstance(a, int) for a in axis)

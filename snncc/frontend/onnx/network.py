@@ -13,13 +13,14 @@ from ...ops import Value
 from ...ops.reduce import expand
 from ..foreign import plain_names, shown
 from ..report import Report
-from . import products, scalars, spikes, steps, views  # noqa: F401  they register operators
+from . import images, products, recurrent, reductions, resize, scalars, spikes, steps, views  # noqa: F401
 from .axes import BATCH, TIME, Axes, AxisError, Tensor, described, features, reshape
 from .evaluate import Evaluation, Given, Operand, Weights
 from .loops import DELAY, LAST, NUMBER, STACK, STEP
 from .nodes import Flat
 
-TIMED = (STEP, STACK, DELAY, LAST, NUMBER, "RNN")
+RECURRENT = ("RNN", "GRU", "LSTM")
+TIMED = (STEP, STACK, DELAY, LAST, NUMBER, *RECURRENT)
 
 OWN = ("plan", "surrogate", "detach_reset", "report", "num_steps", "exact_steps", "names", "weights",
        "inputs", "layout", "became")  # fmt: skip
@@ -205,7 +206,7 @@ def sequences(flat: Flat) -> set[str]:
     """All values that are read step by step, and what they are computed from."""
     makers = flat.made_by()
     numbers = {node.outputs[0] for node in flat.nodes if node.op == NUMBER}
-    waiting = [n.inputs[0] for n in flat.nodes if n.op in (STEP, "RNN")]
+    waiting = [n.inputs[0] for n in flat.nodes if n.op in (STEP, *RECURRENT)]
     waiting += [n.inputs[0] for n in flat.nodes if n.op == "Gather" and n.inputs[1] in numbers]
     found = set()
     while waiting:

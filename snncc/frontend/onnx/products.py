@@ -1,4 +1,4 @@
-"""Products, convolutions, pooling and normalisation of ONNX."""
+"""Products of ONNX, with matrices and of two values, and softmax."""
 
 from __future__ import annotations
 
@@ -12,17 +12,15 @@ import numpy as np
 from ...errors import CompileError
 from ...ops import Value, log_softmax, softmax
 from ...ops.conv import conv
-from ...ops.groups import spread, sum_space
 from ...ops.linear import linear
 from ...ops.matmul import matmul
-from ...ops.pool import max_pool, sum_pool
 from ...ops.steps import mix_steps
 from ...ops.windows import Windows
 from .axes import (
     TIME,
-    Axes,
     AxisError,
     Tensor,
+    atoms,
     broadcast,
     described,
     features,
@@ -35,11 +33,6 @@ from .constants import axes_of
 from .evaluate import Evaluation, Given, operator, tensor
 from .nodes import Node
 from .views import transposed
-
-
-def atoms(shape: Sequence[int]) -> Axes:
-    """The axes of features of this shape."""
-    return tuple((int(n),) if n != 1 else () for n in shape)
 
 
 @operator("MatMul")
@@ -218,121 +211,3 @@ def with_bias(run: Evaluation, node: Node, operands: Sequence[Any], name: str = 
         made: Value = linear(*x.product, *added)
         return replace(x, value=reshape(made, features(x.axes)), product=None)
     return None
-
-
-@operator("Conv")
-def _conv(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
-    x, weight, bias = (*operands, None)[:3]
-    x = tensor(run, node, [x])
-    if not isinstance(weight, np.ndarray) or not (bias is None or isinstance(bias, np.ndarray)):
-        raise CompileError("its weight and bias must be constant")
-    image, shape = _image(run, x)
-    groups, size = int(node.attributes.get("group", 1)), weight.shape[2:]
-    if (
-        weight.ndim != x.rank
-        or groups < 1
-        or shape[0] != weight.shape[1] * groups
-        or weight.shape[0] % groups
-    ):
-        raise CompileError(
-            f"a weight of shape {list(weight.shape)} in {groups} groups does not fit {described(x.axes)}"
-        )
-    windows = _windows(node, size, shape[1:])
-    held = run.weights.parameter(node.inputs[1], "", weight.astype(np.float64), True, panels=True)
-    more = [] if bias is None else [run.weights.parameter(node.inputs[2], "", bias.astype(np.float64), True)]
-    return _image_of(run, x, conv(image, held, *more, windows=windows, groups=groups))
-
-
-def _image(run: Evaluation, x: Tensor) -> tuple[Value, tuple[int, ...]]:
-    """A tensor [batch, channels, *space] as an image [channels, *space]."""
-    if x.rank < 3 or features(x.axes[:1]) or not all(plain(axis) for axis in x.axes[1:]):
-        raise AxisError(f"needs images [batch, channels, ...], found {described(x.axes)}")
-    shape = tuple(length(axis, run.lengths) for axis in x.axes[1:])
-    return reshape(x.value, shape), shape
-
-
-def _image_of(run: Evaluation, x: Tensor, value: Value) -> Tensor:
-    axes = (x.axes[0], *atoms(value.type.features))
-    return replace(run.result(reshape(value, features(axes)), axes, [x]), state=False)
-
-
-def _windows(node: Node, size: Sequence[int], space: Sequence[int]) -> Windows:
-    """The windows of a convolution or pooling; what reaches beyond the ends for ceil_mode is added."""
-    rank = len(size)
-    stride, dilation = (
-        tuple(int(n) for n in node.attributes.get(name, [1] * rank)) for name in ("strides", "dilations")
-    )
-    pads = [int(n) for n in node.attributes.get("pads", [0] * 2 * rank)]
-    spans = [d * (k - 1) + 1 for k, d in zip(size, dilation, strict=True)]
-    mode = node.attributes.get("auto_pad", "NOTSET")
-    if mode in ("SAME_UPPER", "SAME_LOWER"):
-        room = [
-            max(0, (-(-n // s) - 1) * s + span - n) for n, s, span in zip(space, stride, spans, strict=True)
-        ]
-        small = [r // 2 if mode == "SAME_UPPER" else r - r // 2 for r in room]
-        pads = [*small, *(r - p for r, p in zip(room, small, strict=True))]
-    if len(pads) != 2 * rank or min(pads, default=0) < 0 or min(*stride, *dilation, *size) < 1:
-        raise CompileError("its pads, strides and dilations do not fit its windows")
-    if node.attributes.get("ceil_mode", 0):
-        for i, (n, span, s) in enumerate(zip(space, spans, stride, strict=True)):
-            missing = -(n + pads[i] + pads[rank + i] - span) % s
-            # A window that starts in the padding behind the image does not count.
-            starts = n + pads[i] + pads[rank + i] - span + missing
-            pads[rank + i] += missing if starts < n + pads[i] else 0
-    return Windows(tuple(size), stride, tuple(pads[:rank]), tuple(pads[rank:]), dilation)
-
-
-@operator("MaxPool", "AveragePool")
-def _pool(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
-    x = tensor(run, node, operands)
-    image, shape = _image(run, x)
-    size = node.attributes.get("kernel_shape", [])
-    if len(size) != len(shape) - 1 or len([o for o in node.outputs if o]) > 1:
-        raise CompileError("needs a window of as many axes as the image, and gives no indices")
-    windows = _windows(node, [int(n) for n in size], shape[1:])
-    if node.op == "MaxPool":
-        return _image_of(run, x, max_pool(image, windows))
-    if node.attributes.get("ceil_mode", 0) and node.attributes.get("count_include_pad", 0):
-        raise CompileError("ceil_mode with count_include_pad is not supported")
-    inside = "window" if node.attributes.get("count_include_pad", 0) else "inside"
-    return _image_of(run, x, sum_pool(image, windows, inside))
-
-
-@operator("GlobalAveragePool")
-def _global_average(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
-    x = tensor(run, node, operands)
-    image, shape = _image(run, x)
-    value = sum_space(image) / float(math.prod(shape[1:]))
-    axes = (x.axes[0], *atoms([shape[0]]), *[()] * (x.rank - 2))
-    return replace(run.result(reshape(value, features(axes)), axes, [x]), state=False)
-
-
-@operator("BatchNormalization")
-def _batch_norm(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
-    """In inference form: a factor and a term a channel, made of four constants."""
-    x = tensor(run, node, operands)
-    if node.attributes.get("training_mode", 0) or any(not isinstance(o, np.ndarray) for o in operands[1:5]):
-        raise CompileError("is in training mode; export the model in evaluation mode")
-    scale, bias, mean, variance = operands[1:5]
-    if (
-        x.rank < 2
-        or not plain(x.axes[1])
-        or any(a.shape != (length(x.axes[1], run.lengths),) for a in operands[1:5])
-    ):
-        raise AxisError(f"needs one number for each channel of {described(x.axes)}")
-    factor = scale / np.sqrt(variance + scale.dtype.type(node.attributes.get("epsilon", 1e-5)))
-    made = x
-    for array, form, combine in ((factor, "factor", 0), (bias - mean * factor, "term", 1)):
-        upright = array.reshape(-1, *[1] * (x.rank - 2))
-        held = _per_channel(run, upright, x, f"{node.inputs[1 + combine]}", form)
-        made = replace(made, value=made.value + held if combine else made.value * held)
-    return replace(made, state=False, delayed=False, product=None)
-
-
-def _per_channel(run: Evaluation, upright: np.ndarray, x: Tensor, name: str, form: str) -> Any:
-    channels = upright.shape[0]
-    own = features(x.axes)
-    if np.array_equal(upright, np.full_like(upright, upright.reshape(-1)[0])):
-        return float(upright.reshape(-1)[0])
-    held = run.weights.parameter(name, form, upright.reshape(channels).astype(np.float64))
-    return spread(held, own)

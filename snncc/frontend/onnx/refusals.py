@@ -66,9 +66,10 @@ def refusal(model: onnx.ModelProto, said: str) -> str:
     reason = text.rpartition("Error] ")[2].rpartition("Error]")[2].strip(" :") or text
     for place in places:
         if named and (place.node.op_type, shown(place.node.name)) == (named[1], named[2]):
-            inputs = " and ".join(place.value(name) for name in place.node.input if name)
-            found = f"its inputs, {inputs}," if inputs else "it"
-            return f"{described(place.node)}: {found} cannot be what it takes: {reason}; {REMEDY}"
+            inputs = ", ".join(place.value(name) for name in place.node.input if name)
+            outputs = ", ".join(place.value(name) for name in place.node.output if name)
+            found = f"what it reads ({inputs}) and what it makes ({outputs}) do not go together: {reason}"
+            return f"{described(place.node)}: {found}; {REMEDY}"
     return f"is no sound ONNX model: {text}; {REMEDY}"
 
 

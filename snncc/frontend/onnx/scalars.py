@@ -42,6 +42,9 @@ SCALARS: dict[str, Callable[..., Any]] = {
     "Neg": lambda x: -x, "Abs": absolute, "Floor": floor, "Ceil": lambda x: -floor(-x),
     "Round": round_even, "Sqrt": sqrt, "Exp": exp, "Log": log, "Sin": sin, "Cos": cos, "Tanh": tanh,
     "Sigmoid": sigmoid, "Sign": sign, "Reciprocal": lambda x: 1.0 / x, "Relu": lambda x: maximum(x, 0.0),
+    "Softplus": lambda x: maximum(x, 0.0) + log(1.0 + exp(-absolute(x))),
+    "Softsign": lambda x: x / (1.0 + absolute(x)), "HardSwish": lambda x: x * clamp(x / 6.0 + 0.5, 0.0, 1.0),
+    "PRelu": lambda x, slope: where(greater_equal(x, 0.0), x, x * slope),
     "Sub": lambda a, b: a - b, "Mul": lambda a, b: a * b,
     "And": lambda a, b: a * b, "Or": maximum, "Not": lambda x: 1.0 - x, "Xor": lambda a, b: absolute(a - b),
 }  # fmt: skip
@@ -101,6 +104,18 @@ def _unary(run: Evaluation, operands: Sequence[Any], function: Callable[..., Any
 def _leaky(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
     slope = node.attributes.get("alpha", 0.01)
     return _unary(run, operands, lambda x: where(greater_equal(x, 0.0), x, x * float(slope)))
+
+
+@operator("Elu", "HardSigmoid")
+def _shaped(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
+    """Functions with numbers as attributes."""
+    alpha = float(node.attributes.get("alpha", 1.0 if node.op == "Elu" else 0.2))
+    if node.op == "HardSigmoid":
+        beta = float(node.attributes.get("beta", 0.5))
+        return _unary(run, operands, lambda x: clamp(x * alpha + beta, 0.0, 1.0))
+    return _unary(
+        run, operands, lambda x: where(greater_equal(x, 0.0), x, (exp(minimum(x, 0.0)) - 1.0) * alpha)
+    )
 
 
 @operator("Clip")

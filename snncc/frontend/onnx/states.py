@@ -16,7 +16,18 @@ from .nodes import Flat, Node
 
 BEFORE = re.compile(r"(?:^(?:prev|old|init)_|[_.](?:in|prev|old|init|0|t)$)")
 AFTER = re.compile(r"(?:^(?:new|next|out)_|[_.](?:out|next|new|1|n)$|'$)")
-MIXING = ("Gemm", "MatMul", "Conv", "RNN", "MaxPool", "AveragePool", "BatchNormalization")
+MIXING = (
+    "Gemm",
+    "MatMul",
+    "Conv",
+    "ConvTranspose",
+    "RNN",
+    "GRU",
+    "LSTM",
+    "MaxPool",
+    "AveragePool",
+    "BatchNormalization",
+)
 COMPARED = ("Greater", "GreaterOrEqual", "Less", "LessOrEqual")
 
 
