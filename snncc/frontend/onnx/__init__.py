@@ -3,6 +3,8 @@
 read.py       a file, bounded and checked; refusals.py: onnx's checker in our words
 nodes.py      the flat form: one list of nodes; flat.py makes it: functions, If and constants gone;
               constants.py computes those
+lists.py      ONNX's sequences as the values that are in them
+scatter.py    writes of single places as the sequences that they make
 loops.py      Scan and Loop as steps, delays and stacks; states.py the same for pairs of states;
               unroll.py for steps that were written out: slices.py finds them, trains.py lays them side by
               side, first_step.py proves the first
@@ -28,14 +30,16 @@ from ..dsl import Network, trace
 from ..foreign import shown, shown_path
 from ..report import Finding, Report
 from .axes import TIME, AxisError
+from .constants import FOLDED
 from .domain import told
 from .evaluate import OPERATORS
 from .flat import flatten
-from .network import TIMED, OnnxNetwork, Plan, Roles, needed, sequences
+from .network import TIMED, OnnxNetwork, Plan, Roles, sequences
 from .neurons import recognised
-from .nodes import Flat
+from .nodes import Flat, needed
 from .read import NEWEST, OLDEST, read_model
 from .refusals import check_by_onnx
+from .scatter import unscattered
 from .states import COMPARED, closed, given_pairs, named_pairs, structural_pairs
 from .unroll import rolled
 from .write import export_onnx
@@ -96,7 +100,7 @@ class _Asked:
 
 def _network(model: Any, asked: _Asked, offset: int = 0) -> tuple[OnnxNetwork, bool]:
     """The network, and whether the length of an open dimension was read. offset: of their stand-ins."""
-    flat = flatten(model, offset)
+    flat = unscattered(flatten(model, offset))
     written, flat.initial = told(model)
     _check_operators(flat)
     states = asked.states if asked.states is not None else written
@@ -113,7 +117,7 @@ def _same(a: Network, b: Network) -> bool:
 
 
 def _check_operators(flat: Flat) -> None:
-    wrong = [n for n in flat.nodes if n.op not in OPERATORS]
+    wrong = [n for n in flat.nodes if n.op not in OPERATORS and n.op not in FOLDED]
     if wrong:
         names = sorted(op for op in OPERATORS if not op.startswith("@"))
         listed = "; ".join(n.label for n in wrong[:8]) + (

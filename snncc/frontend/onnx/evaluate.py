@@ -148,7 +148,7 @@ class Evaluation:
             return constants.fold(node, operands)
         handler = OPERATORS.get(node.op)
         if handler is None:
-            raise CompileError("is not supported")
+            raise CompileError("is supported for constants alone; values of the network go into it")
         result = handler(self, node, operands)
         return result if isinstance(result, list) else [result]
 

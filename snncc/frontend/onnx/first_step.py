@@ -11,8 +11,7 @@ import numpy as np
 
 from ...errors import CompileError
 from . import constants
-from .loops import STEP
-from .nodes import Node
+from .nodes import STEP, Node
 from .slices import slice_of
 from .trains import Irregular, Rolling, alike
 

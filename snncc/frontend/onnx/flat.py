@@ -18,6 +18,7 @@ from ...errors import CompileError
 from ..foreign import shown
 from . import constants
 from .domain import own_functions
+from .lists import HANDLERS, Lists, place_list
 from .loops import place_loop, place_scan
 from .nodes import Flat, Node, Port, Seen
 from .read import DTYPES, MOST_ELEMENTS, array_of, described, opset_of
@@ -132,6 +133,7 @@ class _Flattening:
 
     def __init__(self, flat: Flat) -> None:
         self.flat = flat
+        self.lists = Lists()
         self.bodies = 0
 
     def scope(self, names: dict[str, str], nodes: Iterable[Any], prefix: str) -> dict[str, str]:
@@ -147,12 +149,14 @@ class _Flattening:
                 became = self._branch(node, names)
             elif op in ("Loop", "Scan"):
                 became = self._loop(node, names)
+            elif op in HANDLERS:
+                became = place_list(self, node)
             else:
-                became = self._add(node)
+                became = self.add(node)
             self.flat.seen.append(_seen(proto, prefix, became))
         return names
 
-    def _add(self, node: Node) -> str:
+    def add(self, node: Node) -> str:
         """A node, or the constants that it makes. What it became, if that is known."""
         flat = self.flat
         known = [flat.constants.get(i) for i in node.inputs]
@@ -183,7 +187,7 @@ class _Flattening:
         self.bodies += 1
         inner = self.body(graph, names, f"body{self.bodies}/", {})
         for made, result in zip(node.outputs, inner, strict=True):
-            self._add(replace(node, op="Identity", inputs=(result,), outputs=(made,), attributes={}))
+            self.add(replace(node, op="Identity", inputs=(result,), outputs=(made,), attributes={}))
         return f"its {taken}"
 
     def body(self, graph: Any, names: Mapping[str, str], prefix: str, given: Mapping[str, str]) -> list[str]:

@@ -18,10 +18,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .nodes import Flat, Node
-
-STEP, STACK, DELAY, LAST, NUMBER = "@step", "@stack", "@delay", "@last", "@number"
-TIME = (STEP, STACK, DELAY, LAST, NUMBER)
+from .lists import Lists, grown, loop_list
+from .nodes import DELAY, LAST, NUMBER, STACK, STEP, Flat, Node
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,7 @@ class Placing(Protocol):
     """What puts bodies in place: the flat form so far, and how a body is added to it."""
 
     flat: Flat
+    lists: Lists
 
     def body(self, graph: Any, names: Mapping[str, str], prefix: str, given: Mapping[str, str]) -> list[str]:
         """Adds a body's nodes; given: its inputs. The names of its outputs."""
@@ -118,19 +117,24 @@ def _place(
 ) -> list[str]:
     """Delays, the body, and what leaves the loop. The names of the body's outputs."""
     first = len(run.flat.nodes)
+    carried = [body.input[shape.before_inputs + k].name for k in range(shape.states)]
+    lists = {k for k, name in enumerate(carried)
+             if loop_list(run.lists, node, node.inputs[shape.before_inputs + k], given[name])}  # fmt: skip
     results = run.body(body, names, prefix, given)
     delays = []
-    for k in range(shape.states):
-        name = body.input[shape.before_inputs + k].name
+    for k, name in enumerate(carried):
         following = results[shape.before_outputs + k]
         initial = node.inputs[shape.before_inputs + k]
-        delays.append(delay(node, given[name], initial, following, name))
+        if k not in lists:
+            delays.append(delay(node, given[name], initial, following, name))
     run.flat.nodes[first:first] = delays
     for k, made in enumerate(node.outputs):
         if not made:
             continue
         result = results[shape.before_outputs + k]
-        if k < shape.states:
+        if k in lists:
+            grown(run.lists, node, given[carried[k]], result, made)
+        elif k < shape.states:
             run.flat.nodes.append(Node(LAST, (result,), (made,), {}, node.label))
         else:
             axes = node.attributes.get("scan_output_axes", [0] * len(node.outputs))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import CompileError
@@ -16,8 +16,7 @@ from ..report import Report
 from . import images, products, recurrent, reductions, resize, scalars, spikes, steps, views  # noqa: F401
 from .axes import BATCH, TIME, Axes, AxisError, Tensor, described, features, reshape
 from .evaluate import Evaluation, Given, Operand, Weights
-from .loops import DELAY, LAST, NUMBER, STACK, STEP
-from .nodes import Flat
+from .nodes import DELAY, LAST, NUMBER, STACK, STEP, Flat
 
 RECURRENT = ("RNN", "GRU", "LSTM")
 TIMED = (STEP, STACK, DELAY, LAST, NUMBER, *RECURRENT)
@@ -186,22 +185,6 @@ class _Labels(dict[str, str]):
         return self[name]
 
 
-def reaches(flat: Flat, targets: Sequence[str]) -> set[str]:
-    """All values that these are computed from, themselves included."""
-    makers, found, waiting = flat.made_by(), set(), list(targets)
-    while waiting:
-        name = waiting.pop()
-        if name in found:
-            continue
-        found.add(name)
-        if name in makers:
-            node = makers[name]
-            waiting += node.inputs
-            if node.op == DELAY:
-                waiting.append(node.attributes["feed"].value)
-    return found
-
-
 def sequences(flat: Flat) -> set[str]:
     """All values that are read step by step, and what they are computed from."""
     makers = flat.made_by()
@@ -216,9 +199,3 @@ def sequences(flat: Flat) -> set[str]:
             node = makers.get(name)
             waiting += [] if node is None or node.op in (STACK, DELAY) else node.inputs
     return found
-
-
-def needed(flat: Flat) -> Flat:
-    """The flat graph without what no output needs."""
-    kept = reaches(flat, flat.outputs)
-    return replace(flat, nodes=[n for n in flat.nodes if any(o in kept for o in n.outputs)])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ...errors import CompileError
+
+STEP, STACK, DELAY, LAST, NUMBER = "@step", "@stack", "@delay", "@last", "@number"  # of time: see `loops`
+LARGEST = "@largest"  # 1 at the largest feature of each sample, the first of several, else 0
 
 
 @dataclass(frozen=True)
@@ -67,3 +70,25 @@ class Flat:
 
     def made_by(self) -> dict[str, Node]:
         return {name: node for node in self.nodes for name in node.outputs}
+
+
+def reaches(flat: Flat, targets: Sequence[str]) -> set[str]:
+    """All values that these are computed from, themselves included."""
+    makers, found, waiting = flat.made_by(), set(), list(targets)
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        if name in makers:
+            node = makers[name]
+            waiting += node.inputs
+            if node.op == DELAY:
+                waiting.append(node.attributes["feed"].value)
+    return found
+
+
+def needed(flat: Flat) -> Flat:
+    """The flat graph without what no output needs."""
+    kept = reaches(flat, flat.outputs)
+    return replace(flat, nodes=[n for n in flat.nodes if any(o in kept for o in n.outputs)])

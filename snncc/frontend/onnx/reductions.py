@@ -19,7 +19,7 @@ from ...ops.value import apply
 from . import constants
 from .axes import BATCH, TIME, AxisError, Tensor, described, features, length, plain, reshape
 from .evaluate import Evaluation, operator, tensor
-from .nodes import Node
+from .nodes import LARGEST, Node
 
 
 @operator("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin")
@@ -118,3 +118,13 @@ def _numbers(like: Value) -> Value:
     count, rows = like.type.features[-1], math.prod(like.type.features[:-1])
     table: Value = leaf(like, Vector(tuple(float(n) for n in range(count)) * rows))
     return reshape(table, like.type.features)
+
+
+@operator(LARGEST)
+def _at_largest(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
+    x = tensor(run, node, operands)
+    if x.rank != 2 or not plain(x.axes[1]):
+        raise AxisError(f"looks for the largest of the features of {described(x.axes)}")
+    shape = (length(x.axes[1], run.lengths),)
+    made: Value = apply(FirstMaximum(), reshape(x.value, shape))
+    return Tensor(reshape(made, features(x.axes)), x.axes)

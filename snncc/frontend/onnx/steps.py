@@ -19,8 +19,7 @@ from ...ops.value import apply
 from . import constants
 from .axes import BATCH, TIME, Axes, AxisError, Tensor, described, features
 from .evaluate import Evaluation, Given, operator
-from .loops import DELAY, LAST, NUMBER, STACK, STEP
-from .nodes import Node
+from .nodes import DELAY, LAST, NUMBER, STACK, STEP, Node
 
 COMPARED = ("Greater", "GreaterOrEqual", "Less", "LessOrEqual")
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .loops import STEP
-from .nodes import Flat, Node
+from .nodes import STEP, Flat, Node
 from .slices import Slice, slice_of
 
 Tail = tuple[str, ...]  # the names of a value at steps 1, 2, ...

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from .first_step import Proof, first_step, recomputed
-from .loops import DELAY, LAST, STACK, Feed
-from .nodes import Flat, Node
+from .loops import Feed
+from .nodes import DELAY, LAST, STACK, Flat, Node
 from .slices import stacked
 from .trains import Irregular, Rolling, Train
 
