@@ -11,7 +11,8 @@ HOSTILE = (-(2**63), -1, 0, 1, 2, 7, 2**20, 2**31, 2**40, 2**62)
 OPS = (
     *("Add", "Mul", "Gemm", "MatMul", "Concat", "Reshape", "Slice", "Gather", "Where", "Cast", "Expand"),
     *("Scan", "Loop", "If", "Transpose", "ReduceSum", "Squeeze", "ConstantOfShape", "Split", "Tile"),
-    *("Range", "Bogus"),
+    *("Range", "Bogus", "Pad", "ConvTranspose", "Resize", "ArgMax", "LSTM", "GRU", "ScatterND", "Identity"),
+    *("SequenceInsert", "SequenceAt", "SequenceConstruct", "SplitToSequence", "ConcatFromSequence"),
 )
 
 

@@ -16,8 +16,11 @@ from snncc.commands.source import load_source
 from tests.onnx_cases import cases, interpreted
 
 CASES = cases()
-# One of each way in which time is told: a step, Scan, Loop with weights as inputs, RNN.
-COMPILED = ("sj_lif_step_dynamo", "helper_scan_lif", "onnxscript_for_loop", "snn_leakyparallel_seq_ts")
+# One of each way in which time is told: a step, Scan, Loop with weights as inputs, recurrent layers.
+COMPILED = (
+    *("sj_lif_step_dynamo", "helper_scan_lif", "onnxscript_for_loop"),
+    *("snn_leakyparallel_seq_ts", "torch_lstm_ts"),
+)
 
 
 @pytest.mark.parametrize("name", list(CASES))

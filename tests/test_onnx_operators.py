@@ -255,3 +255,78 @@ logic (float[3,4] x, float[3,4] y) => (float[3,4] a, float[3,4] b, float[3,4] c,
 def test_truth_and_integers_are_numbers(tmp_path: Path) -> None:
     inputs = [3 * floats(3, 4), floats(3, 4)]
     compared(onnx.parser.parse_model(LOGIC), tmp_path / "logic.onnx", inputs, states={})
+
+
+LISTS = """
+<ir_version: 8, opset_import: ["" : 18]>
+lists (float[3,4] x, float[3,4] y) => (float[3,3,4] a, float[3,8] b, float[3,1] c, float[3,2,2] d) {
+    none = SequenceEmpty<dtype = 1>()
+    one = SequenceInsert(none, x)
+    two = SequenceInsert(one, y)
+    front = Constant<value_int = 0>()
+    last = Constant<value_int = -1>()
+    sum = Add(x, y)
+    three = SequenceInsert(two, sum, front)
+    a = ConcatFromSequence<axis = 1, new_axis = 1>(three)
+    shorter = SequenceErase(three, front)
+    b = ConcatFromSequence<axis = -1>(shorter)
+    each = SplitToSequence<axis = 1>(x)
+    c = SequenceAt(each, last)
+    halves = Constant<value_ints = [2, 2]>()
+    parts = SplitToSequence<axis = 1>(y, halves)
+    u = SequenceAt(parts, front)
+    v = SequenceAt(parts, last)
+    pair = SequenceConstruct(u, v)
+    d = ConcatFromSequence<axis = 1, new_axis = 1>(pair)
+}
+"""
+
+
+def test_lists_are_the_values_in_them(tmp_path: Path) -> None:
+    compared(onnx.parser.parse_model(LISTS), tmp_path / "lists.onnx", [floats(3, 4), floats(3, 4)], states={})
+
+
+def collecting(body: str, initial: str) -> onnx.ModelProto:
+    """A loop over the steps of x, cut into a list, with a state and a list that it carries."""
+    text = f"""
+    <ir_version: 8, opset_import: ["" : 18]>
+    collect (float[5,3,4] x) => (float[5,3,4] y) {{
+        each = SplitToSequence<axis = 0, keepdims = 0>(x)
+        steps = SequenceLength(each)
+        true = Constant<value: tensor = bool {{1}}>()
+        zeros = Constant<value: tensor = float[3,4] {{0,0,0,0,0,0,0,0,0,0,0,0}}>()
+        {initial}
+        last, out = Loop(steps, true, zeros, empty) <body = graph
+            (int64 i, bool on, float[3,4] v, seq(float[3,4]) l)
+            => (bool go, float[3,4] w, seq(float[3,4]) m) {{
+            go = Identity(on)
+            now = SequenceAt(each, i)
+            w = Add(v, now)
+            {body}
+        }}>
+        y = ConcatFromSequence<axis = 0, new_axis = 1>(out)
+    }}
+    """
+    return onnx.parser.parse_model(text)
+
+
+EMPTY, APPENDED = "empty = SequenceEmpty<dtype = 1>()", "m = SequenceInsert(l, w)"
+
+
+def test_a_list_that_a_loop_appends_to_is_a_sequence(tmp_path: Path) -> None:
+    compared(collecting(APPENDED, EMPTY), tmp_path / "collect.onnx", [floats(5, 3, 4)])
+
+
+@pytest.mark.parametrize(
+    ("body", "initial", "message"),
+    [
+        (APPENDED, "empty = SequenceConstruct(zeros)", "is one that is empty before the loop"),
+        ("n = SequenceInsert(l, w)\n m = SequenceInsert(n, w)", EMPTY, "may append one value to a list"),
+        ("m = SequenceErase(l)", EMPTY, "works on a list that a loop grows"),
+        ("m = Identity(l)", EMPTY, "may append one value to a list at each step"),
+    ],
+)
+def test_other_lists_are_refused(body: str, initial: str, message: str, tmp_path: Path) -> None:
+    onnx.save(collecting(body, initial), tmp_path / "collect.onnx")
+    with pytest.raises(snncc.CompileError, match=message):
+        snncc.import_onnx(tmp_path / "collect.onnx")

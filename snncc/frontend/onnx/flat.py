@@ -43,6 +43,11 @@ def flatten(model: onnx.ModelProto, offset: int = 0) -> Flat:
     flat.seen += calls
     run.scope({name: name for name in (*stored, *ports)}, model.graph.node, "")
     flat.outputs = tuple(o.name for o in model.graph.output)
+    for name in flat.outputs:
+        if name in run.lists.found:
+            raise CompileError(
+                f"the output {shown(name)!r} is a list of tensors; join it (ConcatFromSequence)"
+            )
     return flat
 
 
@@ -149,7 +154,7 @@ class _Flattening:
                 became = self._branch(node, names)
             elif op in ("Loop", "Scan"):
                 became = self._loop(node, names)
-            elif op in HANDLERS:
+            elif op in HANDLERS or any(i in self.lists.found for i in inputs):
                 became = place_list(self, node)
             else:
                 became = self.add(node)

@@ -67,6 +67,11 @@ class Adding(Protocol):
 
 def place_list(run: Adding, node: Node) -> str:
     """A node that works on lists, in place. What it became."""
+    if node.op == "Identity":
+        run.lists.found[node.outputs[0]] = run.lists.found[node.inputs[0]]
+        return "the same list"
+    if node.op not in HANDLERS:
+        raise node.error("reads a list of tensors, which it cannot here; join it first (ConcatFromSequence)")
     HANDLERS[node.op](run, node)
     return "values of a list"
 
