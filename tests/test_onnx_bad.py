@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 import snncc
@@ -70,3 +73,44 @@ def test_names_that_carry_code_are_names(name: str, tmp_path: Path) -> None:
 def test_weights_that_are_not_finite_are_refused() -> None:
     with pytest.raises(snncc.CompileError, match="'W' has NaN or infinity in it; weights must be finite"):
         snncc.import_onnx(BAD / "nan_inf_weights.onnx")
+
+
+def _retyped(node: Any, op: str, inputs: int) -> None:
+    node.op_type = op
+    del node.input[inputs:]
+
+
+def _with(node: Any, name: str) -> None:
+    node.attribute.append(onnx.helper.make_attribute(name, 1))
+
+
+WRONG: list[tuple[str, Callable[[Any], Any], str]] = [
+    ("n_mul", lambda node: _retyped(node, "Mul", 1), "node n_mul (Mul): expected 2 inputs, found 1"),
+    ("n_mul", lambda node: node.input.__setitem__(0, ""), "node n_mul (Mul): its input 1 is missing"),
+    ("n_cast", lambda node: node.ClearField("attribute"), "n_cast (Cast): its attribute 'to' is missing"),
+    ("n_gemm", lambda node: _with(node, "odd"), "its attribute 'odd' is none of this operator"),
+    ("n_gemm", lambda node: _with(node, "alpha"), "'alpha' is of type INT, expected FLOAT"),
+    ("n_mul", lambda node: _retyped(node, "And", 2), "its input 'v' float32[2, 3] must be of type bool"),
+    ("n_mul", lambda node: _retyped(node, "NonZero", 1), "'dec' int64[2, "),
+    ("n_mul", lambda node: _retyped(node, "ReduceSum", 2), "(ReduceSum): its input 'beta' float32[]"),
+]
+
+
+@pytest.mark.parametrize(("name", "damage", "message"), WRONG, ids=[row[2] for row in WRONG])
+def test_what_is_wrong_is_said_in_our_words(
+    name: str, damage: Callable[[Any], Any], message: str, tmp_path: Path
+) -> None:
+    model = onnx.load(BAD / "good_baseline.onnx")
+    damage(next(node for node in model.graph.node if node.name == name))
+    onnx.save(model, tmp_path / "bad.onnx")
+    with pytest.raises(snncc.CompileError) as caught:
+        snncc.import_onnx(tmp_path / "bad.onnx")
+    assert message in str(caught.value)
+
+
+def test_an_operator_that_is_not_supported_says_what_it_would_need(tmp_path: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 18]>
+    g (float[2,3] x) => (float[2,3] y) { q = Erf(x) y = Einsum<equation = "ij->ij">(q) }"""
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "a.onnx")
+    with pytest.raises(snncc.CompileError, match=r"\(Erf\): would need .*\(Einsum\): write it as Transpose"):
+        snncc.import_onnx(tmp_path / "a.onnx")

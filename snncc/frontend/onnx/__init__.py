@@ -30,15 +30,13 @@ from ..dsl import Network, trace
 from ..foreign import shown, shown_path
 from ..report import Finding, Report
 from .axes import TIME, AxisError
-from .constants import FOLDED
 from .domain import told
-from .evaluate import OPERATORS
 from .flat import flatten
 from .network import TIMED, OnnxNetwork, Plan, Roles, sequences
 from .neurons import recognised
 from .nodes import Flat, needed
-from .read import NEWEST, OLDEST, read_model
-from .refusals import check_by_onnx
+from .read import read_model
+from .refusals import check_by_onnx, check_operators
 from .scatter import unscattered
 from .states import COMPARED, closed, given_pairs, named_pairs, structural_pairs
 from .unroll import rolled
@@ -102,7 +100,7 @@ def _network(model: Any, asked: _Asked, offset: int = 0) -> tuple[OnnxNetwork, b
     """The network, and whether the length of an open dimension was read. offset: of their stand-ins."""
     flat = unscattered(flatten(model, offset))
     written, flat.initial = told(model)
-    _check_operators(flat)
+    check_operators(flat)
     states = asked.states if asked.states is not None else written
     plans, remarks = _plans(flat, states, asked.time_axis, asked.batch_axis)
     network = _first_sound(plans, asked, remarks)
@@ -114,19 +112,6 @@ def _same(a: Network, b: Network) -> bool:
     """Whether two networks compute the same."""
     same = a.parameters.keys() == b.parameters.keys() and str(a.graph) == str(b.graph)
     return same and all(np.array_equal(array, b.parameters[name]) for name, array in a.parameters.items())
-
-
-def _check_operators(flat: Flat) -> None:
-    wrong = [n for n in flat.nodes if n.op not in OPERATORS and n.op not in FOLDED]
-    if wrong:
-        names = sorted(op for op in OPERATORS if not op.startswith("@"))
-        listed = "; ".join(n.label for n in wrong[:8]) + (
-            f" and {len(wrong) - 8} more" if len(wrong) > 8 else ""
-        )
-        raise CompileError(
-            f"not supported: {listed} (operator set {flat.opset}); supported are {', '.join(names)}, If, "
-            f"Loop, Scan and functions, in operator sets {OLDEST} to {NEWEST}"
-        )
 
 
 def _plans(

@@ -223,6 +223,9 @@ def without_samples(array: np.ndarray, axes: Axes, lengths: Lengths) -> np.ndarr
     Raises AxisError where samples would differ.
     """
     shape = (1,) * (len(axes) - array.ndim) + array.shape
+    fits = zip(axes, shape, strict=False)
+    if len(shape) != len(axes) or any(n not in (1, length(axis, lengths)) for axis, n in fits):
+        raise AxisError(f"a constant of shape {list(array.shape)} does not fit {described(axes)}")
     parts: list[int] = []
     atoms: list[Atom] = []
     for axis, count in zip(axes, shape, strict=True):

@@ -1,7 +1,7 @@
-"""Why onnx's checker refuses a model, in words that say where, what was expected, what was found, what to do.
+"""Why a model is refused, in words that say where, what was expected, what was found, what to do.
 
-Looked for only when it does: does each node's operator exist, and does it get as many inputs as it takes, of
-types and shapes that go together.
+Where onnx's own checker refuses it: does each node's operator exist, and does it get as many inputs as it
+takes, of types and shapes that go together. Where we do: what each operator would need.
 """
 
 from __future__ import annotations
@@ -16,11 +16,31 @@ import onnx
 
 from ...errors import CompileError
 from ..foreign import shown
-from .read import described, opset_of
+from .constants import FOLDED
+from .evaluate import OPERATORS
+from .nodes import Flat
+from .read import NEWEST, OLDEST, described, opset_of
 
 REMEDY = "export the model again, or mend it there"
 MOST_SHOWN = 300  # characters of onnx's own words
 Types = Mapping[str, tuple[str, list[str] | None]]  # of values: element type, dimensions if known
+MOST_NAMED = 8  # nodes that are not supported
+ANOTHER = "would need an operator of snncc that it lacks; compute it outside, or from the operators below"
+_LENGTH = "the length of what it makes hangs on the numbers; lengths must be known when compiling"
+_WRITES = "supported where it writes a whole sequence step by step, or a 1 at each sample's ArgMax"
+_INTEGERS = "is quantised; export the network before it is quantised"
+_RANDOM = "draws random numbers; make them an input"
+NEEDED = {  # what an operator that is not supported would need
+    **dict.fromkeys(("NonZero", "Unique", "Compress", "NonMaxSuppression", "TopK"), _LENGTH),
+    **dict.fromkeys(("ScatterND", "ScatterElements", "Scatter"), _WRITES),
+    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv",
+                     "QLinearMatMul", "ConvInteger", "MatMulInteger"), _INTEGERS),
+    **dict.fromkeys(("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli",
+                     "Multinomial"), _RANDOM),
+    "Einsum": "write it as Transpose, Reshape and MatMul",
+    "GatherElements": "picks by numbers that are computed; supported are constant indices, with Gather",
+    "GatherND": "picks by numbers that are computed; supported are constant indices, with Gather",
+}  # fmt: skip
 REFUSED = (
     onnx.checker.ValidationError,
     onnx.shape_inference.InferenceError,
@@ -53,11 +73,26 @@ def check_by_onnx(model: onnx.ModelProto) -> None:
         raise CompileError(refusal(model, str(error))) from None
 
 
+def check_operators(flat: Flat) -> None:
+    """Raises CompileError that says for each operator that has no meaning here what it would need."""
+    wrong = [n for n in flat.nodes if n.op not in OPERATORS and n.op not in FOLDED]
+    if not wrong:
+        return
+    listed = [f"{n.label}: {NEEDED.get(n.op, ANOTHER)}" for n in wrong[:MOST_NAMED]]
+    if len(wrong) > MOST_NAMED:
+        listed.append(f"and {len(wrong) - MOST_NAMED} more")
+    names = ", ".join(sorted(op for op in OPERATORS if not op.startswith("@")))
+    raise CompileError(
+        f"not supported: {'; '.join(listed)} (operator set {flat.opset}; supported are {names}, If, "
+        f"Loop, Scan, lists of tensors and functions, in operator sets {OLDEST} to {NEWEST})"
+    )
+
+
 def refusal(model: onnx.ModelProto, said: str) -> str:
     """Why a model is not sound. said: what onnx says."""
     places = list(_places(model))
     for place in places:
-        for check in (_unknown, _counted, _body, _typed, _multiplied):
+        for check in (_unknown, _counted, _attributes, _body, _typed, _multiplied):
             reason = check(place, opset_of(model))
             if reason:
                 return f"{described(place.node)}: {reason}; {REMEDY}"
@@ -143,9 +178,29 @@ def _counted(place: Place, opset: int) -> str:
         if not low <= len(names) <= high:
             wanted = str(low) if low == high else f"{low} to {high}"
             return f"expected {wanted} {what}s, found {len(names)}"
-    have = {a.name for a in node.attribute}
-    missing = [shown(n) for n, a in schema.attributes.items() if a.required and n not in have]
-    return f"its attribute {missing[0]!r} is missing" if missing else ""
+    single = onnx.defs.OpSchema.FormalParameterOption.Single
+    for k, name in enumerate(node.input):
+        if not name and schema.inputs[min(k, len(schema.inputs) - 1)].option == single:
+            return f"its input {k + 1} is missing"
+    return ""
+
+
+def _attributes(place: Place, opset: int) -> str:
+    """Attributes that the operator needs, and none that it does not know."""
+    if place.schema is None:
+        return ""
+    known, have = place.schema.attributes, {a.name: a for a in place.node.attribute}
+    for name, attribute in known.items():
+        if attribute.required and name not in have:
+            return f"its attribute {shown(name)!r} is missing"
+    for name, given in have.items():
+        if name not in known:
+            return f"its attribute {shown(name)!r} is none of this operator in operator set {opset}"
+        wanted = known[name].type.name
+        found = onnx.AttributeProto.AttributeType.Name(given.type)
+        if not given.ref_attr_name and found != wanted:
+            return f"its attribute {shown(name)!r} is of type {found}, expected {wanted}"
+    return ""
 
 
 def _body(place: Place, opset: int) -> str:

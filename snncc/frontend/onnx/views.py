@@ -122,7 +122,11 @@ def transposed(x: Tensor, order: Sequence[int]) -> Tensor:
 def _expand(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
     x = tensor(run, node, operands)
     wanted = _known(node, operands[1], "shape").reshape(-1)
-    dims = np.broadcast_shapes(x.dims(run.lengths), tuple(int(n) for n in wanted))
+    target = [int(n) for n in wanted]
+    try:
+        dims = np.broadcast_shapes(x.dims(run.lengths), tuple(target))
+    except ValueError:
+        raise AxisError(f"expands {described(x.axes)} to {target}") from None
     if dims == x.dims(run.lengths):
         return x
     missing = len(dims) - x.rank
@@ -130,9 +134,9 @@ def _expand(run: Evaluation, node: Node, operands: Sequence[Any]) -> Any:
     for axis, n, m in zip(grown.axes, grown.dims(run.lengths), dims, strict=True):
         if n != m and axis:
             raise AxisError(f"expands {described(x.axes)} to {list(dims)}")
-    target = [m if plain(axis) else math.prod(a for a in axis if isinstance(a, int))
+    full = [m if plain(axis) else math.prod(a for a in axis if isinstance(a, int))
               for axis, m in zip(grown.axes, dims, strict=True)]  # fmt: skip
-    value, made = moved(grown, lambda index: np.broadcast_to(index, target))
+    value, made = moved(grown, lambda index: np.broadcast_to(index, full))
     return after_move(grown, value, grown.axes, made)
 
 
