@@ -80,6 +80,17 @@ NEURONS = {
     "snn_leaky_zero_unrolled_dynamo": ["Leaky(beta=0.95, threshold=1, reset=zero)"] * 2,
     "sj_lif_step_dynamo": ["LIF(tau=2, v_threshold=1, v_reset=0), fires at its threshold"] * 2,
     "helper_scan_lif": ["LIF(tau=10, decay_input=False, v_threshold=1, v_reset=None)"],
+    "sj_if_soft_multi_dynamo": ["IF(v_threshold=1, v_reset=None), fires at its threshold"] * 2,
+    "sj_lif_nodecay_multi_dynamo": [
+        "LIF(tau=4, decay_input=False, v_threshold=0.75, v_reset=-0.25), fires at its threshold"
+    ]
+    * 2,
+    "snn_lapicque_step_ts": ["Leaky(beta=0.8, threshold=1, reset=subtract)"],
+    "helper_where_clip_lif": [
+        "LIF(tau=10, decay_input=False, v_threshold=1, v_reset=-0.125), fires at its threshold",
+        "LIF(tau=10, decay_input=False, v_threshold=1, v_reset=None)",
+        "LIF(tau=10, decay_input=False, v_threshold=1, v_reset=None), fires at its threshold",
+    ],
 }
 
 
