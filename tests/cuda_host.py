@@ -44,6 +44,13 @@ def library(variant: str) -> Path:
     return path
 
 
+def cublas(variant: str = "plain") -> Path:
+    """What stands in for libcublas.so, for what is resolved at run time."""
+    path = library(variant).with_name("libcublas_host.so")
+    _build_once(path, *LIBRARY[variant], "-shared", str(HEADERS / "cublas.cpp"), *linking(variant))
+    return path
+
+
 def program(source: Path, variant: str) -> Path:
     """The program of a .cu file; built once in a run of the tests."""
     path = library(variant).with_name(source.stem)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests import cuda_host
@@ -113,3 +115,76 @@ def test_a_result_that_nobody_waited_for_is_not_there() -> None:
 
 def test_an_unknown_order_is_refused() -> None:
     assert "must be forward, reverse or a number" in answer("missing_atomic", order="backward")[2]
+
+
+# What stands in for cuBLAS
+
+TYPES = {"float32": 0, "float64": 1, "int8": 3, "int32": 10}
+COMPUTE = {"float32": 68, "float64": 70, "int8": 72}
+CUBLAS_INVALID_VALUE = 7
+
+
+class Products:
+    """Products of NumPy matrices, stored column by column, by the library that stands in for cuBLAS."""
+
+    def __init__(self) -> None:
+        self.cuda = ctypes.CDLL(str(cuda_host.library("plain")))
+        self.blas = ctypes.CDLL(str(cuda_host.cublas()))
+        self.handle = ctypes.c_void_p()
+        assert self.blas.cublasCreate_v2(ctypes.byref(self.handle)) == 0
+
+    def upload(self, array: np.ndarray) -> ctypes.c_void_p:
+        device = ctypes.c_void_p()
+        assert self.cuda.cudaMalloc(ctypes.byref(device), ctypes.c_size_t(array.nbytes)) == 0
+        stored = array.ravel(order="F")
+        assert self.cuda.cudaMemcpy(device, stored.ctypes.data_as(ctypes.c_void_p), stored.nbytes, 1) == 0
+        return device
+
+    def multiply(
+        self, a: np.ndarray, b: np.ndarray, c: np.ndarray, turned: tuple[int, int] = (0, 0), beta: float = 0,
+        pitch: int = 0, compute: int = 0,
+    ) -> tuple[int, np.ndarray]:
+        """Status, and 2 a b + beta c."""
+        device = [self.upload(x) for x in (a, b, c)]
+        (m, k), n = a.shape[:: -1 if turned[0] else 1], c.shape[1]
+        compute = compute or COMPUTE[a.dtype.name]
+        scalars = [np.array([value], c.dtype) for value in (2, beta)]
+        alpha, by = (x.ctypes.data_as(ctypes.c_void_p) for x in scalars)
+        status = self.blas.cublasGemmEx(
+            self.handle, *turned, m, n, k, alpha, device[0], TYPES[a.dtype.name], pitch or a.shape[0],
+            device[1], TYPES[b.dtype.name], b.shape[0], by, device[2], TYPES[c.dtype.name], m, compute, -1,
+        )    # fmt: skip
+        result = np.empty(c.size, c.dtype)
+        assert self.cuda.cudaMemcpy(result.ctypes.data_as(ctypes.c_void_p), device[2], c.nbytes, 2) == 0
+        for pointer in device:
+            assert self.cuda.cudaFree(pointer) == 0
+        return status, result.reshape(c.shape, order="F")
+
+
+@pytest.mark.parametrize("turned", [(0, 0), (0, 1), (1, 0), (1, 1)])
+@pytest.mark.parametrize(
+    ("factor", "result"), [("float32", "float32"), ("float64", "float64"), ("int8", "int32")]
+)
+def test_products_on_the_host_are_those_of_numpy(factor: str, result: str, turned: tuple[int, int]) -> None:
+    rng = np.random.default_rng(5)
+    a, b = rng.integers(-9, 9, (8, 12)).astype(factor), rng.integers(-9, 9, (12, 4)).astype(factor)
+    c = rng.integers(-9, 9, (8, 4)).astype(result)
+    expected = 2 * (a.astype(result) @ b.astype(result))
+    stored = [x.T if turn else x for x, turn in zip((a, b), turned, strict=True)]
+    products = Products()
+    status, found = products.multiply(*stored, c, turned, 3)
+    np.testing.assert_array_equal(found, expected + 3 * c)
+    assert status == 0
+    if result != "int32":
+        unset = np.full_like(c, np.nan)
+        np.testing.assert_array_equal(products.multiply(*stored, unset, turned, 0)[1], expected)
+    assert products.multiply(*stored, c, turned, 3, pitch=4)[0] == CUBLAS_INVALID_VALUE
+
+
+@pytest.mark.parametrize(("compute", "digits"), [(68, 23), (77, 10), (75, 7)])
+def test_fast_products_drop_digits(compute: int, digits: int) -> None:
+    """float32, TF32 and bf16."""
+    kept, lost = np.float32([[1 + 2.0**-digits]]), np.float32([[1 + 2.0 ** -(digits + 1)]])
+    one = np.ones((1, 1), np.float32)
+    assert Products().multiply(kept, one, one, compute=compute)[1] == 2 * kept
+    assert Products().multiply(lost, one, one, compute=compute)[1] == 2

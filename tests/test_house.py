@@ -61,7 +61,7 @@ FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "manager", "handler", "
 PRINTERS = {"snncc/cli.py", "runtime/snncc_runtime/progress.py"}
 SHIPPED = (COMPILER, RUNTIME)
 EVERYTHING = (*SHIPPED, ROOT / "models", ROOT / "benchmarks", ROOT / "docs", ROOT / "tests")
-TEXT_SUFFIXES = {".py", ".h", ".c", ".cu", ".j2", ".inc"}
+TEXT_SUFFIXES = {".py", ".h", ".c", ".cpp", ".cu", ".j2", ".inc"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
