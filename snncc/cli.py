@@ -71,6 +71,8 @@ NETWORK_OPTIONS = (
     ("--rule", str, "bptt", "RULE", "bptt, dsr, ottt or stdp; also bptt,truncate=8 or stdp,tau_pre=3."),
     ("--checkpoint-every", int, None, "K", "Hold the values of only K steps at a time; same bits."),
     ("--context", str, None, "TYPE", "What is kept for the backward half: float32, float16 or bfloat16."),
+    ("--target", str, "c", "NAME", "c for the processor, or cuda for a GPU of NVIDIA's."),
+    ("--arch", str, None, "LIST", "Of GPUs, for --target cuda: sm_90, or all; this machine's if not given."),
     ("--weights", str, None, "FILE", "Weights by name: PyTorch's state dict (.pt), safetensors or .npz."),
     ("--rename", str, None, "T=O,...", "Their names to ours, for --weights; `net.0.=fc1.` for prefixes."),
     ("--dt", float, None, "SECONDS", "Of a .nir file, read or written: how long a step is."),

@@ -84,6 +84,7 @@ def compile(
     rule: str | Rule = "bptt",
     lengths: bool = False,
     target: str = "c",
+    arch: str | None = None,
     out: str | os.PathLike[str] | None = None,
 ) -> snncc_runtime.Model:
     """Compile a network to C, or to CUDA, build it, and load it.
@@ -98,7 +99,8 @@ def compile(
     backward half: "float32", "float16" or "bfloat16"; rounds what gradients are computed from, never an
     output (with both, segments change gradients within that rounding). rule: how it learns: "bptt", "dsr",
     "ottt", or what snncc.rules makes. lengths: calls may say how many steps each sample has. target: "c" for
-    the processor, "cuda" for a GPU of NVIDIA's. out: a folder to write the model to. Raises
+    the processor, "cuda" for a GPU of NVIDIA's, of the architectures `arch`
+    ("sm_90", "sm_80,sm_90", "all"; None: this machine's). out: a folder to write the model to. Raises
     CompileError, naming the user's line.
     """
     steps = STEPS if num_steps is None else num_steps
@@ -106,6 +108,7 @@ def compile(
         *(steps, loss, optimizer, dtype, name, unroll, products, checkpoint_every, context, rule),
         lengths=lengths,
         target=target,
+        arch=arch,
     )
     traced = trace(network, inputs, seed, aim.learning.by_rates, lengths)
     source = type(network).__name__
@@ -168,7 +171,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .backend.cuda import emit as emit_cuda
     from .interface import tensors, user_arrays
     from .lower import Layout, lower, lower_update
-    from .lower.device import sums_apart
+    from .lower.device import for_device
     from .ops.delays import check_delayed
     from .ops.embedding import check_whole
     from .ops.normalize import fewest
@@ -195,7 +198,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     layout = Layout(DTYPES[target.dtype][1], _index_bytes(final, target), target.device)
     entries = [lower(graph, name, layout, target.segment) for name, graph in final.items()]
     entries = [replace(entry, fewest=counts[entry.name]) for entry in entries]
-    entries = [sums_apart(entry, layout) for entry in entries] if target.device else entries
+    entries = [for_device(entry, layout) for entry in entries] if target.device else entries
     whole = [lower(graph, name, layout) for name, graph in unsplit.items()]
     optimizer = target.updating
     program = Program(
@@ -242,7 +245,7 @@ def _write(
         from . import nvcc
 
         sources = {**text.files, "snncc_cuda.h": joined("cuda/cuda.h")}
-        built = nvcc.build(sources, name=text.prefix, declarations=text.declarations)
+        built = nvcc.build(sources, name=text.prefix, declarations=text.declarations, arch=target.arch)
     else:
         sources = {**text.files, "snncc.h": joined("snncc.h")}
         built = build.build(sources, name=text.prefix, declarations=text.declarations)

@@ -42,6 +42,7 @@ class Target:
     exact_steps: bool = False
     lengths: bool = False
     target: str = "c"
+    arch: str | None = None
 
     def __post_init__(self) -> None:
         steps = self.num_steps
@@ -70,6 +71,8 @@ class Target:
             )
         if self.target not in TARGETS:
             raise located(f"target must be 'c' or 'cuda', got {self.target!r}", user_line())
+        if self.arch is not None and not self.device:
+            raise located(f"arch={self.arch!r} is for target='cuda': leave it out", user_line())
         self._check_learning()
         if self.loss is not None and not isinstance(self.loss, Loss):
             raise located(f"loss must be made by snncc.loss, got {self.loss!r}", user_line())

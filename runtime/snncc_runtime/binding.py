@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .cuda import explain
 from .errors import ModelError
 from .manifest import BINDING, Manifest
 
@@ -37,6 +38,7 @@ class Status(IntEnum):
     LABEL = 5
     FINITE = 7
     LENGTH = 13
+    DEVICE = 1000  # and up: an error of CUDA's
 
 
 class Library:
@@ -70,8 +72,10 @@ class Library:
         """A pointer into memory elsewhere, as one to elements like the array's."""
         return self.ffi.cast(C_TYPES[array.dtype].replace("[]", " *"), pointer)
 
-    def error_text(self, status: int) -> str:
-        return str(self.ffi.string(self.function("error")(status)).decode())
+    def finding(self, status: int) -> str:
+        """What an error code means, and of CUDA's what to do."""
+        text = str(self.ffi.string(self.function("error")(status)).decode())
+        return f"{text} ({status})" if status < Status.DEVICE else explain(status - Status.DEVICE, text)
 
     def _check_abi(self, manifest: Manifest, digest: str | None) -> int:
         record = self.new("abi_record", {})

@@ -271,9 +271,7 @@ class Instance:
 
     def _check(self, entry: str, status: int) -> None:
         if status != Status.OK:
-            raise ModelError(
-                f"{self.manifest.name}: {entry} failed: {self._library.error_text(status)} ({status})"
-            )
+            raise ModelError(f"{self.manifest.name}: {entry} failed: {self._library.finding(status)}")
 
     def _explain(self, entry: str, status: int, given: Mapping[Port, np.ndarray]) -> None:
         named = {port.name: array for port, array in given.items()}

@@ -64,7 +64,7 @@ class _DeviceArena:
         found = library.ffi.new("void **")
         code = library.function("allocate")(size, found)
         if code != Status.OK:
-            raise ModelError(f"{size} bytes on the device: {library.error_text(code)}")
+            raise ModelError(f"{size} bytes on the device: {library.finding(code)}")
         self.pointer = found[0]
 
     def __del__(self) -> None:

@@ -52,7 +52,7 @@ class Row:
 
 def check_source(text: str, batch: int, choices: Choices) -> Report:
     """Compiles the network and compares. Raises CompileError."""
-    target, source = choices.target(), load_source(text, choices)
+    target, source = choices.wanted(), load_source(text, choices)
     network, target, _ = traced(source, target, choices)
     title = f"{source.label}: {target.dtype}, {target.num_steps} steps, {batch} samples"
     return check(network, target, batch, choices.seed, title)

@@ -17,7 +17,7 @@ from .weights import traced
 def compile_source(text: str, folder: Path, choices: Choices) -> str:
     """Compiles and says what was made. Raises CompileError or ModelError."""
     start = time.perf_counter()
-    target = choices.target()
+    target = choices.wanted()
     check_replaceable(folder)  # complain before the work
     source = load_source(text, choices)
     network, target, matched = traced(source, target, choices)

@@ -20,7 +20,7 @@ def export_source(text: str, nir: Path | None, onnx: Path | None, choices: Choic
         from ..frontend.onnx import export_onnx
 
         source = load_source(text, choices)
-        network, _, _ = traced(source, choices.target(), choices)
+        network, _, _ = traced(source, choices.wanted(), choices)
         return str(export_onnx(source.network, onnx or Path(), weights=network))
     from ..frontend.nir import export_nir
 
@@ -31,7 +31,7 @@ def export_source(text: str, nir: Path | None, onnx: Path | None, choices: Choic
     from_nir = Path(text).suffix.lower() == ".nir"
     unread: dict[str, Any] = dict.fromkeys(names)
     plain = choices if from_nir else replace(choices, **unread)
-    source, target = load_source(text, plain), choices.target()
+    source, target = load_source(text, plain), choices.wanted()
     network, _, _ = traced(source, target, plain)
     given = {name: value for name, value in options.items() if value is not None}
     return str(export_nir(source.network, nir, weights=network, **given))

@@ -53,7 +53,7 @@ def inspect_source(text: str, view: View, choices: Choices) -> str:
         return _inspect_folder(Path(text), view)
     if view.entry is not None and view.after is None and not view.cost:
         raise CompileError("--entry chooses what --after and --cost show: give one of them as well")
-    target, source = choices.target(), load_source(text, choices)
+    target, source = choices.wanted(), load_source(text, choices)
     network, target, _ = traced(source, target, choices)
     if view.svg is not None:
         graph = InferTypes(target.options.dtype).run(network.graph)

@@ -46,6 +46,8 @@ class Choices:
     context: str | None = None
     rule: str = "bptt"
     lengths: bool = False
+    target: str = "c"
+    arch: str | None = None
     weights: str | None = None
     rename: str | None = None
     dt: float | None = None
@@ -76,8 +78,8 @@ class Choices:
             given["surrogate"] = parse_surrogate(given["surrogate"])
         return given
 
-    def target(self) -> Target:
-        """Raises CompileError for what does not make sense."""
+    def wanted(self) -> Target:
+        """What to compile for. Raises CompileError for what does not make sense."""
         if self.lr is not None and self.optimizer is None:
             raise CompileError("--lr needs an --optimizer")
         rule = parse_rule(self.rule)
@@ -99,6 +101,8 @@ class Choices:
             self.context,
             rule,
             lengths=self.lengths,
+            target=self.target,
+            arch=self.arch,
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ...errors import InternalError
 from ...lower import layout_of
 from ...plan_memory import SCRATCH, sum_reals
-from ...program import CALLERS, Buffer, Call, Entry, Item, Loop, Program, Region, Segments, Sweep, used
+from ...program import CALLERS, Buffer, Call, Entry, Item, Loop, Program, Segments, Sweep, used
 from ..buffers import TYPES, BufferText, bytes_text, unique
 from ..render import render
 from ..sweeps import dialect
@@ -25,46 +25,28 @@ class DeviceBuffers(BufferText):
     def memory_record(self) -> EntryMemory:
         """Sizes of all of them."""
         e = self.entry
-        scratch, whole = (
-            [f"snncc_align({bytes_text(r.size, 'seq', 'tile', 'tile', 'mark')})" for r in regions]
-            for regions in (e.regions, e.whole)
-        )
+        scratch = [f"snncc_align({bytes_text(r.size, 'seq', 'tile', '', 'mark')})" for r in e.regions]
         return EntryMemory(
             e.name,
             e.trains,
             sum_reals(e, self.layout.real_bytes),
             sum(r.size.at(0, 0) for r in e.shared),
             "\n           + ".join(scratch) or "0",
-            "\n           + ".join(whole) or "0",
         )
 
     def all(self, items: tuple[Item, ...]) -> list[str]:
         """Pointers to all buffers of the entry."""
         updated = {p.buffer for i in items if isinstance(i, Sweep) for p in i.pointers if p.written}
-        found = [b for b in unique(items) if b.place != "panel"]  # of which threads of a GPU need none
-        lines = [self.pointer(b, self._phase_of(b), b in updated) for b in found if b.place not in SCRATCH]
-        for regions, at, prefix in (
-            (self.entry.regions, "scratch", "region"),
-            (self.entry.whole, "whole", "whole"),
-        ):
-            lines += ["char *whole = model->whole;"] * (prefix == "whole" and bool(regions))
-            for number, region in enumerate(regions):
-                lines += self._taken(region, at, f"{prefix}{number}", found)
+        lines = [
+            self.pointer(b, self._phase_of(b), b in updated) for b in unique(items) if b.place not in SCRATCH
+        ]
+        for number, region in enumerate(self.entry.regions):
+            bytes = bytes_text(
+                region.size, f"(size_t){self.held} * rows", "(size_t)rows", "", "(size_t)segments * rows"
+            )
+            lines.append(f"void *const region{number} = snncc_take(&scratch, {bytes});")
+            lines += [self._cast(b, f"region{number}") for b in region.buffers]
         return lines
-
-    def _taken(self, region: Region, at: str, piece: str, found: list[Buffer]) -> list[str]:
-        bytes = bytes_text(
-            region.size,
-            f"(size_t){self.held} * rows",
-            "(size_t)rows",
-            "(size_t)rows",
-            "(size_t)segments * rows",
-        )
-        take = f"snncc_take(&{at}, {bytes});"
-        mine = [b for b in region.buffers if b in found]
-        if not mine:
-            return [f"(void){take}"]
-        return [f"void *const {piece} = {take}", *(self._cast(b, piece) for b in mine)]
 
     def row_of(self, buffer: Buffer, step: str) -> str:
         """The rows of a step, "" for all."""
@@ -160,7 +142,7 @@ class DeviceEntry:
 
     def _argument(self, buffer: Buffer | None, t: str, states: tuple[Buffer, ...]) -> str:
         """A buffer as an argument; in a loop over time, its rows of step t."""
-        if buffer is None or buffer.place == "panel":
+        if buffer is None:
             return "NULL"
         return f"{buffer.name}_at" if buffer in states else self.buffers.row_of(buffer, t)
 

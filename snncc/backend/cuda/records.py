@@ -56,7 +56,6 @@ class EntryMemory:
     sum_reals: int
     shared: int
     scratch: str
-    whole: str
 
 
 @dataclass(frozen=True)
