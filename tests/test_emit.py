@@ -126,7 +126,6 @@ def test_the_c_compiler_checks_the_declarations(name: str, dtype: str, tmp_path:
     [
         ("stack", "float32", None),
         ("deep", "float64", None),
-        ("two-roads", "float32", None),
         ("stack", "float64", 4),
         ("deep", "float32", 1),
         ("two-roads", "float32", 2),

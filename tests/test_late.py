@@ -188,11 +188,27 @@ def test_what_needs_all_steps_at_once_is_refused_elsewhere() -> None:
         generate(trace(nn.Sequential(nn.DelayedLinear(3, 2, 4))), Target(num_steps=5, checkpoint_every=2))
 
 
+class Images(nn.Module):
+    """A row as an image: groups of channels, norms of every kind, attention, sparse synapses behind it."""
+
+    def __init__(self) -> None:
+        self.groups, self.channels = nn.GroupNorm(2, 4), nn.BatchNorm2d(8)
+        self.conv, self.lif = nn.Conv2d(4, 8, 3, groups=2), nn.Leaky([0.9] * 8, learn_beta=True)
+        self.row, self.sparse = nn.LayerNorm(6), nn.SparseLinear(48, 80, FanIn(3))
+
+    def forward(self, x: Any) -> Any:
+        spk = self.lif(self.channels(self.conv(self.groups(x.reshape(4, 4, 5))))).spk
+        tokens = spk.reshape(8, 6)
+        mixed = self.row(snncc.matmul(snncc.softmax(tokens @ tokens.permute(1, 0)), tokens))
+        return self.sparse(spk.reshape(48)) + self.sparse(mixed.reshape(48))
+
+
 def test_sanitizers_find_nothing(tmp_path: Path) -> None:
-    """In layers of whole numbers, sparse and late synapses, and delays."""
+    """In layers of whole numbers, sparse and late synapses, delays, and of images."""
     network = nn.Sequential(
         words=nn.Embedding(7, 70), a=nn.SparseLinear(70, 90, FanIn(3)), lif=nn.Leaky(0.9), all=nn.Delay(2),
-        b=nn.DelayedLinear(90, 80, max_delay=3), middle=nn.Leaky(0.8), each=nn.Delay(np.arange(80) % 5),
+        b=nn.DelayedLinear(90, 80, max_delay=3), images=Images(), middle=nn.Leaky(0.8),
+        each=nn.Delay(np.arange(80) % 5),
         c=nn.DelayedLinear(80, CLASSES, max_delay=12, learn_delays=True), last=nn.Leaky(0.8),
         input=nn.Input(dtype="int"),
     )    # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,13 +13,14 @@ import pytest
 import snncc
 from snncc import loss, nn, optim
 from snncc.driver import entry_stages
-from snncc.frontend.dsl import Network, trace
+from snncc.frontend.dsl import Network, add_loss, trace
 from snncc.ops import Value, scatter_add
 from snncc.ops.reduce import Reshape
 from snncc.ops.value import apply
 from snncc.passes.pipeline import Options
 from snncc.reference import Call, evaluate
 from snncc.target import Target
+from tests.test_differentiate import arguments, slopes_agree
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "layers" / "norm.npz")
 STEPS, BATCH = 3, 4
@@ -157,6 +159,19 @@ class Some(nn.Module):
 
     def forward(self, x: Value) -> dict[str, Value]:
         return {"a": self.a(x), "b": self.b(x), "c": self.c(x)}
+
+
+@pytest.mark.parametrize("layer", ["bn1d_length", "bn2d", "tdbn", "bntt2d", "ln_last", "gn", "ws_conv"])
+def test_gradients_of_training_are_slopes(layer: str) -> None:
+    """Through the statistics of the batch, and a spike behind them made smooth."""
+    make, features = LAYERS[layer]
+    network = trace(nn.Sequential(a=Behind(make(), features), lif=nn.Leaky(0.8), input=nn.Input(3)))
+    assert (network.training is not None) == layer.startswith(("bn", "td"))
+    graph = add_loss(network.trained, loss.mse("mem"))
+    graph = replace(graph, outputs=tuple(o for o in graph.outputs if o.role != "parameter"))
+    seen = slopes_agree(graph, "loss", arguments(network, loss.mse("mem"), steps=STEPS, batch=BATCH))
+    learnt = {name for name, parameter in make()._parameters.items() if parameter.learnable}
+    assert {("gradient", f"a.layer.{name}") for name in learnt} <= seen
 
 
 def test_calls_and_their_gradients_are_the_interpreters() -> None:

@@ -212,25 +212,22 @@ def test_names_find_their_parameters(names: tuple[str, ...], rename: str) -> Non
     assert found.check().pairs == dict(zip(wanted, names, strict=True))
 
 
-@pytest.mark.parametrize(
-    ("theirs", "rename"), [("bn", None), ("model.bn", None), ("a.list", {"a.list.": "bn."})]
-)
-def test_rows_may_be_numbered_modules(theirs: str, rename: Any) -> None:
+def test_rows_may_be_numbered_modules() -> None:
     """As snnTorch's BNTT is a list of layers, one a step."""
     network = nn.Sequential(fc=nn.Linear(2, 4), bn=nn.BatchNormTT1d(4, 12), input=nn.Input(2))
     model, rng = snncc.compile(network, num_steps=12), np.random.default_rng(0)
-    names = ("weight", "running_mean", "running_var")
-    rows = {f"{theirs}.{t}.{name}": rng.random(4, np.float32) for t in reversed(range(12)) for name in names}
-    rows |= {f"{theirs}.{t}.num_batches_tracked": np.array(t) for t in range(12)}
-    other = f"{'model.' * theirs.startswith('model')}fc."
-    given = {**rows, f"{other}weight": np.ones((4, 2)), f"{other}bias": np.ones(4)}
-    assert model.load_weights(given, rename=rename).check().unexpected == ()
-    for name in (*names, "num_batches_tracked"):
-        stacked = np.stack([rows[f"{theirs}.{t}.{name}"] for t in range(12)])
-        np.testing.assert_array_equal(model.params[f"bn.{name}"], stacked)
-    fewer = {name: array for name, array in given.items() if not name.endswith(".4.weight")}
-    with pytest.raises(ModelError, match=r"are missing: bn.weight; not in the network: .*11.weight"):
-        model.load_weights(fewer, rename=rename)
+    names, fc = ("weight", "running_mean", "running_var"), {"weight": np.ones((4, 2)), "bias": np.ones(4)}
+    for prefix, bn, rename in (("", "bn", None), ("model.", "bn", None), ("", "a.list", {"a.list.": "bn."})):
+        rows = {f"{bn}.{t}.{name}": rng.random(4, np.float32) for t in reversed(range(12)) for name in names}
+        rows |= {f"{bn}.{t}.num_batches_tracked": np.array(t) for t in range(12)}
+        given = {prefix + name: a for name, a in rows.items()} | {f"{prefix}fc.{k}": a for k, a in fc.items()}
+        assert model.load_weights(given, rename=rename).check().unexpected == ()
+        for name in (*names, "num_batches_tracked"):
+            stacked = np.stack([rows[f"{bn}.{t}.{name}"] for t in range(12)])
+            np.testing.assert_array_equal(model.params[f"bn.{name}"], stacked)
+        fewer = {name: array for name, array in given.items() if not name.endswith(".4.weight")}
+        with pytest.raises(ModelError, match=r"are missing: bn.weight; not in the network: .*11.weight"):
+            model.load_weights(fewer, rename=rename)
 
 
 def test_parameters_that_do_not_learn_may_be_absent() -> None:
