@@ -51,8 +51,8 @@ class Pair:
             same(*(getattr(gradients, kind) for gradients in found))
 
     def check_training(self, given: Mapping[str, Array], targets: Array, **options: Any) -> None:
-        """Two steps of the optimiser, and an evaluation."""
-        for _ in range(2):
+        """Steps of the optimiser, of which the second is recorded and the third replayed; an evaluation."""
+        for _ in range(3):
             losses = [model.train_step(given, targets, **options) for model in self.both]
             assert losses[0] == losses[1]
             same(*(model.gradients() for model in self.both))

@@ -242,6 +242,7 @@ class Instance:
         if wider == config:
             return
         arena = self._make_arena(wider)
+        self._memory.close()
         roles = CARRIED_ROLES if config.training else CARRIED_ROLES[:2]
         kept = [(tensor, self.get(tensor)) for tensor in self.manifest.tensors if tensor.role in roles]
         self._start(wider, arena)

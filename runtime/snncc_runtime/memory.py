@@ -28,6 +28,7 @@ class Memory(Protocol):
     def given(self, field: str, array: np.ndarray) -> Any: ...
     def taken(self, field: str, array: np.ndarray) -> Any: ...
     def finish(self, model: Any, status: int) -> int: ...
+    def close(self) -> None: ...
 
 
 class _HostArena:
@@ -54,6 +55,9 @@ class HostMemory:
 
     def finish(self, model: Any, status: int) -> int:
         return status
+
+    def close(self) -> None:
+        """Before the arena ends."""
 
 
 class _DeviceArena:
@@ -108,6 +112,15 @@ class DeviceMemory:
             codes.append(copy(model, self._library.pointer(array), pointer, array.nbytes))
         codes.append(self._library.function("wait")(model))
         return next((code for code in codes if code != Status.OK), Status.OK)
+
+    def close(self) -> None:
+        """Waits for the device and forgets recorded calls, before the arena ends."""
+        self._library.function("wait")(self._model)
+        self._library.function("close")(self._model)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_codes"):
+            self.close()
 
     def _buffer(self, field: str, array: np.ndarray) -> Any:
         """Device memory for an array of the caller, as C types it."""

@@ -16,7 +16,7 @@ from .sweeps import NAME, SweepText
 # What the names of a model's own functions and types end with, and of the functions of an entry point.
 API = (
     *("config", "io", "model", "abi_record", "arena_bytes", "init", "set", "get", "step", "update"),
-    *("profile", "clock", "error", "abi"),
+    *("profile", "clock", "error", "abi", "wait", "close", "allocate", "release", "to_device", "to_host"),
 )
 PARTS = ("prepare", "before", "tile", "after", "work", "finish", "phases")
 

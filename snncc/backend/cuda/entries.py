@@ -92,6 +92,7 @@ class DeviceEntry:
             self.program.name,
             self.buffers.real,
             f"{e.name}: all samples through all layers.",
+            1 + self.program.entries.index(e),
             e.trains,
             e.required,
             tuple(lines),

@@ -94,6 +94,9 @@ def _prototypes(program: Program, prefix: str) -> Iterator[Prototype]:
             f"int32_t {prefix}_update({model}, double learning_rate)", "One step of the optimiser."
         )
     yield Prototype(f"int32_t {prefix}_wait({known})", "Until all work is done; what the last call found.")
+    yield Prototype(
+        f"void {prefix}_close({model})", "Forgets recorded calls: before an arena ends or is used anew."
+    )
     yield Prototype(f"int32_t {prefix}_allocate(size_t bytes, void **memory)", "Device memory.")
     yield Prototype(f"int32_t {prefix}_release(void *memory)", "Device memory, given back.")
     yield Prototype(

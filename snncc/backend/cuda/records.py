@@ -39,6 +39,7 @@ class EntryRecord:
     prefix: str
     real: str
     comment: str
+    number: int  # of the entry point, from 1
     trains: bool
     required: tuple[str, ...]
     lines: tuple[str, ...]

@@ -12,5 +12,6 @@
 #include "tensors.h"
 #include "rows.h"
 #include "product.h"
+#include "graphs.h"
 
 #endif
