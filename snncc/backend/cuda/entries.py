@@ -12,9 +12,10 @@ from ...program import CALLERS, Buffer, Call, Entry, Item, Loop, Program, Segmen
 from ..buffers import TYPES, BufferText, bytes_text, unique
 from ..render import render
 from ..sweeps import dialect
-from .calls import Place, call_text
+from .calls import call_text
 from .kernels import Kernels
 from .records import EntryMemory, EntryRecord
+from .starts import Place
 
 ARGUMENTS = ("model", "io", "rows", "status", "sums", "scratch", "batch", "stream")
 
