@@ -52,13 +52,13 @@ class MoveText:
         lines, names = [], INDEX[: len(nest.loops)]
         for depth, (name, (extent, _, _)) in enumerate(zip(names, nest.loops, strict=True)):
             lines.append(f"{'    ' * depth}for (int {name} = 0; {name} < {extent}; {name}++)")
-        x = _place(nest.x, [(name, step) for name, (_, step, _) in zip(names, nest.loops, strict=True)])
-        y = _place(nest.y, [(name, step) for name, (_, _, step) in zip(names, nest.loops, strict=True)])
+        x = place(nest.x, [(name, step) for name, (_, step, _) in zip(names, nest.loops, strict=True)])
+        y = place(nest.y, [(name, step) for name, (_, _, step) in zip(names, nest.loops, strict=True)])
         move = f"to[{y}] {'+=' if self.adds else '='} {source}[{x}];"
         return [*lines, "    " * len(names) + move]
 
 
-def _place(start: int, steps: list[tuple[str, int]]) -> str:
+def place(start: int, steps: list[tuple[str, int]]) -> str:
     """Where an element lies, as C: 3 + a * 4 - b."""
     text = str(start) if start or not any(step > 0 for _, step in steps) else ""
     for name, step in steps:

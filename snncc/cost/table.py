@@ -291,7 +291,7 @@ def _sparse(call: Call, per: int, how: How, work: Work) -> None:
     work.add("multiplications", each, share * (how.listed is None or how.valued))
     work.read(each, share * (4 + how.layout.real_bytes))
     gathers = call.kind.endswith("input_gradient")
-    (work.read if gathers or call.kind.endswith("gradient") else work.write)(per, how.row_bytes(n_out))
+    (work.read if gathers or "gradient" in call.kind else work.write)(per, how.row_bytes(n_out))
     work.write(per if gathers else RUN, how.row_bytes(n_in) if gathers else 0)
 
 
@@ -343,9 +343,9 @@ CALLS: dict[str, Callable[[Call, int, How, Work], None]] = {
     **dict.fromkeys(("matmul", "matmul_once"), _matmul),
     **dict.fromkeys(("mix_steps", "mix_steps_transposed", "steps_gradient"), _of_steps),
     **dict.fromkeys(("at_step", "sum_at_step"), _at_step),
-    **dict.fromkeys(("sparse_events", "sparse_rows", "sparse_gradient", "sparse_input_gradient"), _sparse),
+    **dict.fromkeys((k for k in WORDS if k.startswith("sparse_")), _sparse),
     "embedding": _copy,
     "embedding_gradient": _sum_features,
-    **dict.fromkeys(("late_events", "late_gradient", "late_input_gradient"), _late),
+    **dict.fromkeys((k for k in WORDS if k.startswith("late_")), _late),
     **dict.fromkeys(("scatter_add", "scatter_add_once"), _sum_features),
 }  # all others copy

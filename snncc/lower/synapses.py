@@ -12,12 +12,21 @@ if TYPE_CHECKING:
     from .calls import Calls
 
 
+def _given(calls: Calls, kernel: str, x: str) -> Buffer:
+    """What synapses are given: the list of events that x is, or its rows."""
+    return calls.buffers.buffer(x, calls.list_layout(x) if kernel == "events" else "real")
+
+
+def _of_rows(kind: str, kernel: str) -> str:
+    return f"{kind}_rows" if kernel == "rows" else kind
+
+
 def _sparse_linear(calls: Calls, node: Node) -> Call:
     """Sizes of sparse products: inputs, outputs, synapses, and the row of what is given and made."""
     op: Any = node.op
     x, values, indices, offsets, *bias = node.inputs
     buffers = calls.buffers
-    given = buffers.buffer(x, calls.list_layout(x)) if op.kernel == "events" else buffers.buffer(x)
+    given = _given(calls, op.kernel, x)
     wired = tuple(map(buffers.buffer, (offsets, indices, values)))
     started = buffers.buffer(bias[0]) if bias else None
     n_in, synapses = calls.graph[x].type.size, calls.graph[values].type.size
@@ -27,12 +36,13 @@ def _sparse_linear(calls: Calls, node: Node) -> Call:
 
 
 def _sparse_gradient(calls: Calls, node: Node) -> Call:
+    op: Any = node.op
     d_y, x, indices, offsets = node.inputs
     buffers, rows = calls.buffers, calls.graph[d_y]
     wired = tuple(map(buffers.buffer, (offsets, indices, d_y, node.name)))
     sizes = (calls.graph[x].type.size, rows.type.size, node.type.size, 0, buffers.pitch(rows))
-    listed = buffers.buffer(x, calls.list_layout(x))
-    return Call("sparse_gradient", (listed, *wired), sizes, calls.graph[x].type.time)
+    operands = (_given(calls, op.kernel, x), *wired)
+    return Call(_of_rows("sparse_gradient", op.kernel), operands, sizes, calls.graph[x].type.time)
 
 
 def _sparse_input_gradient(calls: Calls, node: Node) -> Call:
@@ -55,7 +65,7 @@ def _late(kind: str, calls: Calls, node: Node, tables: tuple[str, ...], rest: li
     graph, buffers = calls.graph, calls.buffers
     values, positions, _, offsets = tables
     n_in, synapses = graph[offsets].type.size - 1, graph[values].type.size
-    n_out = op.n_out if kind == "late_events" else graph[node.inputs[0]].type.size
+    n_out = op.n_out if node.op.name == "delayed_linear" else graph[node.inputs[0]].type.size
     pitch = buffers.layout.pitch
     rows = (pitch(n_in), pitch(op.longest * n_in), pitch(n_out))
     learned = int(graph[positions].type.dtype != "i32")
@@ -65,17 +75,18 @@ def _late(kind: str, calls: Calls, node: Node, tables: tuple[str, ...], rest: li
 
 
 def _late_linear(calls: Calls, node: Node) -> Call:
+    op: Any = node.op
     x, before, *tables = node.inputs
     bias = calls.buffers.buffer(tables[4]) if len(tables) > 4 else None
-    listed = calls.buffers.buffer(x, calls.list_layout(x))
-    rest: list[Buffer | None] = [listed, calls.buffers.buffer(before), bias]
-    return _late("late_events", calls, node, tuple(tables[:4]), rest)
+    rest: list[Buffer | None] = [_given(calls, op.kernel, x), calls.buffers.buffer(before), bias]
+    return _late(f"late_{op.kernel}", calls, node, tuple(tables[:4]), rest)
 
 
 def _late_gradient(calls: Calls, node: Node) -> Call:
+    op: Any = node.op
     d_y, x, before, *tables = node.inputs
-    listed, buffer = calls.buffers.buffer(x, calls.list_layout(x)), calls.buffers.buffer
-    return _late("late_gradient", calls, node, tuple(tables), [listed, buffer(before), buffer(d_y)])
+    rest: list[Buffer | None] = [_given(calls, op.kernel, x), *map(calls.buffers.buffer, (before, d_y))]
+    return _late(_of_rows("late_gradient", op.kernel), calls, node, tuple(tables), rest)
 
 
 def _late_input_gradient(calls: Calls, node: Node) -> Call:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from ...errors import CompileError
 from ...program import Call
+from ..calls import INDEXED, MATMULS, MOVES
 from .starts import Form, Place, once, plain, start
+from .steps import STEPS
+from .synapses import SYNAPSES
 
 
 def _channels(call: Call) -> int:
@@ -110,6 +113,22 @@ def restore_rows(call: Call, place: Place) -> str:
     return start("snncc_copy", count, f"{marks} + segment * {count}", state)
 
 
+def within_rows(call: Call, place: Place) -> str:
+    """A generated kernel of features of a row."""
+    return start(place.function, "1" if call.kind.endswith("_once") else place.rows, *place.names)
+
+
+def matmul(call: Call, place: Place) -> str:
+    _, _, _, *sizes = call.numbers  # whether operands have zeros is nothing to a GPU
+    return start("snncc_matmul", "1" if call.kind.endswith("_once") else place.rows, *sizes, *place.names)
+
+
+def reorder(call: Call, place: Place) -> str:
+    n, _, lines = call.numbers
+    rows = "1" if call.kind.endswith("_once") else place.rows
+    return start("snncc_reorder", rows, n, lines, *place.names)
+
+
 GROUPED = ("softmax", "log_softmax", "first_maximum", "max_last")
 
 CALLS: dict[str, Form] = {
@@ -132,6 +151,11 @@ CALLS: dict[str, Form] = {
     "sum_panels": once("snncc_sum_panels"),
     "one_hot": plain("snncc_one_hot"),
     "add_samples": add_samples,
+    **dict.fromkeys((*MOVES, *INDEXED), within_rows),
+    **dict.fromkeys(MATMULS, matmul),
+    **dict.fromkeys(("reorder", "reorder_once"), reorder),
+    **STEPS,
+    **SYNAPSES,
     **dict.fromkeys(("copy_rows", "copy_last", "copy_first"), copy_rows),
     "copy_if_first": copy_if_first,
     "copy_gradient": copy_gradient,

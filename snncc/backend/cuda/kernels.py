@@ -5,8 +5,11 @@ from __future__ import annotations
 from ...lower import layout_of
 from ...names import RESERVED, Names
 from ...program import Call, Program, Sweep
+from ..calls import INDEXED, MOVES
 from ..kernels import API
+from ..render import render
 from ..sweeps import NAME
+from .moves import indexed, move
 from .sweeps import DeviceSweep
 
 
@@ -31,7 +34,10 @@ class Kernels:
 
     def function(self, call: Call, entry: str) -> str:
         """The name of the function that a call has for its index or loops, if it has one."""
-        return ""
+        if call.kind not in (*MOVES, *INDEXED):
+            return ""
+        record, wish, comment = (move if call.kind in MOVES else indexed)(call, self.layout)
+        return self.name(render("cuda/move.cu.j2", record), wish, comment, entry)
 
     def name(self, text: str, wish: str, comment: str, entry: str) -> str:
         """The name of a function, new or that of the same text."""

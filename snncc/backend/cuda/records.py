@@ -23,6 +23,20 @@ class SweepRecord:
 
 
 @dataclass(frozen=True)
+class MoveRecord:
+    """A kernel with a thread for each of so many elements of a row, after so many of y were cleared."""
+
+    name: str
+    comment: str
+    parameters: str
+    lines: tuple[str, ...]
+    elements: int
+    cleared: int
+    arguments: str
+    tables: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class UpdateRecord:
     name: str
     comment: str

@@ -12,6 +12,11 @@
 #include "tensors.h"
 #include "rows.h"
 #include "product.h"
+#include "moves.h"
+#include "steps.h"
+#include "sparse.h"
+#include "late.h"
+#include "embedding.h"
 #include "graphs.h"
 
 #endif

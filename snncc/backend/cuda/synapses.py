@@ -1,0 +1,66 @@
+"""Calls of the kernels of sparse synapses, and of rows of weights by whole numbers, as CUDA."""
+
+from __future__ import annotations
+
+from ...program import Call
+from .starts import Form, Place, start
+
+
+def _sparse_rows(call: Call, place: Place) -> str:
+    n_in, n, *_ = call.numbers
+    return start("snncc_sparse_rows", place.rows, n_in, n, *place.names)
+
+
+def _sparse_gradient(call: Call, place: Place) -> str:
+    n_in, n, synapses, *_ = call.numbers
+    return start("snncc_sparse_gradient", synapses, place.rows, n_in, n, *place.names)
+
+
+def _sparse_input_gradient(call: Call, place: Place) -> str:
+    """The scratch of the C kernel is not used."""
+    n_in, n, *_ = call.numbers
+    *wired, _, d_x = place.names
+    return start("snncc_sparse_input_gradient", place.rows, n_in, n, *wired, d_x)
+
+
+def _late(call: Call, place: Place) -> tuple[str, list[str], int]:
+    """C++ of the layer, names of what else a kernel takes, and which of its two results is meant."""
+    longest, n_in, n_out, synapses, *_, learned, which = call.numbers
+    values, positions, index, offsets, *rest = place.names
+    sizes = f"{place.steps}, rows, {longest}, {n_in}, {n_out}, {synapses}"
+    late = f"NULL, {positions}" if learned else f"{positions}, NULL"
+    return f"snncc_late{{{sizes}, {offsets}, {index}, {late}, {values}}}", rest, which
+
+
+def _late_rows(call: Call, place: Place) -> str:
+    layer, rest, _ = _late(call, place)
+    return start("snncc_late_rows", layer, *rest)
+
+
+def _late_gradient(call: Call, place: Place) -> str:
+    """Of synapses, or of inputs."""
+    layer, rest, which = _late(call, place)
+    return start(f"snncc_{call.kind.removesuffix('_rows')}", layer, which, *rest)
+
+
+def _embedding(call: Call, place: Place) -> str:
+    _, count, n, _ = call.numbers
+    return start("snncc_embedding", place.rows, count, n, *place.names)
+
+
+def _embedding_gradient(call: Call, place: Place) -> str:
+    _, count, n, _ = call.numbers
+    table = call.buffers[-1]
+    rows = table.count // n if table else 0
+    return start("snncc_embedding_gradient", place.rows, count, n, rows, *place.names)
+
+
+SYNAPSES: dict[str, Form] = {
+    "sparse_rows": _sparse_rows,
+    "sparse_gradient_rows": _sparse_gradient,
+    "sparse_input_gradient": _sparse_input_gradient,
+    "late_rows": _late_rows,
+    **dict.fromkeys(("late_gradient_rows", "late_input_gradient"), _late_gradient),
+    "embedding": _embedding,
+    "embedding_gradient": _embedding_gradient,
+}
