@@ -31,11 +31,20 @@ enum Operation : uint8_t { SHUFFLE, BALLOT, ANY, ALL, SYNC };
 
 [[noreturn]] void fail(const char *what);
 
+struct Grid {
+    dim3 grid, size;
+    size_t shared_bytes;
+    bool together; // whether blocks may wait for each other
+};
+
 /* Runs all blocks; `call` runs one thread. The caller holds the device. */
-void run_grid(dim3 grid, dim3 size, size_t dynamic_bytes, void (*call)(void *), void *arguments);
+void run_grid(const Grid &wanted, void (*call)(void *), void *arguments);
 
 /* Waits for all threads of the block; the sum of their predicates. `place` is the same for the same barrier. */
 int barrier(int predicate, const char *place);
+
+/* Waits for all blocks. `state` is what a GPU counts them with: zero at first. */
+void grid_barrier(unsigned *state);
 
 /* What every lane of the mask gets when the last of them has come. `source` is the lane that a shuffle reads. */
 uint64_t warp(Operation operation, unsigned mask, uint64_t value, int source);
@@ -53,7 +62,7 @@ extern size_t dynamic_bytes; // of the launch
 struct Shared {
     uint64_t owner; // a number of `blocks_run`
     size_t bytes;
-    void *memory;
+    void *memory, *own; // that of the running block; that of blocks which run one after another
 
     void *of_block(size_t wanted)
     {

@@ -14,8 +14,9 @@ constexpr size_t PLAIN_SHARED = 49152, MOST_SHARED = 232448, SHARED_A_PROCESSOR 
 static std::map<const void *, size_t> &allowed_shared = *new std::map<const void *, size_t>;
 
 /* What a launch of this kind is answered with. */
-static cudaError_t check_launch(dim3 grid, dim3 size, size_t shared_bytes, const void *kernel)
+static cudaError_t check_launch(const Grid &wanted, const void *kernel)
 {
+    const auto [grid, size, shared_bytes, together] = wanted;
     const uint64_t threads = uint64_t(size.x) * size.y * size.z;
     const bool threads_fit = threads > 0 && threads <= MOST_THREADS && size.z <= 64;
     const bool grid_fits = grid.x && grid.y && grid.z && grid.x < 1u << 31 && grid.y < 65536 && grid.z < 65536;
@@ -23,13 +24,18 @@ static cudaError_t check_launch(dim3 grid, dim3 size, size_t shared_bytes, const
         return cudaErrorInvalidConfiguration;
     const auto found = allowed_shared.find(kernel);
     const size_t allowed = found == allowed_shared.end() ? PLAIN_SHARED : std::max(PLAIN_SHARED, found->second);
-    return shared_bytes <= allowed ? cudaSuccess : cudaErrorInvalidValue;
+    if (shared_bytes > allowed)
+        return cudaErrorInvalidValue;
+    int fitting;
+    blocks_a_processor(&fitting, int(threads), shared_bytes);
+    const bool too_large = uint64_t(grid.x) * grid.y * grid.z > uint64_t(fitting) * PROCESSORS;
+    return together && too_large ? cudaErrorCooperativeLaunchTooLarge : cudaSuccess;
 }
 
 void launch(const Launch &wanted, const void *arguments, size_t bytes, const void *const *pointers, size_t n_pointers)
 {
     const Device device;
-    const cudaError_t error = check_launch(wanted.grid, wanted.size, wanted.shared_bytes, wanted.kernel);
+    const cudaError_t error = check_launch(wanted.grid, wanted.kernel);
     if (note(error) != cudaSuccess)
         return;
     std::vector<max_align_t> copy((bytes + sizeof(max_align_t) - 1) / sizeof(max_align_t));
@@ -40,7 +46,7 @@ void launch(const Launch &wanted, const void *arguments, size_t bytes, const voi
         for (const void *pointer : used)
             if (pointer != nullptr && type_of(pointer) == cudaMemoryTypeUnregistered)
                 fail("a kernel's argument is a pointer to what is no device memory (any more)");
-        run_grid(wanted.grid, wanted.size, wanted.shared_bytes, wanted.call, copy.data());
+        run_grid(wanted.grid, wanted.call, copy.data());
     });
 }
 

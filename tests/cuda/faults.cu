@@ -87,12 +87,36 @@ __global__ void race_between_blocks(int, const float *x, float *y)
         y[0] = x[blockIdx.x];
 }
 
+/* What orders the threads of each block does not order the blocks. */
+__global__ void race_behind_barriers(int, const float *x, float *y)
+{
+    __syncthreads();
+    const int all = __all_sync(0xffffffffu, x[threadIdx.x] > 0.0f);
+    if (all && threadIdx.x == 5 + blockIdx.x)
+        y[0] = x[blockIdx.x];
+    __syncwarp();
+    __syncthreads();
+}
+
 __global__ void missing_syncwarp(int, const float *x, float *y)
 {
     SNNCC_SHARED(float, row, THREADS);
     const int i = int(threadIdx.x);
     row[i] = x[i];
     y[i] = row[i ^ 1];
+}
+
+__global__ void missing_grid_barrier(int, const float *x, float *y)
+{
+    y[blockIdx.x] = x[blockIdx.x];
+    __syncthreads();
+    y[2 + blockIdx.x] = y[1 - blockIdx.x];
+}
+
+__global__ void barrier_of_some_blocks(unsigned *state)
+{
+    if (blockIdx.x == 0)
+        SNNCC_GRID_BARRIER(state);
 }
 
 __global__ void copy(int n, const float *x, float *y)
@@ -128,7 +152,16 @@ static void fault(const char *name)
     CASE(uninitialised_shared);
     CASE(missing_atomic);
     CASE(race_between_blocks);
+    CASE(race_behind_barriers);
     CASE(missing_syncwarp);
+    if (is("missing_grid_barrier"))
+        SNNCC_LAUNCH_TOGETHER(missing_grid_barrier, 2, 1, 0, stream, 2, x, y);
+    if (is("barrier_of_some_blocks"))
+        SNNCC_LAUNCH_TOGETHER(barrier_of_some_blocks, 2, THREADS, 0, stream, reinterpret_cast<unsigned *>(y));
+    if (is("not_together"))
+        SNNCC_LAUNCH(barrier_of_some_blocks, 1, THREADS, 0, stream, reinterpret_cast<unsigned *>(y));
+    if (is("uninitialised_barrier"))
+        SNNCC_LAUNCH_TOGETHER(barrier_of_some_blocks, 1, THREADS, 0, stream, reinterpret_cast<unsigned *>(unset));
     if (is("uninitialised_memory"))
         SNNCC_LAUNCH(uninitialised_memory, 1, 1, 0, stream, THREADS, x, y = unset);
     if (is("host_pointer"))

@@ -28,7 +28,10 @@
 #define __align__(n) __attribute__((aligned(n)))
 
 #define SNNCC_LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
-    (snncc_host::Kernel<(kernel)>::launch(grid, block, shared_bytes, stream, __VA_ARGS__))
+    (snncc_host::Kernel<(kernel)>::launch({grid, block, shared_bytes, false}, stream, __VA_ARGS__))
+#define SNNCC_LAUNCH_TOGETHER(kernel, grid, block, shared_bytes, stream, ...) \
+    (snncc_host::Kernel<(kernel)>::launch({grid, block, shared_bytes, true}, stream, __VA_ARGS__))
+#define SNNCC_GRID_BARRIER(state) snncc_host::grid_barrier(state)
 #define SNNCC_SHARED(type, name, n) \
     static snncc_host::Shared snncc_shared_##name; \
     type(&name)[n] = *static_cast<type(*)[n]>(snncc_shared_##name.of_block(sizeof(type) * (n)))
@@ -38,8 +41,7 @@
 namespace snncc_host {
 
 struct Launch {
-    dim3 grid, size;
-    size_t shared_bytes;
+    Grid grid;
     cudaStream_t stream;
     const void *kernel;
     void (*call)(void *); // runs one thread
@@ -64,9 +66,9 @@ template <class... Parameters, void (*kernel)(Parameters...)> struct Kernel<kern
 
     static void call(void *arguments) { std::apply(kernel, *static_cast<const Arguments *>(arguments)); }
 
-    static void launch(dim3 grid, dim3 size, size_t shared_bytes, cudaStream_t stream, Parameters... arguments)
+    static void launch(const Grid &grid, cudaStream_t stream, Parameters... arguments)
     {
-        const Launch wanted = {grid, size, shared_bytes, stream, reinterpret_cast<const void *>(kernel), call};
+        const Launch wanted = {grid, stream, reinterpret_cast<const void *>(kernel), call};
         const Arguments packed(arguments...);
         const void *const pointers[] = {pointer_in(arguments)...};
         snncc_host::launch(wanted, &packed, sizeof packed, pointers, sizeof...(arguments));

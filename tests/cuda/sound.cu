@@ -80,6 +80,27 @@ __global__ void sum_of_blocks(float *parts, unsigned *arrived, float *result)
     }
 }
 
+/* Each block adds up what all blocks wrote in the step before. */
+__global__ void relay(int steps, float *parts, unsigned *state)
+{
+    SNNCC_SHARED(float, kept, 1);
+    if (threadIdx.x == 0)
+        kept[0] = float(blockIdx.x);
+    __syncthreads();
+    for (int t = 0; t < steps; t++) {
+        float *const row = parts + t % 2 * gridDim.x;
+        if (threadIdx.x == blockDim.x - 1)
+            row[blockIdx.x] = kept[0];
+        SNNCC_GRID_BARRIER(state);
+        if (threadIdx.x == 0)
+            for (unsigned i = 0; i < gridDim.x; i++)
+                kept[0] += row[i] * float(i + 1) / 16.0f;
+        __syncthreads();
+    }
+    if (threadIdx.x == 0)
+        parts[2 * gridDim.x + blockIdx.x] = kept[0];
+}
+
 /* Halves of a warp apart, all warp operations, predicates of a barrier, a block that ends within a warp. */
 __global__ void vote(int *results)
 {
@@ -144,6 +165,13 @@ static void kernels()
     printf("turn %g\n", total(download(y, N)));
     SNNCC_LAUNCH(sum_of_blocks, 9, 32, 0, nullptr, y, count + 1, y + 9);
     printf("sum_of_blocks %g\n", double(download(y, 10)[9]));
+    unsigned *state = upload(std::vector<unsigned>(1));
+    SNNCC_LAUNCH_TOGETHER(relay, 5, 40, 0, nullptr, 4, y, state);
+    SNNCC_LAUNCH_TOGETHER(relay, 5, 40, 0, nullptr, 3, y + 20, state);
+    printf("relay %g %g\n", total(download(y + 10, 5)), total(download(y + 30, 5)));
+    SNNCC_LAUNCH_TOGETHER(relay, 999, 40, 0, nullptr, 4, y, state);
+    printf("too many blocks %d\n", int(cudaGetLastError()));
+    cudaFree(state);
     SNNCC_LAUNCH(vote, 1, 72, 0, nullptr, votes);
     const std::vector<int> voted = download(votes, 72);
     printf("vote %d %d %d %d\n", voted[5], voted[20], voted[40], voted[70]);

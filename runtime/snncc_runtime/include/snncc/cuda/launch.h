@@ -16,6 +16,43 @@
 #define SNNCC_LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
     kernel<<<(grid), (block), (shared_bytes), (stream)>>>(__VA_ARGS__)
 
+/* As SNNCC_LAUNCH, and all blocks run at once, so that they may wait for each other: at most as many as fit on the
+ * device (cudaOccupancyMaxActiveBlocksPerMultiprocessor), else the error is cudaErrorCooperativeLaunchTooLarge. */
+#define SNNCC_LAUNCH_TOGETHER(kernel, grid, block, shared_bytes, stream, ...) \
+    snncc_launch_together(&kernel, (grid), (block), (shared_bytes), (stream), __VA_ARGS__)
+
+template <class T> struct snncc_same {
+    typedef T type;
+};
+
+template <class... Parameters>
+cudaError_t snncc_launch_together(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
+                                  cudaStream_t stream, typename snncc_same<Parameters>::type... arguments)
+{
+    void *places[] = {(void *)&arguments...};
+    return cudaLaunchCooperativeKernel((const void *)kernel, grid, block, places, shared_bytes, stream);
+}
+
+/* Waits for all blocks of such a launch; every thread comes here. What any of them wrote before, all read after it.
+ * `state` is a word in device memory, zero before its first use and afterwards left alone: block 0 adds what makes the
+ * sum of all blocks flip its highest bit. */
+#define SNNCC_GRID_BARRIER(state) snncc_grid_barrier(state)
+
+static __device__ __forceinline__ void snncc_grid_barrier(unsigned *state)
+{
+    __syncthreads();
+    if (threadIdx.x + threadIdx.y + threadIdx.z == 0) {
+        const unsigned blocks = gridDim.x * gridDim.y * gridDim.z;
+        const bool first = blockIdx.x + blockIdx.y + blockIdx.z == 0;
+        __threadfence();
+        const unsigned before = atomicAdd(state, first ? 0x80000000u - (blocks - 1u) : 1u);
+        while (((before ^ *(volatile unsigned *)state) & 0x80000000u) == 0u) {
+        }
+        __threadfence();
+    }
+    __syncthreads();
+}
+
 /* An array of the block, of a size known now; its contents are undefined. At the start of the kernel. */
 #define SNNCC_SHARED(type, name, n) __shared__ type name[n]
 
