@@ -96,7 +96,7 @@ IMPORT_OPTIONS = (
         "--output",
         multiple=True,
         metavar="NAME=NAME",
-        help="ONNX: another name for an output, spk_rec=spk, that losses know.",
+        help="ONNX, NIR: another name for an output, spk_rec=spk, that losses know.",
     ),
     click.option(
         "--surrogate",

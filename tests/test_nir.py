@@ -343,3 +343,12 @@ def test_a_surrogate_is_chosen_on_the_command_line(tmp_path: Path) -> None:
         for name in ("FastSigmoid,slope=10", None)
     ]
     assert ["FastSigmoid(slope=10" in text for text in graphs] == [True, False]
+
+
+def test_outputs_get_the_names_that_losses_know(tmp_path: Path) -> None:
+    path = write(tmp_path / "net.nir", chain(fc=linear(), lif=lif()))
+    target = Choices(dt=1e-3, output=("y=spk",), loss="cross_entropy:rate")
+    network = load_source(str(path), target).network
+    assert "output spk = " in str(trace(network).graph)
+    with pytest.raises(CompileError, match=r"net.nir: output z=spk: expected an output of the file \(y\)"):
+        import_nir(path, dt=1e-3, outputs={"z": "spk"})

@@ -11,6 +11,8 @@ from .options import IMPORTS, Choices
 from .source import load_source
 from .weights import traced
 
+READ = ("surrogate", "output")  # options of reading a file that say nothing about writing one
+
 
 def export_source(text: str, nir: Path | None, onnx: Path | None, choices: Choices) -> str:
     """Writes the file and says what became of each layer. Raises CompileError or ModelError."""
@@ -24,7 +26,7 @@ def export_source(text: str, nir: Path | None, onnx: Path | None, choices: Choic
         return str(export_onnx(source.network, onnx or Path(), weights=network))
     from ..frontend.nir import export_nir
 
-    names = IMPORTS[".nir"]
+    names = [name for name in IMPORTS[".nir"] if name not in READ]
     options = {name: getattr(choices, name) for name in names}
     if options.pop("integrator") is not None:
         raise CompileError("--integrator: a file is written for the euler integrator; leave it out")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from itertools import chain
 from typing import Any
 
 from .. import loss as losses
@@ -24,7 +25,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": optim.Adam, "sgd": optim.SGD, 
 LEARNING_RATE = 1e-3
 PRODUCTS = ("auto", "dense", "events")
 IMPORTS = {  # options by kind of file
-    ".nir": ("dt", "dialect", "reset", "integrator", "compare", "v0", "surrogate"),
+    ".nir": ("dt", "dialect", "reset", "integrator", "compare", "v0", "surrogate", "output"),
     ".onnx": ("state", "time_axis", "batch_axis", "surrogate", "output"),
 }
 
@@ -76,6 +77,8 @@ class Choices:
                 raise CompileError(f"--{name.replace('_', '-')} is for {kinds} files")
         if "surrogate" in given:
             given["surrogate"] = parse_surrogate(given["surrogate"])
+        if "output" in given:
+            given["outputs"] = parse_pairs("--output", given.pop("output"))
         return given
 
     def wanted(self) -> Target:
@@ -169,6 +172,23 @@ def parse_surrogate(text: str) -> Any:
         return kind(**numbers_of("--surrogate", text, known)[1])
     except TypeError as error:
         raise CompileError(f"--surrogate: {error}") from None
+
+
+def parse_pairs(option: str, pairs: tuple[str, ...]) -> dict[str, str]:
+    """`("a=b", "c=d,e=f")` as a mapping. Raises CompileError."""
+    found: dict[str, str] = {}
+    for pair in chain.from_iterable(map(_apart, pairs)):
+        before, equals, after = pair.partition("=")
+        if not equals or not before or not after or before in found:
+            raise CompileError(f"{option} must be NAME=NAME, once for each name; got {pair!r}")
+        found[before] = after
+    return found
+
+
+def _apart(text: str) -> list[str]:
+    """Several pairs in one, if each part is a pair; else the comma belongs to a name."""
+    parts = text.split(",")
+    return parts if all(part.count("=") == 1 for part in parts) else [text]
 
 
 def parse_unroll(text: str) -> str | int:

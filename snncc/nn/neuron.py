@@ -210,7 +210,8 @@ def coefficient(
     except (TypeError, ValueError):
         raise module.error(f"{name} must be a number or one number a neuron, got {value!r}") from None
     if array.size == 0 or not np.isfinite(array).all():
-        found = repr(value) if array.ndim < 2 else f"an array of shape {array.shape} that is not"
+        few = array.ndim < 2 and array.size <= 8  # a message is one line
+        found = repr(value) if few else f"an array of shape {array.shape} that is not"
         raise module.error(f"{name} must be a finite number or one a neuron, got {found}")
     if array.ndim == 0 and literal and not learnable:
         return float(np.clip(array, *limits)) if limits else float(array)

@@ -47,7 +47,7 @@ class Part:
 def build(name: str, node: RawNode, entering: Shape, options: Options) -> Part:
     """The module of a node of a known type. Raises CompileError that names it."""
     try:
-        with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused as such
+        with np.errstate(all="ignore"):  # what becomes infinite is refused as such
             module, finding = BUILDERS[node.type](node, entering, options)
     except CompileError as error:
         raise CompileError(f"node {shown(name)} ({node.type}): {error}") from None

@@ -49,6 +49,7 @@ class NIRNetwork(Module):
         self.graph, self.shapes, self.report = graph, shapes, report
         self.names = plain_names(graph.nodes, taken=dir(Module))
         self.modules = {n: part.module for n, part in parts.items() if part.module is not None}
+        self.outputs = _ports("y", graph.outputs, self.names)
         self.inputs = {
             name: Input(*shapes.entering[node])
             for name, node in zip(_ports("x", graph.inputs, self.names), graph.inputs, strict=True)
@@ -58,6 +59,17 @@ class NIRNetwork(Module):
     def imported(self) -> dict[str, Any]:
         """For a model's manifest."""
         return self.report.record()
+
+    def rename(self, outputs: Mapping[str, str]) -> None:
+        """Gives outputs other names, those that losses know, say {"y": "spk"}. Raises CompileError."""
+        for name, other in outputs.items():
+            taken = other in (*self.outputs, *self.inputs) or not other.isidentifier()
+            if name not in self.outputs or taken:
+                raise CompileError(
+                    f"output {shown(name)}={shown(other)}: expected an output of the file "
+                    f"({', '.join(self.outputs)}) and a name that is free"
+                )
+            self.outputs = [other if name == known else known for known in self.outputs]
 
     def children(self) -> Iterator[tuple[str, Module]]:
         yield from ((self.names[node], module) for node, module in self.modules.items())
@@ -78,8 +90,7 @@ class NIRNetwork(Module):
             values[node] = result[0] if isinstance(result, tuple) else result
         for node, loop in loops.items():
             loop.feed(values[node])
-        outputs = _ports("y", self.graph.outputs, self.names)
-        return {name: values[node] for name, node in zip(outputs, self.graph.outputs, strict=True)}
+        return {name: values[node] for name, node in zip(self.outputs, self.graph.outputs, strict=True)}
 
     def _loop(self, node: str) -> Loop:
         return Loop(self.shapes.leaving[node], 0.0, f"{self.names[node]}.spk", 1)
@@ -99,13 +110,15 @@ def import_nir(
     compare: str | None = None,
     v0: str | None = None,
     surrogate: Surrogate | str | None = "default",
+    outputs: Mapping[str, str] | None = None,
 ) -> NIRNetwork:
     """A network from a NIR file, or from a `nir.NIRGraph`.
 
     dt [s]: length of a step; NIR does not say it, so it has no default unless the dialect gives one. dialect:
     "exact", or the system that wrote the file: "snntorch", "norse", "spikingjelly", "sinabs". reset,
     integrator, compare, v0: what NIR leaves open, in place of the dialect's choice; see `nn.nir`. surrogate:
-    the derivative of spikes; default: the dialect's. What became of each node is in the network's `report`.
+    the derivative of spikes; default: the dialect's. outputs: other names for outputs, that losses know,
+    say {"y": "spk"}. What became of each node is in the network's `report`.
     Raises CompileError for files that are not sound, and for what cannot be imported exactly.
     """
     chosen = reading(dialect, reset=reset, integrator=integrator, compare=compare, v0=v0)
@@ -122,7 +135,12 @@ def import_nir(
         raise CompileError(f"dt must be a positive number of seconds, got {step!r}")
     said = {"dt": f"{step:g} s" + ("" if dt is not None else f" (of dialect {dialect})"), "dialect": dialect}
     report = Report(label, f"NIR {version}", (), {**said, **chosen.choices})
-    return _network(graph, Options(float(step), chosen, surrogate), report)
+    network = _network(graph, Options(float(step), chosen, surrogate), report)
+    try:
+        network.rename(outputs or {})
+    except CompileError as error:
+        raise CompileError(f"{label}: {error}") from None
+    return network
 
 
 def _checked(raw: RawNode, report: Report) -> FlatGraph:

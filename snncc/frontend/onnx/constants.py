@@ -264,6 +264,11 @@ def _chain(function: Callable[..., Array]) -> Callable[[Node, Sequence[Array]], 
     return run
 
 
+def _mod(node: Node, arrays: Sequence[Array]) -> Array:
+    """The rest of a division: with the divisor's sign, or with fmod=1 as in C."""
+    return _plain(np.fmod if node.attributes.get("fmod", 0) else np.mod)(node, arrays)
+
+
 def to_type(x: Array, dtype: Any) -> Array:
     """As Cast: floats to integers towards zero, anything to truth by not being zero."""
     with np.errstate(all="ignore"):
@@ -278,7 +283,7 @@ FOLDED: dict[str, Callable[[Node, Sequence[Array]], Array]] = {
     "Sigmoid": _like(lambda x: 1 / (1 + np.exp(-x))), "Relu": _like(lambda x: np.maximum(x, 0)),
     "Reciprocal": _like(lambda x: 1 / x), "Pow": _plain(lambda a, b: np.power(a, b).astype(a.dtype)),
     "Min": _chain(np.minimum), "Max": _chain(np.maximum), "Sum": _chain(np.add),
-    "Mod": _plain(np.mod), "Not": _plain(np.logical_not), "And": _plain(np.logical_and),
+    "Mod": _mod, "Not": _plain(np.logical_not), "And": _plain(np.logical_and),
     "Or": _plain(np.logical_or), "Xor": _plain(np.logical_xor), "Equal": _plain(np.equal),
     "Greater": _plain(np.greater), "GreaterOrEqual": _plain(np.greater_equal),
     "Less": _plain(np.less), "LessOrEqual": _plain(np.less_equal),

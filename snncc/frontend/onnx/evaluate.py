@@ -243,7 +243,9 @@ def _word(operand: Operand, inputs: Sequence[Operand]) -> str:
         return "a constant" if isinstance(operand, np.ndarray) else "a weight"
     if any(isinstance(i, Tensor) and i.value.node == operand.value.node for i in inputs):
         return "the same value"
-    return operand.value.builder.nodes[operand.value.node].op.name
+    nodes, name = operand.value.builder.nodes, operand.value.node
+    detached = nodes[name].op.name == "detach"
+    return nodes[nodes[name].inputs[0]].op.name + ", no gradient" if detached else nodes[name].op.name
 
 
 def _labelled(error: CompileError, node: Node) -> CompileError:

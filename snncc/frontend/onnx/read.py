@@ -21,7 +21,7 @@ from onnx import numpy_helper
 from ...errors import CompileError
 from ..foreign import shown
 
-OLDEST, NEWEST = 7, min(25, onnx.defs.onnx_opset_version())
+OLDEST, NEWEST = 7, min(28, onnx.defs.onnx_opset_version())
 MOST_BYTES = 1 << 31  # of a file; protobuf holds no more
 MOST_ELEMENTS = 1 << 28  # of a tensor
 MOST_NODES = 200_000  # after functions are put in place
