@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..lower import Layout
 from ..lower.images import GEOMETRY, PLACES
 from ..program import Call
@@ -102,32 +100,42 @@ class WindowsText:
         shape = "x".join(str(n) for n in (channels, *self.axes[0]) if n > 1) or "1"
         self.wish = f"{call.kind}_{shape}" + (f"_{outputs}" if outputs else "")
 
-    @property
-    def parameters(self) -> str:
-        real = "float" if self.layout.real_bytes == 4 else "double"
-        special = {"events": "snncc_events events", "scratch": "void *scratch"}
-        *read, written = self.operands
-        given = [special.get(name, f"const {real} *{name}") for name in read]
-        return ", ".join(["int rows", *given, f"{real} *{written}", "const snncc_crew *crew"])
+        self.real = "float" if layout.real_bytes == 4 else "double"
 
     @property
-    def lines(self) -> tuple[str, ...]:
+    def parameters(self) -> str:
+        special = {"events": "snncc_events events", "scratch": "void *scratch"}
+        *read, written = self.operands
+        given = [special.get(name, f"const {self.real} *{name}") for name in read]
+        return ", ".join(["int rows", *given, f"{self.real} *{written}", "const snncc_crew *crew"])
+
+    @property
+    def geometry(self) -> tuple[str, ...]:
+        """The declaration of `g`."""
         numbers = self.call.numbers[-GEOMETRY:]
         values = (*map(str, numbers[:3]), *map(_listed, self.axes))
         fields = [f".{name} = {value}" for name, value in zip(FIELDS, values, strict=True)]
         rows_of = [", ".join(fields[k : k + 3]) for k in range(0, len(fields), 3)]
         head = "const snncc_windows g = {"
         text = f",\n{' ' * len(head)}".join(rows_of)
+        return tuple(f"{head}{text}}};".split("\n"))
+
+    @property
+    def pool(self) -> tuple[str, str]:
+        """Of a pool: what a window comes to, and where places end to count for a mean."""
+        return f"SNNCC_POOL_{PLACES[self.call.numbers[2]].upper()}", ", ".join(
+            map(str, self.call.numbers[3:6])
+        )
+
+    @property
+    def lines(self) -> tuple[str, ...]:
         buffers = dict(zip(self.operands, self.call.buffers, strict=True))
         rows = {n: self.layout.row(b) for n, b in buffers.items() if b is not None and b.layout == "real"}
         events = buffers.get("events")
-        what: Any
-        what, ends = self.call.numbers[2], ", ".join(map(str, self.call.numbers[3:6]))
-        sizes = {"valued": int(events is not None and events.layout == "valued"), "chunk": what}
-        if "{what}" in self.kernel:
-            what = f"SNNCC_POOL_{PLACES[what].upper()}"
-        declared = f"{head}{text}}};".split("\n")
-        return *declared, self.kernel.format(**rows, **sizes, what=what, ends=ends)
+        valued = int(events is not None and events.layout == "valued")
+        what, ends = self.pool if "{what}" in self.kernel else ("", "")
+        sizes = {"valued": valued, "chunk": self.call.numbers[2], "what": what, "ends": ends}
+        return *self.geometry, self.kernel.format(**rows, **sizes)
 
 
 def _listed(numbers: tuple[int, ...]) -> str:

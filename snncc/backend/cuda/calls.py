@@ -8,6 +8,7 @@ from __future__ import annotations
 from ...errors import CompileError
 from ...program import Call
 from ..calls import INDEXED, MATMULS, MOVES
+from .images import WINDOWS, used
 from .starts import Form, Place, once, plain, start
 from .steps import STEPS
 from .synapses import SYNAPSES
@@ -129,6 +130,11 @@ def reorder(call: Call, place: Place) -> str:
     return start("snncc_reorder", rows, n, lines, *place.names)
 
 
+def windows(call: Call, place: Place) -> str:
+    names = (place.names[k] for k in used(call))
+    return start(place.function, place.rows, *names)
+
+
 GROUPED = ("softmax", "log_softmax", "first_maximum", "max_last")
 
 CALLS: dict[str, Form] = {
@@ -149,6 +155,7 @@ CALLS: dict[str, Form] = {
     **dict.fromkeys(("sum_features", "sum_features_once"), plain("snncc_sum_features")),
     **dict.fromkeys(("sum_groups", "sum_groups_once"), plain("snncc_sum_groups")),
     "sum_panels": once("snncc_sum_panels"),
+    **dict.fromkeys(WINDOWS, windows),
     "one_hot": plain("snncc_one_hot"),
     "add_samples": add_samples,
     **dict.fromkeys((*MOVES, *INDEXED), within_rows),

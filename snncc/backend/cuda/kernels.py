@@ -7,8 +7,10 @@ from ...names import RESERVED, Names
 from ...program import Call, Program, Sweep
 from ..calls import INDEXED, MOVES
 from ..kernels import API
+from ..records import ProductRecord
 from ..render import render
 from ..sweeps import NAME
+from .images import WINDOWS, DeviceWindows
 from .moves import indexed, move
 from .sweeps import DeviceSweep
 
@@ -34,6 +36,12 @@ class Kernels:
 
     def function(self, call: Call, entry: str) -> str:
         """The name of the function that a call has for its index or loops, if it has one."""
+        if call.kind in WINDOWS:
+            windows = DeviceWindows(call, self.layout)
+            text = render(
+                "c/product.c.j2", ProductRecord(NAME, "@comment", windows.parameters, windows.lines)
+            )
+            return self.name(text, windows.wish, windows.title, entry)
         if call.kind not in (*MOVES, *INDEXED):
             return ""
         record, wish, comment = (move if call.kind in MOVES else indexed)(call, self.layout)

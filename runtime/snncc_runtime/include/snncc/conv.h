@@ -11,6 +11,26 @@
 #include "team.h"
 #include "windows.h"
 
+/* The first n numbers of some vectors; the others are 0. */
+SNNCC_INLINE void snncc_load_part(int n, const snncc_real *from, snncc_vec *to)
+{
+    const int whole = n / SNNCC_LANES;
+    for (int k = 0; k < whole; k++) to[k] = ((const snncc_vec *)from)[k];
+    if (n % SNNCC_LANES) {
+        const snncc_vec zero = {0};
+        to[whole] = zero;
+        memcpy(to + whole, from + whole * SNNCC_LANES, (size_t)(n % SNNCC_LANES) * sizeof *from);
+    }
+}
+
+SNNCC_INLINE void snncc_store_part(int n, const snncc_vec *from, snncc_real *to)
+{
+    const int whole = n / SNNCC_LANES;
+    for (int k = 0; k < whole; k++) ((snncc_vec *)to)[k] = from[k];
+    if (n % SNNCC_LANES)
+        memcpy(to + whole * SNNCC_LANES, from + whole, (size_t)(n % SNNCC_LANES) * sizeof *to);
+}
+
 /* cells[p] = the first entry of a row's list that is in pixel p or a later one, for p <= pixels. */
 SNNCC_INLINE void snncc_cells(int channels, int pixels, snncc_events x, int row, int32_t *cells)
 {

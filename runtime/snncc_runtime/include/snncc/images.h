@@ -72,24 +72,6 @@ SNNCC_FUNCTION void snncc_reorder(int rows, int n, int stride, int lines, const 
         snncc_turn(n / lines, lines, x + (size_t)row * stride, y + (size_t)row * stride);
 }
 
-/* What a window of a channel comes to. */
-enum { SNNCC_POOL_MAX, SNNCC_POOL_PLACE, SNNCC_POOL_SUM, SNNCC_POOL_WINDOW, SNNCC_POOL_INSIDE };
-
-/* Places of a window that a mean is over: those in the image, or all but those that lie `beyond` its last ends. */
-SNNCC_INLINE int snncc_pool_count(snncc_windows g, int what, snncc_window here, const int *last)
-{
-    int count = 1;
-    for (int axis = 0; axis < 3; axis++) {
-        int places = 0;
-        for (int k = 0; k < g.size[axis]; k++) {
-            const int at = here.start[axis] + k * g.dilation[axis];
-            places += what == SNNCC_POOL_INSIDE ? at >= 0 && at < g.in[axis] : at < last[axis];
-        }
-        count *= places;
-    }
-    return count;
-}
-
 /* One window: to[channel] of the places in the image. */
 SNNCC_INLINE void snncc_pool_window(snncc_windows g, int what, snncc_window here, const snncc_real *x, snncc_real *best,
                                     snncc_real *to)
@@ -160,8 +142,10 @@ SNNCC_INLINE void snncc_unpool_max(snncc_windows g, int rows, int x_stride, int 
                         const snncc_real place = (snncc_real)((a * g.size[1] + b) * g.size[2] + k);
                         snncc_real *SNNCC_RESTRICT const to =
                             image + (size_t)snncc_window_pixel(g, here, a, b, k) * g.channels;
-                        for (int c = 0; c < g.channels; c++)
-                            to[c] += where[at + c] == place ? y[at + c] : (snncc_real)0;
+                        for (int c = 0; c < g.channels; c++) {
+                            const snncc_real d = y[at + c]; /* a load behind the choice: gcc 12 masks wrong lanes */
+                            to[c] += where[at + c] == place ? d : (snncc_real)0;
+                        }
                     }
         }
     }

@@ -78,31 +78,22 @@ SNNCC_INLINE int snncc_lines_touch(snncc_windows g)
     return g.dilation[2] == 1;
 }
 
-/* Vectors in the panel that starts at output `first` of n. */
-SNNCC_INLINE int snncc_panel_vectors(int n, int first)
-{
-    const int left = (n - first + SNNCC_LANES - 1) / SNNCC_LANES;
-    return left < SNNCC_PANEL_VECTORS ? left : SNNCC_PANEL_VECTORS;
-}
+/* What a window of a channel comes to. */
+enum { SNNCC_POOL_MAX, SNNCC_POOL_PLACE, SNNCC_POOL_SUM, SNNCC_POOL_WINDOW, SNNCC_POOL_INSIDE };
 
-/* The first n numbers of some vectors; the others are 0. */
-SNNCC_INLINE void snncc_load_part(int n, const snncc_real *from, snncc_vec *to)
+/* Places of a window that a mean is over: those in the image, or all but those that lie `beyond` its last ends. */
+SNNCC_INLINE int snncc_pool_count(snncc_windows g, int what, snncc_window here, const int *last)
 {
-    const int whole = n / SNNCC_LANES;
-    for (int k = 0; k < whole; k++) to[k] = ((const snncc_vec *)from)[k];
-    if (n % SNNCC_LANES) {
-        const snncc_vec zero = {0};
-        to[whole] = zero;
-        memcpy(to + whole, from + whole * SNNCC_LANES, (size_t)(n % SNNCC_LANES) * sizeof *from);
+    int count = 1;
+    for (int axis = 0; axis < 3; axis++) {
+        int places = 0;
+        for (int k = 0; k < g.size[axis]; k++) {
+            const int at = here.start[axis] + k * g.dilation[axis];
+            places += what == SNNCC_POOL_INSIDE ? at >= 0 && at < g.in[axis] : at < last[axis];
+        }
+        count *= places;
     }
-}
-
-SNNCC_INLINE void snncc_store_part(int n, const snncc_vec *from, snncc_real *to)
-{
-    const int whole = n / SNNCC_LANES;
-    for (int k = 0; k < whole; k++) ((snncc_vec *)to)[k] = from[k];
-    if (n % SNNCC_LANES)
-        memcpy(to + whole * SNNCC_LANES, from + whole, (size_t)(n % SNNCC_LANES) * sizeof *to);
+    return count;
 }
 
 #endif

@@ -8,6 +8,7 @@
 #include "../math.h"
 #include "../half.h"
 #include "../random.h"
+#include "../windows.h"
 #include "device.h"
 #include "tensors.h"
 #include "rows.h"
@@ -17,6 +18,9 @@
 #include "sparse.h"
 #include "late.h"
 #include "embedding.h"
+#include "conv.h"
+#include "conv_groups.h"
+#include "images.h"
 #include "graphs.h"
 
 #endif

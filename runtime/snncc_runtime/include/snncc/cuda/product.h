@@ -1,5 +1,5 @@
 /* Products with a weight matrix [n_in][n_out], their gradients, and products of matrices in rows: one kernel, a tile of
- * a result to a block.
+ * a result to a block. How it reads its factors is a type: plain rows here, windows in conv.h.
  *
  * An element of the result is made by one thread: it starts at the bias, or at what is there, and adds its terms in the
  * order of the C kernels. */
@@ -8,73 +8,114 @@
 
 #include "device.h"
 
-enum { SNNCC_TILE = 64, SNNCC_DEPTH = 16, SNNCC_EDGE = 4 }; /* a block's part of the result, its terms at a time, a thread's part */
+enum {
+    SNNCC_DEPTH = 16, /* terms at a time, and threads along each side of a block's tile */
+    SNNCC_FEW_BLOCKS = 256 /* tiles that leave processors idle: smaller ones follow */
+};
 
-/* Where the factors of a term stand: element [row][term] of matrix k of a at
- * a[k * matrix_step + row * row_step + term * term_step]. */
-typedef struct {
+/* Where the factors of a term stand: element [row][term] of matrix k at
+ * data[k * matrix_step + row * row_step + term * term_step]. */
+struct snncc_factor {
     const snncc_real *data;
     ptrdiff_t row_step, term_step, matrix_step;
-} snncc_factor;
 
-/* How many tiles cover so many rows or outputs. */
-SNNCC_INLINE unsigned snncc_tiles(int n)
+    /* Terms of a part of a sum, or 0. */
+    __device__ int part() const { return 0; }
+    __device__ void select(unsigned matrix) { data += matrix * matrix_step; }
+
+    /* Whether neighbouring terms, and not rows, are neighbouring numbers. */
+    __device__ bool along_terms() const { return term_step == 1; }
+    __device__ snncc_real at(int row, int term) const { return data[row * row_step + term * term_step]; }
+};
+
+/* How many tiles cover n rows or outputs. */
+SNNCC_INLINE unsigned snncc_tiles(int n, int tile)
 {
-    return (unsigned)(n + SNNCC_TILE - 1) / SNNCC_TILE;
+    return (unsigned)(n + tile - 1) / (unsigned)tile;
+}
+
+/* Elements [row][term] of a factor, from (first, term0) on, in shared memory: tile[term][row],
+ * where a row of ROWS + 1 spreads over the banks of the memory. */
+template <int ROWS, class Factor>
+static __device__ void snncc_load_tile(const Factor &factor, int rows, int first, int terms, int term0, snncc_real *tile)
+{
+    const bool along = factor.along_terms(); /* neighbouring threads read neighbouring numbers */
+    for (int k = (int)threadIdx.x; k < SNNCC_DEPTH * ROWS; k += SNNCC_THREADS) {
+        const int t = along ? k % SNNCC_DEPTH : k / ROWS, r = along ? k / SNNCC_DEPTH : k % ROWS;
+        const bool inside = first + r < rows && term0 + t < terms;
+        tile[t * (ROWS + 1) + r] = inside ? factor.at(first + r, term0 + t) : (snncc_real)0;
+    }
 }
 
 /* Of each matrix: y[r][o] = start + sum over the terms of a[r][term] * b[o][term]. start: bias[o], or y itself, or 0.
- * y: [matrices][rows][outputs]. */
-static __global__ void snncc_product_kernel(int rows, int outputs, int terms, snncc_factor a, snncc_factor b,
+ * y: [matrices][rows][outputs]. A block makes a tile of SNNCC_DEPTH * TALL rows and SNNCC_DEPTH * WIDE outputs, a thread
+ * TALL * WIDE elements of it. a.part(): 0, or after how many terms, a multiple of SNNCC_DEPTH, a sum is added to
+ * the result and a new one begins. */
+template <int TALL, int WIDE, class Left, class Right>
+static __global__ void snncc_product_kernel(int rows, int outputs, int terms, Left a, Right b,
                                             const snncc_real *bias, int add, snncc_real *y)
 {
-    SNNCC_SHARED(snncc_real, left, SNNCC_DEPTH * SNNCC_TILE);
-    SNNCC_SHARED(snncc_real, right, SNNCC_DEPTH * SNNCC_TILE);
-    const unsigned lines = snncc_tiles(rows), columns = snncc_tiles(outputs), matrix = blockIdx.x / (lines * columns);
-    const int first_row = (int)(blockIdx.x / columns % lines) * SNNCC_TILE, thread = (int)threadIdx.x;
-    const int first_output = (int)(blockIdx.x % columns) * SNNCC_TILE;
-    const int i0 = thread / SNNCC_DEPTH * SNNCC_EDGE, j0 = thread % SNNCC_DEPTH * SNNCC_EDGE;
-    a.data += matrix * a.matrix_step, b.data += matrix * b.matrix_step, y += matrix * ((size_t)rows * outputs);
-    snncc_real sum[SNNCC_EDGE][SNNCC_EDGE];
-    for (int i = 0; i < SNNCC_EDGE; i++)
-        for (int j = 0; j < SNNCC_EDGE; j++) {
-            const int row = first_row + i0 + i, output = first_output + j0 + j;
-            const int inside = row < rows && output < outputs;
-            sum[i][j] = 0;
-            if (inside && add) sum[i][j] = y[(size_t)row * outputs + output];
-            else if (inside && bias) sum[i][j] += bias[output];
+    enum { ROWS = SNNCC_DEPTH * TALL, OUTPUTS = SNNCC_DEPTH * WIDE };
+    SNNCC_SHARED(snncc_real, left, SNNCC_DEPTH * (ROWS + 1));
+    SNNCC_SHARED(snncc_real, right, SNNCC_DEPTH * (OUTPUTS + 1));
+    const unsigned lines = snncc_tiles(rows, ROWS), columns = snncc_tiles(outputs, OUTPUTS);
+    const unsigned matrix = blockIdx.x / columns / lines;
+    const int first_row = (int)(blockIdx.x / columns % lines) * ROWS, first_output = (int)(blockIdx.x % columns) * OUTPUTS;
+    const int i0 = (int)threadIdx.x / SNNCC_DEPTH, j0 = (int)threadIdx.x % SNNCC_DEPTH, part = a.part();
+    a.select(matrix), b.select(matrix), y += matrix * ((size_t)rows * outputs);
+    snncc_real sum[TALL][WIDE], total[TALL][WIDE];
+    for (int i = 0; i < TALL; i++)
+        for (int j = 0; j < WIDE; j++) {
+            const int row = first_row + i0 + i * SNNCC_DEPTH, output = first_output + j0 + j * SNNCC_DEPTH;
+            const bool inside = row < rows && output < outputs;
+            snncc_real start = 0;
+            if (inside && add) start = y[(size_t)row * outputs + output];
+            else if (inside && bias) start += bias[output];
+            total[i][j] = start;
+            sum[i][j] = part ? (snncc_real)0 : start;
         }
     for (int term0 = 0; term0 < terms; term0 += SNNCC_DEPTH) {
-        for (int k = thread; k < SNNCC_DEPTH * SNNCC_TILE; k += SNNCC_THREADS) {
-            /* Neighbouring threads read neighbouring numbers. */
-            const int of_row = a.term_step == 1, of_output = b.term_step == 1;
-            const int ta = of_row ? k % SNNCC_DEPTH : k / SNNCC_TILE, ra = of_row ? k / SNNCC_DEPTH : k % SNNCC_TILE;
-            const int tb = of_output ? k % SNNCC_DEPTH : k / SNNCC_TILE, rb = of_output ? k / SNNCC_DEPTH : k % SNNCC_TILE;
-            const int row = first_row + ra, output = first_output + rb;
-            left[ta * SNNCC_TILE + ra] = row < rows && term0 + ta < terms
-                                             ? a.data[row * a.row_step + (term0 + ta) * a.term_step] : (snncc_real)0;
-            right[tb * SNNCC_TILE + rb] = output < outputs && term0 + tb < terms
-                                              ? b.data[output * b.row_step + (term0 + tb) * b.term_step] : (snncc_real)0;
-        }
+        snncc_load_tile<ROWS>(a, rows, first_row, terms, term0, left);
+        snncc_load_tile<OUTPUTS>(b, outputs, first_output, terms, term0, right);
         __syncthreads();
         for (int term = 0; term < SNNCC_DEPTH; term++)
-            for (int i = 0; i < SNNCC_EDGE; i++)
-                for (int j = 0; j < SNNCC_EDGE; j++)
-                    sum[i][j] += left[term * SNNCC_TILE + i0 + i] * right[term * SNNCC_TILE + j0 + j];
+            for (int i = 0; i < TALL; i++)
+                for (int j = 0; j < WIDE; j++)
+                    sum[i][j] += left[term * (ROWS + 1) + i0 + i * SNNCC_DEPTH]
+                                 * right[term * (OUTPUTS + 1) + j0 + j * SNNCC_DEPTH];
         __syncthreads();
+        if (part && (term0 + SNNCC_DEPTH) % part == 0)
+            for (int i = 0; i < TALL; i++)
+                for (int j = 0; j < WIDE; j++) {
+                    total[i][j] += sum[i][j];
+                    sum[i][j] = 0;
+                }
     }
-    for (int i = 0; i < SNNCC_EDGE; i++)
-        for (int j = 0; j < SNNCC_EDGE; j++) {
-            const int row = first_row + i0 + i, output = first_output + j0 + j;
-            if (row < rows && output < outputs) y[(size_t)row * outputs + output] = sum[i][j];
+    for (int i = 0; i < TALL; i++)
+        for (int j = 0; j < WIDE; j++) {
+            const int row = first_row + i0 + i * SNNCC_DEPTH, output = first_output + j0 + j * SNNCC_DEPTH;
+            if (row < rows && output < outputs) y[(size_t)row * outputs + output] = part ? total[i][j] : sum[i][j];
         }
 }
 
-static inline void snncc_multiply(cudaStream_t stream, int matrices, int rows, int outputs, int terms, snncc_factor a,
-                                  snncc_factor b, const snncc_real *bias, int add, snncc_real *y)
+/* Starts the kernel in tiles that fit: narrow ones for few outputs, small ones where larger ones would be few. */
+template <class Left, class Right>
+static void snncc_multiply(cudaStream_t stream, int matrices, int rows, int outputs, int terms, Left a, Right b,
+                           const snncc_real *bias, int add, snncc_real *y)
 {
-    const unsigned blocks = (unsigned)matrices * snncc_tiles(rows) * snncc_tiles(outputs);
-    SNNCC_LAUNCH(snncc_product_kernel, blocks, SNNCC_THREADS, 0, stream, rows, outputs, terms, a, b, bias, add, y);
+    enum { SMALL = SNNCC_DEPTH, LARGE = 4 * SNNCC_DEPTH };
+    const unsigned all = (unsigned)matrices, large = all * snncc_tiles(rows, LARGE) * snncc_tiles(outputs, LARGE);
+    const unsigned narrow = all * snncc_tiles(rows, LARGE) * snncc_tiles(outputs, SMALL);
+    const unsigned small = all * snncc_tiles(rows, SMALL) * snncc_tiles(outputs, SMALL);
+    if (outputs > SMALL && large >= SNNCC_FEW_BLOCKS)
+        SNNCC_LAUNCH((snncc_product_kernel<4, 4, Left, Right>), large, SNNCC_THREADS, 0, stream, rows, outputs, terms,
+                     a, b, bias, add, y);
+    else if (narrow >= SNNCC_FEW_BLOCKS)
+        SNNCC_LAUNCH((snncc_product_kernel<4, 1, Left, Right>), narrow, SNNCC_THREADS, 0, stream, rows, outputs, terms,
+                     a, b, bias, add, y);
+    else
+        SNNCC_LAUNCH((snncc_product_kernel<1, 1, Left, Right>), small, SNNCC_THREADS, 0, stream, rows, outputs, terms,
+                     a, b, bias, add, y);
 }
 
 /* y = a b, `matrices` products in each row. a: [n][k], or [k][n] if a_turned; b: [k][m], or [m][k] if b_turned. */
