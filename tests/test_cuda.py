@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snncc import loss, nn, optim, rules
+from snncc import CompileError, headers, loss, nn, nvcc, optim, rules
+from snncc.driver import generate, text_of
+from snncc.frontend.dsl import trace
+from snncc.target import Target
 from snncc_runtime import ModelError
-from tests.cuda_host import ORDERS
+from tests import cuda_host
 from tests.cuda_pairs import Pair, inputs
 
+ROOT = Path(__file__).parents[1]
 STEPS, BATCH, CLASSES = 7, 3, 4
 
 
@@ -51,10 +57,54 @@ def test_a_network_gives_the_bits_of_c(name: str, tmp_path: Path, monkeypatch: p
     learning = {"loss": loss.cross_entropy("rate"), "optimizer": optim.Adam(0.01)}
     pair = Pair(make(), tmp_path, **{**learning, **options})
     given, targets = inputs(pair.c, STEPS, BATCH), np.array([0, 3, 1])
-    for order in ORDERS:
+    for order in cuda_host.ORDERS:
         monkeypatch.setenv("SNNCC_HOST_ORDER", order)
         pair.check_calls(given, num_steps=STEPS)
     pair.check_training(given, targets, num_steps=STEPS)
+
+
+WATCHED = """
+import sys
+import numpy as np
+import snncc
+from snncc import loss, nn, optim
+from tests.cuda_pairs import executed_on_the_host, inputs
+from tests.test_cuda import BATCH, STEPS, layers, leaky
+
+between = [leaky(), nn.BatchNorm1d(8), nn.RLeaky(0.9, linear_features=8), nn.Dropout(0.25)]
+learning = {"loss": loss.cross_entropy("mem"), "optimizer": optim.Adam(0.01), "context": "float16"}
+with executed_on_the_host(sys.argv[1]):
+    model = snncc.compile(layers(*between), target="cuda", **learning)
+x, y = inputs(model, STEPS, BATCH), np.array([0, 3, 1])
+model.backward(x, spk=model(x)["spk"])
+for _ in range(3):
+    model.train_step(x, y)
+model.evaluate(x, y)
+"""
+
+
+@pytest.mark.parametrize("variant", [v for v in cuda_host.VARIANTS if v != "plain"])
+def test_sanitizers_find_nothing(variant: str) -> None:
+    command = [sys.executable, "-c", WATCHED, variant]
+    watched = {**cuda_host.environment(variant), "PYTHONPATH": f"{ROOT}:{ROOT / 'runtime'}"}
+    answer = subprocess.run(command, capture_output=True, text=True, env=watched, check=False)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
+
+
+def test_nvcc_takes_what_is_printed(tmp_path: Path) -> None:
+    try:
+        found = nvcc.find_compiler("sm_90")
+    except CompileError as error:
+        pytest.skip(f"NOTHING WAS COMPILED FOR A GPU: {error}")
+    learning = {"loss": loss.cross_entropy("mem"), "optimizer": optim.Adam(0.01), "context": "float16"}
+    network = trace(layers(leaky(), nn.BatchNorm1d(8), nn.RLeaky(0.9, linear_features=8), nn.Dropout(0.25)))
+    sources = text_of(generate(network, Target(target="cuda", **learning))).files
+    for name, text in {**sources, "snncc_cuda.h": headers.joined("cuda/cuda.h")}.items():
+        (tmp_path / name).write_text(text)
+    strict = ["-Werror", "all-warnings", "model.cu", "-o", "model.so"]
+    command = [*found.program, *found.flags, *found.private, *strict]
+    answer = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
 
 
 def test_what_is_wrong_with_a_call_is_said(tmp_path: Path) -> None:
@@ -65,7 +115,7 @@ def test_what_is_wrong_with_a_call_is_said(tmp_path: Path) -> None:
     for model in pair.both:
         with pytest.raises(ModelError, match=r"x: nan at \[2, 1, 3\]"):
             model(broken)
-        with pytest.raises(ModelError, match="found classes 0 to 9"):
+        with pytest.raises(ModelError, match="classes, from 0 to 3, found 9"):
             model.evaluate(given, np.array([0, 9, 1]))
         model(given)    # and goes on
 
