@@ -41,7 +41,7 @@ class Synapses(nn.Module):
     def forward(self, words: Any, x: Any) -> dict[str, Any]:
         spk, mem = self.first(self.wide(self.flat(self.table(words))) + self.all(x))
         loop = snncc.delay(shape=SIZE)
-        spk, _ = self.second(self.learned(self.each(spk)) + self.back(loop.value))
+        spk, _ = self.second(self.learned(self.each(mem)) + self.back(loop.value))
         loop.feed(spk)
         return {"spk": spk, "mem": self.out(self.late(mem) + self.two(spk))}
 
