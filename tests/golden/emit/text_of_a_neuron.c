@@ -250,7 +250,7 @@ static void lif_backward(const double *SNNCC_RESTRICT lif_mem, const double *SNN
 /* ---- forward ---- */
 
 /* forward: once a call, before the tiles. */
-static void forward_prepare(const neuron_model *model, int steps, int batch)
+static SNNCC_GLUE void forward_prepare(const neuron_model *model, int steps, int batch)
 {
     snncc_profile profile = snncc_profile_start(model->profile, KERNELS, 0);
     const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, 0, &profile};
@@ -263,8 +263,9 @@ static void forward_prepare(const neuron_model *model, int steps, int batch)
 }
 
 /* forward: the samples first .. first + rows of the batch, through all layers. */
-static void forward_tile(const neuron_model *model, const neuron_io *io, const snncc_crew *crew, double *sums,
-                         char *scratch, char *panels, int steps, int batch, int first, int rows)
+static SNNCC_GLUE void forward_tile(const neuron_model *model, const neuron_io *io, const snncc_crew *crew,
+                                    double *sums, char *scratch, char *panels, int steps, int batch, int first,
+                                    int rows)
 {
     double *const lif_beta_clamped = (double *)(void *)(model->shared + 0);
     void *const region0 = snncc_take(&scratch, (size_t)steps * rows * 576);
@@ -299,8 +300,8 @@ static void forward_tile(const neuron_model *model, const neuron_io *io, const s
 }
 
 /* forward: what thread `worker` of `workers` does: its part of its slots, then its part of the sums. */
-static void forward_work(const neuron_model *model, const neuron_io *io, int steps, int batch, int slots, int worker,
-                         int workers)
+static SNNCC_GLUE void forward_work(const neuron_model *model, const neuron_io *io, int steps, int batch, int slots,
+                                    int worker, int workers)
 {
     const int parts = snncc_crew_size(workers, slots), tile = model->config.tile;
     snncc_team *const teams = model->teams;
@@ -320,7 +321,7 @@ static void forward_work(const neuron_model *model, const neuron_io *io, int ste
     }
 }
 
-int32_t neuron_forward(neuron_model *model, const neuron_io *io, int32_t steps, int32_t batch)
+SNNCC_GLUE int32_t neuron_forward(neuron_model *model, const neuron_io *io, int32_t steps, int32_t batch)
 {
     if (!model || !io) return SNNCC_NULL;
     if (steps < 1 || steps > model->config.steps || batch < 1) return SNNCC_SIZE;
@@ -338,7 +339,7 @@ int32_t neuron_forward(neuron_model *model, const neuron_io *io, int32_t steps, 
 /* ---- backward ---- */
 
 /* backward: once a call, before the tiles. */
-static void backward_prepare(const neuron_model *model, int steps, int batch)
+static SNNCC_GLUE void backward_prepare(const neuron_model *model, int steps, int batch)
 {
     snncc_profile profile = snncc_profile_start(model->profile, KERNELS, 0);
     const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, 0, &profile};
@@ -357,8 +358,9 @@ static void backward_prepare(const neuron_model *model, int steps, int batch)
 }
 
 /* backward: the samples first .. first + rows of the batch, through all layers. */
-static void backward_tile(const neuron_model *model, const neuron_io *io, const snncc_crew *crew, double *sums,
-                          char *scratch, char *panels, int steps, int batch, int first, int rows)
+static SNNCC_GLUE void backward_tile(const neuron_model *model, const neuron_io *io, const snncc_crew *crew,
+                                     double *sums, char *scratch, char *panels, int steps, int batch, int first,
+                                     int rows)
 {
     double *const lif_beta_clamped = (double *)(void *)(model->shared + 64);
     double *const d_lif_mul_sum_batch = sums + 8;
@@ -401,8 +403,8 @@ static void backward_tile(const neuron_model *model, const neuron_io *io, const 
 }
 
 /* backward: what thread `worker` of `workers` does: its part of its slots, then its part of the sums. */
-static void backward_work(const neuron_model *model, const neuron_io *io, int steps, int batch, int slots,
-                          int worker, int workers)
+static SNNCC_GLUE void backward_work(const neuron_model *model, const neuron_io *io, int steps, int batch, int slots,
+                                     int worker, int workers)
 {
     const int parts = snncc_crew_size(workers, slots), tile = model->config.tile;
     snncc_team *const teams = model->teams;
@@ -430,7 +432,7 @@ static void backward_work(const neuron_model *model, const neuron_io *io, int st
 }
 
 /* backward: once a call, when the sums of all tiles are known. */
-static void backward_finish(neuron_model *model, const neuron_io *io, int steps, int batch)
+static SNNCC_GLUE void backward_finish(neuron_model *model, const neuron_io *io, int steps, int batch)
 {
     double *const sums = model->sums;
     snncc_profile profile = snncc_profile_start(model->profile, KERNELS, 0);
@@ -448,7 +450,7 @@ static void backward_finish(neuron_model *model, const neuron_io *io, int steps,
     (void)batch;
 }
 
-int32_t neuron_backward(neuron_model *model, const neuron_io *io, int32_t steps, int32_t batch)
+SNNCC_GLUE int32_t neuron_backward(neuron_model *model, const neuron_io *io, int32_t steps, int32_t batch)
 {
     if (!model || !io) return SNNCC_NULL;
     if (steps < 1 || steps > model->config.steps || batch < 1) return SNNCC_SIZE;
@@ -479,7 +481,7 @@ static int config_valid(const neuron_config *config)
     return config && config->steps > 0 && config->tile > 0 && config->slots > 0 && config->threads > 0;
 }
 
-static size_t forward_scratch(size_t steps, size_t tile)
+static SNNCC_GLUE size_t forward_scratch(size_t steps, size_t tile)
 {
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
@@ -490,14 +492,14 @@ static size_t forward_scratch(size_t steps, size_t tile)
            + snncc_align(tile * 576);
 }
 
-static size_t forward_panels(size_t steps, size_t tile)
+static SNNCC_GLUE size_t forward_panels(size_t steps, size_t tile)
 {
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
     return 0;
 }
 
-static size_t backward_scratch(size_t steps, size_t tile)
+static SNNCC_GLUE size_t backward_scratch(size_t steps, size_t tile)
 {
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
@@ -509,7 +511,7 @@ static size_t backward_scratch(size_t steps, size_t tile)
            + snncc_align(tile * 576);
 }
 
-static size_t backward_panels(size_t steps, size_t tile)
+static SNNCC_GLUE size_t backward_panels(size_t steps, size_t tile)
 {
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
@@ -526,7 +528,7 @@ typedef struct {
     size_t moments, sums, shared, teams, scratch, panels, sums_stride, scratch_stride, panels_stride, total;
 } layout;
 
-static layout lay_out(const neuron_config *config)
+static SNNCC_GLUE layout lay_out(const neuron_config *config)
 {
     const size_t steps = (size_t)config->steps, tile = (size_t)config->tile, slots = (size_t)config->slots;
     const size_t real = sizeof(double);
@@ -560,7 +562,7 @@ size_t neuron_arena_bytes(const neuron_config *config)
     return config_valid(config) ? lay_out(config).total : 0;
 }
 
-int32_t neuron_init(neuron_model *model, const neuron_config *config, void *arena, size_t bytes)
+SNNCC_GLUE int32_t neuron_init(neuron_model *model, const neuron_config *config, void *arena, size_t bytes)
 {
     if (!model || !arena) return SNNCC_NULL;
     if (!config_valid(config)) return SNNCC_CONFIG;
@@ -609,7 +611,7 @@ static double *tensor_data(const neuron_model *model, const tensor *t)
     return model->moments + (size_t)(t->role - 3) * LEARNABLE + t->offset;
 }
 
-int32_t neuron_set(neuron_model *model, int32_t index, const void *values)
+SNNCC_GLUE int32_t neuron_set(neuron_model *model, int32_t index, const void *values)
 {
     if (!model || !values) return SNNCC_NULL;
     if (index < 0 || index >= TENSOR_COUNT) return SNNCC_INDEX;
@@ -630,7 +632,7 @@ int32_t neuron_set(neuron_model *model, int32_t index, const void *values)
     return SNNCC_OK;
 }
 
-int32_t neuron_get(const neuron_model *model, int32_t index, void *values)
+SNNCC_GLUE int32_t neuron_get(const neuron_model *model, int32_t index, void *values)
 {
     if (!model || !values) return SNNCC_NULL;
     if (index < 0 || index >= TENSOR_COUNT) return SNNCC_INDEX;
@@ -652,12 +654,12 @@ int32_t neuron_get(const neuron_model *model, int32_t index, void *values)
 
 /* ---- the rest of the interface ---- */
 
-int32_t neuron_step(neuron_model *model, const neuron_io *io, int32_t batch)
+SNNCC_GLUE int32_t neuron_step(neuron_model *model, const neuron_io *io, int32_t batch)
 {
     return neuron_forward(model, io, 1, batch);
 }
 
-int32_t neuron_profile(neuron_model *model, int64_t *counts)
+SNNCC_GLUE int32_t neuron_profile(neuron_model *model, int64_t *counts)
 {
     if (!model) return SNNCC_NULL;
     model->profile = counts;

@@ -351,8 +351,9 @@ static void update_parameters(size_t begin, size_t end, float *SNNCC_RESTRICT mo
 /* ---- forward ---- */
 
 /* forward: the samples first .. first + rows of the batch, through all layers. */
-static void forward_tile(const layer_model *model, const layer_io *io, const snncc_crew *crew, float *sums,
-                         char *scratch, char *panels, int steps, int batch, int first, int rows)
+static SNNCC_GLUE void forward_tile(const layer_model *model, const layer_io *io, const snncc_crew *crew,
+                                    float *sums, char *scratch, char *panels, int steps, int batch, int first,
+                                    int rows)
 {
     const float *const fc_weight = model->parameters + 0;
     const float *const fc_bias = model->parameters + 64;
@@ -391,8 +392,8 @@ static void forward_tile(const layer_model *model, const layer_io *io, const snn
 }
 
 /* forward: what thread `worker` of `workers` does: its part of its slots, then its part of the sums. */
-static void forward_work(const layer_model *model, const layer_io *io, int steps, int batch, int slots, int worker,
-                         int workers)
+static SNNCC_GLUE void forward_work(const layer_model *model, const layer_io *io, int steps, int batch, int slots,
+                                    int worker, int workers)
 {
     const int parts = snncc_crew_size(workers, slots), tile = model->config.tile;
     snncc_team *const teams = model->teams;
@@ -412,7 +413,7 @@ static void forward_work(const layer_model *model, const layer_io *io, int steps
     }
 }
 
-int32_t layer_forward(layer_model *model, const layer_io *io, int32_t steps, int32_t batch)
+SNNCC_GLUE int32_t layer_forward(layer_model *model, const layer_io *io, int32_t steps, int32_t batch)
 {
     if (!model || !io) return SNNCC_NULL;
     if (steps < 1 || steps > model->config.steps || batch < 1) return SNNCC_SIZE;
@@ -428,8 +429,9 @@ int32_t layer_forward(layer_model *model, const layer_io *io, int32_t steps, int
 /* ---- backward ---- */
 
 /* backward: the samples first .. first + rows of the batch, through all layers. */
-static void backward_tile(const layer_model *model, const layer_io *io, const snncc_crew *crew, float *sums,
-                          char *scratch, char *panels, int steps, int batch, int first, int rows)
+static SNNCC_GLUE void backward_tile(const layer_model *model, const layer_io *io, const snncc_crew *crew,
+                                     float *sums, char *scratch, char *panels, int steps, int batch, int first,
+                                     int rows)
 {
     const float *const fc_weight = model->parameters + 0;
     const float *const fc_bias = model->parameters + 64;
@@ -486,8 +488,8 @@ static void backward_tile(const layer_model *model, const layer_io *io, const sn
 }
 
 /* backward: what thread `worker` of `workers` does: its part of its slots, then its part of the sums. */
-static void backward_work(const layer_model *model, const layer_io *io, int steps, int batch, int slots, int worker,
-                          int workers)
+static SNNCC_GLUE void backward_work(const layer_model *model, const layer_io *io, int steps, int batch, int slots,
+                                     int worker, int workers)
 {
     const int parts = snncc_crew_size(workers, slots), tile = model->config.tile;
     snncc_team *const teams = model->teams;
@@ -514,7 +516,7 @@ static void backward_work(const layer_model *model, const layer_io *io, int step
     snncc_tick_shared(&all, BACKWARD_ADD);
 }
 
-int32_t layer_backward(layer_model *model, const layer_io *io, int32_t steps, int32_t batch)
+SNNCC_GLUE int32_t layer_backward(layer_model *model, const layer_io *io, int32_t steps, int32_t batch)
 {
     if (!model || !io) return SNNCC_NULL;
     if (steps < 1 || steps > model->config.steps || batch < 1) return SNNCC_SIZE;
@@ -531,8 +533,9 @@ int32_t layer_backward(layer_model *model, const layer_io *io, int32_t steps, in
 /* ---- evaluate ---- */
 
 /* evaluate: the samples first .. first + rows of the batch, through all layers. */
-static void evaluate_tile(const layer_model *model, const layer_io *io, const snncc_crew *crew, float *sums,
-                          char *scratch, char *panels, int steps, int batch, int first, int rows)
+static SNNCC_GLUE void evaluate_tile(const layer_model *model, const layer_io *io, const snncc_crew *crew,
+                                     float *sums, char *scratch, char *panels, int steps, int batch, int first,
+                                     int rows)
 {
     const float *const fc_weight = model->parameters + 0;
     const float *const fc_bias = model->parameters + 64;
@@ -589,8 +592,8 @@ static void evaluate_tile(const layer_model *model, const layer_io *io, const sn
 }
 
 /* evaluate: what thread `worker` of `workers` does: its part of its slots, then its part of the sums. */
-static void evaluate_work(const layer_model *model, const layer_io *io, int steps, int batch, int slots, int worker,
-                          int workers)
+static SNNCC_GLUE void evaluate_work(const layer_model *model, const layer_io *io, int steps, int batch, int slots,
+                                     int worker, int workers)
 {
     const int parts = snncc_crew_size(workers, slots), tile = model->config.tile;
     snncc_team *const teams = model->teams;
@@ -618,7 +621,7 @@ static void evaluate_work(const layer_model *model, const layer_io *io, int step
 }
 
 /* evaluate: once a call, when the sums of all tiles are known. */
-static void evaluate_finish(layer_model *model, const layer_io *io, int steps, int batch)
+static SNNCC_GLUE void evaluate_finish(layer_model *model, const layer_io *io, int steps, int batch)
 {
     float *const sums = model->sums;
     snncc_profile profile = snncc_profile_start(model->profile, KERNELS, 0);
@@ -632,7 +635,7 @@ static void evaluate_finish(layer_model *model, const layer_io *io, int steps, i
     (void)steps;
 }
 
-int32_t layer_evaluate(layer_model *model, const layer_io *io, int32_t steps, int32_t batch)
+SNNCC_GLUE int32_t layer_evaluate(layer_model *model, const layer_io *io, int32_t steps, int32_t batch)
 {
     if (!model || !io) return SNNCC_NULL;
     if (steps < 1 || steps > model->config.steps || batch < 1) return SNNCC_SIZE;
@@ -651,8 +654,8 @@ int32_t layer_evaluate(layer_model *model, const layer_io *io, int32_t steps, in
 /* ---- train ---- */
 
 /* train: the samples first .. first + rows of the batch, through all layers. */
-static void train_tile(const layer_model *model, const layer_io *io, const snncc_crew *crew, float *sums,
-                       char *scratch, char *panels, int steps, int batch, int first, int rows)
+static SNNCC_GLUE void train_tile(const layer_model *model, const layer_io *io, const snncc_crew *crew, float *sums,
+                                  char *scratch, char *panels, int steps, int batch, int first, int rows)
 {
     const float *const fc_weight = model->parameters + 0;
     const float *const fc_bias = model->parameters + 64;
@@ -715,8 +718,8 @@ static void train_tile(const layer_model *model, const layer_io *io, const snncc
 }
 
 /* train: what thread `worker` of `workers` does: its part of its slots, then its part of the sums. */
-static void train_work(const layer_model *model, const layer_io *io, int steps, int batch, int slots, int worker,
-                       int workers)
+static SNNCC_GLUE void train_work(const layer_model *model, const layer_io *io, int steps, int batch, int slots,
+                                  int worker, int workers)
 {
     const int parts = snncc_crew_size(workers, slots), tile = model->config.tile;
     snncc_team *const teams = model->teams;
@@ -744,7 +747,7 @@ static void train_work(const layer_model *model, const layer_io *io, int steps, 
 }
 
 /* train: once a call, when the sums of all tiles are known. */
-static void train_finish(layer_model *model, const layer_io *io, int steps, int batch)
+static SNNCC_GLUE void train_finish(layer_model *model, const layer_io *io, int steps, int batch)
 {
     float *const sums = model->sums;
     snncc_profile profile = snncc_profile_start(model->profile, KERNELS, 0);
@@ -758,7 +761,7 @@ static void train_finish(layer_model *model, const layer_io *io, int steps, int 
     (void)steps;
 }
 
-int32_t layer_train(layer_model *model, const layer_io *io, int32_t steps, int32_t batch)
+SNNCC_GLUE int32_t layer_train(layer_model *model, const layer_io *io, int32_t steps, int32_t batch)
 {
     if (!model || !io) return SNNCC_NULL;
     if (steps < 1 || steps > model->config.steps || batch < 1) return SNNCC_SIZE;
@@ -788,7 +791,7 @@ static int config_valid(const layer_config *config)
     return config && config->steps > 0 && config->tile > 0 && config->slots > 0 && config->threads > 0;
 }
 
-static size_t forward_scratch(size_t steps, size_t tile)
+static SNNCC_GLUE size_t forward_scratch(size_t steps, size_t tile)
 {
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
@@ -799,14 +802,14 @@ static size_t forward_scratch(size_t steps, size_t tile)
            + snncc_align(tile * 64);
 }
 
-static size_t forward_panels(size_t steps, size_t tile)
+static SNNCC_GLUE size_t forward_panels(size_t steps, size_t tile)
 {
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
     return 0;
 }
 
-static size_t backward_scratch(size_t steps, size_t tile)
+static SNNCC_GLUE size_t backward_scratch(size_t steps, size_t tile)
 {
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
@@ -820,14 +823,14 @@ static size_t backward_scratch(size_t steps, size_t tile)
            + snncc_align(tile * 64);
 }
 
-static size_t backward_panels(size_t steps, size_t tile)
+static SNNCC_GLUE size_t backward_panels(size_t steps, size_t tile)
 {
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
     return snncc_align(32768);
 }
 
-static size_t evaluate_scratch(size_t steps, size_t tile)
+static SNNCC_GLUE size_t evaluate_scratch(size_t steps, size_t tile)
 {
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
@@ -841,14 +844,14 @@ static size_t evaluate_scratch(size_t steps, size_t tile)
            + snncc_align(tile * 4);
 }
 
-static size_t evaluate_panels(size_t steps, size_t tile)
+static SNNCC_GLUE size_t evaluate_panels(size_t steps, size_t tile)
 {
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
     return 0;
 }
 
-static size_t train_scratch(size_t steps, size_t tile)
+static SNNCC_GLUE size_t train_scratch(size_t steps, size_t tile)
 {
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
@@ -862,7 +865,7 @@ static size_t train_scratch(size_t steps, size_t tile)
            + snncc_align(tile * 64);
 }
 
-static size_t train_panels(size_t steps, size_t tile)
+static SNNCC_GLUE size_t train_panels(size_t steps, size_t tile)
 {
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
@@ -879,7 +882,7 @@ typedef struct {
     size_t moments, sums, shared, teams, scratch, panels, sums_stride, scratch_stride, panels_stride, total;
 } layout;
 
-static layout lay_out(const layer_config *config)
+static SNNCC_GLUE layout lay_out(const layer_config *config)
 {
     const size_t steps = (size_t)config->steps, tile = (size_t)config->tile, slots = (size_t)config->slots;
     const size_t real = sizeof(float);
@@ -923,7 +926,7 @@ size_t layer_arena_bytes(const layer_config *config)
     return config_valid(config) ? lay_out(config).total : 0;
 }
 
-int32_t layer_init(layer_model *model, const layer_config *config, void *arena, size_t bytes)
+SNNCC_GLUE int32_t layer_init(layer_model *model, const layer_config *config, void *arena, size_t bytes)
 {
     if (!model || !arena) return SNNCC_NULL;
     if (!config_valid(config)) return SNNCC_CONFIG;
@@ -975,7 +978,7 @@ static float *tensor_data(const layer_model *model, const tensor *t)
     return model->moments + (size_t)(t->role - 3) * LEARNABLE + t->offset;
 }
 
-int32_t layer_set(layer_model *model, int32_t index, const void *values)
+SNNCC_GLUE int32_t layer_set(layer_model *model, int32_t index, const void *values)
 {
     if (!model || !values) return SNNCC_NULL;
     if (index < 0 || index >= TENSOR_COUNT) return SNNCC_INDEX;
@@ -995,7 +998,7 @@ int32_t layer_set(layer_model *model, int32_t index, const void *values)
     return SNNCC_OK;
 }
 
-int32_t layer_get(const layer_model *model, int32_t index, void *values)
+SNNCC_GLUE int32_t layer_get(const layer_model *model, int32_t index, void *values)
 {
     if (!model || !values) return SNNCC_NULL;
     if (index < 0 || index >= TENSOR_COUNT) return SNNCC_INDEX;
@@ -1017,12 +1020,12 @@ int32_t layer_get(const layer_model *model, int32_t index, void *values)
 
 /* ---- the rest of the interface ---- */
 
-int32_t layer_step(layer_model *model, const layer_io *io, int32_t batch)
+SNNCC_GLUE int32_t layer_step(layer_model *model, const layer_io *io, int32_t batch)
 {
     return layer_forward(model, io, 1, batch);
 }
 
-int32_t layer_update(layer_model *model, double learning_rate)
+SNNCC_GLUE int32_t layer_update(layer_model *model, double learning_rate)
 {
     if (!model) return SNNCC_NULL;
     if (!model->config.training) return SNNCC_MODE;
@@ -1039,7 +1042,7 @@ int32_t layer_update(layer_model *model, double learning_rate)
     return SNNCC_OK;
 }
 
-int32_t layer_profile(layer_model *model, int64_t *counts)
+SNNCC_GLUE int32_t layer_profile(layer_model *model, int64_t *counts)
 {
     if (!model) return SNNCC_NULL;
     model->profile = counts;

@@ -36,7 +36,7 @@ SNNCC_INLINE int snncc_rows_fit(int tile, int batch, int each)
 }
 
 /* How many of `count` ascending features are below `limit`, one of n. */
-SNNCC_INLINE int32_t snncc_count_below(const snncc_index *index, int32_t count, int limit, int n)
+SNNCC_FUNCTION SNNCC_NOINLINE int32_t snncc_count_below(const snncc_index *index, int32_t count, int limit, int n)
 {
     int32_t below = 0;
     if (limit == 0 || limit == n) return limit == 0 ? 0 : count;

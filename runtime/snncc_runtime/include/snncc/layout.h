@@ -29,7 +29,7 @@ SNNCC_INLINE int snncc_output_of(int element, int stride, int n_in)
     return first + (element - first * n_in) % (left < SNNCC_PANEL ? left : SNNCC_PANEL);
 }
 
-SNNCC_FUNCTION void snncc_panels_from_matrix(int n_out, int n_in, int channels, const snncc_real *matrix,
+SNNCC_FUNCTION SNNCC_GLUE void snncc_panels_from_matrix(int n_out, int n_in, int channels, const snncc_real *matrix,
                                              snncc_real *panels)
 {
     for (int first = 0; first < n_out; first += SNNCC_PANEL) {
@@ -42,7 +42,7 @@ SNNCC_FUNCTION void snncc_panels_from_matrix(int n_out, int n_in, int channels, 
     }
 }
 
-SNNCC_FUNCTION void snncc_matrix_from_panels(int n_out, int n_in, int channels, const snncc_real *panels,
+SNNCC_FUNCTION SNNCC_GLUE void snncc_matrix_from_panels(int n_out, int n_in, int channels, const snncc_real *panels,
                                              snncc_real *matrix)
 {
     for (int first = 0; first < n_out; first += SNNCC_PANEL) {
@@ -66,14 +66,14 @@ SNNCC_FUNCTION void snncc_sum_panels(int n_out, int n_in, const snncc_real *pane
     }
 }
 
-SNNCC_FUNCTION void snncc_vector_from_array(int n, int stride, int channels, const snncc_real *array,
+SNNCC_FUNCTION SNNCC_GLUE void snncc_vector_from_array(int n, int stride, int channels, const snncc_real *array,
                                             snncc_real *vector)
 {
     for (int i = 0; i < n; i++) vector[i] = array[snncc_row_major(i, n, channels)];
     for (int i = n; i < stride; i++) vector[i] = 0;
 }
 
-SNNCC_FUNCTION void snncc_array_from_vector(int n, int channels, const snncc_real *vector, snncc_real *array)
+SNNCC_FUNCTION SNNCC_GLUE void snncc_array_from_vector(int n, int channels, const snncc_real *vector, snncc_real *array)
 {
     for (int i = 0; i < n; i++) array[snncc_row_major(i, n, channels)] = vector[i];
 }

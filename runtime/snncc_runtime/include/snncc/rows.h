@@ -118,7 +118,8 @@ SNNCC_INLINE int snncc_block_size(int left)
     return left < SNNCC_LANES ? left : SNNCC_LANES;
 }
 
-SNNCC_INLINE void snncc_max_block(int rows, int n, int stride, const snncc_real *x, snncc_real *largest)
+SNNCC_FUNCTION SNNCC_NOINLINE void snncc_max_block(int rows, int n, int stride, const snncc_real *x,
+                                                   snncc_real *largest)
 {
     snncc_row_block lane = {{0}};
     for (int first = 0; first < n; first += SNNCC_LANES) {
@@ -131,8 +132,8 @@ SNNCC_INLINE void snncc_max_block(int rows, int n, int stride, const snncc_real 
 }
 
 /* sum[row] = the sum of the features, or of exp(feature - shift[row]) if there is a shift. */
-SNNCC_INLINE void snncc_sum_block(int rows, int n, int stride, const snncc_real *x, const snncc_real *shift,
-                                  snncc_real *sum)
+SNNCC_FUNCTION SNNCC_NOINLINE void snncc_sum_block(int rows, int n, int stride, const snncc_real *x,
+                                                   const snncc_real *shift, snncc_real *sum)
 {
     snncc_row_block lane = {{0}};
     memset(sum, 0, sizeof lane[0]);
