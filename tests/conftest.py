@@ -133,7 +133,7 @@ def _unread() -> Iterator[str]:
             yield name
 
 
-OPTIMISED, QUICK = build.BuildOptions, partial(build.BuildOptions, level="g")
+OPTIMISED, QUICK = build.BuildOptions, partial(build.BuildOptions, level="g", extra=("-DSNNCC_GLUE=",))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -53,10 +53,12 @@ static const snncc_real snncc_zeros[SNNCC_BLOCK] __attribute__((unused)) = {0};
 #endif
 /* Functions that only call kernels, one after the other, or that run once: they are most of a deep network's text, and
  * at -O2 they compile in half the time. Kernels are not inlined into them. */
+#ifndef SNNCC_GLUE
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
 #define SNNCC_GLUE __attribute__((optimize("O2")))
 #else
 #define SNNCC_GLUE
+#endif
 #endif
 
 /* 64 bytes at any element address. Never an argument or a result: how it is passed depends on the -m flags. */
