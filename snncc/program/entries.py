@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..errors import InternalError
 from .items import Item, Sweep, used
@@ -43,7 +44,7 @@ class Entry:
     sums: tuple[tuple[Buffer, ...], ...] = ()  # of each phase
     fewest: tuple[tuple[bool, int], ...] = ()  # numbers of a variance: whether per step, times so many
 
-    @property
+    @cached_property
     def trains(self) -> bool:
         """Whether it needs gradients, and so a model that was initialised for training."""
         return any(b.place == "gradient" for b in self.buffers)
@@ -62,12 +63,12 @@ class Entry:
         )
         return not self.keeps and (bool(self.shared) or "parameter" in written)
 
-    @property
-    def buffers(self) -> list[Buffer]:
+    @cached_property
+    def buffers(self) -> tuple[Buffer, ...]:
         """All buffers, in order of first use."""
-        return list(dict.fromkeys(b for item in self.items for b in used(item)))
+        return tuple(dict.fromkeys(b for item in self.items for b in used(item)))
 
-    @property
+    @cached_property
     def items(self) -> tuple[Item, ...]:
         return (*self.prepare, *(item for phase in self.phases for item in phase.items))
 
