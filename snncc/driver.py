@@ -192,6 +192,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .ops.normalize import fewest
     from .ops.steps import fixed_steps
     from .passes.fuse import Fuse
+    from .passes.order_features import orders_of
     from .passes.split_time import SplitTime
     from .plan_memory import plan_memory
     from .plan_tiles import choose_slots, choose_tile
@@ -203,13 +204,15 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     exact = exact or target.exact_steps * int(target.num_steps)
     final: dict[str, Graph] = {}
     unsplit: dict[str, Graph] = {}
+    orders: dict[str, int] = {}
     counts: dict[str, tuple[tuple[bool, int], ...]] = {}
     for stages in entry_stages(network, target):
         counts[stages.name] = fewest(stages.graph)
-        for step, graph in stages.run(target.options):
+        for step, graph in stages.run(replace(target.options, orders=tuple(orders.items()))):
             if isinstance(step, SplitTime):  # as it would be without
                 unsplit[stages.name] = Fuse().run(final[stages.name])
             final[stages.name] = graph
+        orders |= orders_of(final[stages.name])
     layout = Layout(DTYPES[target.dtype][1], _index_bytes(final, target), target.device)
     entries = [lower(graph, name, layout, target.segment) for name, graph in final.items()]
     entries = [replace(entry, fewest=counts[entry.name]) for entry in entries]

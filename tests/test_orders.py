@@ -11,8 +11,10 @@ import pytest
 
 import snncc
 from snncc import CompileError, nn
+from snncc.driver import generate
 from snncc.frontend.dsl import trace
 from snncc.nn.connections import FanIn
+from snncc.target import Target
 from tests.networks import Bench, Case, Extent, difference
 from tests.test_delays import states
 
@@ -94,6 +96,14 @@ def test_every_reader_finds_its_order(options: dict[str, Any], tmp_path: Path) -
     for extent in (Extent(9, 3), Extent(2, 2)):
         given = {name: array for name, array in states(bench, extent).items() if "spk" not in name}
         assert disagreements(bench, extent, given) == []
+
+
+def test_entry_points_agree_on_parameters() -> None:
+    """Also where only one of them needs the last convolution's result."""
+    network = nn.Sequential(
+        lif=nn.Leaky(ramp(*IMAGE), learn_beta=True), conv=nn.Conv2d(CHANNELS, 2, 3), input=nn.Input(*IMAGE)
+    )
+    assert generate(trace(network), Target(num_steps=5)).sources.files
 
 
 def test_delays_of_channels(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from .module import Module, Parameter, Table, delay
 from .neuron import beside, for_each
 from .sparse import SparseLinear
 
-LEAST = 2  # steps that a layer of late synapses remembers
+LEAST = 1  # steps that a layer of late synapses remembers
 
 
 class Delay(Module):

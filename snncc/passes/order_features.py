@@ -13,7 +13,7 @@ matrix behind a flattened image are ordered like the image. Only where two order
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,10 +37,21 @@ RESULT = -1  # the place of a node's result, beside those of its operands
 
 @dataclass(frozen=True)
 class OrderFeatures(Pass):
+    """known: channels of parameters that lie last, by label, as the entry points before this have them."""
+
+    known: tuple[tuple[str, int], ...] = ()
+
     def run(self, graph: Graph) -> Graph:
-        if not any(n.op.name in (*SLIDING, *POOLS, *UNPOOLS) for n in graph):
+        known = dict(self.known)
+        if not any(known.values()) and not any(n.op.name in (*SLIDING, *POOLS, *UNPOOLS) for n in graph):
             return graph
-        return _Orders(graph).ordered()
+        return _Orders(graph, known).ordered()
+
+
+def orders_of(graph: Graph) -> dict[str, int]:
+    """How many channels of each parameter lie last, by label."""
+    found: list[Any] = [n for n in graph if n.op.name == "parameter" and n.type.size > 1]
+    return {node.op.label: node.channels for node in found}
 
 
 def channels_of(features: tuple[int, ...]) -> int:
@@ -63,8 +74,8 @@ class _Orders:
     differs.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, known: Mapping[str, int]) -> None:
+        self.graph, self.known = graph, known
         self.parent = {name: name for name in graph.nodes}
         self.turned = {n.name for n in graph if n.op.name == "transpose"}
         self.wanted = {(n.name, place): order for n in graph for place, order in self._wants(n).items()}
@@ -72,12 +83,21 @@ class _Orders:
             for group in self._agreeing(node):
                 for name in group[1:]:
                     self.parent[self._find(name)] = self._find(group[0])
+        for output in graph.outputs:
+            self._join_gradient(output)
         self.order = self._choice()
 
     def _find(self, name: str) -> str:
         while self.parent[name] != name:
             name = self.parent[name]
         return name
+
+    def _join_gradient(self, output: Output) -> None:
+        """A matrix and its gradient have one order of columns: only rows can be copied to another."""
+        for node in self.graph if output.role == "gradient" else ():
+            op: Any = node.op
+            if op.name == "parameter" and op.panels and op.label == output.name:
+                self.parent[self._find(output.value)] = self._find(node.name)
 
     def _wants(self, node: Node) -> dict[int, int]:
         """The orders that an operator has of its own, by place."""
@@ -141,7 +161,10 @@ class _Orders:
         for (name, place), order in self.wanted.items():
             value = name if place == RESULT else self.graph[name].inputs[place]
             votes.setdefault(self._find(value), Counter())[order] += self.graph[value].type.size > 1
-        return {group: max(found, key=lambda c: (c > 0, found[c], -c)) for group, found in votes.items()}
+        chosen = {group: max(found, key=lambda c: (c > 0, found[c], -c)) for group, found in votes.items()}
+        parameters: list[Any] = [n for n in self.graph if n.op.name == "parameter" and n.type.size > 1]
+        fixed = (n for n in sorted(parameters, key=lambda n: n.op.panels) if n.op.label in self.known)
+        return chosen | {self._find(n.name): self.known[n.op.label] for n in fixed}
 
     def ordered(self) -> Graph:
         """The graph with the orders on its nodes, and copies where an operator wants another one."""

@@ -28,7 +28,7 @@ class Options:
     dtype: "f32" or "f64". unroll: steps that one turn of a time loop does. products: see ChooseKernels.
     checkpoint_every: steps of a segment of time, 0 for all in one.
     context: see InsertContext. truncate: see Differentiate; then also checkpoint_every. lists: whether the
-    target has kernels that are driven by lists of events.
+    target has kernels that are driven by lists of events. orders: see OrderFeatures.
     """
 
     dtype: str = "f32"
@@ -38,6 +38,7 @@ class Options:
     context: str = ""
     truncate: int = 0
     lists: bool = True
+    orders: tuple[tuple[str, int], ...] = ()
 
 
 def pipeline(options: Options, gradient: str = "", inputs: bool = False) -> tuple[Pass, ...]:
@@ -55,7 +56,9 @@ def pipeline(options: Options, gradient: str = "", inputs: bool = False) -> tupl
         ChooseKernels(options.products, options.lists),  # before contexts: says what the backward half reads
         InsertContext(options.context),  # after the loops are known: what is on one cannot be computed again
         *((SplitTime(),) if options.checkpoint_every else ()),  # kernels lie within one part
-        OrderFeatures(),  # once all that reads a value is known; before kernels, which have one order
+        OrderFeatures(
+            options.orders
+        ),  # once all readers are known; before kernels, which have one order
         Fuse(),  # last: contexts are stores that a kernel must make
     )
 
