@@ -189,11 +189,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .lower.device import for_device
     from .ops.delays import check_delayed
     from .ops.embedding import check_whole
-    from .ops.normalize import fewest
     from .ops.steps import fixed_steps
-    from .passes.fuse import Fuse
-    from .passes.order_features import orders_of
-    from .passes.split_time import SplitTime
     from .plan_memory import plan_memory
     from .plan_tiles import choose_slots, choose_tile
     from .program import Program
@@ -202,17 +198,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     check_whole(network.graph)
     exact = fixed_steps(network.graph, int(target.num_steps), target.segment)
     exact = exact or target.exact_steps * int(target.num_steps)
-    final: dict[str, Graph] = {}
-    unsplit: dict[str, Graph] = {}
-    orders: dict[str, int] = {}
-    counts: dict[str, tuple[tuple[bool, int], ...]] = {}
-    for stages in entry_stages(network, target):
-        counts[stages.name] = fewest(stages.graph)
-        for step, graph in stages.run(replace(target.options, orders=tuple(orders.items()))):
-            if isinstance(step, SplitTime):  # as it would be without
-                unsplit[stages.name] = Fuse().run(final[stages.name])
-            final[stages.name] = graph
-        orders |= orders_of(final[stages.name])
+    final, unsplit, counts = _final(network, target)
     layout = Layout(DTYPES[target.dtype][1], _index_bytes(final, target), target.device)
     entries = [lower(graph, name, layout, target.segment) for name, graph in final.items()]
     entries = [replace(entry, fewest=counts[entry.name]) for entry in entries]
@@ -242,6 +228,31 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     plain = plan_memory(replace(program, entries=tuple(whole), segment=0)) if whole else program
     tile, slots = choose_tile(plain, int(target.num_steps), _cache_bytes()), choose_slots(program)
     return Compiled(target, network, program, emit(program, _version()), tile, slots)
+
+
+Fewest = tuple[tuple[bool, int], ...]
+
+
+def _final(network: Network, target: Target) -> tuple[dict[str, Graph], dict[str, Graph], dict[str, Fewest]]:
+    """By entry point: its graph after all passes; the same as it would be without segments of time, if it has
+    some; and the fewest samples that it takes (see `fewest`)."""
+    from .ops.normalize import fewest
+    from .passes.fuse import Fuse
+    from .passes.order_features import orders_of
+    from .passes.split_time import SplitTime
+
+    final: dict[str, Graph] = {}
+    unsplit: dict[str, Graph] = {}
+    orders: dict[str, int] = {}
+    counts: dict[str, Fewest] = {}
+    for stages in entry_stages(network, target):
+        counts[stages.name] = fewest(stages.graph)
+        for step, graph in stages.run(replace(target.options, orders=tuple(orders.items()))):
+            if isinstance(step, SplitTime):  # as it would be without
+                unsplit[stages.name] = Fuse().run(final[stages.name])
+            final[stages.name] = graph
+        orders |= orders_of(final[stages.name])
+    return final, unsplit, counts
 
 
 def _index_bytes(graphs: Mapping[str, Graph], target: Target) -> int:

@@ -56,9 +56,7 @@ def pipeline(options: Options, gradient: str = "", inputs: bool = False) -> tupl
         ChooseKernels(options.products, options.lists),  # before contexts: says what the backward half reads
         InsertContext(options.context),  # after the loops are known: what is on one cannot be computed again
         *((SplitTime(),) if options.checkpoint_every else ()),  # kernels lie within one part
-        OrderFeatures(
-            options.orders
-        ),  # once all readers are known; before kernels, which have one order
+        OrderFeatures(options.orders),  # once all readers are known; before kernels, which have one order
         Fuse(),  # last: contexts are stores that a kernel must make
     )
 
