@@ -52,6 +52,18 @@ def test_layers_have_pytorchs_numbers(dtype: str, products: str, bound: float) -
     assert {key: by for key, by in apart.items() if not by <= bound} == {}
 
 
+@pytest.mark.optimised    # gcc 12 read other lanes where it loads under a mask
+def test_the_largest_of_each_window_alone_has_a_gradient() -> None:
+    model = snncc.compile(nn.Sequential(nn.MaxPool1d(2), input=nn.Input(5, 9)), num_steps=2, dtype="float64")
+    random = np.random.default_rng(0)
+    x, d_y = random.normal(size=(2, 3, 5, 9)), random.normal(size=(2, 3, 5, 4))
+    expected = np.zeros(x.shape)
+    largest = x[..., :8].reshape(2, 3, 5, 4, 2).argmax(-1)
+    np.put_along_axis(expected, 2 * np.arange(4) + largest, d_y, -1)
+    (found,) = model.backward(x, cotangents={model.output_names[0]: d_y}).inputs.values()
+    np.testing.assert_array_equal(found, expected)
+
+
 def on(layer: Callable[[], nn.Module], *shape: int) -> Callable[[], Any]:
     """The network of a layer on images of that shape."""
 
