@@ -19,7 +19,7 @@ FLAGS = (
 )
 # What each finds: see tests/cuda/host.h.
 VARIANTS = {
-    "plain": ("-O1",),
+    "plain": ("-Og",),
     "address": ("-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
     "thread": ("-O1", "-g1", "-fsanitize=thread"),
 }

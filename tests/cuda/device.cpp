@@ -32,21 +32,30 @@ static cudaError_t check_launch(const Grid &wanted, const void *kernel)
     return together && too_large ? cudaErrorCooperativeLaunchTooLarge : cudaSuccess;
 }
 
-void launch(const Launch &wanted, const void *arguments, size_t bytes, const void *const *pointers, size_t n_pointers)
+void launch(const Launch &wanted, const Argument *arguments, size_t n_arguments)
 {
     const Device device;
-    const cudaError_t error = check_launch(wanted.grid, wanted.kernel);
-    if (note(error) != cudaSuccess)
+    if (note(check_launch(wanted.grid, wanted.kernel)) != cudaSuccess)
         return;
-    std::vector<max_align_t> copy((bytes + sizeof(max_align_t) - 1) / sizeof(max_align_t));
-    std::memcpy(copy.data(), arguments, bytes);
-    const std::vector<const void *> used(pointers, pointers + n_pointers);
-    submit(wanted.stream, [wanted, copy, used]() mutable {
+    std::vector<max_align_t> copies;
+    std::vector<size_t> places;
+    std::vector<const void *> pointers;
+    for (const Argument *argument = arguments; argument < arguments + n_arguments; argument++) {
+        places.push_back(copies.size());
+        copies.resize(copies.size() + (argument->bytes + sizeof(max_align_t) - 1) / sizeof(max_align_t));
+        std::memcpy(&copies[places.back()], argument->place, argument->bytes);
+        if (argument->is_pointer)
+            pointers.push_back(*static_cast<void *const *>(argument->place));
+    }
+    submit(wanted.stream, [wanted, copies, places, pointers]() mutable {
         const Touching memory;
-        for (const void *pointer : used)
+        for (const void *pointer : pointers)
             if (pointer != nullptr && type_of(pointer) == cudaMemoryTypeUnregistered)
                 fail("a kernel's argument is a pointer to what is no device memory (any more)");
-        run_grid(wanted.grid, wanted.call, copy.data());
+        std::vector<void *> found;
+        for (const size_t place : places)
+            found.push_back(&copies[place]);
+        run_grid(wanted.grid, wanted.call, found.data());
     });
 }
 

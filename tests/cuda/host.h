@@ -11,8 +11,8 @@
 #ifndef SNNCC_HOST_H
 #define SNNCC_HOST_H
 
-#include <tuple>
 #include <type_traits>
+#include <utility>
 
 #include "api.h"
 #include "block.h"
@@ -44,34 +44,39 @@ struct Launch {
     Grid grid;
     cudaStream_t stream;
     const void *kernel;
-    void (*call)(void *); // runs one thread
+    void (*call)(void *); // runs one thread; it gets an array of pointers to the arguments
 };
 
-/* Puts a launch on its stream, with a copy of the arguments' bytes. Those that are pointers are checked when it runs. */
-void launch(const Launch &wanted, const void *arguments, size_t bytes, const void *const *pointers, size_t n_pointers);
+struct Argument {
+    const void *place;
+    size_t bytes;
+    bool is_pointer;
+};
 
-template <class T> const void *pointer_in(const T &argument)
-{
-    if constexpr (std::is_pointer_v<T>)
-        return reinterpret_cast<const void *>(argument);
-    else
-        return nullptr;
-}
+/* Puts a launch on its stream, with copies of the arguments. Those that are pointers are checked when it runs. */
+void launch(const Launch &wanted, const Argument *arguments, size_t n_arguments);
 
+/* No std::tuple: it takes most of the time in which a file with many kernels compiles. */
 template <auto kernel> struct Kernel;
 
 template <class... Parameters, void (*kernel)(Parameters...)> struct Kernel<kernel> {
-    static_assert((std::is_trivially_copyable_v<Parameters> && ...), "a kernel's parameters are copied as bytes");
-    using Arguments = std::tuple<Parameters...>;
+    static_assert((__is_trivially_copyable(Parameters) && ...), "a kernel's parameters are copied as bytes");
 
-    static void call(void *arguments) { std::apply(kernel, *static_cast<const Arguments *>(arguments)); }
+    template <size_t... i> static void call_with(void *const *places, std::index_sequence<i...>)
+    {
+        kernel(*static_cast<Parameters *>(places[i])...);
+    }
+
+    static void call(void *places)
+    {
+        call_with(static_cast<void *const *>(places), std::index_sequence_for<Parameters...>());
+    }
 
     static void launch(const Grid &grid, cudaStream_t stream, Parameters... arguments)
     {
         const Launch wanted = {grid, stream, reinterpret_cast<const void *>(kernel), call};
-        const Arguments packed(arguments...);
-        const void *const pointers[] = {pointer_in(arguments)...};
-        snncc_host::launch(wanted, &packed, sizeof packed, pointers, sizeof...(arguments));
+        const Argument all[] = {{&arguments, sizeof arguments, std::is_pointer_v<Parameters>}...};
+        snncc_host::launch(wanted, all, sizeof...(arguments));
     }
 };
 
