@@ -83,7 +83,19 @@ def _show(expr: Expr, dialect: Dialect) -> tuple[str, int]:
             return _show(Apply("where", (Apply("differs", (condition, Const(0.0))), a, b)), dialect)
         case Apply("greater" | "greater_equal" | "differs"):
             return _show(Apply("where", (expr, Const(1.0), Const(0.0))), dialect)
+        case Apply("exp", (Apply("neg", (size,)) as decay,)) if _size(size) and "exp_decay" in dialect.forms:
+            return _apply(Apply("exp_decay", (decay,)), dialect)
     return _apply(expr, dialect)
+
+
+def _size(expr: Expr) -> bool:
+    """Whether a number is never below zero, whatever its operands are."""
+    match expr:
+        case Const(value):
+            return value >= 0
+        case Apply("mul", (a, b)):
+            return a == b or (_size(a) and _size(b))
+    return isinstance(expr, Apply) and expr.function == "abs"
 
 
 def _spike(argument: Expr, strict: bool) -> Expr:

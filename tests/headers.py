@@ -105,7 +105,7 @@ void copy_panel(int vectors, int rows, int stride, const real *x, real *copy);
 void input_gradient_panel(int vectors, int first_in, int rows, int n_out, int n_in, int d_stride,
                           int x_stride, const real *d_y, const real *w, real *scratch, real *d_x);
 """
-UNARY = ["exp", "log", "tanh", "sigmoid", "sqrt", "abs", "round", "floor", "sin", "cos"]
+UNARY = ["exp", "exp_decay", "log", "tanh", "sigmoid", "sqrt", "abs", "round", "floor", "sin", "cos"]
 BINARY = ["min", "max"]
 
 

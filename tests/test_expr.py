@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from snncc.backend.sweeps import DECAY, DIFFERS
 from snncc.errors import CompileError
 from snncc.expr import Apply, Const, Dialect, Expr, Ref, show
 from snncc.ops.elementwise import SCALARS
 
-FORMS = {name: (s.c, s.precedence) for name, s in SCALARS.items()} | {"differs": ("{0} != {1}", 9)}
+FORMS = {name: (s.c, s.precedence) for name, s in SCALARS.items()} | DIFFERS | DECAY
 DOUBLE = Dialect(FORMS)
 SINGLE = Dialect(FORMS, "f", True)
 A, B, C, D = map(Ref, "abcd")
@@ -37,6 +38,10 @@ def chain(function: str, *operands: Expr) -> Expr:
         (of("mul", A, of("div", B, C)), "a * (b / c)"),
         (of("sub", of("mul", A, B), of("div", C, D)), "a * b - c / d"),
         (of("exp", of("sub", A, B)), "snncc_exp(a - b)"),
+        (of("exp", of("neg", of("mul", Const(4.0), of("abs", A)))), "snncc_exp_decay(-(4.0 * snncc_abs(a)))"),
+        (of("exp", of("neg", of("mul", A, A))), "snncc_exp_decay(-(a * a))"),
+        (of("exp", of("neg", of("mul", Const(-4.0), of("abs", A)))), "snncc_exp(-(-4.0 * snncc_abs(a)))"),
+        (of("exp", of("neg", of("mul", A, B))), "snncc_exp(-(a * b))"),
         (of("minimum", of("add", A, B), of("maximum", C, D)), "snncc_min(a + b, snncc_max(c, d))"),
         (of("mul", of("tanh", A), B), "snncc_tanh(a) * b"),
     ],

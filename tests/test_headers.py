@@ -119,6 +119,13 @@ def test_special_values(headers, name, x, y):
     np.testing.assert_array_equal(np.signbit(result[zero]), np.signbit(np.array(y)[zero]))
 
 
+def test_a_decay_has_the_bits_of_exp(headers):
+    """Down to where it underflows, of NaN too."""
+    lowest = -110 if headers.real == np.float32 else -760
+    x = np.concatenate([np.linspace(lowest, 0, 100_001), [-0.0, -1e30, -np.inf, np.nan]]).astype(headers.real)
+    np.testing.assert_array_equal(bits_of(headers.map("exp_decay", x)), bits_of(headers.map("exp", x)))
+
+
 def test_log_of_subnormal_numbers(headers):
     x = np.array([np.finfo(headers.real).smallest_subnormal, np.finfo(headers.real).tiny / 3], headers.real)
     assert ulps(headers.map("log", x), np.log(x.astype(np.longdouble))) <= 1

@@ -18,6 +18,7 @@ BLOCK = 64  # SNNCC_BLOCK of target.h
 INLINED = 8  # a loop with more copies of its step than this calls it: compile time grows faster than copies
 NAME = "@kernel"  # stands for the function's name until sweeps of the same text are put together
 DIFFERS = {"differs": ("{0} != {1}", 9)}
+DECAY = {"exp_decay": ("snncc_exp_decay({0})", 0)}  # exp of what is never positive
 UNIFORM = {"uniform": ("snncc_uniform({0}, {1})", 0)}
 CONVERSIONS = {f"{way}_{k}": (f"snncc_{way}_{k}({{0}})", 0) for k in ROUNDED for way in ("to", "from")}
 ROWS = {"float32": "float", "float16": "uint16_t", "bfloat16": "uint16_t"}
@@ -27,7 +28,8 @@ TYPES = {"real": "", "bits": "uint64_t", "labels": "int32_t", "panels": "", **RO
 def dialect(real_bits: int) -> Dialect:
     """Expressions in the network's dtype."""
     forms = {name: (s.c, s.precedence) for name, s in SCALARS.items()}
-    return Dialect(forms | DIFFERS | UNIFORM | CONVERSIONS, "f" if real_bits == 32 else "", real_bits == 32)
+    forms |= DIFFERS | DECAY | UNIFORM | CONVERSIONS
+    return Dialect(forms, "f" if real_bits == 32 else "", real_bits == 32)
 
 
 def double_dialect() -> Dialect:
