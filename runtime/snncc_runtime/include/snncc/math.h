@@ -166,7 +166,7 @@ SNNCC_INLINE snncc_real snncc_exp_decay(snncc_real x)
     x = snncc_choose(x < SNNCC_EXP_LOWEST, SNNCC_EXP_LOWEST, x);
     const snncc_bits exponent = snncc_reduce(x, &rest);
     const snncc_real power = (snncc_real)1 + snncc_expm1_polynomial(rest);
-    return power * snncc_power_of_two(exponent + 64) * (snncc_real)0x1p-64;
+    return power * snncc_power_of_two(exponent + 64) * snncc_power_of_two(-(snncc_bits)64);
 }
 
 /* log(1 + f) from s = f / (2 + f): 2 atanh(s) = 2 s + s^3 p(s^2), regrouped so that f - f^2 / 2 carries most of the
