@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from snncc.backend.sweeps import DECAY, DIFFERS
+from snncc.backend.dialects import DECAY, DIFFERS
+from snncc.backend.dialects import FORMS as SCALAR_FORMS
 from snncc.errors import CompileError
 from snncc.expr import Apply, Const, Dialect, Expr, Ref, show
-from snncc.ops.elementwise import SCALARS
 
-FORMS = {name: (s.c, s.precedence) for name, s in SCALARS.items()} | DIFFERS | DECAY
+FORMS = SCALAR_FORMS | DIFFERS | DECAY
 DOUBLE = Dialect(FORMS)
 SINGLE = Dialect(FORMS, "f", True)
 A, B, C, D = map(Ref, "abcd")

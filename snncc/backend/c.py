@@ -13,12 +13,12 @@ from ..cost import Kernel, kernels
 from ..lower import layout_of
 from ..names import Names, plain_text
 from ..program import BLOCK_TILES, Program, UserArray
+from .dialects import dialect
 from .entries import EntryText
 from .example import example
 from .kernels import Kernels, fold_long_lines
 from .records import DeclarationsRecord, HeaderRecord, MakefileRecord, ModelRecord, ModuleRecord, Prototype
 from .render import render
-from .sweeps import dialect
 from .update import update_numbers, update_text
 
 ABI_VERSION = 1

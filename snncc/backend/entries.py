@@ -14,10 +14,10 @@ from ..plan_memory import sum_reals
 from ..program import Buffer, Call, Entry, Item, Loop, Panels, Phase, Program, Segments, Sweep, flat, used
 from .buffers import TYPES, BufferText, unique
 from .calls import COUNTED, Place, Spot, call_text
+from .dialects import dialect
 from .kernels import Kernels
 from .records import EntryMemory, EntryRecord, LevelText, PhaseText
 from .render import render
-from .sweeps import dialect
 
 ALL, SHARED = Spot(), Spot(shared=True)
 

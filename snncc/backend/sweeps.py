@@ -6,40 +6,19 @@ import re
 import textwrap
 from dataclasses import dataclass, replace
 
-from ..expr import Apply, Const, Dialect, Expr, Ref, show
+from ..expr import Apply, Const, Expr, Ref, show
 from ..lower import Layout
-from ..ops.elementwise import SCALARS
 from ..ops.random import SEED
 from ..program import CALLERS, ROUNDED, Array, Buffer, Local, Pointer, Statement, Sweep
+from .dialects import dialect, double_dialect
 from .records import BlockRecord, LoopText, StepRecord, SweepRecord
 from .render import render
 
 BLOCK = 64  # SNNCC_BLOCK of target.h
 INLINED = 8  # a loop with more copies of its step than this calls it: compile time grows faster than copies
 NAME = "@kernel"  # stands for the function's name until sweeps of the same text are put together
-DIFFERS = {"differs": ("{0} != {1}", 9)}
-DECAY = {"exp_decay": ("snncc_exp_decay({0})", 0)}  # exp of what is never positive
-UNIFORM = {"uniform": ("snncc_uniform({0}, {1})", 0)}
-CONVERSIONS = {f"{way}_{k}": (f"snncc_{way}_{k}({{0}})", 0) for k in ROUNDED for way in ("to", "from")}
 ROWS = {"float32": "float", "float16": "uint16_t", "bfloat16": "uint16_t"}
 TYPES = {"real": "", "bits": "uint64_t", "labels": "int32_t", "panels": "", **ROWS}
-
-
-def dialect(real_bits: int) -> Dialect:
-    """Expressions in the network's dtype."""
-    forms = {name: (s.c, s.precedence) for name, s in SCALARS.items()}
-    forms |= DIFFERS | DECAY | UNIFORM | CONVERSIONS
-    return Dialect(forms, "f" if real_bits == 32 else "", real_bits == 32)
-
-
-def double_dialect() -> Dialect:
-    """Expressions in double precision: what a kernel computes once, from steps or the learning rate."""
-    forms = {name: (s.c, s.precedence) for name, s in SCALARS.items()}
-    built_in = {
-        n: (f"__builtin_{c}({{0}})", 0)
-        for n, c in (("sqrt", "sqrt"), ("floor", "floor"), ("round", "rint"), ("abs", "fabs"))
-    }
-    return Dialect(forms | DIFFERS | built_in)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from ...lower import layout_of
 from ...plan_memory import SCRATCH, sum_reals
 from ...program import CALLERS, Buffer, Call, Entry, Item, Loop, Program, Segments, Sweep, used
 from ..buffers import TYPES, BufferText, bytes_text, unique
+from ..dialects import dialect
 from ..render import render
-from ..sweeps import dialect
 from .calls import call_text
 from .kernels import Kernels
 from .records import EntryMemory, EntryRecord

@@ -10,10 +10,10 @@ from ...lower import layout_of
 from ...names import plain_text
 from ...program import Program
 from ..c import Sources, member, tensor_lines, tensor_names
+from ..dialects import dialect
 from ..kernels import fold_long_lines
 from ..records import HeaderRecord, Prototype
 from ..render import render
-from ..sweeps import dialect
 from ..update import update_numbers
 from .entries import DeviceEntry
 from .kernels import Kernels
