@@ -65,18 +65,22 @@ class Features(nn.Module):
     inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(3, 4, 6), "still": nn.Input(6, static=True)}
 
     def __init__(self) -> None:
-        self.weight, self.scale = (nn.Parameter(s, np.arange(12.0).reshape(s) / 8) for s in ((2, 6), (3, 4)))
+        self.conv, shapes = nn.Conv2d(3, 3, 1), ((3, 4, 6), (2, 6), (3, 4))
+        given = (nn.Parameter(s, np.arange(float(np.prod(s))).reshape(s) / 8) for s in shapes)
+        self.image, self.weight, self.scale = given
 
     def forward(self, x: Any, still: Any) -> dict[str, Any]:
+        image = self.conv(x) * self.image
         turned = x[::-1, 1:].permute(1, 2, 0)    # [3, 6, 3]
         parts = [turned, x.permute(0, 2, 1)[..., ::3], snncc.broadcast_to(still[:3], (3, 6, 3))]
         joined = snncc.concat(parts, axis=-1)    # [3, 6, 8]
-        heads = snncc.softmax(snncc.matmul(turned, joined, transpose_a=True)) @ x.reshape(3, 8, 3)[..., 1:]
-        table = snncc.matmul(self.weight, self.weight, transpose_b=True) @ self.weight[:, ::2]    # [2, 3]
+        scores = snncc.softmax(snncc.matmul(turned, joined, transpose_a=True))    # [3, 3, 8]
+        table = snncc.matmul(self.weight, self.image.reshape(6, 12))[:, 1::4]    # [2, 3]
         scaled = snncc.take(self.scale, [5, 5, 0, 11, 2, 3]) * snncc.take(still, [1, 0, 0, 3, 4, 5])
         padded = snncc.pad(x.sum((0, 1)) + x.sum(1)[1], [(2, 1)])
         added = snncc.scatter_add(padded, np.arange(9) % 6, (6,)) + scaled
-        return {"heads": heads, "table": table + self.scale.reshape(2, 2, 3).sum(1), "added": added}
+        sums = self.scale.reshape(2, 2, 3).sum(1)
+        return {"heads": scores @ image.reshape(3, 8, 3)[..., 1:], "table": table * self.weight[:, ::2] + sums, "added": added}
 
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], str, set[str]]] = {
@@ -89,7 +93,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], str, set[str]]] = {
     }),
     "features": (Features, "float32", {
         "move", "move_once", "move_sum", "move_sum_once", "take", "take_once",
-        "scatter_add", "scatter_add_once", "matmul", "matmul_once",
+        "scatter_add", "scatter_add_once", "matmul", "matmul_once", "reorder", "reorder_once",
     }),
 }    # fmt: skip
 
