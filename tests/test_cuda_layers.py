@@ -79,8 +79,8 @@ class Features(nn.Module):
         scaled = snncc.take(self.scale, [5, 5, 0, 11, 2, 3]) * snncc.take(still, [1, 0, 0, 3, 4, 5])
         padded = snncc.pad(x.sum((0, 1)) + x.sum(1)[1], [(2, 1)])
         added = snncc.scatter_add(padded, np.arange(9) % 6, (6,)) + scaled
-        sums = self.scale.reshape(2, 2, 3).sum(1)
-        return {"heads": scores @ image.reshape(3, 8, 3)[..., 1:], "table": table * self.weight[:, ::2] + sums, "added": added}
+        table = table * self.weight[:, ::2] + self.scale.reshape(2, 2, 3).sum(1)
+        return {"heads": scores @ image.reshape(3, 8, 3)[..., 1:], "table": table, "added": added}
 
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], str, set[str]]] = {
