@@ -66,9 +66,10 @@ static struct {
 } kernel;
 
 #if defined(__SANITIZE_THREAD__)
-static std::vector<std::vector<Fiber *>> fibers; // sets of one for each thread of a block
+/* Never destroyed: what ends at exit has no order that the sanitizer knows. */
+static std::vector<std::vector<Fiber *>> &fibers = *new std::vector<std::vector<Fiber *>>; // of a block, sets
 #else
-static std::vector<Fiber *> idle;
+static std::vector<Fiber *> &idle = *new std::vector<Fiber *>;
 #endif
 
 static char launched, done, grid_passed[2], fenced; // anchors
