@@ -118,6 +118,8 @@ def test_what_is_wrong_with_a_call_is_said(tmp_path: Path) -> None:
         with pytest.raises(ModelError, match="classes, from 0 to 3, found 9"):
             model.evaluate(given, np.array([0, 9, 1]))
         model(given)    # and goes on
+    with pytest.raises(ModelError, match="nsys profile"):
+        pair.cuda.profile(given)
 
 
 def test_larger_calls_and_streams(tmp_path: Path) -> None:

@@ -19,6 +19,11 @@ from .profile import Counts, Profile, measured_row
 def measure(instance: Instance, given: Mapping[str, Any], num_steps: int | None, repeats: int) -> Profile:
     """The profile of a call, forward or with a target training: median times of `repeats` calls."""
     manifest, extent = instance.manifest, Extent(steps=num_steps)
+    if instance.device:
+        raise ModelError(
+            f"{manifest.name}: kernels on a GPU are not counted; a profiler shows them by their names: "
+            "nsys profile --stats=true python ..."
+        )
     kernels, train = kernels_of(manifest), "target" in given
     entries = ("train", "update") if train else ("forward",)
     instance.require(entries[0])
