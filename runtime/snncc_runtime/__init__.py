@@ -6,6 +6,7 @@
 from pathlib import Path
 
 from . import metrics
+from .device_array import DeviceArray
 from .errors import ModelError
 from .model import Model, load
 from .profile import Profile
@@ -13,6 +14,7 @@ from .training import History
 from .values import Gradients, Output
 
 __all__ = [
+    "DeviceArray",
     "Gradients",
     "History",
     "Model",

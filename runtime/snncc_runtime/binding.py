@@ -68,9 +68,15 @@ class Library:
         """The array's memory, which must outlive the pointer."""
         return self.ffi.from_buffer(C_TYPES[array.dtype], array)
 
-    def typed(self, pointer: Any, array: np.ndarray) -> Any:
-        """A pointer into memory elsewhere, as one to elements like the array's."""
-        return self.ffi.cast(C_TYPES[array.dtype].replace("[]", " *"), pointer)
+    def typed(self, pointer: Any, dtype: np.dtype[Any]) -> Any:
+        """A pointer into memory elsewhere, as one to elements of that type."""
+        return self.ffi.cast(C_TYPES[dtype].replace("[]", " *"), pointer)
+
+    def new_model(self) -> Any:
+        """The struct of a model, all zero, which lasts as long as the pointer."""
+        memory = aligned_bytes(self.model_bytes)
+        memory[:] = 0
+        return self.ffi.from_buffer(f"{self.prefix}_model *", memory)
 
     def finding(self, status: int) -> str:
         """What an error code means, and of CUDA's what to do."""

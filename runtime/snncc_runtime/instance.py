@@ -7,15 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import RLock
 from typing import Any
+from weakref import finalize
 
 import numpy as np
 
 from .arrays import Extent, as_dtype, named, non_finite, plain_array
-from .binding import Library, Status, aligned_bytes
+from .binding import Library, Status
+from .device_memory import DeviceMemory
 from .errors import ModelError
 from .manifest import IO_ROLES, Manifest, Port, Tensor
-from .memory import Arena, memory_of
-from .values import Arrays
+from .memory import Arena, HostMemory, Memory
+from .values import Arrays, Later
 
 COUNTS = 4  # of a kernel
 TRAINING_ENTRIES = frozenset({"backward", "train", "learn"})
@@ -58,19 +60,21 @@ class Instance:
     def __init__(self, manifest: Manifest, library: Library, config: Config) -> None:
         self.manifest = manifest
         self.lock = RLock()
-        self.has_gradients = False
+        self.training_calls = 0
         self.seed = 0  # of the next call that is given none
         self.drawn = Draws(0)  # by the last call
         self.draws_numbers = bool(manifest.ports_of("seed"))
         self._entry_points: dict[str, EntryPoint] = {}
         self._library = library
-        self._model_memory = aligned_bytes(library.model_bytes)
-        self._model = library.ffi.cast(
-            f"{library.prefix}_model *", library.ffi.from_buffer(self._model_memory)
-        )
-        self._memory = memory_of(manifest.raw, library, self._model)
+        self._model = library.new_model()
         self.device = manifest.raw["target"] == "cuda"
+        self.memory: Memory = (
+            DeviceMemory(library, self._model, manifest.name, self.lock)
+            if self.device
+            else HostMemory(library, manifest.name)
+        )
         self._start(config, self._make_arena(config))
+        finalize(self, self.memory.end).atexit = False  # before what this refers to is gone
 
     def call(
         self,
@@ -84,32 +88,34 @@ class Instance:
         """Calls an entry point: `given` arrays by role and name in, arrays of the roles `results` out.
 
         Of outputs only the one named `only` is made, if given. draws: of random numbers; None for the next
-        seed. Raises ModelError.
+        seed. With an array on the device results stay there, and what the call finds is not yet known. Raises
+        ModelError.
         """
         point = self._entry_points.get(entry) or self._entry_point(entry)
         if draws is not None and not self.draws_numbers:
             raise ModelError(f"{self.manifest.name}: draws no random numbers, so it has no use for a seed")
         arrays = self._convert(point, given, extent)
         filled: dict[str, Arrays] = {role: {} for role in results}
+        memory = self.memory
         with self.lock:
             steps = self._settle(extent)
             batch = extent.batch or 1
             phased = self.device or entry in self.manifest.phased
             self._reserve(steps, point.trains, batch if phased else 0)
-            pointers = {port.field: self._memory.given(port.field, array) for port, array in arrays}
+            memory.begin(array for _, array in arrays)
+            pointers = {port.field: memory.given(port, array) for port, array in arrays}
             for port in point.ports["seed"]:
-                pointers[port.field] = self._memory.given(port.field, self._draw(draws))
+                pointers[port.field] = memory.given(port, self._draw(draws))
             for role, made in filled.items():
                 for port in point.ports[role]:
                     if not only or port.name == only:
-                        array = made[port.name] = np.empty(extent.shape(port), port.dtype)
-                        pointers[port.field] = self._memory.taken(port.field, array)
+                        made[port.name], pointers[port.field] = memory.result(port, extent.shape(port))
             io = self._library.new("io", pointers)
             run_axes = (extent.batch,) if entry == "step" else (steps, extent.batch)
-            status = self._memory.finish(self._model, point.function(self._model, io, *run_axes))
+            status = memory.finish(point.function(self._model, io, *run_axes))
         if status != Status.OK:
-            self._explain(entry, status, dict(arrays))
-        self.has_gradients |= point.trains
+            self._explain(entry, status, arrays)
+        self.training_calls += point.trains
         return filled
 
     def require(self, entry: str) -> None:
@@ -179,11 +185,27 @@ class Instance:
             )
 
     def gradients(self) -> dict[str, np.ndarray]:
-        """Parameter gradients of the last training call, by parameter name."""
-        if not self.has_gradients:
+        """Parameter gradients of the last training call, by name. Raises what the call found wrong."""
+        if not self.training_calls:
             raise ModelError(f"{self.manifest.name}: no gradients yet; call backward or train_step first")
         with self.lock:
+            self.memory.wait()
             return {name: self.get(tensor) for name, tensor in self.manifest.tensors_of("gradient").items()}
+
+    def gradients_of_call(self) -> Mapping[str, np.ndarray]:
+        """Parameter gradients of the call just made; read when somebody looks, if it is still going on."""
+        if not self.memory.pending:
+            return self.gradients()
+        number = self.training_calls
+
+        def read() -> Arrays:
+            if number != self.training_calls:
+                raise ModelError(
+                    f"{self.manifest.name}: a later call has replaced these gradients; read them before it"
+                )
+            return self.gradients()
+
+        return Later(read)
 
     def _entry_point(self, entry: str) -> EntryPoint:
         self.require(entry)
@@ -194,17 +216,17 @@ class Instance:
         point = EntryPoint(self._library.function(entry), entry in TRAINING_ENTRIES, ports, ports | known)
         return self._entry_points.setdefault(entry, point)
 
-    def _convert(
-        self, point: EntryPoint, given: Mapping[str, Any], extent: Extent
-    ) -> list[tuple[Port, np.ndarray]]:
-        arrays = []
+    def _convert(self, point: EntryPoint, given: Mapping[str, Any], extent: Extent) -> list[tuple[Port, Any]]:
+        """Arrays of the host as C reads them, and those on the device."""
+        arrays: list[tuple[Port, Any]] = []
         for role, values in given.items():
             values = named(values, point.known[role], role)
             for port in point.ports[role]:
                 if port.name in values:
-                    array = plain_array(port.name, values[port.name])
+                    view = self.memory.view(port, values[port.name])
+                    array = plain_array(port.name, values[port.name]) if view is None else view
                     extent.check(port, array.shape)
-                    arrays.append((port, as_dtype(port.name, array, port.dtype)))
+                    arrays.append((port, view or as_dtype(port.name, array, port.dtype)))
                 elif role in ("input", "target"):
                     raise ModelError(f"{self.manifest.name}: {role} {port.name!r} is missing")
         return arrays
@@ -242,7 +264,7 @@ class Instance:
         if wider == config:
             return
         arena = self._make_arena(wider)
-        self._memory.close()
+        self.memory.close()
         roles = CARRIED_ROLES if config.training else CARRIED_ROLES[:2]
         kept = [(tensor, self.get(tensor)) for tensor in self.manifest.tensors if tensor.role in roles]
         self._start(wider, arena)
@@ -254,7 +276,7 @@ class Instance:
         if size == 0:
             raise ModelError(f"{self.manifest.name}: the sizes are too large or not positive: {config}")
         try:
-            return self._memory.arena(size)
+            return self.memory.arena(size)
         except (MemoryError, ValueError):
             raise ModelError(
                 f"{self.manifest.name}: {size} bytes are not to be had for {config.steps} steps; "
@@ -265,6 +287,7 @@ class Instance:
         start = self._library.function("init")
         self._check("init", start(self._model, self._c_config(config), arena.pointer, arena.size))
         self.config, self._arena = config, arena
+        self.memory.started()
 
     def _c_config(self, config: Config) -> Any:
         unknown = () if self.manifest.phased and not self.device else ("batch",)
@@ -274,7 +297,8 @@ class Instance:
         if status != Status.OK:
             raise ModelError(f"{self.manifest.name}: {entry} failed: {self._library.finding(status)}")
 
-    def _explain(self, entry: str, status: int, given: Mapping[Port, np.ndarray]) -> None:
+    def _explain(self, entry: str, status: int, arrays: list[tuple[Port, Any]]) -> None:
+        given = {port: array for port, array in arrays if isinstance(array, np.ndarray)}
         named = {port.name: array for port, array in given.items()}
         if status == Status.FINITE and (place := non_finite(named)):
             raise ModelError(f"{place}; inputs must be finite")

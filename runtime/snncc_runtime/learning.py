@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Extent, named
+from .arrays import Extent, named, plain_array
 from .errors import ModelError
 from .instance import Instance
 from .manifest import Manifest
@@ -36,7 +36,7 @@ def _by_steps(
 ) -> tuple[Arrays, Arrays]:
     ports = {port.name: port for port in instance.manifest.ports_of("input", "learn")}
     inputs, extent = named(given["input"], tuple(ports.values()), "input"), Extent(steps=num_steps)
-    arrays = {name: np.asarray(values) for name, values in inputs.items()}
+    arrays = {name: plain_array(name, values) for name, values in inputs.items()}
     for name, array in arrays.items():
         extent.check(ports[name], array.shape)
     steps = extent.steps or instance.manifest.num_steps

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import draws_of, inputs_of, positive, steps_of
 from .arrays import Extent
 from .binding import Library
 from .cpu import default_slots, default_threads
 from .dataset import require_lengths
 from .errors import ModelError
 from .files import MANIFEST, WEIGHTS, locked, replace_folder
-from .instance import Config, Draws, Instance
+from .instance import Config, Instance
 from .learning import learn
 from .manifest import Manifest, check_cpu, path_of, read_files, read_manifest
 from .measure import measure
@@ -27,8 +27,6 @@ from .safetensors import to_bytes
 from .training import Callback, History, Plan, Rate, Trainer
 from .values import Arrays, Gradients, Output
 from .weights import Match, save_weights
-
-LARGEST = 2**31 - 1
 
 
 def load(
@@ -57,9 +55,9 @@ def _load(path: Path, threads: int | None, slots: int | None, tile: int | None) 
     weights = read_weights(path / WEIGHTS, tensors)
     config = Config(
         steps=manifest.num_steps or 1,
-        tile=_positive("tile", tile, manifest.tile),
-        slots=_positive("slots", slots, manifest.slots or default_slots()),
-        threads=_positive("threads", threads, default_threads()),
+        tile=positive("tile", tile, manifest.tile),
+        slots=positive("slots", slots, manifest.slots or default_slots()),
+        threads=positive("threads", threads, default_threads()),
     )
     instance = Instance(manifest, Library(path, manifest, files), config)
     files[MANIFEST] = (path / MANIFEST).read_bytes()
@@ -121,7 +119,21 @@ class Model:
 
     @seed.setter
     def seed(self, value: int) -> None:
-        self._instance.seed = _draws(value, 0).seed
+        self._instance.seed = draws_of(value, 0).seed
+
+    @property
+    def stream(self) -> Any:
+        """Of a model for CUDA: where its work goes. A cudaStream_t as a number, a stream of PyTorch or CuPy;
+        None is the default stream. A new one waits for what the model has put on the one before."""
+        return self._instance.memory.stream
+
+    @stream.setter
+    def stream(self, stream: Any) -> None:
+        self._instance.memory.stream = stream
+
+    def wait(self) -> None:
+        """Until all work is done; raises what calls with arrays on the device found wrong."""
+        self._instance.memory.wait()
 
     def __call__(
         self,
@@ -141,9 +153,9 @@ class Model:
         `out.state` of the call before; missing ones start fresh. `num_steps` is needed only where no input
         has a time axis; the compiled number is the default.
         """
-        given = {"input": _inputs(x, inputs), "state": state, "lengths": self._lengths(lengths)}
-        extent = Extent(steps=_steps(num_steps))
-        draws = None if seed is None else _draws(seed, 0)
+        given = {"input": inputs_of(x, inputs), "state": state, "lengths": self._lengths(lengths)}
+        extent = Extent(steps=steps_of(num_steps))
+        draws = None if seed is None else draws_of(seed, 0)
         filled = self._instance.call("forward", given, extent, ("output", "state_out"), draws=draws)
         return Output(filled["output"], filled["state_out"])
 
@@ -161,11 +173,11 @@ class Model:
 
         With `seed` and the number of the step (from 0) it draws what a call of all steps draws there.
         """
-        given = {"input": _inputs(x, inputs), "state": state}
+        given = {"input": inputs_of(x, inputs), "state": state}
         extent = Extent(time=False, steps=1)
         if seed is None and number:
             raise ModelError("step: the number of a step says which numbers of a seed are drawn: give seed")
-        draws = None if seed is None else _draws(seed, number)
+        draws = None if seed is None else draws_of(seed, number)
         filled = self._instance.call("step", given, extent, ("output", "state_out"), draws=draws)
         return Output(filled["output"], filled["state_out"])
 
@@ -188,12 +200,12 @@ class Model:
         """
         given = {"input": x, "state": state, "cotangent": {**(cotangents or {}), **named}}
         given["lengths"] = self._lengths(lengths)
-        extent = Extent(steps=_steps(num_steps))
+        extent = Extent(steps=steps_of(num_steps))
         repeats = bool(self._manifest.ports_of("seed", "forward"))  # else only gradients are drawn
         last = self._instance.drawn if repeats else None
-        draws = last if seed is None else _draws(seed, 0)
+        draws = last if seed is None else draws_of(seed, 0)
         filled = self._instance.call("backward", given, extent, ("d_input", "d_state"), draws=draws)
-        return Gradients(filled["d_input"], self.gradients(), filled["d_state"])
+        return Gradients(filled["d_input"], self._instance.gradients_of_call(), filled["d_state"])
 
     def train_step(
         self, x: Any, y: Any, lr: float | None = None, *, num_steps: int | None = None, lengths: Any = None
@@ -216,8 +228,8 @@ class Model:
 
         Give `state=out.state` to go on. `gradients()` are the last changes, negated.
         """
-        given = {"input": _inputs(x, inputs), "state": state}
-        outputs, last = learn(self._instance, given, _steps(num_steps), lr)
+        given = {"input": inputs_of(x, inputs), "state": state}
+        outputs, last = learn(self._instance, given, steps_of(num_steps), lr)
         return Output(outputs, last)
 
     def gradients(self) -> Arrays:
@@ -249,8 +261,8 @@ class Model:
         validation_data is (x, y, lengths).
         """
         plan = Plan(
-            epochs=_positive("epochs", epochs),
-            batch_size=_positive("batch_size", batch_size),
+            epochs=positive("epochs", epochs),
+            batch_size=positive("batch_size", batch_size),
             shuffle=shuffle,
             seed=seed,
             rate=lr,
@@ -266,7 +278,7 @@ class Model:
         `accuracy` is by the loss's readout (first spikes, largest membrane, groups of a population code), for
         "mem", "rate" and "count" by most spikes; a loss's `accuracy=` says another one.
         """
-        return self._trainer(num_steps).evaluate(x, y, _positive("batch_size", batch_size), lengths)
+        return self._trainer(num_steps).evaluate(x, y, positive("batch_size", batch_size), lengths)
 
     def predict(
         self,
@@ -282,7 +294,7 @@ class Model:
         Readouts are those of metrics.scores ("mem_max", "latency" ...). By default the readout that the loss
         is measured by, else `spk`, else the first output.
         """
-        return self._trainer(num_steps).predict(x, by, _positive("batch_size", batch_size), lengths)
+        return self._trainer(num_steps).predict(x, by, positive("batch_size", batch_size), lengths)
 
     def profile(
         self,
@@ -303,7 +315,7 @@ class Model:
         if y is not None and state is not None:
             raise ModelError("profile: training starts from fresh states; give state or y, not both")
         given["lengths"] = self._lengths(lengths)
-        return measure(self._instance, given, _steps(num_steps), _positive("repeats", repeats))
+        return measure(self._instance, given, steps_of(num_steps), positive("repeats", repeats))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes the whole model with its present weights, or nothing. Replaces only an older model."""
@@ -343,37 +355,4 @@ class Model:
         return {"lengths": lengths}
 
     def _trainer(self, num_steps: int | None) -> Trainer:
-        return Trainer(self._instance, _steps(num_steps))
-
-
-def _inputs(x: Any, named: Mapping[str, Any]) -> Any:
-    """`x` alone, or the mapping of all named inputs."""
-    if not named:
-        return x
-    if x is None or isinstance(x, Mapping):
-        return {**(x or {}), **named}
-    raise ModelError(f"give inputs by name or one array, not both (found {', '.join(named)})")
-
-
-def _steps(num_steps: int | None) -> int | None:
-    return None if num_steps is None else _positive("num_steps", num_steps)
-
-
-def _draws(seed: Any, first_step: Any) -> Draws:
-    for name, value, limit in (("seed", seed, 2**63), ("number", first_step, 2**31)):
-        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        if not whole or not 0 <= value < limit:
-            raise ModelError(f"{name} must be an integer from 0 to {limit - 1}, got {value!r}")
-    return Draws(int(seed), int(first_step))
-
-
-def _positive(name: str, value: int | None, default: int = 1) -> int:
-    if value is None:
-        return default
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = 0
-    if isinstance(value, bool) or not 0 < number <= LARGEST:
-        raise ModelError(f"{name} must be a positive integer, got {value!r}")
-    return number
+        return Trainer(self._instance, steps_of(num_steps))

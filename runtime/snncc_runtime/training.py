@@ -184,7 +184,7 @@ class Trainer:
     def _run(self, entry: str, given: Mapping[str, Any]) -> Outcome:
         filled = self._instance.call(entry, given, Extent(steps=self._num_steps), ("loss", "sum", "score"))
         (loss,) = filled["loss"].values()
-        return Outcome(float(loss), filled["sum"], filled["score"])
+        return Outcome(float(np.asarray(loss)), filled["sum"], filled["score"])
 
     def _classes(self, batch: Batch, port: Port, readout: str, population: int) -> np.ndarray:
         given: dict[str, Any] = {r: batch.given[r] for r in ("input", "lengths") if r in batch.given}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ Arrays = dict[str, np.ndarray]
 class Output:
     """A model's outputs as attributes, items or, in the model's order, elements; `state` is the final state.
 
+    NumPy arrays, or DeviceArrays where an array given to the call was on the device.
     `spk, mem = model(x)`, `model(x).spk` and `model(x)["spk"]` are the same arrays.
     """
 
@@ -51,12 +52,34 @@ class Gradients:
     """Gradients of inputs, parameters and initial states, each by name."""
 
     inputs: Arrays
-    params: Arrays
+    params: Mapping[str, np.ndarray]
     state: Arrays
 
     def __repr__(self) -> str:
         parts = (f"{kind}={{{describe(arrays)}}}" for kind, arrays in vars(self).items())
         return f"Gradients({', '.join(parts)})"
+
+
+class Later(Mapping[str, np.ndarray]):
+    """Arrays that are read once, when somebody first looks."""
+
+    def __init__(self, read: Callable[[], Arrays]) -> None:
+        self._read = read
+        self._found: Arrays | None = None
+
+    def _arrays(self) -> Arrays:
+        if self._found is None:
+            self._found = self._read()
+        return self._found
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._arrays()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays())
+
+    def __len__(self) -> int:
+        return len(self._arrays())
 
 
 def describe(arrays: Mapping[str, np.ndarray]) -> str:

@@ -19,6 +19,7 @@ struct CUevent_st {
 namespace snncc_host {
 
 std::vector<cudaStream_t> &streams = *new std::vector<cudaStream_t>;
+static size_t crossings = 0;
 
 static bool is_stream(cudaStream_t stream)
 {
@@ -188,6 +189,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
     const cudaError_t error = snncc_host::check_copy(to, from, bytes, kind);
     if (error != cudaSuccess || bytes == 0)
         return error;
+    snncc_host::crossings += snncc_host::type_of(to) != snncc_host::type_of(from);
     // Memory that is not pinned is copied before the call returns, but not when it is captured.
     const bool pinned = snncc_host::type_of(to) && snncc_host::type_of(from);
     if (!pinned && stream && !stream->capture)
@@ -302,4 +304,10 @@ cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t from, cudaEven
         return cudaErrorNotReady;
     *milliseconds = std::chrono::duration<float, std::milli>(to->state->when - from->state->when).count();
     return cudaSuccess;
+}
+
+size_t snncc_host_crossings()
+{
+    const snncc_host::Device device;
+    return snncc_host::crossings;
 }

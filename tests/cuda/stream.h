@@ -30,6 +30,9 @@ struct CUstream_st {
     bool began = false; // the stream that the capture started on, and not one that joined it
 };
 
+/* How many copies between host and device were asked for so far. */
+extern "C" size_t snncc_host_crossings();
+
 namespace snncc_host {
 
 extern std::vector<cudaStream_t> &streams;

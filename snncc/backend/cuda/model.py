@@ -93,12 +93,20 @@ def _prototypes(program: Program, prefix: str) -> Iterator[Prototype]:
         yield Prototype(
             f"int32_t {prefix}_update({model}, double learning_rate)", "One step of the optimiser."
         )
-    yield Prototype(f"int32_t {prefix}_wait({known})", "Until all work is done; what the last call found.")
+    yield Prototype(
+        f"int32_t {prefix}_wait({known})",
+        "Until all work is done; the worst that calls since the last wait found.",
+    )
     yield Prototype(
         f"void {prefix}_close({model})", "Forgets recorded calls: before an arena ends or is used anew."
     )
+    yield from _orders(prefix, known)
     yield Prototype(f"int32_t {prefix}_allocate(size_t bytes, void **memory)", "Device memory.")
     yield Prototype(f"int32_t {prefix}_release(void *memory)", "Device memory, given back.")
+    yield Prototype(f"int32_t {prefix}_available(size_t *bytes)", "Device memory that is free.")
+    yield Prototype(
+        f"int32_t {prefix}_device_of(const void *memory)", "The device's number; -1: it is memory of none."
+    )
     yield Prototype(
         f"int32_t {prefix}_to_device({known}, void *device, const void *host, size_t bytes)",
         "A copy on the model's stream.",
@@ -111,6 +119,19 @@ def _prototypes(program: Program, prefix: str) -> Iterator[Prototype]:
     yield Prototype(
         f"void {prefix}_abi({prefix}_abi_record *record)", "Sizes and digest of these declarations."
     )
+
+
+def _orders(prefix: str, known: str) -> Iterator[Prototype]:
+    """Between streams, and between a stream and the host."""
+    yield Prototype(
+        f"int32_t {prefix}_order(void *first, void *then)",
+        "Work put on stream `then` from now on waits for what is on `first` now.",
+    )
+    yield Prototype(
+        f"int32_t {prefix}_mark({known}, void **event)", "A new event, after all work of the model so far."
+    )
+    yield Prototype(f"int32_t {prefix}_reached(void *event)", "0 once that work is done; does not wait.")
+    yield Prototype(f"void {prefix}_unmark(void *event)", "The event's end.")
 
 
 def _module(program: Program, prefix: str, real: str, digest: str, texts: list[DeviceEntry]) -> ModuleRecord:

@@ -10,6 +10,7 @@
 #include "../random.h"
 #include "../windows.h"
 #include "device.h"
+#include "streams.h"
 #include "tensors.h"
 #include "rows.h"
 #include "product.h"

@@ -24,9 +24,10 @@ static inline unsigned snncc_blocks(size_t count)
     return (unsigned)((count + SNNCC_THREADS - 1) / SNNCC_THREADS);
 }
 
-/* CUDA's result as ours. */
+/* CUDA's result as ours. It keeps no error that was returned, for the next question whether kernels could be started. */
 static inline int32_t snncc_checked(cudaError_t error)
 {
+    if (error != cudaSuccess) (void)cudaGetLastError();
     return error == cudaSuccess ? (int32_t)SNNCC_OK : (int32_t)SNNCC_DEVICE + (int32_t)error;
 }
 
@@ -34,11 +35,6 @@ static inline int32_t snncc_checked(cudaError_t error)
 static inline int32_t snncc_started(void)
 {
     return snncc_checked(cudaGetLastError());
-}
-
-static inline void snncc_clear_status(cudaStream_t stream, int32_t *status)
-{
-    cudaMemsetAsync(status, 0, sizeof *status, stream);
 }
 
 /* x[0 .. count] = 0. */
