@@ -127,7 +127,7 @@ def test_weights_of_another_model_are_refused(weights: Any, message: str, folder
     ("alter", "message"),
     [
         (lambda m: m.update(schema=2), "schema is 2, this version of snncc_runtime reads 1"),
-        (lambda m: m.update(target="cuda"), "target must be 'c', got 'cuda'"),
+        (lambda m: m.update(target="metal"), "target must be one of c, cuda, got 'metal'"),
         (lambda m: m.update(prefix="a b"), "'prefix' must be a C identifier, got 'a b'"),
         (lambda m: m.update(dtype="int8"), "'dtype' must be one of float32, float64, got 'int8'"),
         (lambda m: m.update(num_steps=0), "'num_steps' must be positive, got 0"),
