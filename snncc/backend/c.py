@@ -19,7 +19,7 @@ from .example import example
 from .kernels import Kernels, fold_long_lines
 from .records import DeclarationsRecord, HeaderRecord, MakefileRecord, ModelRecord, ModuleRecord, Prototype
 from .render import render
-from .update import update_numbers, update_text
+from .update import update_call, update_text
 
 ABI_VERSION = 1
 C_TYPES = {"float32": "float", "float64": "double", "int64": "int64_t"}
@@ -218,7 +218,7 @@ def _module(
         tuple(text.memory() for text in texts),
         len(lines),
         lines,
-        _update_call(program),
+        update_call(program, "begin", "end"),
         counted[-1].constant if program.update else "",
         tuple(f"model->powers[{k}] *= {v!r};" for k, (_, v) in enumerate(program.powers)),
         tuple(_raised(program)),
@@ -237,16 +237,3 @@ def _raised(program: Program) -> Iterator[str]:
             low, end = dialect(program.real_bits).literal(tensor.at_least), tensor.offset + prod(tensor.shape)
             element = "model->parameters[i]"
             yield f"for (size_t i = {tensor.offset}; i < {end}; i++) {element} = snncc_max({element}, {low});"
-
-
-def _update_call(program: Program) -> str:
-    if program.update is None:
-        return ""
-    numbers = {f"{name}_power": f"model->powers[{k}]" for k, (name, _) in enumerate(program.powers)}
-    numbers["learning_rate"] = "learning_rate"
-    arrays = {"parameter": "model->parameters", "gradient": "model->sums"}
-    for k, moment in enumerate(program.moments):
-        arrays[moment] = f"model->moments + (size_t){k} * LEARNABLE" if k else "model->moments"
-    pointers = [arrays[p.buffer.label] for p in program.update.pointers]
-    arguments = ["begin", "end", *pointers, *(numbers[n] for n in update_numbers(program.update))]
-    return f"{program.update.name}({', '.join(arguments)});"

@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
-from ..lower import layout_of
-from ..names import RESERVED, Names
-from ..program import Call, Program, Sweep
+from ..program import Call, Program
 from .calls import INDEXED, MATMULS, MOVES
+from .functions import Functions
 from .images import WINDOWS, WindowsText
 from .moves import MoveText
 from .products import FORMS, ProductText
 from .records import ProductRecord
 from .render import render
-from .sweeps import NAME, SweepText
+from .sweeps import NAME
 
-# What the names of a model's own functions and types end with, and of the functions of an entry point.
-API = (
-    *("config", "io", "model", "abi_record", "arena_bytes", "init", "set", "get", "step", "update"),
-    *("profile", "clock", "error", "abi", "wait", "close", "allocate", "release", "to_device", "to_host"),
-)
-PARTS = ("prepare", "before", "tile", "after", "work", "finish", "phases")
+PARTS = ("prepare", "before", "tile", "after", "work", "finish", "phases")  # functions of an entry point
 
 
-class Kernels:
-    """Collects functions in order of first use and gives them names."""
+class Kernels(Functions):
+    """The functions of a model.c."""
 
     def __init__(self, program: Program) -> None:
         self.real_bits = program.real_bits
-        self.layout = layout_of(program)
-        module = {"TENSORS", "lay_out", "layout", "tensor", "tensor_data", "larger", program.name}
-        entries = [e.name for e in program.entries]
-        module |= {f"{program.name}_{word}" for word in (*API, *entries)}
-        module |= {f"{entry}_{part}" for entry in entries for part in PARTS}
+        parts = {f"{e.name}_{part}" for e in program.entries for part in PARTS}
         numbers = {(e.name, number) for e in program.entries for number in range(2, len(e.phases) + 1)}
-        module |= {f"{entry}_{part}_{number}" for entry, number in numbers for part in PARTS}
-        # An entry's buffers are locals, which would hide a function of that name from another entry.
-        self.names = Names(RESERVED | module | {b.name for e in program.entries for b in e.buffers})
-        self.known: dict[str, str] = {}  # text with a placeholder: name
-        self.users: dict[str, list[str]] = {}  # name: entry points
-        self.wishes: dict[str, str] = {}
-
-    def sweep(self, sweep: Sweep, entry: str) -> SweepText:
-        """The text of a sweep, with the name of its function."""
-        text = SweepText(sweep, self.layout)
-        text.kernel = self._name(text.text("@comment"), sweep.name, "; ".join(sweep.comment), entry)
-        return text
+        super().__init__(program, parts | {f"{e}_{part}_{number}" for e, number in numbers for part in PARTS})
 
     def function(self, call: Call, entry: str) -> str:
         """The name of the function that a call has for its sizes, index or loops, if it has one."""
@@ -62,7 +41,7 @@ class Kernels:
         product, (n_in, n_out) = ProductText(call, self.layout), call.numbers
         record = ProductRecord(NAME, "@comment", ", ".join(product.parameters), tuple(product.lines))
         text, form = render("c/product.c.j2", record), product.form
-        return self._name(
+        return self.name(
             text, f"{form.name}_{n_in}_{n_out}", f"{form.title}: {n_in} to {n_out} features", entry
         )
 
@@ -70,7 +49,7 @@ class Kernels:
         """The name of the function that slides these windows."""
         text = WindowsText(call, self.layout)
         record = ProductRecord(NAME, "@comment", text.parameters, text.lines)
-        return self._name(render("c/product.c.j2", record), text.wish, text.title, entry)
+        return self.name(render("c/product.c.j2", record), text.wish, text.title, entry)
 
     def indexed(self, call: Call, entry: str) -> str:
         """The name of the function that holds the index of a call."""
@@ -85,13 +64,13 @@ class Kernels:
         record = ProductRecord(NAME, "@comment", f"int rows, const {real} *x, {real} *y", lines)
         what = "y[i] = x[index[i]]" if kind == "take" else "y[index[i]] += x[i]"
         text = render("c/product.c.j2", record)
-        return self._name(text, f"{kind}_{n_in}_{n_out}", f"{what}: {n_in} to {n_out} features", entry)
+        return self.name(text, f"{kind}_{n_in}_{n_out}", f"{what}: {n_in} to {n_out} features", entry)
 
     def move(self, call: Call, entry: str) -> str:
         """The name of the function that moves the features of its operands into their places."""
         move = MoveText(call, self.layout)
         record = ProductRecord(NAME, "@comment", ", ".join(move.parameters), tuple(move.lines))
-        return self._name(render("c/product.c.j2", record), move.name, move.comment, entry)
+        return self.name(render("c/product.c.j2", record), move.name, move.comment, entry)
 
     def matmul(self, call: Call, entry: str) -> str:
         """The name of the function for a product of matrices of these sizes."""
@@ -107,24 +86,7 @@ class Kernels:
         a, b = (f"{name} turned" if is_turned else name for name, is_turned in zip("ab", turned, strict=True))
         comment = f"y = a b of {matrices} matrices a row, [{n}][{k}] times [{k}][{m}]"
         comment += f"; {' and '.join(x for x in (a, b) if ' ' in x)}" * any(turned)
-        return self._name(render("c/product.c.j2", record), f"matmul_{n}_{k}_{m}", comment, entry)
-
-    def _name(self, text: str, wish: str, comment: str, entry: str) -> str:
-        if text not in self.known:
-            self.known[text] = name = self.names.new(wish)
-            self.users[name], self.wishes[name] = [], comment
-        name = self.known[text]
-        if entry not in self.users[name]:
-            self.users[name].append(entry)
-        return name
-
-    def texts(self) -> list[str]:
-        """All functions, under their names."""
-        result = []
-        for text, name in self.known.items():
-            comment = f"{self.wishes[name]} ({', '.join(self.users[name])})."
-            result.append(text.replace("@comment", comment).replace(NAME, name))
-        return result
+        return self.name(render("c/product.c.j2", record), f"matmul_{n}_{k}_{m}", comment, entry)
 
 
 def fold_long_lines(text: str, width: int = 118) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..lower import Layout
-from ..program import Sweep
+from ..program import Program, Sweep
 from .records import UpdateRecord
 from .render import render
 from .sweeps import SweepText, refs
@@ -26,3 +26,18 @@ def update_text(sweep: Sweep, layout: Layout) -> str:
 def update_numbers(sweep: Sweep) -> list[str]:
     """Names of the numbers that the update takes after its arrays."""
     return sorted({t for s in sweep.scalars for t in refs(s.value)})
+
+
+def update_call(program: Program, *leading: str) -> str:
+    """The call of the update, or nothing if there is none: `leading` arguments, arrays, numbers."""
+    sweep = program.update
+    if sweep is None:
+        return ""
+    numbers = {f"{name}_power": f"model->powers[{k}]" for k, (name, _) in enumerate(program.powers)}
+    numbers["learning_rate"] = "learning_rate"
+    arrays = {"parameter": "model->parameters", "gradient": "model->sums"}
+    for k, moment in enumerate(program.moments):
+        arrays[moment] = f"model->moments + (size_t){k} * LEARNABLE" if k else "model->moments"
+    pointers = (arrays[p.buffer.label] for p in sweep.pointers)
+    given = (*leading, *pointers, *(numbers[n] for n in update_numbers(sweep)))
+    return f"{sweep.name}({', '.join(given)});"

@@ -14,7 +14,7 @@ from ..dialects import dialect
 from ..kernels import fold_long_lines
 from ..records import HeaderRecord, Prototype
 from ..render import render
-from ..update import update_numbers
+from ..update import update_call
 from .entries import DeviceEntry
 from .kernels import Kernels
 from .records import DeclarationsRecord, MakefileRecord, ModelRecord, ModuleRecord
@@ -145,7 +145,7 @@ def _module(program: Program, prefix: str, real: str, digest: str, texts: list[D
         tuple(text.memory() for text in texts),
         len(lines),
         lines,
-        _update_call(program),
+        update_call(program, "stream", "LEARNABLE"),
         tuple(f"model->powers[{k}] *= {v!r};" for k, (_, v) in enumerate(program.powers)),
         tuple(_raised(program)),
         ABI_VERSION,
@@ -160,15 +160,3 @@ def _raised(program: Program) -> Iterator[str]:
         if tensor.learnable and tensor.at_least is not None:
             low = dialect(program.real_bits).literal(tensor.at_least)
             yield f"snncc_raise(stream, {prod(tensor.shape)}, {low}, model->parameters + {tensor.offset});"
-
-
-def _update_call(program: Program) -> str:
-    if program.update is None:
-        return ""
-    numbers = {f"{name}_power": f"model->powers[{k}]" for k, (name, _) in enumerate(program.powers)}
-    numbers["learning_rate"] = "learning_rate"
-    arrays = {"parameter": "model->parameters", "gradient": "model->sums"}
-    arrays |= {m: f"model->moments + (size_t){k} * LEARNABLE" for k, m in enumerate(program.moments)}
-    pointers = [arrays[p.buffer.label] for p in program.update.pointers]
-    given = ["stream", "LEARNABLE", *pointers, *(numbers[n] for n in update_numbers(program.update))]
-    return f"{program.update.name}({', '.join(given)});"
