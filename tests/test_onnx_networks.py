@@ -150,9 +150,19 @@ def test_an_exported_file_runs_in_any_runtime(tmp_path: Path) -> None:
 
 def test_what_onnx_cannot_express_is_refused_by_name(tmp_path: Path) -> None:
     network = nn.Sequential(nn.Linear(3, 2), nn.PSN(4), input=nn.Input(3))
-    with pytest.raises(snncc.CompileError, match="ONNX has no mix_steps"):
+    with pytest.raises(snncc.CompileError, match="mix_steps is not written to ONNX"):
         snncc.export_onnx(network, tmp_path / "net.onnx")
+    with pytest.raises(snncc.CompileError, match="output v_final: is the value of the last step"):
+        snncc.export_onnx(snncc.import_onnx(CASES["helper_scan_lif"].path), tmp_path / "net.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("neuron", "named"), [(nn.LIF(), True), (nn.EIF(), False)])
+def test_a_neuron_that_grows_with_its_own_membrane_has_no_name(
+    neuron: nn.Neuron, named: bool, tmp_path: Path
+) -> None:
+    snncc.export_onnx(nn.Sequential(nn.Linear(3, 2), neuron), tmp_path / "net.onnx")
+    assert bool(snncc.import_onnx(tmp_path / "net.onnx").report.neurons) == named
 
 
 def test_a_state_that_was_baked_in_is_remarked() -> None:
@@ -265,6 +275,21 @@ def test_an_exported_network_compiles_again(tmp_path: Path) -> None:
     again = snncc.compile(snncc.import_onnx(tmp_path / "net.onnx"), num_steps=3)
     x = floats(3, 2, 5)
     np.testing.assert_array_equal(again(x)["spk"], snncc.compile(network, num_steps=3)(x).spk)
+
+
+@pytest.mark.parametrize("name", ["snn_leaky_perneuron_step_dynamo", "norse_lif_li_seq_dynamo"])
+def test_an_imported_network_is_written_and_read_again(name: str, tmp_path: Path) -> None:
+    """Once with the states as outputs of the file, once without."""
+    first = snncc.import_onnx(CASES[name].path)
+    snncc.export_onnx(first, tmp_path / "net.onnx")
+    second = snncc.import_onnx(tmp_path / "net.onnx")
+    given, wanted = CASES[name].arrays()
+    given = {n: a.transpose(np.argsort(first.layout["input", n])) if ("input", n) in first.layout else a
+             for n, a in given.items()}  # fmt: skip
+    found = interpreted(second, given)
+    assert found.keys() == wanted.keys()
+    for output, array in found.items():
+        np.testing.assert_allclose(array, wanted[output], rtol=1e-5, atol=1e-5, err_msg=output)
 
 
 def test_an_input_beside_states_with_names_stays_an_input(tmp_path: Path) -> None:

@@ -99,9 +99,10 @@ class _Asked:
 def _network(model: Any, asked: _Asked, offset: int = 0) -> tuple[OnnxNetwork, bool]:
     """The network, and whether the length of an open dimension was read. offset: of their stand-ins."""
     flat = unscattered(flatten(model, offset))
-    written, flat.initial = told(model)
+    said = told(model)
+    flat.initial, flat.hidden = said.initial, said.hidden
     check_operators(flat)
-    states = asked.states if asked.states is not None else written
+    states = asked.states if asked.states is not None else said.states
     plans, remarks = _plans(flat, states, asked.time_axis, asked.batch_axis)
     network = _first_sound(plans, asked, remarks)
     read = flat.open_shapes or network.plan.flat.open_shapes

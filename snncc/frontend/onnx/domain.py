@@ -2,14 +2,15 @@
 
 Spike (u > 0) and SpikeAtZero (u >= 0) name their surrogate in an attribute, Detach and Substitute say where
 gradients go. A file's metadata under the same name says which outputs are the next values of which inputs,
-and the numbers that states start at. All of it comes from strangers: a function with another body is
-another function, and what metadata says is checked.
+the numbers that states start at, and which outputs the network has besides. All of it comes from
+strangers: a function with another body is another function, and what metadata says is checked.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass, field
 from typing import Any
 
 import onnx
@@ -48,22 +49,33 @@ def own_functions(model: onnx.ModelProto) -> list[tuple[str, str]]:
     ]
 
 
-def written(pairs: dict[str, str], initial: dict[str, float]) -> str:
+def written(pairs: dict[str, str], initial: dict[str, float], outputs: list[str]) -> str:
     """The metadata of a file."""
-    return json.dumps({"states": pairs, "initial": initial})
+    return json.dumps({"states": pairs, "initial": initial, "outputs": outputs})
 
 
-def told(model: onnx.ModelProto) -> tuple[dict[str, str] | None, dict[str, float]]:
-    """Pairs of states and their initial values, as the metadata says; None where it does not."""
+@dataclass(frozen=True)
+class Told:
+    """What metadata says: pairs of states, None if nothing; initial values; outputs that only states have."""
+
+    states: dict[str, str] | None = None
+    initial: dict[str, float] = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()
+
+
+def told(model: onnx.ModelProto) -> Told:
+    """What the metadata of a file says. Raises CompileError where it is damaged."""
     text = next((entry.value for entry in model.metadata_props if entry.key == DOMAIN), None)
     if text is None:
-        return None, {}
+        return Told()
     try:
         said: Any = json.loads(text) if len(text) <= LONGEST else None
         states, initial = dict(said["states"]), dict(said["initial"])
-    except (ValueError, TypeError, KeyError, RecursionError):
+        outputs = said.get("outputs")
+        hidden = frozenset() if outputs is None else frozenset(states.values()).difference(outputs)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise CompileError(f"the metadata {DOMAIN!r} is damaged; export the file again") from None
     sound = all(isinstance(v, str) for v in states.values())
     if not sound or not all(isinstance(v, float) and math.isfinite(v) for v in initial.values()):
         raise CompileError(f"the metadata {DOMAIN!r} is damaged; export the file again")
-    return states, initial
+    return Told(states, initial, hidden)

@@ -30,9 +30,24 @@ def recognised(graph: Graph) -> Iterator[tuple[str, str]]:
         op: Any = node.op
         if op.name == "delay" and op.steps == 1:
             label = graph[node.inputs[1]].op.label  # type: ignore[attr-defined]
-            text = _neuron(("state", label), _sum(graph, node.inputs[0], 0))
-            if text:
+            following = _sum(graph, node.inputs[0], 0)
+            text = _neuron(("state", label), following)
+            if text and not _fed_back(graph, following, node.name):
                 yield label, text
+
+
+def _fed_back(graph: Graph, following: Sum, state: str) -> bool:
+    """Whether what comes in is computed from the state itself, as in exp(mem), other than by its spikes."""
+    waiting = [symbol[1] for term in following for symbol in term if symbol[0] == "in"]
+    seen = set(waiting)
+    while waiting:
+        node = graph[waiting.pop()]
+        if node.name == state:
+            return True
+        if node.op.name not in ("delay", *TESTS):
+            waiting += {*node.inputs} - seen
+            seen.update(node.inputs)
+    return False
 
 
 def _sum(graph: Graph, name: str, depth: int) -> Sum:

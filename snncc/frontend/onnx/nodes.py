@@ -64,6 +64,7 @@ class Flat:
     sources: dict[str, str] = field(default_factory=dict)  # of a folded constant: the initialiser it copies
     open_shapes: bool = False  # whether an open dimension was read
     initial: dict[str, float] = field(default_factory=dict)  # of inputs that are states
+    hidden: frozenset[str] = frozenset()  # outputs that are there for states only
     steps: int | None = None  # written out in the file
     seen: list[Seen] = field(default_factory=list)  # every node of the file
     rolled: dict[str, str] = field(default_factory=dict)  # values of steps written out, in the one step

@@ -131,7 +131,7 @@ def _compared(flat: Flat, makers: Mapping[str, Node], name: str) -> bool:
 
 
 def closed(flat: Flat, pairs: Mapping[str, str]) -> Flat:
-    """The flat graph of one step with its states as delays."""
+    """The flat graph of one step with its states as delays, without the outputs that only states need."""
     labels = {b: f"{b}.state" if f"{b}_next" in flat.outputs else b for b in pairs}  # C adds _next itself
     nodes = [
         delay(Node("", (), (), {}, f"state {shown(before)}"), f"@{before}", before, after, labels[before])
@@ -139,4 +139,6 @@ def closed(flat: Flat, pairs: Mapping[str, str]) -> Flat:
     ]
     renames = {before: f"@{before}" for before in pairs}
     nodes += [replace(n, inputs=tuple(renames.get(i, i) for i in n.inputs)) for n in flat.nodes]
-    return replace(flat, nodes=nodes)
+    only = flat.hidden.intersection(pairs.values())
+    outputs = tuple(name for name in flat.outputs if name not in only)
+    return replace(flat, nodes=nodes, outputs=outputs or flat.outputs)

@@ -47,7 +47,8 @@ def export_onnx(
     """Write one step of a network as an ONNX file, with its initial weights or others, say `model.params`.
 
     Inputs and outputs are [batch, *features]; each state is an input and, with _out behind its name, an
-    output. Raises CompileError that names what ONNX cannot express; then nothing is written.
+    output, which may be one of the network's. Raises CompileError that names what a step of ONNX cannot
+    express or is not written yet; then nothing is.
     """
     traced = weights if isinstance(weights, Network) else trace(network)
     if isinstance(weights, Mapping):
@@ -95,7 +96,9 @@ class _Writer:
         elif node.op.name in special:
             special[node.op.name](node)
         else:
-            raise CompileError(f"%{node.name}: ONNX has no {node.op.name}; a step of the network needs it")
+            raise CompileError(
+                f"%{node.name}: {node.op.name} is not written to ONNX, and a step of the network needs it"
+            )
         if node.op.name in ("spike", "linear", "conv"):
             self.findings.append(Finding(node.name, node.op.name))
 
@@ -254,22 +257,27 @@ class _Writer:
 
     def model(self, name: str) -> Any:
         """The file: outputs, then the states after the step."""
-        outputs, pairs = [], {}
-        for output in self.graph.outputs:
-            value = self.graph[output.value]
-            if output.role == "output":
-                outputs.append(self._alias(output.name, self.names[output.value], value))
-            elif output.role == "state_out":
-                fed = self.graph[self._fed(output.name)]
-                pairs[output.name] = f"{output.name}_out"
-                outputs.append(self._alias(pairs[output.name], self.names[fed.name], fed))
+        ports = {o.name: o.value for o in self.graph.outputs if o.role == "output"}
+        states = {o.name: self._fed(o.name) for o in self.graph.outputs if o.role == "state_out"}
+        ended = [name for name, value in ports.items() if self.graph[value].op.name == "last"]
+        if ended:
+            raise CompileError(
+                f"output {ended[0]}: is the value of the last step; ONNX files are written as one step, "
+                "whose states are outputs anyway"
+            )
+        outputs = [self._alias(name, self.graph[value]) for name, value in ports.items()]
+        pairs = {}
+        for state, fed in states.items():
+            pairs[state] = self._next(state, fed, ports)
+            if pairs[state] not in ports:
+                outputs.append(self._alias(pairs[state], self.graph[fed]))
         graph = helper.make_graph(self.nodes, name, self.inputs, outputs, self.weights)
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, 1)]
         used = [f for f in functions() if f.name in self.functions]
         model = helper.make_model(
             graph, opset_imports=opsets, functions=used, ir_version=IR, producer_name="snncc"
         )
-        helper.set_model_props(model, {DOMAIN: written(pairs, self.initial)})
+        helper.set_model_props(model, {DOMAIN: written(pairs, self.initial, [*ports])})
         return model
 
     def _fed(self, label: str) -> str:
@@ -277,8 +285,16 @@ class _Writer:
         return next(n.inputs[0] for n in self.graph
                     if n.op.name == "delay" and self.graph[n.inputs[1]].op.label == label)  # type: ignore[attr-defined]  # fmt: skip
 
-    def _alias(self, name: str, value: str, node: Node) -> Any:
-        self.nodes.append(helper.make_node("Identity", [value], [name]))
+    def _next(self, state: str, fed: str, ports: Mapping[str, str]) -> str:
+        """The output for the state after the step: an output that is it already, or a new name."""
+        name = f"{state}_out"
+        taken = {*ports, *(i.name for i in self.inputs), *(o for n in self.nodes for o in n.output)}
+        while name in taken and ports.get(name) != fed:
+            name += "_"
+        return name
+
+    def _alias(self, name: str, node: Node) -> Any:
+        self.nodes.append(helper.make_node("Identity", [self.names[node.name]], [name]))
         return self._value(name, node.type.features)
 
 
