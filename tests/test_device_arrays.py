@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 
 import snncc
 from snncc import loss, nn, optim
-from snncc_runtime import DeviceArray, Model, ModelError
+from snncc_runtime import DeviceArray, Model, ModelError, dlpack
 from snncc_runtime.memory import HostMemory
 from tests import cuda_host
 from tests.cuda_arrays import Cuda, Described, Packed, Tensor, unpacked
@@ -196,6 +197,34 @@ def test_what_a_result_says_of_itself(model: Model, cuda: Cuda) -> None:
         spk.__dlpack__(stream=0)
     with pytest.raises(ValueError, match="only as a copy"):
         spk.__array__(copy=False)
+
+
+def test_capsules_are_those_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dlpack, "CUDA", 1)    # so that NumPy takes them
+    values, owner = numbers(), Owner()
+    alive = weakref.ref(owner)
+
+    class Lent:
+        def __dlpack_device__(self) -> tuple[int, int]:
+            return 1, 0
+
+        def __dlpack__(self, **options: Any) -> Any:
+            return dlpack.capsule_of(values.ctypes.data, values.shape, values.dtype, 0, made.pop())
+
+    made = [owner]
+    del owner
+    found = np.from_dlpack(Lent())    # type: ignore[arg-type]
+    np.testing.assert_array_equal(found, values)
+    assert alive() is not None
+    del found
+    assert alive() is None
+    turned = values.T
+    found_again = dlpack.read(turned.__dlpack__())
+    assert found_again == (values.ctypes.data, (6, 3, 5), (1, 6, 18), np.float32)
+
+
+class Owner:
+    """Something that memory may belong to."""
 
 
 HOST = numbers()

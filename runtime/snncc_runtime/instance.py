@@ -133,6 +133,8 @@ class Instance:
         """One step of the optimiser with the gradients of the last training call."""
         self.require("update")
         with self.lock:
+            if self.memory.pending:
+                self.memory.wait()  # no update from a call that went wrong
             self._check("update", self._library.function("update")(self._model, learning_rate))
 
     @contextmanager

@@ -73,7 +73,7 @@ class Model:
     State starts fresh at each call unless it is passed in. A network with random numbers draws others at each
     call: those of `seed`, which then grows by one; a call's own `seed=` repeats numbers. Every wrong argument
     raises ModelError. Calls from several threads run one after the other; load the folder twice to run at
-    the same time.
+    the same time. A model for CUDA takes arrays that are on the GPU where they lie, and gives such.
     """
 
     def __init__(self, manifest: Manifest, instance: Instance, files: Mapping[str, bytes]) -> None:
