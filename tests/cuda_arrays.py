@@ -42,6 +42,12 @@ class Cuda:
         """How many copies between host and device there were in this process."""
         return int(self._library.snncc_host_crossings())
 
+    def available(self) -> int:
+        """Bytes of the device that are free."""
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        self.call("cudaMemGetInfo", ctypes.byref(free), ctypes.byref(total))
+        return free.value
+
     def memory(self, size: int, name: str = "cudaMalloc") -> int:
         found = ctypes.c_void_p()
         self.call(name, ctypes.byref(found), ctypes.c_size_t(size))
@@ -87,6 +93,8 @@ class Described(Tensor):
 class Packed(Tensor):
     """It says so as PyTorch and JAX do. `ended`: how often a reader was done with it."""
 
+    lent: list[Packed] = []    # noqa: RUF012    whoever has a capsule keeps its tensor
+
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.ended = 0
@@ -107,6 +115,7 @@ class Packed(Tensor):
     def _capsule(self) -> Any:
         def end(_: int) -> None:
             self.ended += 1
+            self.lent.remove(self)
 
         deleter = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(end)
         destroy = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(end)
@@ -115,6 +124,7 @@ class Packed(Tensor):
         where = self.pointer - 4, 2, 0, self.values.ndim, code, bits, 1, ctypes.addressof(shape), 0, 4, 0
         packed = MANAGED.pack(*where, ctypes.cast(deleter, ctypes.c_void_p).value)
         record = ctypes.create_string_buffer(packed)
+        self.lent.append(self)
         self._capsules.append((deleter, destroy, shape, record))
         return capsule(ctypes.addressof(record), ctypes.cast(destroy, ctypes.c_void_p).value)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import subprocess
 import sys
 import weakref
@@ -103,8 +104,12 @@ def test_the_host_waits_for_nothing(model: Model, cuda: Cuda, late: None) -> Non
         out = model(x)
         assert not cuda.idle(own) and not cuda.idle(theirs)
         assert out.spk.__cuda_array_interface__["stream"] == own
-        del x    # its memory lasts until the model has read it
+        alive = weakref.ref(x)
+        del x
+        assert alive()    # until the model has read it
         np.testing.assert_array_equal(out.spk.numpy(), expected)
+        gc.collect()
+        assert not alive()
         assert cuda.idle(own) and cuda.idle(theirs)
         out = model(Described(cuda, numbers(), theirs))
         reader = cuda.stream()
@@ -155,6 +160,9 @@ def test_what_calls_find_wrong_is_said_at_the_next_look(model: Model, cuda: Cuda
     out = model(Described(cuda, broken))
     with pytest.raises(ModelError, match=late):
         model(numbers(1, STEPS, 9, FEATURES))    # for which memory grows
+    model.backward(Described(cuda, broken), spk=np.zeros((STEPS, BATCH, 4)))
+    with pytest.raises(ModelError, match=late):
+        model._instance.update(0.1)
     old = model.backward(Described(cuda, good), spk=np.zeros((STEPS, BATCH, 4))).params
     model.train_step(good, LABELS)
     with pytest.raises(ModelError, match="a later call has replaced these gradients"):
@@ -310,8 +318,10 @@ def one():
     return model, out
 
 model, out = one()
+free = cuda.available()
 del model
-assert out.spk.numpy().shape == (5, 3, 4)    # and lives on
+assert cuda.available() > free
+assert out.spk.numpy().shape == (5, 3, 4)    # which lives on
 capsule = out.spk.__dlpack__()
 del out, capsule
 model, out = one()
