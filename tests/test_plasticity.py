@@ -79,6 +79,32 @@ def test_changes_of_a_call_are_summed_with_the_weights_held(stdp_case: Found, ex
     assert difference(model.params["fc.weight"], weight + 0.01 * change) < 1e-12
 
 
+def test_convolutions_learn_by_all_places_of_their_windows() -> None:
+    """snnTorch's learner for Conv2d: what each tap of the window saw, against what came out there."""
+    conv = nn.Conv2d(2, 3, 3, stride=2, padding=1, bias=False)
+    net = nn.Sequential(conv=conv, flat=nn.Flatten(), lif=nn.Leaky(0.8), input=nn.Input(2, 7, 6))
+    rule = rules.stdp(3.0, 1.5, f_pre=lambda w: w * w, f_post=rules.Power(1), every="call")
+    model = snncc.compile(net, num_steps=STEPS, optimizer=optim.SGD(0.01), rule=rule, dtype="float64")
+    rng = np.random.default_rng(5)
+    weight = model.params["conv.weight"] = rng.random((3, 2, 3, 3)) / 2
+    spikes = (rng.random((STEPS, BATCH, 2, 7, 6)) < 0.2) * 1.0
+    out = model.learn(spikes)
+    assert 0.05 < out.spk.mean() < 0.6
+    fired = out.spk.reshape(STEPS, BATCH, 3, 4, 3)
+    padded = np.pad(spikes, [(0, 0)] * 3 + [(1, 1)] * 2)
+    pre, post, change = np.zeros(padded.shape[1:]), np.zeros(fired.shape[1:]), np.zeros(weight.shape)
+    for x, spk in zip(padded, fired, strict=True):
+        pre, post = pre - pre / 3.0 + x, post - post / 1.5 + spk
+        for h, w in np.ndindex(3, 3):
+            tap = np.s_[:, :, h : h + 7 : 2, w : w + 5 : 2]
+            grown = np.einsum("bohw,bihw->oi", spk, pre[tap])
+            shrunk = np.einsum("bohw,bihw->oi", post, x[tap])
+            at = weight[:, :, h, w]
+            change[:, :, h, w] += at * grown - at * at * shrunk
+    assert difference(-model.gradients()["conv.weight"], change) < 1e-12
+    assert difference(model.params["conv.weight"], weight + 0.01 * change) < 1e-12
+
+
 @pytest.mark.parametrize("every", ["step", "call"])
 def test_weights_stay_within_bounds(stdp_case: Found, every: str) -> None:
     model = plastic(every, bounds=(0.45, 0.5))

@@ -3,6 +3,7 @@
 before:  %cur = linear(%x, %w)   %spk = spike(...)
 after:   the same, and    %pre = delay(%pre) - delay(%pre) / tau_pre + %x    %post likewise of %spk
          gradient w = f_pre(%w) weight_gradient(%post, %x) - f_post(%w) weight_gradient(%spk, %pre)
+                                                         (conv_gradient for %cur = conv(%x, %w))
 
 The gradient is minus the change, so that gradient descent applies it.
 """
@@ -15,15 +16,22 @@ from numbers import Real
 from typing import Any
 
 from ..errors import located, user_line
-from ..graph import Builder, Graph, Node
-from ..ops import Value, clamp, weight_gradient
+from ..graph import Builder, Graph, Node, Op
+from ..ops import Value, clamp
+from ..ops.conv import ConvGradient
 from ..ops.elementwise import ELEMENTWISE, Elementwise
 from ..ops.leaf import State
+from ..ops.linear import WeightGradient
 from ..ops.time import Delay, Last
 from ..ops.value import apply, operand
 from .base import Rule
 
-SAME = ("reshape", "take", "expand")
+SAME = ("reshape", "expand")
+# By layer, the product of what comes out and what goes in that has the shape of its weight.
+GRADIENTS: dict[str, Callable[[Any], Op]] = {
+    "linear": lambda op: WeightGradient(),
+    "conv": lambda op: ConvGradient(op.windows, op.groups),
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,8 @@ class STDP(Rule):
     every: "step": weights change after each step (SNNGrow's tutorial). "call": changes are summed over the
     steps with the weights held, then applied (snnTorch). tau_pre, tau_post [steps]: at least 1. f_pre,
     f_post: how a change depends on the weight, by default Clamped(-1, 1); Power(1) is snnTorch's. bounds:
-    weights stay within these. layers: names of the layers that learn; by default all with a neuron behind.
+    weights stay within these. layers: names of the layers that learn, linear ones and convolutions; by default
+    all with a neuron behind. A convolution's weight learns from all places of its window.
     """
 
     tau_pre: float = 2.0
@@ -106,7 +115,7 @@ class _Plasticity:
 
     def _weight(self, node: Node) -> Node | None:
         """The matrix of a layer that learns."""
-        if node.op.name != "linear":
+        if node.op.name not in GRADIENTS:
             return None
         weight = self.graph[node.inputs[1]]
         op: Any = weight.op
@@ -161,11 +170,13 @@ class _Plasticity:
         """Adds the change of a layer's weights; returns the parameter's name."""
         self.builder.scope = layer = weight.name.rpartition(".")[0]
         self.builder.where = node.where
-        x, w, spk = self.value(node.inputs[0]), self.value(weight.name), self.value(spikes.name)
+        x, w = self.value(node.inputs[0]), self.value(weight.name)
+        spk = self.value(spikes.name).reshape(*node.type.features)
         pre = self._trace(f"{layer}.trace_pre", x, self.rule.tau_pre)
         post = self._trace(f"{layer}.trace_post", spk, self.rule.tau_post)
         self.builder.half = "backward"
-        growing, shrinking = weight_gradient(spk, pre), weight_gradient(post, x)
+        pairs = GRADIENTS[node.op.name](node.op)
+        growing, shrinking = apply(pairs, spk, pre), apply(pairs, post, x)
         change = self.rule.f_pre(w) * shrinking - self.rule.f_post(w) * growing
         self.builder.half = "forward"
         op: Any = weight.op
