@@ -66,8 +66,8 @@ class STDP(Rule):
     every: "step": weights change after each step (SNNGrow's tutorial). "call": changes are summed over the
     steps with the weights held, then applied (snnTorch). tau_pre, tau_post [steps]: at least 1. f_pre,
     f_post: how a change depends on the weight, by default Clamped(-1, 1); Power(1) is snnTorch's. bounds:
-    weights stay within these. layers: names of the layers that learn, linear ones and convolutions; by default
-    all with a neuron behind. A convolution's weight learns from all places of its window.
+    weights stay within these. layers: names of the layers that learn, linear ones and convolutions (from all
+    places of their windows); by default all with a neuron behind.
     """
 
     tau_pre: float = 2.0
