@@ -3,8 +3,8 @@
     python benchmarks/resnet.py --python torch/bin/python              # 64 channels, batch 32
     python benchmarks/resnet.py --python torch/bin/python --width 16 --rounds 3
 
-Each contestant is a process of its own with the same images; they take turns, every other round backwards. The
-weights are each system's own: the work is the same, the losses are not.
+Each contestant is a process of its own with the same images; they take turns, every other round backwards.
+Weights are each system's own: the work is the same, the losses are not.
 """
 
 from __future__ import annotations
