@@ -1,4 +1,4 @@
-"""models/sew_resnet18.py in torch, with SpikingJelly's neurons over all steps, or with snnTorch's step by step."""
+"""models/sew_resnet18.py in torch, with SpikingJelly's neurons over all steps, or snnTorch's step by step."""
 
 from __future__ import annotations
 
