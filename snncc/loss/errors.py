@@ -86,6 +86,7 @@ class CrossEntropy(Reading):
 
     label_smoothing: float = 0.0
     inverse: str = "negate"
+    weighted_mean: bool = False
 
     def target_is_label(self) -> bool:
         return True
@@ -105,12 +106,16 @@ class CrossEntropy(Reading):
             per_sample = sum_time(within(per_sample))
         mean = self.readout == "rate"
         total = sum_of_means(per_sample, logits) if mean else sum_batch(per_sample)
+        if self.weighted_mean:
+            hot = self.labelled(values, classes)
+            return total / sum_batch(sum_features(hot * self.weights(hot)))
         return total / leaf(logits, Samples())
 
     def __str__(self) -> str:
         smoothing = f", label_smoothing={self.label_smoothing:g}" if self.label_smoothing else ""
         inverse = f", inverse={self.inverse}" if self.inverse != "negate" else ""
-        return f"cross_entropy({self.readout}{self._options()}{smoothing}{inverse})"
+        mean = ", weighted_mean" * self.weighted_mean
+        return f"cross_entropy({self.readout}{self._options()}{smoothing}{inverse}{mean})"
 
 
 @dataclass(frozen=True)
@@ -199,6 +204,7 @@ def cross_entropy(
     label_smoothing: float = 0.0,
     inverse: str = "negate",
     accuracy: str = "",
+    weighted_mean: bool = False,
 ) -> CrossEntropy:
     """Cross-entropy of class labels [B].
 
@@ -212,13 +218,17 @@ def cross_entropy(
     group of neighbouring outputs, which are added. class_weights: a factor for the samples of each class; the
     mean stays one over the number of samples, as snnTorch's does. label_smoothing: the share of the target
     that is spread over all classes. accuracy: the readout that `accuracy` is measured by, if another.
+    weighted_mean: divide by the sum of the batch's class weights, as PyTorch does, and not by the number of
+    samples; the backward half then waits for all labels, which checkpoint_every and truncate do not allow.
     """
     common = _checked("cross_entropy", readout, of, population, class_weights, accuracy)
     if not 0 <= label_smoothing <= 1:
         raise _error(f"label_smoothing must be from 0 to 1, got {label_smoothing!r}")
     if inverse not in ("negate", "reciprocal"):
         raise _error(f"inverse must be 'negate' or 'reciprocal', got {inverse!r}")
-    return CrossEntropy(*common, float(label_smoothing), inverse)
+    if weighted_mean and class_weights is None:
+        raise _error("weighted_mean is of class weights: give class_weights= as well")
+    return CrossEntropy(*common, float(label_smoothing), inverse, bool(weighted_mean))
 
 
 def mse(

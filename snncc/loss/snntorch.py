@@ -113,15 +113,13 @@ def mse_temporal_loss(
 def ce_temporal_loss(
     inverse: str = "negate", reduction: str = "mean", weight: Weights = None
 ) -> CrossEntropy:
-    """Cross-entropy of the first spikes' times, the earliest one winning."""
+    """Cross-entropy of the first spikes' times, the earliest one winning.
+
+    weight: of the classes; here snnTorch divides by the sum of the batch's weights.
+    """
     _population("ce_temporal_loss", False, 0, reduction)
-    if weight is not None:
-        raise CompileError(
-            "ce_temporal_loss: weight is not supported: snnTorch divides by the sum of the batch's weights, "
-            "which is not known before the batch is done; loss.cross_entropy('latency', class_weights=...) "
-            f"divides by the number of samples ({user_line()})"
-        )
-    return cross_entropy("latency", inverse=inverse)
+    weighted = weight is not None
+    return cross_entropy("latency", inverse=inverse, class_weights=weight, weighted_mean=weighted)
 
 
 class reg:
