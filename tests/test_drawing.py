@@ -133,6 +133,12 @@ def test_files_are_drawn_by_command(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "LIF · threshold 1" in [node.text for node in root.iter(f"{SVG}text")]
 
 
+def test_spikes_times_one_are_spikes() -> None:
+    network = snncc.import_onnx(FOLDER / "snn_mlp_step_ts_dynbatch.onnx")
+    links = boxes_of(network, trace(network).graph, network.report.neurons)[1]
+    assert {link.target for link in links if link.spikes} == {"loose fc2.linear", "output spk2"}
+
+
 def test_neurons_that_were_recognised_have_their_names() -> None:
     network = snncc.import_onnx(FOLDER / "sj_lif_step_dynamo.onnx")
     boxes = boxes_of(network, trace(network).graph, network.report.neurons)[0]

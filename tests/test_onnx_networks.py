@@ -185,6 +185,20 @@ def test_wrong_states_are_refused(states: dict[str, str], message: str) -> None:
         snncc.import_onnx(CASES["sj_lif_step_dynamo"].path, states=states)
 
 
+@pytest.mark.parametrize(
+    ("name", "axes", "message"),
+    [
+        ("snn_leaky_zero_unrolled_dynamo", {"time_axis": 7}, "time_axis=7: inputs have the axes 0 to 2"),
+        ("snn_leaky_zero_unrolled_dynamo", {"batch_axis": -1}, "batch_axis=-1: inputs have the axes 0 to 2"),
+        ("snn_leaky_zero_unrolled_dynamo", {"time_axis": 1, "batch_axis": 1}, "are both 1"),
+        ("sj_lif_step_dynamo", {"time_axis": 1}, "time_axis=1: the file is one step with states"),
+    ],
+)
+def test_wrong_axes_are_refused(name: str, axes: dict[str, int], message: str) -> None:
+    with pytest.raises(snncc.CompileError, match=message):
+        snncc.import_onnx(CASES[name].path, **axes)
+
+
 def test_states_that_are_not_clear_are_an_error(tmp_path: Path) -> None:
     text = """
     <ir_version: 8, opset_import: ["" : 18]>
@@ -292,18 +306,28 @@ def test_an_imported_network_is_written_and_read_again(name: str, tmp_path: Path
         np.testing.assert_allclose(array, wanted[output], rtol=1e-5, atol=1e-5, err_msg=output)
 
 
-def test_an_input_beside_states_with_names_stays_an_input(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "spike",
+    [
+        [("Greater", "u", "one", "above"), ("Cast", "above", "spk")],
+        [("Greater", "u", "one", "above"), ("Where", "above", "one", "zero", "spk")],
+        [("Sub", "u", "one", "over"), ("Sign", "over", "sign"), ("Relu", "sign", "spk")],
+        [("Less", "u", "one", "below"), ("Not", "below", "above"), ("Cast", "above", "spk")],
+    ],
+)
+def test_an_input_beside_states_with_names_stays_an_input(spike: list[tuple[str]], tmp_path: Path) -> None:
     """It has the shape of the spikes, and reaches them."""
     nodes = [
         helper.make_node("Mul", ["mem", "beta"], ["kept"]),
         helper.make_node("Add", ["kept", "x"], ["u"]),
-        helper.make_node("Greater", ["u", "one"], ["above"]),
-        helper.make_node("Cast", ["above"], ["spk"], to=onnx.TensorProto.FLOAT),
+        *(helper.make_node(op, values[:-1], values[-1:], **({"to": 1} if op == "Cast" else {}))
+          for op, *values in spike),
         helper.make_node("Sub", ["u", "spk"], ["mem_out"]),
-    ]
+    ]  # fmt: skip
     names, kind = ("x", "mem", "spk", "mem_out"), onnx.TensorProto.FLOAT
     ports = {n: helper.make_tensor_value_info(n, kind, [2, 3]) for n in names}
-    constants = [numpy_helper.from_array(np.float32(v), n) for n, v in (("beta", 0.9), ("one", 1.0))]
+    numbers = {"beta": 0.9, "one": 1, "zero": 0}
+    constants = [numpy_helper.from_array(np.asarray(v, np.float32), n) for n, v in numbers.items()]
     given, made = [[ports[n] for n in part] for part in (names[:2], names[2:])]
     graph = helper.make_graph(nodes, "step", given, made, constants)
     path = tmp_path / "step.onnx"

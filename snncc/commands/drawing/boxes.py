@@ -77,7 +77,7 @@ def boxes_of(
             boxes.append(Box(end, "output", shown(output.name, 40), _shape(node)))
             source = groups.get(output.value)
             if source is not None:
-                links.append(Link(source, end, _shape(node), node.op.name == "spike"))
+                links.append(Link(source, end, _shape(node), _is_spike(graph, node)))
     return boxes, _with_loops(boxes, links)
 
 
@@ -226,8 +226,14 @@ def _links(graph: Graph, groups: Mapping[str, str]) -> Iterator[Link]:
 
 
 def _is_spike(graph: Graph, node: Node) -> bool:
-    while node.op.name in ("delay", "expand", "detach") and node.inputs:
-        node = graph[node.inputs[0]]
+    """Whether a value is a spike, which may wait, be copied, or times 1, as snnTorch exports it."""
+    while node.op.name in ("delay", "expand", "detach", "mul"):
+        sources = [graph[name] for name in node.inputs]
+        if node.op.name == "mul":
+            sources = [s for s in sources if getattr(s.op, "value", None) != 1.0]
+        if not sources or (node.op.name == "mul" and len(sources) != 1):
+            return False
+        node = sources[0]
     return node.op.name == "spike"
 
 

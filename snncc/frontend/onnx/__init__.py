@@ -121,6 +121,7 @@ def _plans(
     """How the graph may be run, the likeliest way first, and what was inferred."""
     remarks: list[str] = []
     flat = needed(flat)
+    _check_axes(flat, time_axis, batch_axis)
     if any(n.op in TIMED for n in flat.nodes) and not states:
         return _sequences(flat, time_axis, batch_axis), remarks
     pairs = given_pairs(flat, states) if states is not None else named_pairs(flat)
@@ -135,9 +136,24 @@ def _plans(
         if any(n.op in COMPARED for n in flat.nodes):
             remarks.append(BAKED)
         return _sequences(flat, time_axis, batch_axis), remarks
+    if time_axis is not None:
+        raise CompileError(
+            f"time_axis={time_axis}: the file is one step with states, so its inputs have no axis of time; "
+            "leave it out, or say that there are no states: states={}, on the command line --state none"
+        )
     listed = ", ".join(f"{shown(b)} = {shown(a)}" for b, a in pairs.items())
     remarks.append(f"states {'as given' if states else 'found'}: {listed}")
     return _stepwise(flat, pairs, batch_axis), remarks
+
+
+def _check_axes(flat: Flat, time_axis: int | None, batch_axis: int | None) -> None:
+    """Raises CompileError for axes that the caller gave and no input has, or both the same."""
+    most = max((len(port.shape) for port in flat.inputs.values()), default=0)
+    for name, axis in (("time_axis", time_axis), ("batch_axis", batch_axis)):
+        if axis is not None and not 0 <= axis < most:
+            raise CompileError(f"{name}={axis}: inputs have the axes 0 to {most - 1}")
+    if time_axis is not None and time_axis == batch_axis:
+        raise CompileError(f"time_axis and batch_axis are both {time_axis}; they are two axes")
 
 
 def _stepwise(flat: Flat, pairs: Mapping[str, str], batch_axis: int | None) -> Iterator[Plan]:
@@ -148,7 +164,7 @@ def _stepwise(flat: Flat, pairs: Mapping[str, str], batch_axis: int | None) -> I
         raise CompileError("every input is a state; there is nothing to compute from")
     batches = [batch_axis] if batch_axis is not None else [0, None]
     for batch in batches:
-        roles = {name: Roles(None, batch if flat.inputs[name].shape else None) for name in data}
+        roles = {name: Roles(None, _within(batch, flat.inputs[name].shape)) for name in data}
         lengths = _lengths(done, roles)
         yield Plan(done, roles, tuple(pairs), (), True, None, lengths)
 
@@ -164,9 +180,10 @@ def _sequences(flat: Flat, time_axis: int | None, batch_axis: int | None) -> Ite
             if name in initial or name in weights:
                 continue
             loops = any(n.op in TIMED for n in flat.nodes)
-            t = time if (name in timed or not loops) and len(port.shape) > 1 else None
+            reads = (name in timed or not loops) and len(port.shape) > 1
+            t = _within(time, port.shape) if reads else None
             b = batch if t is not None or batch is None or time is None else max(0, batch - (batch > time))
-            roles[name] = Roles(t, b if b is not None and b < len(port.shape) else None)
+            roles[name] = Roles(t, _within(b, port.shape))
         if not roles:
             raise CompileError("has no input but weights and states")
         if not _agree(flat, roles):
@@ -179,6 +196,11 @@ def _sequences(flat: Flat, time_axis: int | None, batch_axis: int | None) -> Ite
         fixed = lengths.get(TIME)
         is_open = any(r.time in flat.inputs[n].open for n, r in roles.items()) and flat.steps is None
         yield Plan(flat, roles, initial, weights, False, None if is_open else fixed or 1, lengths)
+
+
+def _within(axis: int | None, shape: tuple[int, ...]) -> int | None:
+    """The axis, if an array of this shape has it."""
+    return axis if axis is not None and axis < len(shape) else None
 
 
 def _choices(flat: Flat, time: int | None, batch: int | None) -> Iterator[tuple[int | None, int | None]]:

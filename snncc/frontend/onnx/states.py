@@ -29,6 +29,7 @@ MIXING = (
     "BatchNormalization",
 )
 COMPARED = ("Greater", "GreaterOrEqual", "Less", "LessOrEqual")
+AROUND = ("Cast", "CastLike", "Identity", "Mul", "Not", "Relu", "Where")  # what is between them and a spike
 
 
 def given_pairs(flat: Flat, pairs: Mapping[str, str]) -> dict[str, str]:
@@ -121,13 +122,13 @@ def _flows(makers: Mapping[str, Node], source: str, target: str) -> bool:
 
 
 def _compared(flat: Flat, makers: Mapping[str, Node], name: str) -> bool:
-    """Whether a value is a spike: a comparison, cast or scaled by a constant."""
-    while (maker := makers.get(name)) is not None and maker.op in ("Cast", "CastLike", "Identity", "Mul"):
+    """Whether a value is a spike: a comparison or a sign, cast, negated, scaled or chosen by constants."""
+    while (maker := makers.get(name)) is not None and maker.op in AROUND:
         free = [i for i in maker.inputs if i not in flat.constants]
-        if maker.op == "Mul" and len(free) != 1:
+        if not free or (maker.op in ("Mul", "Where") and len(free) != 1):
             return False
         name = free[0]
-    return maker is not None and maker.op in COMPARED
+    return maker is not None and maker.op in (*COMPARED, "Sign")
 
 
 def closed(flat: Flat, pairs: Mapping[str, str]) -> Flat:
