@@ -17,6 +17,7 @@ import pytest
 import snncc
 from snncc import loss, nn, optim
 from snncc_runtime import DeviceArray, Model, ModelError, dlpack
+from snncc_runtime.device_memory import DeviceMemory
 from snncc_runtime.memory import HostMemory
 from tests import cuda_host
 from tests.cuda_arrays import Cuda, Described, Packed, Tensor, unpacked
@@ -302,6 +303,26 @@ def test_memory_that_is_not_there(folder: Path, cuda: Cuda, monkeypatch: pytest.
             call()
     monkeypatch.delenv("SNNCC_HOST_MEMORY")
     np.testing.assert_array_equal(model(x).spk.numpy(), expected)
+
+
+def test_an_arena_in_the_place_of_a_smaller_one(
+    folder: Path, cuda: Cuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no room for both; what the smaller one held is carried over. If it fails, all is as before."""
+    free, model, larger = cuda.available(), snncc.load(folder), numbers(0, STEPS, 500, FEATURES)
+    model.backward(larger[:, :400], spk=numbers(1, STEPS, 400, 4))
+    expected, gradients = model(larger[:, :400]).spk, model.gradients()
+    room = (free - cuda.available()) // 2
+    monkeypatch.setenv("SNNCC_HOST_MEMORY", str(2**32 - cuda.available() + room))
+    np.testing.assert_array_equal(model(larger).spk[:, :400], expected)
+    for name, array in gradients.items():
+        np.testing.assert_array_equal(model.gradients()[name], array)
+    monkeypatch.setattr(DeviceMemory, "fits_alone", lambda *_: True)
+    with pytest.raises(ModelError, match="the model needs"):
+        model(numbers(0, STEPS, 5000, FEATURES))
+    np.testing.assert_array_equal(model(larger[:, :400]).spk, expected)
+    for name, array in gradients.items():
+        np.testing.assert_array_equal(model.gradients()[name], array)
 
 
 ENDS = """

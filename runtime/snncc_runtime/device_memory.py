@@ -56,6 +56,9 @@ class DeviceMemory:
         self.device = int(self._library.function("device_of")(self._arena.pointer))
         return self._arena
 
+    def fits_alone(self, size: int) -> bool:
+        return self._arena is not None and size <= self._available() + self._arena.size
+
     def started(self) -> None:
         self._model.stream = self._pointer(handle_of(self._stream))
 
@@ -107,7 +110,7 @@ class DeviceMemory:
         self._release_views()
 
     def end(self) -> None:
-        """The arena is of no use any more; arrays that somebody has stay readable."""
+        """The present arena is of no use any more; arrays that somebody has stay readable."""
         self.close()
         self._arena = None
         self._buffers.clear()
@@ -221,7 +224,7 @@ class DeviceMemory:
     def _available(self) -> int:
         """Free bytes. Raises ModelError, also where there is no device."""
         found = self._library.ffi.new("size_t *")
-        self._check("memory", self._library.function("available")(found))
+        self._check("device memory", self._library.function("available")(found))
         return int(found[0])
 
     def _check(self, what: str, code: int) -> None:

@@ -73,6 +73,7 @@ class Instance:
             if self.device
             else HostMemory(library, manifest.name)
         )
+        self._arena: Arena | None = None
         self._start(config, self._make_arena(config))
         finalize(self, self.memory.end).atexit = False  # before what this refers to is gone
 
@@ -265,18 +266,41 @@ class Instance:
             wider = replace(wider, tile=max(batch, config.tile), batch=0)
         if wider == config:
             return
-        arena = self._make_arena(wider)
-        self.memory.close()
         roles = CARRIED_ROLES if config.training else CARRIED_ROLES[:2]
         kept = [(tensor, self.get(tensor)) for tensor in self.manifest.tensors if tensor.role in roles]
+        try:
+            arena = self._make_arena(wider)
+        except ModelError:
+            if not self.memory.fits_alone(self._arena_bytes(wider)):
+                raise
+            arena = self._replace_arena(wider, kept)
+        self.memory.close()
         self._start(wider, arena)
+        self._set_all(kept)
+
+    def _replace_arena(self, wider: Config, kept: list[tuple[Tensor, np.ndarray]]) -> Arena:
+        """One in the place of the present one; if that fails, everything is as before."""
+        self._arena = None
+        self.memory.end()
+        try:
+            return self._make_arena(wider)
+        except ModelError:
+            self._start(self.config, self._make_arena(self.config))
+            self._set_all(kept)
+            raise
+
+    def _set_all(self, kept: list[tuple[Tensor, np.ndarray]]) -> None:
         for tensor, values in kept:
             self.set(tensor, values)
 
-    def _make_arena(self, config: Config) -> Arena:
-        size = self._library.function("arena_bytes")(self._c_config(config))
+    def _arena_bytes(self, config: Config) -> int:
+        size = int(self._library.function("arena_bytes")(self._c_config(config)))
         if size == 0:
             raise ModelError(f"{self.manifest.name}: the sizes are too large or not positive: {config}")
+        return size
+
+    def _make_arena(self, config: Config) -> Arena:
+        size = self._arena_bytes(config)
         try:
             return self.memory.arena(size)
         except (MemoryError, ValueError):

@@ -26,6 +26,7 @@ class Memory(Protocol):
     """What an instance needs of the place where its model computes."""
 
     def arena(self, size: int) -> Arena: ...
+    def fits_alone(self, size: int) -> bool: ...
     def started(self) -> None: ...
     def view(self, port: Port, values: Any) -> Any: ...
     def begin(self, arrays: Iterable[Any]) -> None: ...
@@ -59,6 +60,10 @@ class HostMemory:
     def arena(self, size: int) -> Arena:
         """Raises MemoryError or ValueError."""
         return _HostArena(self._library, size)
+
+    def fits_alone(self, size: int) -> bool:
+        """Whether an arena that has no room beside the present one might have it in its place."""
+        return False
 
     def started(self) -> None:
         """After an arena came into use."""
