@@ -203,7 +203,8 @@ def test_inspect_prints_every_stage(run: Terminal, source: str) -> None:
     texts = {}
     for entry, gradient in (("forward", ""), ("train", "loss")):
         for name in ("trace", *passes(gradient)):
-            answer = run("inspect", f"{source}:net", "--after", name, "--entry", entry, *TRAINED)
+            said = name if entry == "forward" else name.replace("-", "_")    # both are the pass's name
+            answer = run("inspect", f"{source}:net", "--after", said, "--entry", entry, *TRAINED)
             assert (answer.code, answer.err) == (0, "")
             texts[entry, name] = answer.out
     assert "%lif1.mem.prev = delay(" in texts["forward", "trace"]

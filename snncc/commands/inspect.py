@@ -79,7 +79,11 @@ def inspect_source(text: str, view: View, choices: Choices) -> str:
 
 
 def graph_after(name: str, stages: Stages, target: Target) -> str:
-    """The text of an entry point's graph after the pass of that name, or before any (`trace`)."""
+    """The text of an entry point's graph after the pass of that name, or before any (`trace`).
+
+    `unroll_time`, as the pass's file is called, is `unroll-time`.
+    """
+    name = name.replace("_", "-")
     if name == TRACE:
         return str(stages.graph)
     titles = [TRACE, *(step.title() for step in stages.passes(target.options))]

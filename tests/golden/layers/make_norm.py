@@ -17,6 +17,7 @@ from spikingjelly.activation_based import layer as spiking
 from torch import nn
 
 INPUTS, STEPS, BATCH = 3, 3, 4
+torch.manual_seed(0)    # some of the layers start with random weights
 LAYERS = {
     "bn1d": (nn.BatchNorm1d(5), (5,)),
     "bn1d_length": (nn.BatchNorm1d(3, eps=1e-2, momentum=0.3), (3, 4)),
@@ -44,7 +45,6 @@ def run(layer, x):
 
 
 def main() -> None:
-    torch.manual_seed(0)
     rng = np.random.default_rng(0)
     total = sum(int(np.prod(features)) for _, features in LAYERS.values())
     arrays, weights = {}, {}
