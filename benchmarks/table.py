@@ -41,7 +41,7 @@ def of_workload(report: Report) -> str:
 def summary(reports: Sequence[Report]) -> str:
     """One line a workload and mode."""
     rows = [_short_row(report, mode) for report in reports for mode in report.floors]
-    return "\n".join(_aligned([SHORT, *rows]))
+    return "\n".join(aligned([SHORT, *rows]))
 
 
 def _short_row(report: Report, mode: str) -> list[str]:
@@ -60,7 +60,7 @@ def _mode(report: Report, mode: str) -> list[str]:
     floor = report.floors[mode]
     least = f"{floor.operations:.2f} by dense products, {floor.bytes:.2f} by bytes"
     return [
-        *_aligned([(f"{MODES[mode]}, ms", *TITLES), *rows]),
+        *aligned([(f"{MODES[mode]}, ms", *TITLES), *rows]),
         f"at least: {least}; driven by spikes: about {floor.spikes:.2f}",
     ]
 
@@ -91,11 +91,11 @@ def _ratios(slow: Result | None, fast: Result | None, mode: str) -> list[str]:
     return ["{median:.1f} [{min:.1f} .. {max:.1f}]".format(**found), f"{found['fastest']:.1f}"]
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns as wide as what they hold: the first one on the left, the others on the right."""
+def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
+    """Columns as wide as what they hold: the first `left` on the left, the others on the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *rest in rows:
-        cells = (f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True))
-        lines.append("   ".join([f"{first:{widths[0]}}", *cells]))
-    return lines
+    sides = "<" * left + ">" * (len(widths) - left)
+    return [
+        "   ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True))
+        for row in rows
+    ]

@@ -69,6 +69,17 @@ w7 = nn.Sequential(
     fc1=nn.Linear(512, 512),
     lif1=nn.Leaky(beta=0.95),
 )
+wide = nn.Sequential(
+    fc1=nn.Linear(16384, 16384),
+    lif1=nn.Leaky(beta=0.95),
+)
+recurrent = nn.Sequential(
+    fc1=nn.Linear(700, 1024),
+    lif1=nn.RLeaky(beta=0.95, linear_features=1024),
+    fc2=nn.Linear(1024, 20),
+    lif2=nn.Leaky(beta=0.95, reset="none"),
+)
+layer = nn.Sequential(input=nn.Input(65536), lif=nn.Leaky(beta=0.95))
 
 
 @dataclass(frozen=True)
@@ -230,3 +241,12 @@ WORKLOADS = {
         Workload("W7", "512-512 on spikes at 10 %", "w7", 1000, 32, 0.1, _BY_RATE, (2.0,), ("train",)),
     )
 }
+# For GPUs: a layer as in the benchmark of open-neuromorphic at its widest, and W4 four times as wide.
+LARGE = {
+    w.name: w
+    for w in (
+        Workload("16k", "16384-16384 on spikes at 10 %", "wide", 500, 16, 0.1, _BY_RATE, (2.0,)),
+        Workload("R1024", "700-1024-20, the 1024 connected all to all", "recurrent", 100, 128, 0.02,
+                 _BY_MEMBRANE, (4.0, 1.0, 1.0)),
+    )
+}    # fmt: skip

@@ -1,0 +1,187 @@
+"""What the kernels of a CUDA model are made of and how much they move and add, counted without a GPU."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.on_gpu.cases import FILLED, MODES, TITLES, Case
+from benchmarks.on_gpu.launches import Launch, Recorded, Resources, readable
+from benchmarks.table import aligned
+from snncc.cost import Kernel, kernels
+from snncc.driver import text_of
+from snncc.program import Program
+from snncc_runtime.kernels import Load, Work, parse_kernels
+
+MIB = 2**20
+COLUMNS = ("", "does", "starts", "blocks", "threads", "registers", "spilled", "shared", "MB", "Mops", "least, us")
+SHORT = ("", "starts", "few threads", "MB", "Gops", "least, ms", "arena, MiB", "registers", "spilled", "nvcc, s")
+LEGEND = """\
+starts: kernels, copies and clears of a call, one after the other. blocks, threads: of the largest start; in the
+second table, starts of kernels with fewer threads than the device holds. registers: of a thread. spilled: bytes of
+registers kept in memory. shared: bytes of a block. MB: what passes between kernels and their arrays, each once a
+start. ops: additions, multiplications, functions. least: by bytes or by operations, whichever takes longer."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Of a device: GB/s; billions of single operations a second; threads that it holds at a time."""
+
+    gbs: float
+    gflops: float
+    threads: int
+
+    def seconds(self, work: Work) -> float:
+        return max(work.bytes / self.gbs, work.operations / self.gflops) / 1e9
+
+
+@dataclass(frozen=True)
+class Row:
+    """A kernel of the manifest's table: what it does in a call, and what of CUDA's it starts for that."""
+
+    name: str
+    does: str
+    launches: tuple[Launch, ...]
+    used: tuple[Resources, ...]
+    work: Work
+
+    @property
+    def largest(self) -> Launch | None:
+        found = [launch for launch in self.launches if launch.kernel]
+        return max(found, key=lambda launch: launch.blocks * launch.threads, default=None)
+
+    def most(self, what: str) -> int:
+        return max((getattr(used, what) for used in self.used), default=0)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a call of a case comes to. seconds: of nvcc. arena: bytes."""
+
+    case: Case
+    mode: str
+    rows: tuple[Row, ...]
+    arena: int
+    seconds: float
+
+    @property
+    def launches(self) -> list[Launch]:
+        return [launch for row in self.rows for launch in row.launches]
+
+    def few(self, rates: Rates) -> int:
+        return sum(a.kernel and a.blocks * a.threads < rates.threads for a in self.launches)
+
+    @property
+    def work(self) -> Work:
+        return sum((row.work for row in self.rows), Work())
+
+    def least(self, rates: Rates) -> float:
+        """Seconds."""
+        return sum(rates.seconds(row.work) for row in self.rows)
+
+
+def counted(case: Case, modes: Sequence[str], arch: str) -> Iterator[Counted]:
+    """Of each mode that the case has."""
+    compiled = case.compiled()
+    with tempfile.TemporaryDirectory() as folder:
+        recorded = Recorded(text_of(compiled), Path(folder), arch)
+        for mode in (mode for mode in case.modes if mode in modes):
+            rows = [row for entry in MODES[mode] for row in _rows(case, compiled.program, recorded, entry)]
+            arena = recorded.arena(case.num_steps, case.batch, mode != "infer")
+            yield Counted(case, mode, tuple(rows), arena, recorded.seconds)
+
+
+def _rows(case: Case, program: Program, recorded: Recorded, entry: str) -> Iterator[Row]:
+    """Of an entry point's kernels, in order."""
+    steps, batch = case.num_steps, case.batch
+    load = Load(batch, steps, tile=batch, slots=1, block=1, segment=program.segment)
+    found = [k for k in kernels(program) if k.entry == entry]
+    if entry == "update":
+        launches, owners = recorded.update(steps, batch), [0]
+    else:
+        launches = recorded.call(entry, steps, batch, FILLED[entry])
+        owners = _owners(found, recorded.statements[entry])
+    costs = {k.name: k for k in parse_kernels(recorded.manifest) if k.entry == entry}
+    for number, kernel in enumerate(found):
+        own = tuple(a for a in launches if owners[a.statement] == number)
+        used = tuple(recorded.resources[a.name] for a in own if a.kernel)
+        yield Row(kernel.name, kernel.does, own, used, costs[kernel.name].cost(load, 0))
+
+
+def _owners(found: Sequence[Kernel], statements: int) -> list[int]:
+    """The kernel of each statement of an entry point: they stand in the order of the items.
+
+    The first clears the status, which goes with the first kernel; a second one may clear sums.
+    """
+    of_items = [number for number, kernel in enumerate(found) for _ in kernel.items]
+    sums = [number for number, kernel in enumerate(found) if kernel.level == "slot"] or [0]
+    before = statements - len(of_items)
+    if before not in (1, 2):
+        raise RuntimeError(f"{statements} statements and {len(of_items)} items are not the same program")
+    return [0, *sums * (before - 1), *of_items]
+
+
+def table(counted: Counted, rates: Rates) -> str:
+    """A line for each kernel that runs."""
+    case, work = counted.case, counted.work
+    head = f"{case.name} {TITLES[counted.mode]}: {case.title}; {case.num_steps} steps, batch {case.batch}"
+    rows = [_row(row, rates) for row in counted.rows if row.launches]
+    least = f"at least {1e3 * counted.least(rates):.3f} ms: {work.bytes / 1e6:.1f} MB, {work.operations / 1e9:.2f} Gops"
+    return "\n".join([head, "", *aligned([COLUMNS, *rows], left=2), least])
+
+
+def summary(everything: Sequence[Counted], rates: Rates) -> str:
+    """A line a case and mode."""
+    return "\n".join(aligned([SHORT, *(_short(counted, rates) for counted in everything)]))
+
+
+def _row(row: Row, rates: Rates) -> list[str]:
+    largest, work = row.largest, row.work
+    return [
+        row.name, row.does, str(len(row.launches)),
+        *([f"{largest.blocks}", f"{largest.blocks * largest.threads}"] if largest else ["", ""]),
+        *(str(row.most(what)) if row.used else "" for what in ("registers", "spilled", "shared")),
+        f"{work.bytes / 1e6:.2f}", f"{work.operations / 1e6:.1f}", f"{1e6 * rates.seconds(work):.1f}",
+    ]    # fmt: skip
+
+
+def _short(counted: Counted, rates: Rates) -> list[str]:
+    work = counted.work
+    return [
+        f"{counted.case.name} {TITLES[counted.mode]}", str(len(counted.launches)), str(counted.few(rates)),
+        f"{work.bytes / 1e6:.1f}", f"{work.operations / 1e9:.2f}", f"{1e3 * counted.least(rates):.3f}",
+        f"{counted.arena / MIB:.1f}",
+        *(str(max(row.most(what) for row in counted.rows)) for what in ("registers", "spilled")),
+        f"{counted.seconds:.1f}",
+    ]    # fmt: skip
+
+
+def plain(counted: Counted, rates: Rates) -> dict[str, Any]:
+    """benchmarks/README.md says what the fields are."""
+    return {
+        "launches": len(counted.launches),
+        "few_threads": counted.few(rates),
+        "bytes": counted.work.bytes,
+        "operations": counted.work.operations,
+        "least_ms": 1e3 * counted.least(rates),
+        "arena_bytes": counted.arena,
+        "nvcc_s": counted.seconds,
+        "kernels": [_plain_row(row, rates) for row in counted.rows if row.launches],
+    }
+
+
+def _plain_row(row: Row, rates: Rates) -> dict[str, Any]:
+    starts = [{**asdict(a), "name": readable(a.name)} for a in dict.fromkeys(row.launches)]
+    return {
+        "name": row.name,
+        "does": row.does,
+        "launches": len(row.launches),
+        "starts": starts,
+        **{what: row.most(what) for what in ("registers", "spilled", "stack", "shared")},
+        "bytes": row.work.bytes,
+        "operations": row.work.operations,
+        "least_us": 1e6 * rates.seconds(row.work),
+    }
