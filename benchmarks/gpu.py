@@ -20,8 +20,8 @@ from benchmarks.on_gpu.cases import CASES, MODES
 from snncc import CompileError
 from snncc_runtime import cuda
 
-# Public figures of an H200: 4.8 TB/s, 67 TFLOP/s where one instruction does two, 132 times 2048 threads.
-GBS, GFLOPS, THREADS = 4800.0, 33500.0, 132 * 2048
+# Public figures of an H200: 4.8 TB/s, 67 TFLOP/s where one instruction does two, 132 multiprocessors.
+GBS, GFLOPS, MULTIPROCESSORS = 4800.0, 33500.0, 132
 
 
 def main() -> int:
@@ -29,30 +29,31 @@ def main() -> int:
     options = parse()
     driver = cuda.driver()
     if not options.static and not (driver and driver.devices):
-        print(f"no GPU: {cuda.NO_DRIVER if driver is None else cuda.explain(driver.code)}. What can be counted:\n")
-    rates = static.Rates(options.gbs, options.gflops, options.device_threads)
+        reason = cuda.explain(driver.code) if driver else cuda.NO_DRIVER
+        print(f"nothing is measured: {reason}\n")
+    device = static.Device(options.gbs, options.gflops, options.multiprocessors)
     try:
-        count(options, rates)
+        count(options, device)
     except CompileError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
-def count(options: argparse.Namespace, rates: static.Rates) -> None:
+def count(options: argparse.Namespace, device: static.Device) -> None:
     """Prints a table for each case and mode, then one of them all."""
-    print(f"{options.arch}; at {rates.gbs:g} GB/s and {rates.gflops:g} Gops a second\n", flush=True)
+    print(f"{options.arch}; at {device.gbs:g} GB/s and {device.gflops:g} Gops a second\n", flush=True)
     found = []
     for name in options.only:
         for counted in static.counted(CASES[name], options.modes, options.arch):
             found.append(counted)
-            print(static.table(counted, rates) + "\n", flush=True)
-    print(static.summary(found, rates) + "\n\n" + static.LEGEND)
+            print(static.table(counted, device) + "\n", flush=True)
+    print(static.summary(found, device) + "\n\n" + static.LEGEND)
     if options.json:
         everything: dict[str, dict[str, object]] = {}
         for counted in found:
-            everything.setdefault(counted.case.name, {})[counted.mode] = static.plain(counted, rates)
-        record = {"arch": options.arch, **vars(rates), "cases": everything}
+            everything.setdefault(counted.case.name, {})[counted.mode] = static.plain(counted, device)
+        record = {"arch": options.arch, **vars(device), "cases": everything}
         options.json.write_text(json.dumps(record, indent=1) + "\n")
 
 
@@ -65,7 +66,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--arch", default="sm_90", help="which GPUs nvcc compiles for")
     add("--gbs", type=float, default=GBS, help="rate of memory in GB/s, for least times")
     add("--gflops", type=float, default=GFLOPS, help="billions of single operations a second")
-    add("--device-threads", type=int, default=THREADS, help="that the device holds at a time")
+    add("--multiprocessors", type=int, default=MULTIPROCESSORS)
     add("--json", type=Path, metavar="FILE", help="write what was found")
     return parser.parse_args(arguments)
 

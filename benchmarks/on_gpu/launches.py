@@ -23,7 +23,6 @@ from snncc.headers import joined
 RECORDER = Path(__file__).with_name("recorder.cpp")
 SOMEWHERE = 1 << 20    # an address: nothing is read or written there
 AT = "snncc_at({}), "
-LAZY = ("-Xlinker", "-z,lazy")    # what the recorder lacks is not called
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Launch:
-    """statement: its place in the entry point. name: mangled, or "copy" and "clear", whose blocks are bytes."""
+    """statement: its place in the entry point. name: mangled; or "copy", "clear", whose blocks are bytes."""
 
     statement: int
     name: str
@@ -110,7 +109,10 @@ class Recorded:
         self.ffi = cffi.FFI()
         self.ffi.cdef(generated.declarations)
         self.ffi.cdef("const char *snncc_recorded(void); void snncc_at(int);")
-        self.library = self.ffi.dlopen(str(folder / "model.so"), self.ffi.RTLD_LAZY)
+        try:
+            self.library = self.ffi.dlopen(str(folder / "model.so"))
+        except OSError as error:
+            raise RuntimeError(f"{RECORDER.name} has to answer to more of CUDA: {error}") from None
 
     def call(self, entry: str, steps: int, batch: int, filled: Sequence[str]) -> tuple[Launch, ...]:
         """What a call starts that gives all inputs and targets and takes arrays of the roles `filled`."""
@@ -169,7 +171,7 @@ def _compile(folder: Path, arch: str) -> str:
     """What nvcc says."""
     found = nvcc.find_compiler(arch)
     flags = ["none" if flag == "static" else flag for flag in found.flags]
-    command = [*found.program, *flags, *found.private, "-Xptxas", "-v", *LAZY]
+    command = [*found.program, *flags, *found.private, "-Xptxas", "-v"]
     command += ["model.cu", str(RECORDER), "-o", "model.so"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:

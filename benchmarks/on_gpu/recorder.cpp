@@ -2,11 +2,17 @@
  *
  * Linked with what nvcc made of a model (--cudart none), it needs neither a GPU nor a driver; no pointer is followed.
  * A line for each start: statement, name, blocks, threads of a block, bytes of shared memory beyond the kernel's own.
- * "copy" and "clear" are those of CUDA, with bytes in the place of blocks. */
-#include <cuda_runtime_api.h>
-
+ * "copy" and "clear" are those of CUDA, with bytes in the place of blocks.
+ *
+ * No header of CUDA's is needed: types are declared as far as they are passed, errors are plain numbers. */
 #include <map>
 #include <string>
+
+struct dim3 {
+    unsigned x, y, z;
+};
+
+enum { SUCCESS = 0, INVALID_FUNCTION = 98, NOT_SUPPORTED = 801 };
 
 static std::string record;
 static int statement;
@@ -26,12 +32,12 @@ static void note(const std::string &name, unsigned long long blocks, unsigned th
               + std::to_string(bytes) + '\n';
 }
 
-static cudaError_t started(const void *kernel, dim3 g, dim3 b, size_t bytes)
+static int started(const void *kernel, dim3 g, dim3 b, size_t bytes)
 {
     const auto found = kernels().find(kernel);
-    if (found == kernels().end()) return cudaErrorInvalidDeviceFunction;
+    if (found == kernels().end()) return INVALID_FUNCTION;
     note(found->second, (unsigned long long)g.x * g.y * g.z, b.x * b.y * b.z, bytes);
-    return cudaSuccess;
+    return SUCCESS;
 }
 
 extern "C" {
@@ -62,65 +68,90 @@ void __cudaRegisterFatBinaryEnd(void **) {}
 void __cudaUnregisterFatBinary(void **) {}
 void __cudaRegisterVar(void **, char *, char *, const char *, int, size_t, int, int) {}
 
-void __cudaRegisterFunction(void **, const char *host, char *, const char *name, int, uint3 *, uint3 *, dim3 *, dim3 *, int *)
+void __cudaRegisterFunction(void **, const char *host, char *, const char *name, int, void *, void *, dim3 *, dim3 *, int *)
 {
     kernels()[host] = name;
 }
 
-unsigned __cudaPushCallConfiguration(dim3 g, dim3 b, size_t bytes, cudaStream_t stream)
+unsigned __cudaPushCallConfiguration(dim3 g, dim3 b, size_t bytes, void *stream)
 {
     grid = g, block = b, shared = bytes, launch_stream = stream;
     return 0;
 }
 
-cudaError_t __cudaPopCallConfiguration(dim3 *g, dim3 *b, size_t *bytes, void *stream)
+int __cudaPopCallConfiguration(dim3 *g, dim3 *b, size_t *bytes, void *stream)
 {
     *g = grid, *b = block, *bytes = shared, *(void **)stream = launch_stream;
-    return cudaSuccess;
+    return SUCCESS;
 }
 
-cudaError_t __cudaGetKernel(cudaKernel_t *found, const void *kernel)
+int __cudaGetKernel(const void **found, const void *kernel)
 {
-    *found = (cudaKernel_t)kernel;
-    return cudaSuccess;
+    *found = kernel;
+    return SUCCESS;
 }
 
-cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 g, dim3 b, void **, size_t bytes, cudaStream_t)
+int __cudaLaunchKernel(const void *kernel, dim3 g, dim3 b, void **, size_t bytes, void *)
 {
-    return started((const void *)kernel, g, b, bytes);
+    return started(kernel, g, b, bytes);
 }
 
 /* ---- CUDA's runtime, as far as models use it */
 
-cudaError_t cudaLaunchKernel(const void *kernel, dim3 g, dim3 b, void **, size_t bytes, cudaStream_t)
+int cudaLaunchKernel(const void *kernel, dim3 g, dim3 b, void **, size_t bytes, void *)
 {
     return started(kernel, g, b, bytes);
 }
 
-cudaError_t cudaLaunchCooperativeKernel(const void *kernel, dim3 g, dim3 b, void **, size_t bytes, cudaStream_t)
+int cudaLaunchCooperativeKernel(const void *kernel, dim3 g, dim3 b, void **, size_t bytes, void *)
 {
     return started(kernel, g, b, bytes);
 }
 
-cudaError_t cudaMemcpyAsync(void *, const void *, size_t bytes, enum cudaMemcpyKind, cudaStream_t)
+int cudaMemcpyAsync(void *, const void *, size_t bytes, int, void *)
 {
     note("copy", bytes, 0, 0);
-    return cudaSuccess;
+    return SUCCESS;
 }
 
-cudaError_t cudaMemsetAsync(void *, int, size_t bytes, cudaStream_t)
+int cudaMemsetAsync(void *, int, size_t bytes, void *)
 {
     note("clear", bytes, 0, 0);
-    return cudaSuccess;
+    return SUCCESS;
 }
 
-cudaError_t cudaMemset(void *, int, size_t)
-{
-    return cudaSuccess;
-}
+#define ANSWER(name, code) \
+    int name(void) \
+    { \
+        return code; \
+    }
 
-cudaError_t cudaGetLastError(void)
+ANSWER(cudaMemset, SUCCESS)
+ANSWER(cudaGetLastError, SUCCESS)
+ANSWER(cudaStreamSynchronize, SUCCESS)
+
+/* What a model may need, but not for the calls that are recorded here. */
+ANSWER(cudaMalloc, NOT_SUPPORTED)
+ANSWER(cudaFree, NOT_SUPPORTED)
+ANSWER(cudaMemcpy, NOT_SUPPORTED)
+ANSWER(cudaMemGetInfo, NOT_SUPPORTED)
+ANSWER(cudaPointerGetAttributes, NOT_SUPPORTED)
+ANSWER(cudaStreamCreateWithFlags, NOT_SUPPORTED)
+ANSWER(cudaStreamDestroy, NOT_SUPPORTED)
+ANSWER(cudaStreamWaitEvent, NOT_SUPPORTED)
+ANSWER(cudaStreamBeginCapture, NOT_SUPPORTED)
+ANSWER(cudaStreamEndCapture, NOT_SUPPORTED)
+ANSWER(cudaGraphInstantiate, NOT_SUPPORTED)
+ANSWER(cudaGraphLaunch, NOT_SUPPORTED)
+ANSWER(cudaGraphDestroy, NOT_SUPPORTED)
+ANSWER(cudaGraphExecDestroy, NOT_SUPPORTED)
+ANSWER(cudaEventCreateWithFlags, NOT_SUPPORTED)
+ANSWER(cudaEventRecord, NOT_SUPPORTED)
+ANSWER(cudaEventQuery, NOT_SUPPORTED)
+ANSWER(cudaEventDestroy, NOT_SUPPORTED)
+
+const char *cudaGetErrorString(int)
 {
-    return cudaSuccess;
+    return "nothing runs here";
 }
 }

@@ -134,7 +134,7 @@ class Sums:
     """Reals of a slot's sums: those that are added to those of other slots after each phase, and those that
     start at zero.
 
-    The first tile starts the others itself: wide weight gradients.
+    The first tile starts the others itself: wide weight gradients; a GPU starts all at zero.
     """
 
     added: tuple[int, ...]
@@ -147,9 +147,8 @@ def sums(program: Program, entry: Entry) -> Sums:
     learnable = sum(t.length for t in program.tensors if t.learnable)
     added = [sum_reals(entry, layout.real_bytes, phase) for phase in range(len(entry.phases))]
     added[-1] += learnable if entry.trains else 0  # gradients are added with the last phase's
-    started = [
-        i.buffers[-1] for i in _inner(entry) if isinstance(i, Call) and i.kind.startswith("wide_gradient")
-    ]
+    calls = () if program.device else (i for i in _inner(entry) if isinstance(i, Call))
+    started = [call.buffers[-1] for call in calls if call.kind.startswith("wide_gradient")]
     return Sums(
         tuple(added), sum(added) - sum(layout.parameter_length(b.features, True) for b in started if b)
     )

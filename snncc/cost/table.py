@@ -241,6 +241,16 @@ def _sum_features(call: Call, per: int, how: How, work: Work) -> None:
     _copy(call, per, how, work)
 
 
+def _add_samples(call: Call, per: int, how: How, work: Work) -> None:
+    """Of a program for a GPU, wherever it stands: all samples' rows of terms, to one row."""
+    terms, target = call.buffers
+    assert terms is not None and target is not None
+    per = ROW if call.time or per == ROW else SAMPLE
+    work.add("additions", per, call.numbers[0])
+    work.read(per, row_bytes(terms, how.layout))
+    work.write(RUN, row_bytes(target, how.layout))
+
+
 def _moved(call: Call, per: int, how: How, work: Work) -> None:
     """An addition for each element of the operand."""
     work.add("additions", per, sum(prod(n for n, _, _ in nest.loops) for nest in call.nests))
@@ -335,6 +345,7 @@ CALLS: dict[str, Callable[[Call, int, How, Work], None]] = {
     "sum_groups": _sum_features,
     "sum_groups_once": _sum_features,
     "sum_panels": _sum_panels,
+    "add_samples": _add_samples,
     **dict.fromkeys(("softmax", "log_softmax", "softmax_once", "log_softmax_once"), _softmax),
     # a comparison a feature
     **dict.fromkeys(("first_maximum", "max_last", "first_maximum_once", "max_last_once"), _sum_features),

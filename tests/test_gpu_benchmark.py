@@ -1,0 +1,102 @@
+"""benchmarks/gpu.py counts what CUDA models start, move and add; it says what it cannot do without a GPU."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import gpu
+from benchmarks.on_gpu import launches, static
+from benchmarks.on_gpu.cases import CASES, Case
+from benchmarks.on_gpu.launches import Launch, Resources
+from snncc import CompileError, loss, nvcc
+from snncc_runtime.kernels import Work
+
+SAID = """\
+ptxas info    : 4 bytes gmem
+ptxas info    : Compiling entry function '_Z20snncc_product_kernelILi4ELi1E12snncc_factorS0_EviiiT1_T2_PKfiPf' for 'sm_90'
+ptxas info    : Function properties for _Z20snncc_product_kernelILi4ELi1E12snncc_factorS0_EviiiT1_T2_PKfiPf
+    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+ptxas info    : Used 72 registers, used 1 barriers, 5248 bytes smem
+ptxas info    : Compile time = 59.449 ms
+ptxas info    : Compiling entry function '_ZL11lif1_kernelPKfS0_Pfii' for 'sm_90'
+ptxas info    : Function properties for _ZL11lif1_kernelPKfS0_Pfii
+    16 bytes stack frame, 24 bytes spill stores, 8 bytes spill loads
+ptxas info    : Used 255 registers
+"""    # noqa: E501
+H200 = static.Device(4800, 33500, 132)
+NETWORK = """
+from snncc import nn
+net = nn.Sequential(fc=nn.Linear(6, 8), lif=nn.RLeaky(0.9, linear_features=8), out=nn.Linear(8, 4),
+                    spk=nn.Leaky(0.5))
+"""
+
+
+def test_what_ptxas_says() -> None:
+    found = launches.resources(SAID)
+    assert [launches.readable(name) for name in found] == ["snncc_product_kernel<4, 1>", "lif1_kernel"]
+    assert list(found.values()) == [Resources(72, 0, 0, 5248), Resources(255, 32, 16, 0)]
+    with pytest.raises(ValueError, match="no registers of lif1"):
+        launches.resources("Compiling entry function 'lif1' for 'sm_90'\nnothing else\n")
+
+
+def test_statements_are_numbered_by_entry_point() -> None:
+    text = "static void a(int stream)\n{\n    f(stream, 1);\n}\n"
+    entry = "static void {}_kernels(int stream)\n{{\n    f(stream, 1);\n    if (x) g_2(stream, f);\n}}\n"
+    found, counts = launches.marked(text + entry.format("forward") + entry.format("train"))
+    assert counts == {"forward": 2, "train": 2}
+    assert text in found
+    assert found.count("    snncc_at(0), f(stream, 1);\n    if (x) snncc_at(1), g_2(stream, f);\n") == 2
+
+
+def test_how_often_blocks_fill_a_device() -> None:
+    def waves(blocks: int, threads: int, registers: int, shared: int) -> float:
+        return H200.waves(Launch(0, "", blocks, threads, 0), Resources(registers, 0, 0, shared))
+
+    assert waves(132 * 8, 256, 32, 0) == 1      # 2048 threads
+    assert waves(132 * 2, 256, 96, 0) == 1      # 65536 registers
+    assert waves(132 * 3, 256, 73, 0) == 1      # which come by eight a thread
+    assert waves(132 * 2, 64, 16, 100 * 2**10) == 1    # shared memory
+    assert H200.seconds(Work(additions=33.5e9, read=1)) == pytest.approx(1e-3)
+    assert H200.limit(Work(additions=1, read=3, written=2)) == "bytes"
+
+
+def test_every_start_has_its_kernel_of_the_table(tmp_path: Path) -> None:
+    try:
+        nvcc.find_nvcc()
+    except CompileError as error:
+        pytest.skip(f"NOTHING WAS COUNTED: {error}")
+    (tmp_path / "tiny.py").write_text(NETWORK)
+    steps, objective = 5, loss.cross_entropy("rate")
+    case = Case("tiny", "6-8-4", str(tmp_path / "tiny.py:net"), steps, 3, ("train", "infer"), objective)
+    train, infer = static.counted(case, ("train", "infer"), "sm_90")
+    rows = {row.name: row for row in (*infer.rows, *train.rows)}
+
+    def started(name: str) -> set[str]:
+        return {launches.readable(launch.name) for launch in rows[name].launches}
+
+    assert [len(rows[f"lif.recurrent.{name}"].launches) for name in ("product", "backward")] == [steps, steps]
+    assert started("fc.product") == started("fc.gradient") == {"snncc_product_kernel<1, 1>"}
+    assert started("clear") == {"clear"} and started("update") == {"update_parameters_kernel"}
+    assert [row.name for row in rows.values() if not row.launches] == ["add"]    # there are no other slots
+    assert all(bool(row.kernels) == (row.most("registers") > 0) for row in rows.values())
+    assert len(train.launches) > len(infer.launches) > steps
+    product = rows["fc.product"]
+    assert product.work.additions == 6 * 8 * steps * 3
+    assert product.work.bytes == 4 * (6 * 8 + (6 + 8) * steps * 3)
+    assert train.small(H200) == sum(launch.kernel for launch in train.launches)
+    assert train.arena > infer.arena > 0
+    shown, record = static.table(train, H200), json.loads(json.dumps(static.plain(train, H200)))
+    assert "tiny training step: 6-8-4; 5 steps, batch 3" in shown and "\nlif.recurrent.gradient " in shown
+    assert record["launches"] == len(train.launches) and record["kernels"][0]["registers"] > 0
+    assert "tiny inference" in static.summary([train, infer], H200)
+
+
+def test_names_are_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    for options, message in ((["--only", "W9"], "no case is called 'W9'"), (["--modes", "x"], "no mode")):
+        with pytest.raises(SystemExit):
+            gpu.parse(options)
+        assert message in capsys.readouterr().err
+    assert set(gpu.parse([]).only) == set(CASES)
