@@ -217,8 +217,8 @@ def describe(program: Program, steps: int, tile: int, slots: int, threads: int, 
         )
         for note, regions, samples in of:
             for region in regions:
-                held = ", then ".join(map(str, region.buffers))
-                lines.append(f"  {region.size.at(steps, samples, segment):>12,}  {held}{note}")
+                buffers = ", then ".join(map(str, region.buffers))
+                lines.append(f"  {region.size.at(steps, samples, segment):>12,}  {buffers}{note}")
     for training in (False, True) if any(e.trains for e in program.entries) else (False,):
         peak = footprint(program, steps, tile, slots, threads, training, batch)
         whole = f", all {batch} samples {peak.whole:,}" if peak.whole else ""

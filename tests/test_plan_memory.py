@@ -166,6 +166,9 @@ def test_the_plan_as_text() -> None:
     """Figures of the text are those of the footprint."""
     compiled = driver.generate(trace(NETWORKS["trains"][0]), NETWORKS["trains"][1])
     text = plan_memory.describe(compiled.program, 25, 8, 2, 3)
+    heads = [line for line in text.splitlines() if " a slot, " in line]
+    assert len(heads) == len(compiled.program.entries) > 1
+    assert all(line.endswith(" for 8 samples of 25 steps") for line in heads)
     for training, title in ((False, "inference"), (True, "training")):
         total = plan_memory.footprint(compiled.program, 25, 8, 2, 3, training).total
         assert f"peak of {title}, 2 slots, 3 threads: {total:,} bytes" in text
