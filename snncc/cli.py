@@ -73,6 +73,7 @@ NETWORK_OPTIONS = (
     ("--context", str, None, "TYPE", "What is kept for the backward half: float32, float16 or bfloat16."),
     ("--target", str, "c", "NAME", "c for the processor, or cuda for a GPU of NVIDIA's."),
     ("--arch", str, None, "LIST", "Of GPUs, for --target cuda: sm_90, or all; this machine's if not given."),
+    ("--precision", str, "exact", "KIND", "Of a GPU's products: exact, float32, split, tf32, bf16, float64."),
     ("--weights", str, None, "FILE", "Weights by name: PyTorch's state dict (.pt), safetensors or .npz."),
     ("--rename", str, None, "T=O,...", "Their names to ours, for --weights; `net.0.=fc1.` for prefixes."),
     ("--dt", float, None, "SECONDS", "Of a .nir file, read or written: how long a step is."),

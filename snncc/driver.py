@@ -87,6 +87,7 @@ def compile(
     lengths: bool = False,
     target: str = "c",
     arch: str | None = None,
+    precision: str = "exact",
     out: str | os.PathLike[str] | None = None,
 ) -> snncc_runtime.Model:
     """Compile a network to C, or to CUDA, build it, and load it.
@@ -102,7 +103,9 @@ def compile(
     output (with both, segments change gradients within that rounding). rule: how it learns: "bptt", "dsr",
     "ottt", or what snncc.rules makes. lengths: calls may say how many steps each sample has. target: "c" for
     the processor, "cuda" for a GPU of NVIDIA's, of the architectures `arch`
-    ("sm_90", "sm_80,sm_90", "all"; None: this machine's). out: a folder to write the model to. Raises
+    ("sm_90", "sm_80,sm_90", "all"; None: this machine's). precision: of products on a GPU: "exact" has the
+    bits of C; "float32" (of a float64 network "float64"), "split", "tf32" and "bf16" are cuBLAS's: see
+    docs/cuda.md. out: a folder to write the model to. Raises
     CompileError, naming the user's line.
     """
     steps = STEPS if num_steps is None else num_steps
@@ -111,6 +114,7 @@ def compile(
         lengths=lengths,
         target=target,
         arch=arch,
+        precision=precision,
     )
     traced = trace(network, inputs, seed, aim.learning.by_rates, lengths)
     source = type(network).__name__
@@ -199,7 +203,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     exact = fixed_steps(network.graph, int(target.num_steps), target.segment)
     exact = exact or target.exact_steps * int(target.num_steps)
     final, unsplit, counts = _final(network, target)
-    layout = Layout(DTYPES[target.dtype][1], _index_bytes(final, target), target.device)
+    layout = Layout(DTYPES[target.dtype][1], _index_bytes(final, target), target.device, target.blas)
     entries = [lower(graph, name, layout, target.segment) for name, graph in final.items()]
     entries = [replace(entry, fewest=counts[entry.name]) for entry in entries]
     entries = [for_device(entry, layout) for entry in entries] if target.device else entries
@@ -220,6 +224,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
         8 * layout.index_bytes,
         exact,
         target.device,
+        target.blas,
     )
     program = plan_memory(program.verify())
     if target.device:
@@ -316,14 +321,11 @@ def _phased(program: Program) -> dict[str, Any]:
     return {"phased": names} if names else {}
 
 
-def _manifest(compiled: Compiled) -> dict[str, Any]:
+def _tensors(program: Program, dtype: str) -> Iterator[dict[str, Any]]:
+    """Records of what the library keeps under an index."""
     from .backend.c import tensor_roles
-    from .cost import records
-    from .program import BLOCK_TILES
 
-    program, target = compiled.program, compiled.target
-    optimizer, by_name = target.updating, {t.name: t for t in program.tensors}
-    tensors = []
+    by_name = {t.name: t for t in program.tensors}
     for index, (role, name, moment) in enumerate(tensor_roles(program)):
         entry: dict[str, Any]
         if role == "powers":
@@ -331,11 +333,19 @@ def _manifest(compiled: Compiled) -> dict[str, Any]:
             entry = {"name": "powers", "role": "optimizer", "shape": shape, "dtype": "float64"}
         else:
             label = f"{program.moments[moment]}.{name}" if role == "optimizer" else name
-            entry = {"name": label, "role": role, "shape": list(by_name[name].shape), "dtype": target.dtype}
+            entry = {"name": label, "role": role, "shape": list(by_name[name].shape), "dtype": dtype}
             entry |= {"learnable": by_name[name].learnable} if role == "parameter" else {}
             if (table := by_name[name].table) is not None:
                 entry |= {"dtype": "int32", "sha256": table[-1]}
-        tensors.append({**entry, "index": index})
+        yield {**entry, "index": index}
+
+
+def _manifest(compiled: Compiled) -> dict[str, Any]:
+    from .cost import records
+    from .program import BLOCK_TILES
+
+    program, target = compiled.program, compiled.target
+    optimizer = target.updating
     return {
         "schema": 1,
         "snncc": _version(),
@@ -343,6 +353,7 @@ def _manifest(compiled: Compiled) -> dict[str, Any]:
         "prefix": program.name,
         "target": target.target,
         "dtype": target.dtype,
+        **({"precision": program.precision} if program.precision else {}),
         "num_steps": int(target.num_steps),
         **({"exact_steps": True} if program.exact_steps else {}),
         "entries": [*(e.name for e in program.entries), "step", *(["update"] if program.update else [])],
@@ -363,7 +374,7 @@ def _manifest(compiled: Compiled) -> dict[str, Any]:
             }
             for a in program.arrays
         ],
-        "tensors": tensors,
+        "tensors": list(_tensors(program, target.dtype)),
         "optimizer": {"name": type(optimizer).__name__, **vars(optimizer)} if optimizer else None,
         "loss": str(target.loss) if target.loss else None,
         "accuracy": target.loss.scores.record() if target.loss and target.loss.scores else None,

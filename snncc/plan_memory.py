@@ -12,6 +12,7 @@ from .program import Buffer, Entry, Item, Panels, Phase, Program, Region, Segmen
 
 SCRATCH = ("tile", "block", "panel", "whole", "optional", "result")
 TEAM = 64  # bytes that the threads of a slot share
+WORKSPACE = (32 << 20) + 256  # bytes of cuBLAS: SNNCC_WORKSPACE of blas.h, and what aligns it
 
 
 def plan_memory(program: Program) -> Program:
@@ -160,10 +161,11 @@ class Footprint:
     scratch: int
     panels: int
     whole: int = 0
+    workspace: int = 0  # of cuBLAS
 
     @property
     def total(self) -> int:
-        made = self.shared + self.scratch + self.panels + self.whole
+        made = self.shared + self.scratch + self.panels + self.whole + self.workspace
         return self.parameters + self.moments + self.gradients + made
 
 
@@ -186,6 +188,7 @@ def footprint(
         slots * max((_bytes(e.regions, *extent) for e in entries), default=0) + (slots + 1) * TEAM,
         threads * max((_bytes(e.panels, *extent) for e in entries), default=0),
         max((_bytes(e.whole, steps, batch, program.segment) for e in entries), default=0),
+        WORKSPACE if program.precision else 0,
     )
 
 
@@ -222,6 +225,7 @@ def describe(program: Program, steps: int, tile: int, slots: int, threads: int, 
     for training in (False, True) if any(e.trains for e in program.entries) else (False,):
         peak = footprint(program, steps, tile, slots, threads, training, batch)
         whole = f", all {batch} samples {peak.whole:,}" if peak.whole else ""
+        whole += f", workspace of cuBLAS {peak.workspace:,}" if peak.workspace else ""
         lines.append(
             f"peak of {'training' if training else 'inference'}, {slots} slots, {threads} threads: "
             f"{peak.total:,} bytes (parameters {peak.parameters:,}, optimiser {peak.moments:,}, gradients "

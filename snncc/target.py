@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the passes load networkx, which a model from the cache does
 
 DTYPES = {"float32": ("f32", 4), "float64": ("f64", 8)}
 TARGETS = ("c", "cuda")
+PRECISIONS = {"float32": ("exact", "float32", "split", "tf32", "bf16"), "float64": ("exact", "float64")}
 CONTEXTS = ("float32", "float16", "bfloat16")  # beside the network's own dtype
 MOST_STEPS = 2**31 - 1  # of a call
 STEPS = 25  # of a call, if nobody says
@@ -43,6 +44,7 @@ class Target:
     lengths: bool = False
     target: str = "c"
     arch: str | None = None
+    precision: str = "exact"
 
     def __post_init__(self) -> None:
         steps = self.num_steps
@@ -73,6 +75,7 @@ class Target:
             raise located(f"target must be 'c' or 'cuda', got {self.target!r}", user_line())
         if self.arch is not None and not self.device:
             raise located(f"arch={self.arch!r} is for target='cuda': leave it out", user_line())
+        self._check_precision()
         self._check_learning()
         if self.loss is not None and not isinstance(self.loss, Loss):
             raise located(f"loss must be made by snncc.loss, got {self.loss!r}", user_line())
@@ -82,6 +85,17 @@ class Target:
     def of_steps(self, asked: int | None, own: int | None) -> Target:
         """This target with the steps that were asked for, or else with a network's own, and exactly those."""
         return replace(self, num_steps=own, exact_steps=True) if asked is None and own else self
+
+    def _check_precision(self) -> None:
+        """Products of a GPU are in the network's type, or round float32."""
+        if self.precision != "exact" and not self.device:
+            raise located(f"precision={self.precision!r} is for target='cuda': leave it out", user_line())
+        if self.precision not in PRECISIONS[self.dtype]:
+            names = ", ".join(map(repr, PRECISIONS[self.dtype]))
+            raise located(
+                f"precision of a {self.dtype} network must be one of {names}, got {self.precision!r}",
+                user_line(),
+            )
 
     def _check_learning(self) -> None:
         """A gradient rule and its optimizer need a loss; plasticity needs an optimizer and has no loss."""
@@ -130,6 +144,11 @@ class Target:
     def device(self) -> bool:
         """Whether the model runs on a GPU."""
         return self.target == "cuda"
+
+    @property
+    def blas(self) -> str:
+        """The precision of products on cuBLAS; "" where there are none."""
+        return "" if self.precision == "exact" else self.precision
 
     @property
     def learning(self) -> Rule:

@@ -39,6 +39,7 @@ class Status(IntEnum):
     FINITE = 7
     LENGTH = 13
     DEVICE = 1000  # and up: an error of CUDA's
+    BLAS = 3000  # and up: a status of cuBLAS's
 
 
 class Library:
@@ -81,6 +82,8 @@ class Library:
     def finding(self, status: int) -> str:
         """What an error code means, and of CUDA's what to do."""
         text = str(self.ffi.string(self.function("error")(status)).decode())
+        if status >= Status.BLAS:
+            return f"{text} (CUBLAS_STATUS {status - Status.BLAS})"
         return f"{text} ({status})" if status < Status.DEVICE else explain(status - Status.DEVICE, text)
 
     def _check_abi(self, manifest: Manifest, digest: str | None) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 
 from .arrays import Extent, as_dtype, named, non_finite, plain_array
 from .binding import Library, Status
+from .cublas import attach
 from .device_memory import DeviceMemory
 from .errors import ModelError
 from .manifest import IO_ROLES, Manifest, Port, Tensor
@@ -63,6 +64,8 @@ class Instance:
         self.training_calls = 0
         self.seed = 0  # of the next call that is given none
         self.drawn = Draws(0)  # by the last call
+        self.cublas = ""  # the library that computes the products, if one does
+        self.missing = ""  # why none does, of a model that was compiled for it
         self.draws_numbers = bool(manifest.ports_of("seed"))
         self._entry_points: dict[str, EntryPoint] = {}
         self._library = library
@@ -314,6 +317,8 @@ class Instance:
         self._check("init", start(self._model, self._c_config(config), arena.pointer, arena.size))
         self.config, self._arena = config, arena
         self.memory.started()
+        if self.manifest.precision != "exact":
+            self.cublas, self.missing = attach(self._library, self._model)
 
     def _c_config(self, config: Config) -> Any:
         unknown = () if self.manifest.phased and not self.device else ("batch",)

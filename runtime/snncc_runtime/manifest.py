@@ -80,6 +80,7 @@ class Manifest:
     learning_rate: float | None
     learns: str  # when weights change without a loss: after each step or each call, or ""
     dtype: np.dtype[Any]
+    precision: str  # of products on a GPU
     tile: int
     slots: int | None
     phased: frozenset[str]  # entry points whose memory grows with the batch
@@ -170,6 +171,7 @@ def parse_manifest(raw: Any) -> Manifest:
         learning_rate=None if optimizer is None else float(_get(optimizer, "learning_rate", float, int)),
         learns=_one_of(raw, "learns", LEARNING),
         dtype=np.dtype(_one_of(raw, "dtype", DTYPES[:2])),
+        precision=_get(raw, "precision", str) if "precision" in raw else "exact",
         tile=_positive(memory, "tile"),
         slots=_positive(memory, "slots") if "slots" in memory else None,
         phased=frozenset(_strings(memory, "phased") if "phased" in memory else ()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from .arguments import draws_of, inputs_of, positive, steps_of
 from .arrays import Extent
 from .binding import Library
 from .cpu import default_slots, default_threads
+from .cublas import INSTALL
 from .dataset import require_lengths
 from .errors import ModelError
 from .files import MANIFEST, WEIGHTS, locked, replace_folder
@@ -60,6 +62,13 @@ def _load(path: Path, threads: int | None, slots: int | None, tile: int | None) 
         threads=positive("threads", threads, default_threads()),
     )
     instance = Instance(manifest, Library(path, manifest, files), config)
+    if instance.missing:
+        warnings.warn(
+            f"{manifest.name}: compiled with precision={manifest.precision!r}, but {instance.missing}; its "
+            f"products are {manifest.dtype}, by snncc's own kernels. For cuBLAS: {INSTALL}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
     files[MANIFEST] = (path / MANIFEST).read_bytes()
     model = Model(manifest, instance, files)
     model.params.connect(weights, str(path / WEIGHTS))
@@ -90,6 +99,11 @@ class Model:
     def manifest(self) -> dict[str, Any]:
         """The whole of manifest.json."""
         return self._manifest.raw
+
+    @property
+    def cublas(self) -> str:
+        """Name or path of the cuBLAS that computes this model's products; "" where its own kernels do."""
+        return self._instance.cublas
 
     @property
     def params(self) -> Parameters:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from ..lower import layout_of
 from ..plan_memory import SCRATCH, sum_reals
@@ -21,6 +22,8 @@ TYPES = {
 
 class BufferText:
     """Where the buffers of one entry point lie. held: steps that a buffer has room for, as C."""
+
+    types: ClassVar = TYPES
 
     def __init__(self, program: Program, entry: Entry) -> None:
         self.entry = entry
@@ -115,7 +118,7 @@ class BufferText:
             return f"const snncc_events {buffer.name} = snncc_events_at({place});"
         if buffer.layout == "scratch":
             return f"void *const {buffer.name} = {piece};"
-        type, length = TYPES.get(buffer.layout, self.real), self.row_length(buffer)
+        type, length = self.types.get(buffer.layout, self.real), self.row_length(buffer)
         if buffer.place in CALLERS:
             const = "const " * (buffer.place == "optional")
             return f"{const}{self._caller(buffer)} : {piece};"
@@ -163,7 +166,8 @@ class BufferText:
             if region.buffers[0] == buffer:
                 break
             offset += region.size.at(0, 0)
-        return f"{self.real} *const {buffer.name} = ({self.real} *)(void *)(model->shared + {offset});"
+        type = self.types.get(buffer.layout, self.real)
+        return f"{type} *const {buffer.name} = ({type} *)(void *)(model->shared + {offset});"
 
     def row_of(self, buffer: Buffer, step: str) -> str:
         """The rows of a step, "" for all."""

@@ -9,6 +9,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from snncc_runtime import cuda
+from snncc_runtime import cublas, cuda
 from snncc_runtime.cpu import cpu_flags, default_slots, default_threads
 
 from .. import __version__
@@ -173,8 +174,19 @@ def _cuda() -> Iterator[Finding]:
         return
     devices = ", ".join(map(str, found.devices))
     remedy = cuda.explain(found.code or 100) if not devices else ""
+    yield _cublas()
     yield Finding(
         "CUDA", f"driver for CUDA {found.cuda[0]}.{found.cuda[1]}, {devices or 'no device'}", remedy
+    )
+
+
+def _cublas() -> Finding:
+    for path in cublas.candidates():
+        with suppress(OSError):
+            ctypes.CDLL(path)
+            return Finding("cuBLAS", f"{path}, for models with another precision than exact")
+    return Finding(
+        "cuBLAS", f"not found, and needed for another precision than exact alone: {cublas.INSTALL}"
     )
 
 

@@ -49,6 +49,7 @@ class Choices:
     lengths: bool = False
     target: str = "c"
     arch: str | None = None
+    precision: str = "exact"
     weights: str | None = None
     rename: str | None = None
     dt: float | None = None
@@ -106,6 +107,7 @@ class Choices:
             lengths=self.lengths,
             target=self.target,
             arch=self.arch,
+            precision=self.precision,
         )
 
 

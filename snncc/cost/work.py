@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..lower import Layout
-from ..program import ROUNDED, Buffer
+from ..program import NARROW, ROUNDED, Buffer
 
 QUANTITIES = ("dense", "additions", "multiplications", "functions", "read", "written")
 RUN, SAMPLE, ROW, EVENT = range(4)
@@ -57,4 +57,6 @@ def row_bytes(buffer: Buffer, layout: Layout) -> int:
         return 8 * ((buffer.count + 63) // 64)
     if buffer.layout == "labels":
         return 4
+    if buffer.layout in NARROW:
+        return NARROW[buffer.layout] * buffer.count
     return layout.stride(buffer.count) * ROUNDED.get(buffer.layout, layout.real_bytes)

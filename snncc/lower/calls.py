@@ -187,7 +187,8 @@ class Calls:
         )
         buffers = tuple(self.buffers.buffer(name) for name in (*node.inputs, node.name))
         kind = "matmul" if node.type.batch else "matmul_once"
-        return Call(kind, buffers, numbers, self.runs_all_steps(node))
+        precision = self.buffers.layout.product(spikes=False)  # of two matrices of values none is split
+        return Call(kind, buffers, numbers, self.runs_all_steps(node), precision=precision)
 
     def _of_steps(self, node: Node) -> Call:
         """A kernel that tells steps apart: sizes are their number, the features of a row, its length."""
@@ -233,7 +234,8 @@ class Calls:
             slice,
             buffers.buffer(node.name),
         )
-        return Call("input_gradient", operands, (d_y.type.size, node.type.size), time)
+        precision = layout.product(spikes=False)
+        return Call("input_gradient", operands, (d_y.type.size, node.type.size), time, precision=precision)
 
     def list_layout(self, name: str) -> str:
         return "events" if is_spike(self.graph, name) else "valued"
@@ -266,9 +268,9 @@ class Calls:
         if op.kernel == "events":
             return Call("product_events", (*listed, weight, bias, y), numbers, time)
         dense = (self.buffers.operand(node, x.name), weight, bias, y)
-        return Call(
-            "product" if op.kernel == "counted" else "product_dense", (*listed, *dense), numbers, time
-        )
+        kind = "product" if op.kernel == "counted" else "product_dense"
+        precision = self.buffers.layout.product(is_spike(self.graph, x.name))
+        return Call(kind, (*listed, *dense), numbers, time, precision=precision)
 
     def _weight_gradient(self, node: Node) -> tuple[Call, ...]:
         """A narrow gradient goes row by row; a wide one by input, from lists that are made first."""
@@ -285,14 +287,9 @@ class Calls:
         last = (buffer(d_y.name), buffer(node.name))
         narrow = layout.stride(d_y.type.size) <= NARROW * layout.lanes
         if narrow or kernel == "dense":
-            return (
-                Call(
-                    f"{'narrow' if narrow else 'wide'}_gradient_{kernel}",
-                    (*events, *rows, *last),
-                    numbers,
-                    time,
-                ),
-            )
+            kind = f"{'narrow' if narrow else 'wide'}_gradient_{kernel}"
+            precision = layout.product(is_spike(self.graph, x.name))
+            return (Call(kind, (*events, *rows, *last), numbers, time, precision=precision),)
         by_input = self._by_input(node, x, events[0].layout == "valued")
         counted = events if kernel == "counted" else ()
         return (

@@ -26,6 +26,7 @@ from ..program import (
     Sweep,
 )
 from .layout import Layout
+from .split import Splitter
 
 
 def for_device(entry: Entry, layout: Layout) -> Entry:
@@ -37,13 +38,15 @@ class _Device:
     def __init__(self, entry: Entry, layout: Layout) -> None:
         self.given, self.layout = entry, layout
         self.taken = {buffer.name for buffer in entry.buffers}
+        self.splitter = Splitter(self.taken)
 
     def entry(self) -> Entry:
-        phases = (
+        prepare = self.items(self.given.prepare)
+        phases = tuple(
             Phase(*(self.items(items) for items in (p.before, p.tile, p.after, p.finish)))
             for p in self.given.phases
         )
-        return replace(self.given, prepare=self.items(self.given.prepare), phases=tuple(phases))
+        return replace(self.given, prepare=(*prepare, *self.splitter.prepared), phases=phases)
 
     def items(self, given: Iterable[Item]) -> tuple[Item, ...]:
         return tuple(made for item in given for made in self._item(item))
@@ -54,7 +57,8 @@ class _Device:
                 yield from self._sweep(item)
             case Call():
                 buffers = (None if b is None or b.place == "panel" else _whole(b) for b in item.buffers)
-                yield replace(item, buffers=tuple(buffers))
+                call = replace(item, buffers=tuple(buffers))
+                yield from self.splitter.calls(call) if call.precision == "split" else (call,)
             case Loop():
                 states = tuple((_whole(a), _whole(b)) for a, b in item.states)
                 yield replace(item, items=self.items(item.items), states=states)

@@ -18,11 +18,14 @@ SLICE = 128  # SNNCC_SLICE of gradient.h
 @dataclass(frozen=True)
 class Layout:
     """Sizes that depend on the dtype. index_bytes: of what a list of events names. device: rows have no pads,
-    and a matrix is one panel, [n_in][n_out]: threads, not vectors, lie side by side."""
+    and a matrix is one panel, [n_in][n_out]: threads, not vectors, lie side by side. precision: of products
+    that cuBLAS computes, "" for none: "float32", "float64", "tf32", "bf16", or "split", where spikes meet
+    float32 numbers in three parts."""
 
     real_bytes: int
     index_bytes: int = 2
     device: bool = False
+    precision: str = ""
 
     @property
     def lanes(self) -> int:
@@ -58,6 +61,10 @@ class Layout:
         """Bytes of one panel of a buffer of rows."""
         row, size = self.panel * ROUNDED.get(buffer.layout, self.real_bytes), buffer.size
         return Size(*(row if n else 0 for n in (size.seq, size.row, size.block)))
+
+    def product(self, spikes: bool) -> str:
+        """The precision of a product, which may have spikes as a factor."""
+        return "float32" if self.precision == "split" and not spikes else self.precision
 
     @property
     def slice_size(self) -> Size:
@@ -101,7 +108,7 @@ class Layout:
 
 def layout_of(program: Program) -> Layout:
     """How a program's buffers lie in memory."""
-    return Layout(program.real_bits // 8, program.index_bits // 8, program.device)
+    return Layout(program.real_bits // 8, program.index_bits // 8, program.device, program.precision)
 
 
 def user_field(role: str, name: str) -> str:

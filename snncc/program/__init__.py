@@ -24,11 +24,12 @@ from .items import (
     plain,
     used,
 )
-from .memory import BLOCK_TILES, CALLERS, ROUNDED, Buffer, Region, Size, Tensor, UserArray
+from .memory import BLOCK_TILES, CALLERS, NARROW, ROUNDED, Buffer, Region, Size, Tensor, UserArray
 
 __all__ = [
     "BLOCK_TILES",
     "CALLERS",
+    "NARROW",
     "ROUNDED",
     "Array",
     "Buffer",

@@ -107,6 +107,7 @@ class Program:
     index_bits: int = 16  # of what a list of events names
     exact_steps: int = 0  # the only number of steps that a call may have; 0: any
     device: bool = False  # for a GPU: one tile, the whole batch
+    precision: str = ""  # of its products on cuBLAS; "": by its own kernels
 
     @property
     def keeps(self) -> bool:

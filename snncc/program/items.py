@@ -142,7 +142,8 @@ class Call:
     """A hand-written kernel of the runtime headers. See the table in backend/c.py.
 
     buffers in the order of the kernel's arguments (None where optional ones are missing); numbers:
-    its compile-time sizes; time: rows of all steps, or of one.
+    its compile-time sizes; time: rows of all steps, or of one. precision: of products that cuBLAS computes:
+    see `Layout.precision`; "" for those of the headers.
     """
 
     kind: str
@@ -153,12 +154,14 @@ class Call:
     value: float = 0.0  # of a state that the caller does not give
     layer: str = ""  # as of a sweep
     nests: tuple[Nest, ...] = ()  # of each operand that is moved
+    precision: str = ""
 
     def __str__(self) -> str:
         names = [b.name if b else "-" for b in self.buffers]
         rows = ["all steps"] * self.time
         user = [f"user {self.field}"] * bool(self.field)
         given = [*names, *map(str, self.numbers), *map(str, self.nests), *user, *rows]
+        given += [f"cuBLAS {self.precision}"] * bool(self.precision)
         return f"{self.kind}({', '.join(given)})"
 
 

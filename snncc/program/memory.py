@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ROUNDED = {"float32": 4, "float16": 2, "bfloat16": 2}  # layouts of values kept in another format: their bytes
+NARROW = {"halves": 2, "parts": 6}  # layouts of factors as bf16, whole or in three parts: bytes of an element
 CALLERS = ("given", "optional", "result")  # places of what lies in the caller's arrays
 BLOCK_TILES = 16  # tiles of a block: enough rows for a product to pay for reading its weights
 
@@ -39,8 +40,8 @@ class Buffer:
     "sum" or "gradient" (a slot's sum over its tiles), "shared" (made once a call), "parameter".
     layout: "real" rows, rows rounded to "float32", "float16" or "bfloat16", spike "bits", "events", "valued"
     events, "labels", "table" (whole numbers of 32 bits), weight "panels", or "transposed" lists (scratch of a
-    gradient), or "scratch" of a kernel. ring: rows of two steps of a loop in turn, so that the next step can
-    read those of the last.
+    gradient), or "scratch" of a kernel; factors for tensor cores as bf16 "halves" or three "parts". ring:
+    rows of two steps of a loop in turn, so that the next step can read those of the last.
     """
 
     name: str

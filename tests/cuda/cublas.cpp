@@ -224,10 +224,11 @@ SNNCC_GEMM(cublasSgemm, float, CUDA_R_32F)
 SNNCC_GEMM(cublasDgemm, double, CUDA_R_64F)
 
 /* Factors and result of other types; the scalars have the type that is computed with. */
-cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t turn_a, cublasOperation_t turn_b, int m, int n,
-                            int k, const void *alpha, const void *a, cudaDataType a_type, int lda, const void *b,
-                            cudaDataType b_type, int ldb, const void *beta, void *c, cudaDataType c_type, int ldc,
-                            cublasComputeType_t compute, int)
+cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation_t turn_a, cublasOperation_t turn_b, int m,
+                                          int n, int k, const void *alpha, const void *a, cudaDataType a_type, int lda,
+                                          long long a_distance, const void *b, cudaDataType b_type, int ldb,
+                                          long long b_distance, const void *beta, void *c, cudaDataType c_type, int ldc,
+                                          long long c_distance, int batch, cublasComputeType_t compute, int)
 {
     const bool whole = compute == CUBLAS_COMPUTE_32I, wide = compute == CUBLAS_COMPUTE_64F;
     const bool factors = whole  ? a_type == CUDA_R_8I
@@ -241,7 +242,8 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t turn_a, cub
         return CUBLAS_STATUS_NOT_SUPPORTED;
     if (whole && (lda % 4 || ldb % 4))
         return CUBLAS_STATUS_NOT_SUPPORTED;
-    Product wanted = product(turn_a, turn_b, m, n, k, a, lda, 0, b, ldb, 0, c, ldc, 0, 1, a_type);
+    Product wanted = product(turn_a, turn_b, m, n, k, a, lda, a_distance, b, ldb, b_distance, c, ldc, c_distance, batch,
+                             a_type);
     wanted.c.type = c_type, wanted.compute = compute;
     const auto scalar = [=](const void *value) {
         return whole  ? double(*static_cast<const int32_t *>(value))
@@ -250,5 +252,14 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t turn_a, cub
     };
     wanted.alpha = scalar(alpha), wanted.beta = scalar(beta);
     return submit(handle, wanted);
+}
+
+cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t turn_a, cublasOperation_t turn_b, int m, int n,
+                            int k, const void *alpha, const void *a, cudaDataType a_type, int lda, const void *b,
+                            cudaDataType b_type, int ldb, const void *beta, void *c, cudaDataType c_type, int ldc,
+                            cublasComputeType_t compute, int algorithm)
+{
+    return cublasGemmStridedBatchedEx(handle, turn_a, turn_b, m, n, k, alpha, a, a_type, lda, 0, b, b_type, ldb, 0, beta,
+                                      c, c_type, ldc, 0, 1, compute, algorithm);
 }
 }

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from ...errors import CompileError
 from ...program import Call
-from ..calls import INDEXED, MATMULS, MOVES
+from ..calls import INDEXED, MOVES
 from .images import WINDOWS, used
+from .products import PRODUCTS
 from .starts import Form, Place, once, plain, start
 from .steps import STEPS
 from .synapses import SYNAPSES
@@ -69,18 +70,6 @@ def store_loss(call: Call, place: Place) -> str:
     return f"if (io->{call.field}) {start('snncc_store_loss', *place.names, f'io->{call.field}')}"
 
 
-def product(call: Call, place: Place) -> str:
-    """y = bias + x w."""
-    x, weight, bias, y = place.names
-    return start("snncc_product", place.rows, *call.numbers, x, weight, bias, y)
-
-
-def input_gradient(call: Call, place: Place) -> str:
-    """d_x = d_y w'; the scratch of the C kernel is not used."""
-    d_y, weight, _, d_x = place.names
-    return start("snncc_input_gradient", place.rows, *call.numbers, d_y, weight, d_x)
-
-
 def add_samples(call: Call, place: Place) -> str:
     return start("snncc_add_samples", place.steps if call.time else "1", "rows", *call.numbers, *place.names)
 
@@ -119,11 +108,6 @@ def within_rows(call: Call, place: Place) -> str:
     return start(place.function, "1" if call.kind.endswith("_once") else place.rows, *place.names)
 
 
-def matmul(call: Call, place: Place) -> str:
-    _, _, _, *sizes = call.numbers  # whether operands have zeros is nothing to a GPU
-    return start("snncc_matmul", "1" if call.kind.endswith("_once") else place.rows, *sizes, *place.names)
-
-
 def reorder(call: Call, place: Place) -> str:
     n, _, lines = call.numbers
     rows = "1" if call.kind.endswith("_once") else place.rows
@@ -147,9 +131,7 @@ CALLS: dict[str, Form] = {
     "load_lengths": load_lengths,
     "store": store,
     "store_loss": store_loss,
-    "product_dense": product,
-    "input_gradient": input_gradient,
-    **dict.fromkeys(("wide_gradient_dense", "narrow_gradient_dense"), plain("snncc_weight_gradient")),
+    **PRODUCTS,
     "transpose": once("snncc_transpose_weights"),
     **{f"{name}{one}": plain(f"snncc_{name}") for name in GROUPED for one in ("", "_once")},
     **dict.fromkeys(("sum_features", "sum_features_once"), plain("snncc_sum_features")),
@@ -159,7 +141,6 @@ CALLS: dict[str, Form] = {
     "one_hot": plain("snncc_one_hot"),
     "add_samples": add_samples,
     **dict.fromkeys((*MOVES, *INDEXED), within_rows),
-    **dict.fromkeys(MATMULS, matmul),
     **dict.fromkeys(("reorder", "reorder_once"), reorder),
     **STEPS,
     **SYNAPSES,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import ClassVar
 
 from ...errors import InternalError
 from ...lower import layout_of
 from ...plan_memory import SCRATCH, sum_reals
-from ...program import CALLERS, Buffer, Call, Entry, Item, Loop, Program, Segments, Sweep, used
+from ...program import CALLERS, NARROW, Buffer, Call, Entry, Item, Loop, Program, Segments, Sweep, used
 from ..buffers import TYPES, BufferText, bytes_text, unique
 from ..dialects import dialect
 from ..render import render
@@ -22,6 +23,8 @@ ARGUMENTS = ("model", "io", "rows", "status", "sums", "scratch", "batch", "strea
 
 class DeviceBuffers(BufferText):
     """Where the buffers of an entry point lie on the device: the tile is the whole batch."""
+
+    types: ClassVar = {**TYPES, "bits": "uint32_t", **dict.fromkeys(NARROW, "uint16_t")}
 
     def memory_record(self) -> EntryMemory:
         """Sizes of all of them."""
@@ -62,9 +65,11 @@ class DeviceBuffers(BufferText):
         if buffer.place in CALLERS:
             const = "const " * (buffer.place == "optional")
             return f"{const}{self._caller(buffer)} ? io->{buffer.label} : ({self.real} *){piece};"
-        type, length = {**TYPES, "bits": "uint32_t"}.get(buffer.layout, self.real), self.row_length(buffer)
+        type, length = self.types.get(buffer.layout, self.real), self.row_length(buffer)
         steps = "segments" if buffer.layout == "marks" else self.held
         axes = "".join(f"[{a}]" for a in ([steps] * buffer.time + ["rows"] + [str(length)]))
+        if buffer.layout == "parts":
+            axes = f"[3]{axes}"
         if buffer.layout == "bits":
             axes = f"[{steps}][snncc_words(rows * {buffer.count})]" if buffer.time else "bits"
         return f"{type} *const {buffer.name} = ({type} *){piece}; /* {axes} */"
@@ -100,6 +105,7 @@ class DeviceEntry:
             tuple(n for n in ARGUMENTS if n not in words),
             self.program.exact_steps,
             tuple(f"(int64_t)batch{' * steps' * timed} * {n}" for timed, n in e.fewest),
+            bool(self.program.precision),
         )
         return render("cuda/entry.cu.j2", record)
 
@@ -159,7 +165,8 @@ class DeviceEntry:
     def _state(self, start: Buffer, value: Buffer, reverse: bool) -> list[str]:
         """The rows that a step reads of the one before, or where it is the first one, those at the start."""
         later, step = (f"t < {self.steps} - 1", "t + 1") if reverse else ("t > 0", "t - 1")
-        declared = f"const {TYPES.get(start.layout) or self.buffers.real} *const {start.name}_at ="
+        type = self.buffers.types.get(start.layout, self.buffers.real)
+        declared = f"const {type} *const {start.name}_at ="
         return [f"{declared} {later} ? {self.buffers.row_of(value, step)} : {start.name};"]
 
     def _segments(self, loop: Segments) -> list[str]:

@@ -8,6 +8,7 @@ from math import prod
 
 from ...lower import layout_of
 from ...names import plain_text
+from ...plan_memory import WORKSPACE
 from ...program import Program
 from ..c import Sources, member, tensor_lines, tensor_names
 from ..dialects import dialect
@@ -41,6 +42,7 @@ def emit(program: Program, version: str) -> Sources:
         tensor_names(program, prefix),
         members,
         max(1, len(program.powers)),
+        bool(program.precision),
         tuple(_prototypes(program, prefix)),
     )
     declarations = render("cuda/declarations.h.j2", declared)
@@ -92,6 +94,11 @@ def _prototypes(program: Program, prefix: str) -> Iterator[Prototype]:
     if program.update:
         yield Prototype(
             f"int32_t {prefix}_update({model}, double learning_rate)", "One step of the optimiser."
+        )
+    if program.precision:
+        yield Prototype(
+            f"int32_t {prefix}_library({model}, const char *path)",
+            "After init: the cuBLAS, by path or name, for products; without it kernels make them.",
         )
     yield Prototype(
         f"int32_t {prefix}_wait({known})",
@@ -151,6 +158,7 @@ def _module(program: Program, prefix: str, real: str, digest: str, texts: list[D
         ABI_VERSION,
         digest,
         program.segment,
+        WORKSPACE if program.precision else 0,
     )
 
 

@@ -60,6 +60,7 @@ class EntryRecord:
     unused: tuple[str, ...]
     exact_steps: int
     fewest: tuple[str, ...]
+    blas: bool
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class ModuleRecord:
     abi_version: int
     digest: str
     segment: int
+    workspace: int  # bytes of cuBLAS
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class DeclarationsRecord:
     tensors: tuple[str, ...]
     members: tuple[str, ...]
     powers: int
+    blas: bool
     prototypes: tuple[Prototype, ...]
 
 

@@ -14,6 +14,8 @@
 #include "tensors.h"
 #include "rows.h"
 #include "product.h"
+#include "blas.h"
+#include "split.h"
 #include "moves.h"
 #include "steps.h"
 #include "sparse.h"

@@ -71,7 +71,7 @@ static inline void snncc_remember_call(void **calls, int32_t entry, int32_t step
     snncc_forget_calls(calls, SNNCC_GRAPHS);
 }
 
-/* Records what `start(stream)` starts. */
+/* Records what `start(stream)` starts; what that came to, if recording went well. */
 template <class Start>
 static int32_t snncc_record(Start start, cudaGraphExec_t *record)
 {
@@ -81,8 +81,9 @@ static int32_t snncc_record(Start start, cudaGraphExec_t *record)
     if (code) return code;
     code = snncc_checked(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
     if (!code) {
-        start(stream);
+        const int32_t started = start(stream);
         code = snncc_checked(cudaStreamEndCapture(stream, &graph));
+        if (!code) code = started;
     }
     if (!code) code = snncc_checked(cudaGraphInstantiate(record, graph, 0));
     if (graph) cudaGraphDestroy(graph);
@@ -90,7 +91,7 @@ static int32_t snncc_record(Start start, cudaGraphExec_t *record)
     return code;
 }
 
-/* Starts the kernels of a call on a stream: `start(stream)` does so one by one. */
+/* Starts the kernels of a call on a stream: `start(stream)` does so one by one, and says whether they could be started. */
 template <class Start>
 static int32_t snncc_call(void **calls, int32_t entry, int32_t steps, int32_t batch, const void *io, size_t bytes,
                           cudaStream_t stream, Start start)
@@ -98,8 +99,7 @@ static int32_t snncc_call(void **calls, int32_t entry, int32_t steps, int32_t ba
     snncc_graph *const call = snncc_known_call(calls, entry, steps, batch, io, bytes);
     if (!call) {
         snncc_remember_call(calls, entry, steps, batch, io, bytes);
-        start(stream);
-        return snncc_started();
+        return start(stream);
     }
     const int32_t code = call->record ? (int32_t)SNNCC_OK : snncc_record(start, &call->record);
     return code ? code : snncc_checked(cudaGraphLaunch(call->record, stream));
