@@ -24,6 +24,7 @@ from .headers import joined
 from .loss import Loss
 from .names import prefix
 from .nn.module import Input, Module
+from .ops.lengths import check_ends
 from .optim import Optimizer
 from .rules import STDP, Rule
 from .target import DTYPES, MOST_STEPS, STEPS, Target
@@ -169,10 +170,12 @@ def text_of(compiled: Compiled) -> cache.Generated:
 
 
 def entry_stages(network: Network, target: Target) -> tuple[Stages, ...]:
-    """The entry points of a model, each with its own graph."""
+    """The entry points of a model, each with its own graph. Raises CompileError."""
     graph, rule = network.graph, target.learning
+    check_ends(graph)
     stages = [Stages("forward", graph), Stages("backward", rule.prepared(graph), "outputs")]
     if target.loss is not None:
+        check_ends(network.trained)
         with_loss = add_loss(graph, target.loss)
         evaluate = add_sums(with_loss, target.loss.scores)
         trained = add_loss(network.trained, target.loss) if network.training else with_loss

@@ -155,8 +155,23 @@ def test_scores_of_arrays_end_where_samples_do() -> None:
         (leaky, {"rule": "ottt"}, "lengths need rule='bptt'"),
         (lambda: nn.Sequential(nn.Linear(2, 2), nn.Delay(3)), {}, "does not know where samples end"),
         (lambda: nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), {}, "would count what lies past"),
+        (
+            lambda: nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, track_running_stats=False)),
+            {"loss": None},    # of the batch in a call too
+            "would count what lies past",
+        ),
     ],
 )
 def test_what_knows_no_end_is_refused(network: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(CompileError, match=message):
-        snncc.compile(network(), loss=loss.mse("rate", of="out"), lengths=True, **options)
+        snncc.compile(network(), lengths=True, **{"loss": loss.mse("rate", of="out"), **options})
+
+
+def test_a_call_normalises_each_sample_by_running_statistics(samples: Any) -> None:
+    x, _ = samples
+    net = nn.Sequential(fc=nn.Linear(6, CLASSES), norm=nn.BatchNorm1d(CLASSES), lif=nn.Leaky(0.9))
+    model = snncc.compile(net, num_steps=STEPS, lengths=True)
+    out = model(x, lengths=LENGTHS).mem
+    for b, steps in enumerate(LENGTHS):
+        np.testing.assert_array_equal(out[:steps, b], model(x[:steps, b : b + 1]).mem[:, 0])
+        assert not out[steps:, b].any()

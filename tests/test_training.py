@@ -209,7 +209,7 @@ def test_prediction(model: Model) -> None:
     [
         ({"x": SAMPLES[0]}, r"x: axis 0 is time, axis 1 is batch: expected \[T, B, 3\]"),
         ({"y": LABELS[:7]}, "y: axis 0 is batch: expected 20 as in x, found 7"),
-        ({"y": LABELS / 2}, "y: expected integers .classes., found dtype float64"),
+        ({"y": LABELS / 2}, "y: expected integers, found dtype float64"),
         ({"y": LABELS + 1}, "y: expected classes, from 0 to 2, found 3 at"),
         ({"y": LABELS - 1}, "y: expected classes, from 0 to 2, found -1 at"),
         ({"y": None}, "target 'y' is missing"),

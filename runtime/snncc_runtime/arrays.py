@@ -93,7 +93,7 @@ def as_dtype(name: str, array: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
         return array
     if dtype.kind == "i":
         if array.dtype.kind == "f":
-            raise ModelError(f"{name}: expected integers (classes), found dtype {array.dtype}")
+            raise ModelError(f"{name}: expected integers, found dtype {array.dtype}")
     elif array.dtype.kind in "iu" and array.dtype.itemsize >= dtype.itemsize and array.size:
         limit = 2 ** (np.finfo(dtype).nmant + 1)
         largest = max(abs(int(array.min())), abs(int(array.max())))

@@ -81,11 +81,6 @@ def trace(
     graph = run.graph(declared)
     again = _Trace(network, seed, by_rates, mode=True, lengths=lengths)
     training = again.graph(declared) if run.differs else None
-    if lengths and again.updated:
-        raise network.error(
-            f"lengths: the statistics of {', '.join(again.updated)} would count what lies past a sample's "
-            "end; normalise by nn.LayerNorm or nn.GroupNorm, or leave lengths out"
-        )
     imported, steps = getattr(network, "imported", {}), getattr(network, "num_steps", None)
     return Network(graph, run.parameters, declared, training, imported, steps, tuple(run.calls))
 

@@ -7,7 +7,8 @@ without that input change nothing.
 
 from __future__ import annotations
 
-from ..graph import Builder, Type
+from ..errors import located
+from ..graph import Builder, Graph, Type
 from .elementwise import absolute, detach, greater, substitute, where
 from .leaf import Input, StepNumber, Steps
 from .reduce import expand, leaf, sum_batch
@@ -81,3 +82,16 @@ def sum_of_means(per_sample: Value, like: Value, power: int = 1) -> Value:
     if count.type.batch:
         return sum_batch(per_sample / divisor)
     return sum_batch(per_sample) / divisor
+
+
+def check_ends(graph: Graph) -> None:
+    """Raises CompileError where a network with lengths adds up its batch: ended samples would count."""
+    if not any(isinstance(n.op, Input) and n.op.role == LENGTHS for n in graph):
+        return
+    for node in graph:
+        if node.op.name == "sum_batch":
+            raise located(
+                f"%{node.name}: lengths: statistics of a batch would count what lies past a sample's end; "
+                "normalise by nn.LayerNorm or nn.GroupNorm, or leave lengths out",
+                node.where,
+            )
