@@ -89,7 +89,7 @@ def marked(text: str) -> tuple[str, dict[str, int]]:
         counts[match[1]] = next(numbers)
         return body
 
-    text = re.sub(r"^static void (\w+)_kernels\(.*?^\}$", of_entry, text, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^static int32_t (\w+)_kernels\(.*?^\}$", of_entry, text, flags=re.MULTILINE | re.DOTALL)
     return f'extern "C" void snncc_at(int);\n{text}', counts
 
 
