@@ -44,7 +44,7 @@ def test_what_ptxas_says() -> None:
 
 def test_statements_are_numbered_by_entry_point() -> None:
     text = "static void a(int stream)\n{\n    f(stream, 1);\n}\n"
-    entry = "static void {}_kernels(int stream)\n{{\n    f(stream, 1);\n    if (x) g_2(stream, f);\n}}\n"
+    entry = "static int32_t {}_kernels(int stream)\n{{\n    f(stream, 1);\n    if (x) g_2(stream, f);\n}}\n"
     found, counts = launches.marked(text + entry.format("forward") + entry.format("train"))
     assert counts == {"forward": 2, "train": 2}
     assert text in found

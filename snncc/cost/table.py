@@ -346,6 +346,7 @@ CALLS: dict[str, Callable[[Call, int, How, Work], None]] = {
     "sum_groups_once": _sum_features,
     "sum_panels": _sum_panels,
     "add_samples": _add_samples,
+    **dict.fromkeys(("halve_rows", "split_rows", "split_once"), _copy),  # factors for cuBLAS
     **dict.fromkeys(("softmax", "log_softmax", "softmax_once", "log_softmax_once"), _softmax),
     # a comparison a feature
     **dict.fromkeys(("first_maximum", "max_last", "first_maximum_once", "max_last_once"), _sum_features),
