@@ -319,6 +319,7 @@ def two_targets() -> object:
         (lambda: loss.cross_entropy("spikes"), "expected one of 'mem', 'mem_last'.*got 'spikes'"),
         (lambda: loss.cross_entropy("count", accuracy="all"), "expected one of .*got 'all'"),
         (lambda: loss.cross_entropy("count", label_smoothing=2), "label_smoothing must be from 0 to 1"),
+        (lambda: loss.cross_entropy("count", label_smoothing="a"), "label_smoothing must be"),
         (lambda: loss.cross_entropy("latency", inverse="none"), "inverse must be 'negate' or 'reciprocal'"),
         (lambda: loss.cross_entropy("count", population=-1), "population must be a number of classes"),
         (lambda: loss.cross_entropy("latency", population=2), "has no population code"),

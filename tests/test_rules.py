@@ -315,6 +315,7 @@ def test_a_threshold_is_raised_to_its_bound_by_updates() -> None:
         (lambda: rules.stdp("a"), "tau_pre must be at least 1 step, got 'a'"),
         (lambda: rules.stdp(bounds=3), r"bounds must be \(low, high\), got 3"),
         (lambda: nn.spikingjelly.LIFNode("a"), "tau must be a number above 1, got 'a'"),
+        (lambda: nn.snngrow.LIFNode("a"), "tau must be a number above 1, got 'a'"),
         (lambda: plastic(layers="fc9"), "fc9 has no weights to learn"),
         (lambda: train("stdp"), "takes no loss"),
         (lambda: snncc.compile(network(), rule="stdp"), r"optimizer=optim.SGD\(lr\) to apply its changes"),

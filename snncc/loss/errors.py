@@ -222,7 +222,7 @@ def cross_entropy(
     samples; the backward half then waits for all labels, which checkpoint_every and truncate do not allow.
     """
     common = _checked("cross_entropy", readout, of, population, class_weights, accuracy)
-    if not 0 <= label_smoothing <= 1:
+    if not isinstance(label_smoothing, (int, float)) or not 0 <= label_smoothing <= 1:
         raise _error(f"label_smoothing must be from 0 to 1, got {label_smoothing!r}")
     if inverse not in ("negate", "reciprocal"):
         raise _error(f"inverse must be 'negate' or 'reciprocal', got {inverse!r}")

@@ -15,6 +15,7 @@ from .connections import Probability
 from .module import Module, Parameter
 from .neurons import IF, LIF
 from .sparse import SparseLinear
+from .spikingjelly.neurons import check_tau
 from .surrogate import Sigmoid, Surrogate
 
 DEFAULT: Surrogate = Sigmoid(4.0)
@@ -74,10 +75,8 @@ class LIFNode(LIF):
         T: int = 1,
         spike_out: bool = False,
     ) -> None:
-        if not tau > 1:
-            raise self.error(f"tau must be above 1, got {tau!r}")
         options = _options(self, surrogate_function, detach_reset, T, spike_out)
-        super().__init__(tau, v_threshold, v_reset, decay_input=decay_input, **options)
+        super().__init__(check_tau(self, tau), v_threshold, v_reset, decay_input=decay_input, **options)
 
 
 class SparseSynapse(SparseLinear):
