@@ -60,7 +60,8 @@ import sys
 from functools import partial
 from snncc import build
 from snncc.cli import main
-build.BuildOptions = partial(build.BuildOptions, level="g")    # as conftest builds
+options = {{"level": "g", "extra": ("-DSNNCC_GLUE=",)}}    # as conftest builds
+build.BuildOptions = partial(build.BuildOptions, **options)
 code = main({arguments!r})
 heavy = {{"networkx", "jinja2", "pycparser", "snncc.passes.pipeline", "snncc.lower", "snncc.backend.c"}}
 print(code, sorted(heavy & set(sys.modules)))
