@@ -19,7 +19,8 @@ from typing import Any
 import snncc
 import snncc_runtime
 from benchmarks import machine
-from benchmarks.task import Task
+from benchmarks.on_gpu.device import PROBE
+from benchmarks.task import DEVICE, Task
 from models.workloads import Workload
 from snncc.loss import Loss
 
@@ -69,7 +70,8 @@ class Settings:
     """seconds: of measuring, a contestant and mode. pythons: interpreters by environment or module.
 
     wait: before each turn, at most so many seconds until other processes rest. fresh: torch.compile starts
-    with an empty cache, as `snncc compile` always does here.
+    with an empty cache, as `snncc compile` always does here. device: "cpu" or "cuda"; probe: the library that
+    tells a GPU's memory.
     """
 
     threads: int
@@ -77,6 +79,19 @@ class Settings:
     pythons: Mapping[str, str] = field(default_factory=dict)
     wait: float = 0.0
     fresh: bool = False
+    device: str = "cpu"
+    probe: str = ""
+
+    def surroundings(self) -> dict[str, str]:
+        """Environment variables of a measured process. On a GPU all compute in float32, as they say."""
+        found = {**surroundings(self.threads), "JAX_PLATFORMS": self.device, DEVICE: self.device}
+        if self.device == "cpu":
+            return found
+        return found | {
+            PROBE: self.probe,
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            "JAX_DEFAULT_MATMUL_PRECISION": "float32",    # not TF32
+        }
 
     def python(self, contestant: Contestant) -> str:
         found = self.pythons.get(contestant.module) or self.pythons.get(contestant.environment)
@@ -124,7 +139,7 @@ class Player:
         contestant = result.contestant
         command = [settings.python(contestant), "-m", "benchmarks.worker"]
         command += [contestant.module, contestant.variant, str(folder)]
-        environment = surroundings(settings.threads)
+        environment = settings.surroundings()
         if settings.fresh:
             environment["TORCHINDUCTOR_CACHE_DIR"] = str(folder / f"{contestant.module}-{contestant.variant}")
         self.process = subprocess.Popen(
@@ -163,7 +178,7 @@ def surroundings(threads: int) -> dict[str, str]:
     places = [str(ROOT), str(ROOT / "runtime"), os.environ.get("PYTHONPATH", "")]
     counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
     paths = os.pathsep.join(place for place in places if place)
-    return {**os.environ, **counts, "PYTHONPATH": paths, "JAX_PLATFORMS": "cpu"}
+    return {**os.environ, **counts, "PYTHONPATH": paths}
 
 
 def compete(
@@ -176,7 +191,7 @@ def compete(
         write_task(workload, folder)
         for result in results:
             if result.contestant.name == OURS:
-                compile_ours(workload, folder, result)
+                compile_ours(workload, folder, result, settings.device)
         players = [Player(result, folder, settings) for result in results if not result.failure]
         try:
             take_turns(players, modes, settings)
@@ -216,7 +231,7 @@ def write_task(workload: Workload, folder: Path) -> None:
     task.write(folder, workload.parameters(), workload.samples())
 
 
-def compile_ours(workload: Workload, folder: Path, result: Result) -> None:
+def compile_ours(workload: Workload, folder: Path, result: Result, device: str = "cpu") -> None:
     """Times `snncc compile` from start to end of the process: with nothing in its cache, and with all.
 
     Python's bytecode is there, as it is wherever pip has installed snncc.
@@ -226,6 +241,7 @@ def compile_ours(workload: Workload, folder: Path, result: Result) -> None:
     command = [sys.executable, "-m", "snncc", "compile", f"{NETWORKS}:{workload.attribute}"]
     command += ["-o", str(folder / "model"), "--num-steps", str(workload.num_steps)]
     command += ["--loss", option(workload.loss), "--optimizer", "adam"]
+    command += ["--target", "cuda"] if device == "cuda" else []
     for kind in ("cold", "cached"):
         start = time.perf_counter()
         environment = {**surroundings(threads=1), "SNNCC_CACHE": str(folder / "cache")}

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+DEVICE = "SNNCC_BENCHMARK_DEVICE"    # in the environment of a measured process
+
 
 class LeftOut(Exception):
     """A contestant does not take part in a task, for a reason that the table shows."""
@@ -88,6 +90,11 @@ class Given:
     def by_membrane(self) -> bool:
         """Whether the loss reads the membranes of the last layer, not its spikes."""
         return self.task.loss == "cross_entropy"
+
+    @property
+    def device(self) -> str:
+        """Where to compute: "cpu" or "cuda"."""
+        return os.environ.get(DEVICE, "cpu")
 
     @property
     def threads(self) -> int:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, task
+from benchmarks.on_gpu.device import PROBE, Probe
 
 # Timed steps do all of a step's work but leave the weights alone: spikes stay as dense as the task says, and
 # the hundredth call costs what the first does. `learn` takes a step at a real rate.
@@ -31,19 +32,20 @@ class Worker:
 
     def __init__(self, calls: task.Calls) -> None:
         self.train = calls.train
+        self.memory: Any = Probe() if PROBE in os.environ else machine
         self.calls: dict[str, Call] = {"train": partial(calls.train, STILL), "infer": calls.infer}
 
     def first(self, mode: str) -> dict[str, Any]:
         """Value and seconds of the first call, which may compile, and the memory that calls need [bytes]."""
         call = self.calls[mode]
-        machine.forget_peak()
-        before, start = machine.resident(), time.perf_counter()
+        self.memory.forget_peak()
+        before, start = self.memory.resident(), time.perf_counter()
         value = call()
         seconds = time.perf_counter() - start
         _repeat(call, WARMING)
-        machine.forget_peak()
+        self.memory.forget_peak()
         _repeat(call, 0.0)
-        return {"value": value, "seconds": seconds, "memory": machine.peak() - before}
+        return {"value": value, "seconds": seconds, "memory": self.memory.peak() - before}
 
     def turn(self, mode: str, seconds: float) -> dict[str, Any]:
         """Seconds of each call for about `seconds`, as clocks show them and as processors worked, and

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from snncc import build
+from snncc_runtime import cuda
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden"
@@ -66,6 +67,7 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(UPDATE, action="store_true", help="rewrite the golden texts of the tests that run")
     combinations = "neurons with surrogates in test_combinations.py: a few rotations, or the whole product"
+    parser.addoption("--gpu", action="store_true", help="a GPU runs what the tests compare with C")
     parser.addoption("--mutants", type=int, default=400, help="mutants of ONNX files that are imported")
     parser.addoption("--combinations", choices=("few", "all"), default="few", help=combinations)
 
@@ -75,6 +77,11 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"{UPDATE} is refused where CI is set: read the diff first")
     if _is_worker(config):
         return
+    if config.getoption("--gpu"):
+        driver = cuda.driver()
+        if driver is None or not driver.devices:
+            raise pytest.UsageError(f"--gpu: {cuda.explain(driver.code) if driver else cuda.NO_DRIVER}")
+        os.environ["SNNCC_TEST_GPU"] = "1"
     session = Path(tempfile.mkdtemp(prefix="snncc-tests-"))
     (session / "read").mkdir()
     os.environ[SESSION] = str(session)

@@ -1,9 +1,13 @@
-"""A network compiled to C and to CUDA, whose kernels the processor executes here: both give the same bits."""
+"""A network compiled to C and to CUDA: both give the same bits.
+
+The processor executes the kernels, by what is in tests/cuda; with `pytest --gpu` a GPU does.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ from snncc_runtime import Model
 from tests import cuda_host
 
 Array = np.ndarray[Any, Any]
+GPU = "SNNCC_TEST_GPU"    # set by pytest --gpu, for the processes of a run
 
 
 @contextmanager
@@ -26,13 +31,18 @@ def executed_on_the_host(variant: str = "plain") -> Iterator[None]:
         yield
 
 
+def built() -> AbstractContextManager[None]:
+    """Within: CUDA models are built for where they are tested."""
+    return nullcontext() if os.environ.get(GPU) else executed_on_the_host()
+
+
 class Pair:
     """A network's two models, the one in C with a tile for all samples: then sums have the same order."""
 
     def __init__(self, network: nn.Module, folder: Path, **options: Any) -> None:
         snncc.compile(network, out=folder / "c", **options)
         self.c = snncc.load(folder / "c", slots=1, tile=64)
-        with executed_on_the_host():
+        with built():
             self.cuda = snncc.compile(network, target="cuda", out=folder / "cuda", **options)
 
     @property

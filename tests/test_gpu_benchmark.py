@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import gpu
-from benchmarks.on_gpu import launches, static
+import snncc
+from benchmarks import gpu, worker
+from benchmarks.on_gpu import launches, measured, static
 from benchmarks.on_gpu.cases import CASES, Case
+from benchmarks.on_gpu.device import PROBE, Probe
 from benchmarks.on_gpu.launches import Launch, Resources
-from snncc import CompileError, loss, nvcc
+from benchmarks.peers.snncc import on_device
+from snncc import CompileError, loss, nvcc, optim
+from snncc_runtime import get_include
 from snncc_runtime.kernels import Work
+from tests import cuda_host
+from tests.cuda_pairs import executed_on_the_host
 
 SAID = """\
 ptxas info    : 4 bytes gmem
@@ -92,6 +100,37 @@ def test_every_start_has_its_kernel_of_the_table(tmp_path: Path) -> None:
     assert "tiny training step: 6-8-4; 5 steps, batch 3" in shown and "\nlif.recurrent.gradient " in shown
     assert record["launches"] == len(train.launches) and record["kernels"][0]["registers"] > 0
     assert "tiny inference" in static.summary([train, infer], H200)
+
+
+def test_what_is_measured_on_a_gpu_runs_here_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what executes CUDA on the processor; times mean nothing, rates are there."""
+    library = tmp_path / "device.so"
+    command = ["c++", *cuda_host.FLAGS, *cuda_host.VARIANTS["plain"], "-DSNNCC_REAL_BITS=32", "-shared"]
+    command += ["-I", get_include(), str(measured.SOURCE), *cuda_host.linking("plain"), "-o", str(library)]
+    subprocess.run(command, check=True)
+    probe = Probe(library)
+    rates = probe.rates(32, copied=2**14, side=20, blocks=2, turns=3)
+    assert set(rates) == {"gbs", "fused", "apart", "product"} and all(rate > 0 for rate in rates.values())
+    monkeypatch.setenv(PROBE, str(library))
+    monkeypatch.setattr(worker, "WARMING", 0.0)
+    (tmp_path / "tiny.py").write_text(NETWORK)
+    modes, objective = ("train", "infer", "gradient"), loss.cross_entropy("rate")
+    case = Case("tiny", "6-8-4", str(tmp_path / "tiny.py:net"), 5, 3, modes, objective)
+    with executed_on_the_host():
+        result = measured.alone(case, modes, 0.0, probe)
+        learning = {"loss": objective, "optimizer": optim.Adam(0.01)}
+        model = snncc.compile(case.network, num_steps=5, target="cuda", **learning)
+    x, y = np.ones((5, 3, 6), np.float32), np.array([0, 3, 1])
+    peer = on_device(model, probe, x, y, "mem")
+    assert peer.infer() == peer.infer() == float(model(x).mem.sum())
+    assert peer.train(0.0) == peer.train(0.0) == model.evaluate(x, y)["loss"]
+    assert (result.failure, set(result.turns)) == ("", set(modes))
+    assert result.first["train"]["value"] > 0 and result.first["infer"]["memory"] > 0
+    found = measured.Measured(case, [result], measured.works(case, modes))
+    shown, record = measured.table(found, rates), json.loads(json.dumps(measured.plain(found, rates)))
+    assert [shown.count(text) for text in ("training step ", "inference ", "gradient ")] == [1, 1, 1]
+    assert record["modes"]["gradient"]["contestants"]["snncc"]["calls"] == 10
+    assert record["modes"]["train"]["gops"] > 0
 
 
 def test_names_are_checked(capsys: pytest.CaptureFixture[str]) -> None:

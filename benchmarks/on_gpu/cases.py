@@ -15,6 +15,7 @@ from snncc.commands.source import load_source
 from snncc.driver import Compiled, generate
 from snncc.frontend.dsl import trace
 from snncc.loss import Loss, cross_entropy
+from snncc.nn import Module
 from snncc.optim import Adam
 from snncc.target import Target
 
@@ -39,14 +40,17 @@ class Case:
     loss: Loss | None = None
     workload: Workload | None = None
 
-    def target(self, arch: str | None = None) -> Target:
+    def target(self) -> Target:
         optimizer = Adam(5e-4) if self.loss else None
-        return Target(self.num_steps, self.loss, optimizer, target="cuda", arch=arch)
+        return Target(self.num_steps, self.loss, optimizer, target="cuda")
+
+    @property
+    def network(self) -> Module:
+        return load_source(str(MODELS / self.source), Choices()).network
 
     def compiled(self) -> Compiled:
         """As text, not built."""
-        network = trace(load_source(str(MODELS / self.source), Choices()).network)
-        return generate(network, self.target())
+        return generate(trace(self.network), self.target())
 
     def samples(self, manifest: Mapping[str, Any]) -> dict[str, dict[str, np.ndarray]]:
         """By role and name: the inputs of a call, spikes at 10 % or an image, targets, and cotangents."""

@@ -51,7 +51,7 @@ class Net(nn.Module):
         """The first layer's spikes come back; the last one is a read-out without reset."""
         assert self.back is not None
         state, mem, mem_rec = None, torch.zeros(()), []
-        spk = torch.zeros(x.shape[1], self.back.in_features)
+        spk = torch.zeros(x.shape[1], self.back.in_features, device=x.device)
         for step in range(self.num_steps):
             spk, state = self.cells[0](self.fc[0](x[step]) + self.back(spk), state)
             mem = mem + self.leak * (self.fc[1](spk) - mem)

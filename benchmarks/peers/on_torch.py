@@ -13,10 +13,13 @@ from ..task import Calls, Given
 
 
 def start(given: Given) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sets the number of threads; inputs and targets as tensors."""
+    """Sets the number of threads, and the device until `calls`; inputs and targets as tensors."""
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
-    return torch.from_numpy(given.x), torch.from_numpy(given.y)
+    if given.device == "cuda":
+        torch.set_default_device("cuda")    # of parameters; later it would cost each operation some time
+        torch.backends.cudnn.allow_tf32 = False
+    return torch.from_numpy(given.x).to(given.device), torch.from_numpy(given.y).to(given.device)
 
 
 def product(weight: Any) -> nn.Module:
@@ -64,6 +67,7 @@ def calls(
     fused: bool = False,
 ) -> Calls:
     """forward: what the loss reads, [T, B, n], without gradients; loss: the loss, with them."""
+    torch.set_default_device(None)
     optimizer = torch.optim.Adam(parameters, betas=(0.9, 0.999), fused=fused or None)
 
     def train(rate: float) -> float:

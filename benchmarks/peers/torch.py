@@ -2,7 +2,7 @@
 hand-written backward half that keeps only the membrane, fused Adam.
 
 eager: loops in Python. scans: each loop under torch.compile, unrolled (in chunks of CHUNK over LONG steps).
-whole: network and loss in one compiled graph.
+whole: network and loss in one compiled graph. graphs: the same, launched as CUDA graphs.
 """
 
 from __future__ import annotations
@@ -179,13 +179,14 @@ def with_connections_back(scan: Scan) -> Any:
 
 
 def build(given: Given, variant: str) -> Calls:
-    if variant == "whole" and given.task.num_steps > LONG:
+    if variant in ("whole", "graphs") and given.task.num_steps > LONG:
         raise LeftOut(f"{given.task.num_steps} steps in one graph do not compile in reasonable time")
     x, y = on_torch.start(given)
     scan = Scan(given, variant == "scans")
     spikes, membranes = neurons(scan)
     given_layers = [*given.layers, *given.back]
-    layers = [tuple(torch.from_numpy(a).requires_grad_() for a in layer) for layer in given_layers]
+    on_device = [[torch.from_numpy(a).to(x.device) for a in layer] for layer in given_layers]
+    layers = [tuple(a.requires_grad_() for a in layer) for layer in on_device]
     fixed = [tuple(a.detach() for a in layer) for layer in layers]    # the same memory, without gradients
     last = len(layers) - 1
     recurrent = with_connections_back(scan) if given.task.recurrent else None
@@ -205,10 +206,12 @@ def build(given: Given, variant: str) -> Calls:
             return recurrent(layers, x, False)
         return network(layers, x, lambda c, s: scan.forward(c, s)[0], lambda c, s: scan.forward(c, s)[1])
 
-    if variant == "whole":
-        loss = torch.compile(loss, dynamic=False, fullgraph=True)
+    if variant in ("whole", "graphs"):
+        graphs: Any = {"triton.cudagraphs": True} if variant == "graphs" else None
+        loss = torch.compile(loss, dynamic=False, fullgraph=True, options=graphs)
         # One sample is so little work that starting a kernel from Python counts.
-        options = {"cpp_wrapper": True} if given.task.batch == 1 else None
+        single = given.task.batch == 1 and given.device == "cpu"
+        options = {"cpp_wrapper": True} if single else graphs
         forward = torch.compile(forward, dynamic=False, fullgraph=True, options=options)
     parameters = [a for layer in layers for a in layer]
     return on_torch.calls(parameters, lambda: forward(fixed, x), lambda: loss(layers, x, y), fused=True)
