@@ -71,7 +71,7 @@ class Settings:
 
     wait: before each turn, at most so many seconds until other processes rest. fresh: torch.compile starts
     with an empty cache, as `snncc compile` always does here. device: "cpu" or "cuda"; probe: the library that
-    tells a GPU's memory.
+    tells a GPU's memory. options: more of `snncc compile`.
     """
 
     threads: int
@@ -81,6 +81,7 @@ class Settings:
     fresh: bool = False
     device: str = "cpu"
     probe: str = ""
+    options: tuple[str, ...] = ()
 
     def surroundings(self) -> dict[str, str]:
         """Environment variables of a measured process. On a GPU all compute in float32, as they say."""
@@ -191,7 +192,7 @@ def compete(
         write_task(workload, folder)
         for result in results:
             if result.contestant.name == OURS:
-                compile_ours(workload, folder, result, settings.device)
+                compile_ours(workload, folder, result, settings.options)
         players = [Player(result, folder, settings) for result in results if not result.failure]
         try:
             take_turns(players, modes, settings)
@@ -231,7 +232,7 @@ def write_task(workload: Workload, folder: Path) -> None:
     task.write(folder, workload.parameters(), workload.samples())
 
 
-def compile_ours(workload: Workload, folder: Path, result: Result, device: str = "cpu") -> None:
+def compile_ours(workload: Workload, folder: Path, result: Result, options: Sequence[str] = ()) -> None:
     """Times `snncc compile` from start to end of the process: with nothing in its cache, and with all.
 
     Python's bytecode is there, as it is wherever pip has installed snncc.
@@ -240,8 +241,7 @@ def compile_ours(workload: Workload, folder: Path, result: Result, device: str =
         compileall.compile_dir(Path(str(module.__file__)).parent, quiet=2)
     command = [sys.executable, "-m", "snncc", "compile", f"{NETWORKS}:{workload.attribute}"]
     command += ["-o", str(folder / "model"), "--num-steps", str(workload.num_steps)]
-    command += ["--loss", option(workload.loss), "--optimizer", "adam"]
-    command += ["--target", "cuda"] if device == "cuda" else []
+    command += ["--loss", option(workload.loss), "--optimizer", "adam", *options]
     for kind in ("cold", "cached"):
         start = time.perf_counter()
         environment = {**surroundings(threads=1), "SNNCC_CACHE": str(folder / "cache")}

@@ -27,6 +27,7 @@ try:
     from benchmarks.on_gpu.cases import CASES, MODES
     from benchmarks.on_gpu.device import Probe
     from snncc import CompileError
+    from snncc.target import PRECISIONS
     from snncc_runtime import cuda
 except ImportError as error:
     sys.exit(f"{error}: `pip install numpy cffi jinja2 networkx click`, and nvcc, are what this needs")
@@ -64,12 +65,15 @@ def measure(options: argparse.Namespace, device: str) -> int:
         for bits, found in rates.items():
             shown = ", ".join(f"{name} {rate:.0f}" for name, rate in found.items() if name != "gbs")
             print(f"{device}, float{bits}: {found['gbs']:.0f} GB/s; Gops a second: {shown}", flush=True)
-        settings = Settings(2, options.seconds, dict(options.python), device="cuda", probe=str(probes[32]))
+        made = ("--target", "cuda", "--precision", options.precision)
+        settings = Settings(
+            2, options.seconds, dict(options.python), device="cuda", probe=str(probes[32]), options=made
+        )
         for name in options.only:
             if time.monotonic() > end:
                 print(f"\n{name}: left out, {options.minutes:g} minutes are over", flush=True)
                 continue
-            case = measured.measured(CASES[name], options.modes, options.peers, settings)
+            case = measured.measured(CASES[name], options.modes, options.peers, settings, options.precision)
             print("\n" + measured.table(case, rates[32]), flush=True)
             record[name] = measured.plain(case, rates[32])
             if options.json:    # what there is, should the rest not come
@@ -104,6 +108,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--tests", action="store_true", help="run the tests of CUDA on the GPU, and nothing else")
     add("--peers", type=contestants, default=contestants(",".join(measured.USUAL)), metavar="snncc,...",
         help=f"of {', '.join(measured.PEERS)}")    # fmt: skip
+    add("--precision", choices=PRECISIONS["float32"], default="exact", help="of our products")
     add("--seconds", type=float, default=0.5, help="of measuring, for each contestant and mode")
     add("--minutes", type=float, default=8.0, help="after which no other case begins")
     add("--python", type=interpreter, action="append", default=[], metavar="NAME=PATH",

@@ -75,13 +75,15 @@ def probes(folder: Path) -> dict[int, Path]:
     return made
 
 
-def measured(case: Case, modes: Sequence[str], peers: Sequence[Contestant], settings: Settings) -> Measured:
+def measured(
+    case: Case, modes: Sequence[str], peers: Sequence[Contestant], settings: Settings, precision: str
+) -> Measured:
     modes = [mode for mode in case.modes if mode in modes]
     if case.workload:
         results = compete(case.workload, peers, modes, settings)
     else:
         os.environ[PROBE] = settings.probe
-        results = [alone(case, modes, settings.seconds, Probe(settings.probe))]
+        results = [alone(case, modes, settings.seconds, Probe(settings.probe), precision)]
     return Measured(case, results, works(case, modes))
 
 
@@ -95,14 +97,21 @@ def works(case: Case, modes: Sequence[str]) -> dict[str, Work]:
     }
 
 
-def alone(case: Case, modes: Sequence[str], seconds: float, probe: Probe) -> Result:
+def alone(
+    case: Case, modes: Sequence[str], seconds: float, probe: Probe, precision: str = "exact"
+) -> Result:
     """Our model without others, in this process."""
     result = Result(CONTESTANTS[OURS])
     target, network = case.target(), case.network
     try:
         start = time.perf_counter()
         model = snncc.compile(
-            network, num_steps=case.num_steps, loss=target.loss, optimizer=target.optimizer, target="cuda"
+            network,
+            num_steps=case.num_steps,
+            loss=target.loss,
+            optimizer=target.optimizer,
+            target="cuda",
+            precision=precision,
         )
         result.compile["cold"] = time.perf_counter() - start
         calls = resident(model, case, probe)
