@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .program import Buffer, Entry, Item, Panels, Phase, Program, Region, Segments, Size, used
+from .program import BLOCK_TILES, Buffer, Entry, Item, Panels, Phase, Program, Region, Segments, Size, used
 
 SCRATCH = ("tile", "block", "panel", "whole", "optional", "result")
 TEAM = 64  # bytes that the threads of a slot share
@@ -192,6 +192,31 @@ def footprint(
     )
 
 
+def filled(
+    program: Program, entry: Entry, steps: int, tile: int, slots: int, threads: int, batch: int = 0
+) -> int:
+    """Bytes that a process that runs nothing but this entry point comes to use beyond those that load fills
+    and the caller's arrays, all results among them; at most, as lists of events have room for any density.
+    Load fills the parameters; what only other entry points need is never touched. batch: samples of a call;
+    0: as many as fill the tiles."""
+    arena = footprint(program, steps, tile, slots, threads, entry.trains, batch)
+    busy, segment = min(slots, batch) if batch else slots, program.segment
+    samples = -(-batch // busy) if batch else tile * BLOCK_TILES
+    rows, block = min(tile, samples), min(tile * BLOCK_TILES, samples)
+
+    def scratch(region: Region) -> int:
+        own = (b.size for b in region.buffers if b.place != "result")
+        return max((size.at(steps, rows, segment, block) for size in own), default=0)
+
+    made = (
+        sum(r.size.at(0, 0) for r in entry.shared)
+        + busy * sum(map(scratch, entry.regions))
+        + threads * _bytes(entry.panels, steps, rows, segment)
+        + _bytes(entry.whole, steps, batch, segment)
+    )
+    return arena.moments + arena.gradients + made
+
+
 def _bytes(regions: tuple[Region, ...], steps: int, tile: int, segment: int) -> int:
     return sum(r.size.at(steps, tile, segment) for r in regions)
 
@@ -230,5 +255,11 @@ def describe(program: Program, steps: int, tile: int, slots: int, threads: int, 
             f"peak of {'training' if training else 'inference'}, {slots} slots, {threads} threads: "
             f"{peak.total:,} bytes (parameters {peak.parameters:,}, optimiser {peak.moments:,}, gradients "
             f"{peak.gradients:,}, shared {peak.shared:,}, scratch {peak.scratch + peak.panels:,}{whole})"
+        )
+    for entry in program.entries:
+        more = filled(program, entry, steps, tile, slots, threads, batch)
+        lines.append(
+            f"{entry.name} and nothing else: at most {more:,} bytes beyond those that load fills and the "
+            "caller's arrays"
         )
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""Sweeps read and write the caller's arrays where they lie: where they can, with the same bits and checks."""
+"""The caller's arrays are read and written where they lie: where they can, with the same bits and checks."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def calls(items: Any) -> Iterator[Call]:
         (Pair(1), {}, {"forward": set(), "backward": set()}),
         (Pair(20), {}, {"forward": {"x", "z", "spk", "mem"}}),    # pads
         (Pair(48), {"dtype": "float64"}, {"forward": set(), "backward": set()}),
-        (Pair(48, weights=True), {}, {"forward": {"x"}, "backward": {"x", "grad_x"}}),
+        (Pair(48, weights=True), {}, {"forward": set(), "backward": {"grad_x"}}),
+        (Pair(20, weights=True), {}, {"forward": {"z", "spk", "mem"}}),
+        (Pair(48, weights=True), {"products": "dense"}, {"forward": {"x"}}),
         (Pair(48), {"checkpoint_every": 2}, {"backward": {"x", "z", "d_spk", "d_mem", "grad_x", "grad_z"}}),
         (nn.Sequential(nn.Leaky(0.9), input=nn.Input(16, 4, 4)), {}, {"forward": set()}),
         (
@@ -60,7 +62,7 @@ def calls(items: Any) -> Iterator[Call]:
             {"forward": {"x", "spk", "mem"}},
         ),
     ],
-    ids=["floats", "one", "pads", "doubles", "layer", "segments", "image", "channels"],
+    ids=["floats", "one", "pads", "doubles", "layer", "layer_pads", "dense", "segments", "image", "channels"],
 )
 def test_what_is_copied(network: nn.Module, options: dict[str, Any], expected: dict[str, set[str]]) -> None:
     program = generate(trace(network), Target(**options)).program
@@ -137,3 +139,61 @@ def test_names_that_c_derives_are_nobody_elses(names: tuple[str, str]) -> None:
     x, z = drawn(16, "float32")
     mem = model(dict(zip(names, (x, z), strict=True))).mem
     np.testing.assert_array_equal(mem[0], x[0] + np.float32(0.5) * z[0])
+
+
+class Layers(nn.Module):
+    """Layers of each kind of product that read one input: two panels, a narrow one, a single output."""
+
+    def __init__(self) -> None:
+        self.inputs = {"x": nn.Input(147)}
+        self.wide, self.narrow, self.single = (nn.Linear(147, n) for n in (70, 20, 1))
+        self.lif = nn.Leaky(0.9)
+
+    def forward(self, x: Any) -> Any:
+        return {"wide": self.lif(self.wide(x)).mem, "narrow": self.narrow(x), "single": self.single(x)}
+
+
+@pytest.fixture(scope="module")
+def layers() -> tuple[snncc_runtime.Model, snncc_runtime.Model]:
+    """Layers that read the caller's rows, and the same ones with a copy."""
+    network = Layers()
+    assert not copied(generate(trace(network), Target()).program.entries[0]) & {"x"}
+    options: tuple[dict[str, Any], ...] = ({}, {"checkpoint_every": STEPS})
+    return tuple(snncc.compile(network, num_steps=STEPS, **o) for o in options)    # type: ignore[return-value]
+
+
+def sparse(density: float) -> np.ndarray:
+    """An input of the layers."""
+    rng, size = np.random.default_rng(3), STEPS * BATCH * 147
+    x = rng.normal(size=size) * (rng.random(size) < density)
+    return np.ascontiguousarray(x.reshape(STEPS, BATCH, 147), np.float32)
+
+
+@pytest.mark.parametrize("density", [0.0, 0.1, 0.5, 0.7, 1.0])    # listed or dense, in the end both ways
+def test_lists_and_products_read_the_callers_rows(
+    layers: tuple[snncc_runtime.Model, ...], density: float
+) -> None:
+    x, rng = sparse(density), np.random.default_rng(4)
+    ones, others = (model(x) for model in layers)
+    shapes = {name: getattr(ones, name).shape for name in ("wide", "narrow", "single")}
+    cotangents = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    one, other = (model.backward(x, **cotangents) for model in layers)
+    for name in shapes:
+        np.testing.assert_array_equal(getattr(ones, name), getattr(others, name), err_msg=name)
+    for name in one.params:
+        np.testing.assert_array_equal(one.params[name], other.params[name], err_msg=name)
+        assert one.params[name].any() == (density > 0 or name.endswith("bias"))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [(0, 0, 0), (STEPS - 1, BATCH - 1, 146), (2, 3, 70)])
+@pytest.mark.parametrize("density", [0.1, 1.0])
+def test_lists_check_every_number(
+    layers: tuple[snncc_runtime.Model, ...], bad: float, place: tuple[int, ...], density: float
+) -> None:
+    x = sparse(density)
+    x[place] = bad
+    with pytest.raises(snncc_runtime.ModelError, match=rf"x.*\[{', '.join(map(str, place))}\]"):
+        layers[0](x)
+    with pytest.raises(snncc_runtime.ModelError, match="finite"):
+        layers[0].backward(x, narrow=np.zeros((STEPS, BATCH, 20), np.float32))

@@ -152,7 +152,8 @@ def test_memory_is_that_of_a_segment() -> None:
     for compiled in (plain, found):
         foot = plan_memory.footprint(compiled.program, 1000, 1, 1, 1, training=True)
         sizes.append(foot.scratch + foot.panels)
-    assert sizes[1] < 1.3 / 20 * sizes[0]
+    rows = 1000 * 64 * 4    # of the input, which segments copy and all steps at once are read where they lie
+    assert sizes[1] < 1.3 / 20 * (sizes[0] + rows)
     text = plan_memory.describe(found.program, 1000, 1, 1, 1)
     assert "1 samples of 1000 steps, 50 of them at a time" in text
 

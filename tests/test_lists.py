@@ -114,22 +114,31 @@ def lists(graph: Graph) -> dict[str, str]:
     return {n.name: n.half for n in graph if n.op.name == "events"}
 
 
-def final(layers: int, **options: Any) -> Graph:
-    """The training graph of so many layers, before sweeps are made."""
+class Positive(nn.Module):
+    def forward(self, x: Any) -> Any:
+        return snncc.maximum(x, 0.0)
+
+
+def final(layers: int, first: nn.Module | None = None, **options: Any) -> Graph:
+    """The training graph of so many layers behind a first one, before sweeps are made."""
     steps = {f"{kind}{k}": layer for k in range(layers) for kind, layer in
              (("fc", nn.Linear(40, 40)), ("lif", nn.Leaky(0.9)))}  # fmt: skip
+    before = {"first": first} if first else {}
     target = Target(loss=loss.mse("rate"), **options)
-    *_, train = driver.entry_stages(trace(nn.Sequential(**steps)), target)
+    *_, train = driver.entry_stages(trace(nn.Sequential(**before, **steps, input=nn.Input(40))), target)
     return [graph for _, graph in train.run(target.options)][-1]
 
 
 def test_lists_are_made_again_where_later_layers_run_between() -> None:
-    """Spikes from their bits, through one product; numbers, which takes longer, through two."""
+    """Spikes from their bits, through one product; numbers, which takes longer, through two; those of the
+    caller, which are far away, never."""
     kept = {"x.events": "forward", "lif0.spk.events": "forward"}
     assert lists(final(1)) == {"x.events": "forward"}
     assert lists(final(2)) == kept
     again = {"lif0.spk.events.again": "backward"}
-    assert lists(final(3)) == kept | {"lif1.spk.events": "forward"} | again | {"x.events.again": "backward"}
+    assert lists(final(3)) == kept | {"lif1.spk.events": "forward"} | again
+    graded = lists(final(3, first=Positive()))
+    assert graded["first.maximum.events"] == "forward" and graded["first.maximum.events.again"] == "backward"
     contexts = {n.name: n.op.format for n in final(3) if n.op.name == "context"}  # type: ignore[attr-defined]
     assert contexts["ctx_lif0.spk.bits"] == "bits" and contexts["ctx_x"] == ""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from itertools import combinations, product
@@ -172,6 +174,48 @@ def test_the_plan_as_text() -> None:
     for training, title in ((False, "inference"), (True, "training")):
         total = plan_memory.footprint(compiled.program, 25, 8, 2, 3, training).total
         assert f"peak of {title}, 2 slots, 3 threads: {total:,} bytes" in text
+    for entry in compiled.program.entries:
+        more = plan_memory.filled(compiled.program, entry, 25, 8, 2, 3)
+        assert f"{entry.name} and nothing else: at most {more:,} bytes" in text
     assert [line.split(":")[0] for line in text.splitlines() if line[0] != " "][:4] == [
         "forward", "backward", "evaluate", "train",
     ]  # fmt: skip
+
+
+FILLS = """
+import sys
+import numpy as np
+import snncc_runtime
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+def made(model, steps, batch):
+    x, y = np.ones((steps, batch, 64), np.float32), np.zeros((batch, 8), np.float32)
+    does = {"train": lambda: model.train_step(x, y), "evaluate": lambda: model.evaluate(x, y)}
+    run = does.get(sys.argv[2], lambda: model(x))
+    before = resident()
+    found = [run() for _ in range(2)]
+    arrays = [a for out in found if sys.argv[2] == "forward" for a in (*out, *out.state.values())]
+    return resident() - before - sum(a.nbytes for a in arrays)
+
+made(snncc_runtime.load(sys.argv[1], threads=1, slots=1, tile=1), 1, 1)    # what a first call imports
+print(made(snncc_runtime.load(sys.argv[1], threads=1, slots=2, tile=32), 100, 64))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="asks /proc")
+def test_what_one_entry_point_fills(tmp_path: Path) -> None:
+    """A process that only trains, only evaluates or only calls has as much more memory as is foretold."""
+    network = nn.Sequential(nn.Linear(64, 1024), nn.Leaky(0.9), nn.Linear(1024, 8), nn.Leaky(0.9))
+    target = Target(loss=loss.mse("rate"), optimizer=optim.Adam(1e-3), products="dense", num_steps=100)
+    compiled = driver.generate(trace(network), target)
+    driver.write(compiled, tmp_path / "model")
+    for entry in compiled.program.entries:
+        if entry.name != "backward":
+            command = [sys.executable, "-c", FILLS, str(tmp_path / "model"), entry.name]
+            found = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            foretold = plan_memory.filled(compiled.program, entry, 100, 32, 2, 1, 64)
+            assert foretold > 20e6
+            assert found == pytest.approx(foretold, rel=0.03), entry.name

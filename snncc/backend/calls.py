@@ -53,6 +53,14 @@ class Place:
         skipped = f" + (size_t){self.start} * batch * {call.numbers[0]}" if self.start and call.time else ""
         return f"io->{call.field}{skipped}"
 
+    def given(self, call: Call) -> list[str]:
+        """The arguments, those of the caller's rows as a snncc_rows."""
+        pairs = zip(self.names, call.buffers, strict=True)
+        return [
+            f"(snncc_rows){{{n}, {b.count}, rows, batch}}" if b and b.place == "given" else n
+            for n, b in pairs
+        ]
+
     def shared(self, function: str, *arguments: object) -> str:
         """A call of which each thread of the crew does its part."""
         return f"{function}({', '.join(map(str, (*arguments, self.spot.crew)))})"
@@ -136,7 +144,7 @@ def product(call: Call, place: Place) -> str:
     """A wide gradient may start its sum: that of the first tile does, in the segment that comes first."""
     start = f"crew->fresh && segment == {place.first}" if place.start and call.time else "crew->fresh"
     fresh, panel = [start] * call.kind.startswith("wide"), ["panel"] * place.spot.panels
-    return f"{place.function}({', '.join([*fresh, place.rows(call), *place.names, *panel])});"
+    return f"{place.function}({', '.join([*fresh, place.rows(call), *place.given(call), *panel])});"
 
 
 def transpose_events(call: Call, place: Place) -> str:
@@ -164,7 +172,9 @@ def events_from_previous(call: Call, place: Place) -> str:
 
 
 def events_from_rows(call: Call, place: Place) -> str:
-    x, events = place.names
+    x, events = place.given(call)
+    if call.buffers[0].place == "given":  # type: ignore[union-attr]
+        return place.shared("snncc_events_from_given", events, place.rows(call), call.numbers[0], x) + ";"
     return place.shared("snncc_events_from_rows", events, place.rows(call), *call.numbers, x) + ";"
 
 

@@ -18,7 +18,8 @@ class Form:
 
     operands: the call's buffers, by the names that the kernel's text has for them. In that text {v} are
     the vectors of the panel, {n0} its first feature, {x} and the like the distance between rows.
-    single: the kernel for a single output, whose weights are no vectors.
+    single: the kernel for a single output, whose weights are no vectors. given, given_single: the same where
+    x is the caller's array.
     """
 
     name: str
@@ -26,6 +27,8 @@ class Form:
     operands: tuple[str, ...]
     kernel: str
     single: str = ""
+    given: str = ""
+    given_single: str = ""
 
 
 FORMS = {
@@ -49,6 +52,8 @@ FORMS = {
         ("events", "x", "w", "bias", "y"),
         "snncc_counted_panel({v}, events, rows, {n_in}, {x}, {y}, x, w, bias, y);",
         "snncc_counted_single(events, rows, {n_in}, {x}, x, w, bias, y);",
+        "snncc_counted_given({v}, events, rows, {n_in}, {y}, x, w, bias, y);",
+        "snncc_counted_single_given(events, rows, {n_in}, x, w, bias, y);",
     ),
     "input_gradient": Form(
         "input_gradient",
@@ -67,6 +72,7 @@ FORMS = {
         "d_w += x^T d_y (= if fresh), by events or dense as the density of x says",
         ("events", "x", "lists", "d_y", "d_w"),
         "snncc_counted_gradient({v}, fresh, events, by_input, rows, {n_in}, {x}, {d_y}, x, d_y, d_w);",
+        given="snncc_counted_gradient_given({v}, fresh, events, by_input, rows, {n_in}, {d_y}, x, d_y, d_w);",
     ),
     "wide_gradient_dense": Form(
         "gradient",
@@ -86,6 +92,7 @@ FORMS = {
         "d_w += x^T d_y, by events or dense as the density of x says",
         ("events", "x", "d_y", "d_w"),
         "snncc_counted_gradient_rows({v}, events, rows, {n_in}, {x}, {d_y}, x, d_y, d_w);",
+        given="snncc_counted_gradient_rows_given({v}, events, rows, {n_in}, {d_y}, x, d_y, d_w);",
     ),
     "narrow_gradient_dense": Form(
         "gradient",
@@ -107,6 +114,8 @@ class ProductText:
         self.n_in, self.n_out = call.numbers
         self.buffers = dict(zip(self.form.operands, call.buffers, strict=True))
         stride = layout.stride(self.n_out)
+        x = self.buffers.get("x")
+        self.given = x is not None and x.place == "given"
         self.panels, self.last = divmod(stride, layout.panel) if stride > layout.panel else (0, stride)
 
     @property
@@ -118,20 +127,24 @@ class ProductText:
     def _parameter(self, name: str) -> str:
         if name == "events":
             return "snncc_events events"
+        if name == "x" and self.given:
+            return "snncc_rows x"
         real = "float" if self.layout.real_bytes == 4 else "double"
         return "void *lists" if name == "lists" else f"{'' if name in WRITTEN else 'const '}{real} *{name}"
 
     @property
     def lines(self) -> list[str]:
         if self.last == 1 and not self.panels:
-            return [self.form.single.format(**self._sizes(0))]
+            single = self.form.given_single if self.given else self.form.single
+            return [single.format(**self._sizes(0))]
+        kernel = self.form.given if self.given else self.form.kernel
         lines, lanes = self._start(), self.layout.lanes
         if not self.panels:
-            return [*lines, self.form.kernel.format(**self._sizes(self.last // lanes))]
-        whole = self.form.kernel.format(**self._sizes(self.layout.panel // lanes))
+            return [*lines, kernel.format(**self._sizes(self.last // lanes))]
+        whole = kernel.format(**self._sizes(self.layout.panel // lanes))
         if not self.last:
             return [*lines, whole]
-        rest = self.form.kernel.format(**self._sizes(self.last // lanes))
+        rest = kernel.format(**self._sizes(self.last // lanes))
         return [*lines, f"if (panel < {self.panels})", f"    {whole}", "else", f"    {rest}"]
 
     def _start(self) -> list[str]:

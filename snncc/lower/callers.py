@@ -1,12 +1,14 @@
-"""Rows of the caller's arrays that sweeps read and write where they lie, so that nothing is copied.
+"""Rows of the caller's arrays that are read and written where they lie, so that nothing is copied.
 
     load(x, 512, 528, user x, all steps)
     sweep lif(x, spk)                           sweep lif(x, spk)  # x: rows of user x, spk: of user out
     store(spk, 512, 528, user out, all steps)
 
-A copy takes each element through the core once more. A buffer can be the caller's if it holds all steps and
-only sweeps touch it beside its one load or store; if its features lie in the caller's order; and if its rows
-have no pads, as sweeps compute whole vectors. What a load checks, the first sweep that reads all of it does.
+A copy takes each element through the core once more, and room in scratch. A buffer can be the caller's if it
+holds all steps and only sweeps touch it beside its one load or store; if its features lie in the caller's
+order; and if its rows have no pads, as sweeps compute whole vectors. What a load checks, the first sweep that
+reads all of it does. An input may also be read by what lists its nonzeros, among which it finds what is not
+finite, and by the products that have the list; where no sweep reads it, pads do not matter.
 Segments of time keep their copies: a buffer is theirs for one segment after the other.
 """
 
@@ -19,6 +21,10 @@ from ..program import Buffer, Call, Item, Loop, Panels, Segments, Sweep
 from .layout import Layout
 from .panels import Section
 
+LISTING = "events_from_rows"
+# What reads rows of features that are as far apart as the caller's.
+READERS = (LISTING, "product", "wide_gradient_counted", "narrow_gradient_counted")
+
 
 def in_place(sections: Mapping[Section, Sequence[Item]], layout: Layout) -> dict[Section, tuple[Item, ...]]:
     """The items without loads and stores of what sweeps can read and write in the caller's arrays."""
@@ -27,7 +33,7 @@ def in_place(sections: Mapping[Section, Sequence[Item]], layout: Layout) -> dict
         for item, touched in _touching(items):
             for buffer in dict.fromkeys(touched):
                 uses.setdefault(buffer, []).append(item)
-    found = [_Move.of(buffer, items) for buffer, items in uses.items() if _alike(buffer, layout)]
+    found = [_Move.of(buffer, items, layout) for buffer, items in uses.items() if _all_steps(buffer)]
     moves = [move for move in found if move]
     return {name: tuple(_rewritten(items, moves)) for name, items in sections.items()}
 
@@ -36,7 +42,8 @@ def in_place(sections: Mapping[Section, Sequence[Item]], layout: Layout) -> dict
 class _Move:
     """A buffer that becomes the caller's, by the load or store that it no longer needs.
 
-    checker: the sweep that sees to it that elements are finite, and `element` as its text has it.
+    checker: where nothing lists its nonzeros, the sweep that sees to it that elements are finite, and
+    `element` as its text has it.
     """
 
     old: Buffer
@@ -45,12 +52,17 @@ class _Move:
     element: str = ""
 
     @classmethod
-    def of(cls, buffer: Buffer, items: Sequence[Item]) -> _Move | None:
+    def of(cls, buffer: Buffer, items: Sequence[Item], layout: Layout) -> _Move | None:
         """The move of a buffer that these items touch, if there can be one."""
         sweeps = [item for item in items if isinstance(item, Sweep)]
         copies = [i for i in items if isinstance(i, Call) and i.kind in ("load", "store")]
-        if len(copies) != 1 or len(sweeps) != len(items) - 1 or not _plain(copies[0]):
+        readers = [i for i in items if isinstance(i, Call) and i.kind in READERS]
+        if len(copies) != 1 or len(sweeps) + len(readers) != len(items) - 1 or not _plain(copies[0]):
             return None
+        if sweeps and layout.stride(buffer.count) != buffer.count:
+            return None
+        if readers:
+            return cls(buffer, copies[0]) if _listed(copies[0], readers) else None
         if copies[0].kind == "store":
             return cls(buffer, copies[0])
         for sweep in sweeps:
@@ -71,10 +83,17 @@ def _plain(copy: Call) -> bool:
     return copy.time and len(copy.numbers) == 2
 
 
-def _alike(buffer: Buffer, layout: Layout) -> bool:
-    """Whether rows of all steps lie as the caller's do."""
-    rows = buffer.place == "tile" and buffer.layout == "real" and buffer.time and buffer.batch
-    return rows and layout.stride(buffer.count) == buffer.count
+def _listed(copy: Call, readers: Sequence[Call]) -> bool:
+    """Whether an input's rows of all steps are read, and their nonzeros are listed with their values."""
+    lists = [r.buffers[1] for r in readers if r.kind == LISTING]
+    given = copy.kind == "load" and not copy.field.startswith("d_")
+    valued = any(b is not None and b.layout == "valued" for b in lists)
+    return given and valued and all(r.time for r in readers)
+
+
+def _all_steps(buffer: Buffer) -> bool:
+    """Whether it holds rows of numbers, of all steps of a tile."""
+    return buffer.place == "tile" and buffer.layout == "real" and buffer.time and buffer.batch
 
 
 def _touching(items: Sequence[Item]) -> Iterator[tuple[Item, Sequence[Buffer]]]:
@@ -103,13 +122,18 @@ def _rewritten(items: Sequence[Item], moves: Sequence[_Move]) -> Iterator[Item]:
             case Call():
                 move = next((m for m in moves if m.copy is item), None)
                 if move is None:
-                    yield item
+                    yield _given(item, moves)
                 elif move.new.place == "optional":
                     yield replace(item, kind="load_missing", buffers=(move.new,), numbers=item.numbers[:1])
             case Panels() | Loop():
                 yield replace(item, items=tuple(_rewritten(item.items, moves)))  # type: ignore[arg-type]
             case Segments():
                 yield item
+
+
+def _given(call: Call, moves: Sequence[_Move]) -> Call:
+    new = {m.old: m.new for m in moves}
+    return replace(call, buffers=tuple(new.get(b, b) if b else None for b in call.buffers))
 
 
 def _moved(sweep: Sweep, moves: Sequence[_Move]) -> Sweep:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from ..names import identifier
-from ..program import ROUNDED, Buffer, Program, Size
+from ..program import CALLERS, ROUNDED, Buffer, Program, Size
 
 PANEL = 64  # SNNCC_PANEL of target.h: a word of spike bits, in either dtype
 WHOLE = 1 << 30  # wider than any matrix
@@ -54,6 +54,8 @@ class Layout:
         """Distance between two rows of a buffer of reals, or of what they are rounded to."""
         if buffer.place == "panel":
             return self.panel
+        if buffer.place in CALLERS:
+            return buffer.count
         scratch = buffer.place in ("tile", "block", "whole")
         return self.pitch(buffer.count, buffer.layout) if scratch else self.stride(buffer.count)
 

@@ -10,8 +10,8 @@ running a loop or a product a second time; values are priced by their bytes a st
 polynomial (exp, sigmoid) costs more to compute again than a number costs to keep. A delayed value
 is read from the kept sequence, one row earlier.
 
-A list of events has room for any density. It is not kept through the products of later layers, but made again
-from the spikes, a bit each, or from the numbers that are listed.
+A list of events has room for any density. If it is no input's, it is not kept through the products of later
+layers, but made again from the spikes, a bit each, or from the numbers that are listed.
 
 before:  %spk.events = events(%spk)             %d_w = weight_gradient<events>(%d_y, %spk.events)
 after:   %ctx_spk.bits = context<bits>(%spk)    %spk.events.again = events(%ctx_spk.bits)
@@ -39,7 +39,7 @@ from ..ops.groups import SWEPT
 from ..ops.linear import Context, Events
 from ..ops.time import Carry, Memorize, Previous
 from .base import Pass
-from .choose_kernels import is_spike
+from .choose_kernels import is_spike, origin
 from .simplify import live
 from .unroll_time import SUMS
 
@@ -134,8 +134,8 @@ class _Context:
         phase = _round(node)[0]
         if node.op.name != "events" or phase != later[0]:
             return node.op.name == "events"
-        if not node.type.time:
-            return False
+        if not node.type.time or origin(self.graph, node.name).op.name == "input":
+            return False  # an input lies in the caller's memory, which is far away
         forward = (n for n in self.graph if _round(n) == (phase, False) and n.op.name in PRODUCTS)
         readers = [node.name in n.inputs for n in forward]
         products = readers[::-1].index(True) if any(readers) else LONG

@@ -21,12 +21,13 @@ class Size:
     fixed: int = 0
     mark: int = 0
 
-    def at(self, steps: int, tile: int, segment: int = 0) -> int:
-        """Bytes for so many steps, of which `segment` are held (0: all), and samples a tile, up to a whole
-        cache line."""
+    def at(self, steps: int, tile: int, segment: int = 0, block: int = 0) -> int:
+        """Bytes for so many steps, of which `segment` are held (0: all), samples a tile, and a block (0:
+        those of all its tiles), up to a whole cache line."""
         held = min(steps, segment) if segment else steps
         marks = -(-steps // segment) if segment else 1
-        rows = tile * (self.seq * held + self.row + self.block * BLOCK_TILES + self.mark * marks)
+        rows = tile * (self.seq * held + self.row + self.mark * marks)
+        rows += (block or tile * BLOCK_TILES) * self.block
         return (rows + self.fixed + 63) // 64 * 64
 
 

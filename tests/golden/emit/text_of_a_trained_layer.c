@@ -11,13 +11,13 @@ enum { BLOCK_TILES = 16 }; /* of a block, for whose samples layers without a tim
 /* What snncc_tick counts, in order of execution. */
 enum {
     WAITING_,
-    FORWARD_X_LOAD, FORWARD_X_EVENTS, FORWARD_FC_PRODUCT, FORWARD_LIF, FORWARD_SPK_STORE,
-    BACKWARD_CLEAR, BACKWARD_X_LOAD, BACKWARD_X_EVENTS, BACKWARD_FC_PRODUCT, BACKWARD_LIF, BACKWARD_SPK_LOAD,
-    BACKWARD_LIF_BACKWARD, BACKWARD_FC_BACKWARD, BACKWARD_FC_GRADIENT, BACKWARD_X_STORE, BACKWARD_ADD,
-    EVALUATE_CLEAR, EVALUATE_X_LOAD, EVALUATE_X_EVENTS, EVALUATE_FC_PRODUCT, EVALUATE_LIF, EVALUATE_TARGET_LOAD,
-    EVALUATE_LOSS, EVALUATE_LIF_MEM_STORE, EVALUATE_ADD, EVALUATE_LOSS_2, EVALUATE_LOSS_STORE,
-    TRAIN_CLEAR, TRAIN_X_LOAD, TRAIN_X_EVENTS, TRAIN_FC_PRODUCT, TRAIN_LIF, TRAIN_TARGET_LOAD, TRAIN_LOSS,
-    TRAIN_LOSS_BACKWARD, TRAIN_LIF_BACKWARD, TRAIN_FC_GRADIENT, TRAIN_ADD, TRAIN_LOSS_2, TRAIN_LOSS_STORE,
+    FORWARD_X_EVENTS, FORWARD_FC_PRODUCT, FORWARD_LIF, FORWARD_SPK_STORE,
+    BACKWARD_CLEAR, BACKWARD_X_EVENTS, BACKWARD_FC_PRODUCT, BACKWARD_LIF, BACKWARD_SPK_LOAD, BACKWARD_LIF_BACKWARD,
+    BACKWARD_FC_BACKWARD, BACKWARD_FC_GRADIENT, BACKWARD_X_STORE, BACKWARD_ADD,
+    EVALUATE_CLEAR, EVALUATE_X_EVENTS, EVALUATE_FC_PRODUCT, EVALUATE_LIF, EVALUATE_TARGET_LOAD, EVALUATE_LOSS,
+    EVALUATE_LIF_MEM_STORE, EVALUATE_ADD, EVALUATE_LOSS_2, EVALUATE_LOSS_STORE,
+    TRAIN_CLEAR, TRAIN_X_EVENTS, TRAIN_FC_PRODUCT, TRAIN_LIF, TRAIN_TARGET_LOAD, TRAIN_LOSS, TRAIN_LOSS_BACKWARD,
+    TRAIN_LIF_BACKWARD, TRAIN_FC_GRADIENT, TRAIN_ADD, TRAIN_LOSS_2, TRAIN_LOSS_STORE,
     UPDATE_,
     KERNELS
 };
@@ -25,9 +25,9 @@ enum {
 /* ---- kernels ---- */
 
 /* y = x w + bias, by events or dense as the density of x says: 4 to 3 features (forward, backward, evaluate, train). */
-static void product_4_3(int rows, snncc_events events, const float *x, const float *w, const float *bias, float *y)
+static void product_4_3(int rows, snncc_events events, snncc_rows x, const float *w, const float *bias, float *y)
 {
-    snncc_counted_panel(1, events, rows, 4, 16, 16, x, w, bias, y);
+    snncc_counted_given(1, events, rows, 4, 16, x, w, bias, y);
 }
 
 /* lif: 3 neurons (forward). */
@@ -145,9 +145,9 @@ static void input_gradient_3_4(int rows, const float *d_y, const float *whole, f
 }
 
 /* d_w += x^T d_y, by events or dense as the density of x says: 4 to 3 features (backward, train). */
-static void gradient_4_3(int rows, snncc_events events, const float *x, const float *d_y, float *d_w)
+static void gradient_4_3(int rows, snncc_events events, snncc_rows x, const float *d_y, float *d_w)
 {
-    snncc_counted_gradient_rows(1, events, rows, 4, 16, 16, x, d_y, d_w);
+    snncc_counted_gradient_rows_given(1, events, rows, 4, 16, x, d_y, d_w);
 }
 
 /* loss.3: one number (evaluate, train). */
@@ -355,15 +355,15 @@ static SNNCC_GLUE void forward_tile(const layer_model *model, const layer_io *io
                                     float *sums, char *scratch, char *panels, int steps, int batch, int first,
                                     int rows)
 {
+    const float *const x = io->x + (size_t)first * 4; /* [steps][batch][4] */
     const float *const fc_weight = model->parameters + 0;
     const float *const fc_bias = model->parameters + 64;
     void *const region0 = snncc_take(&scratch, (size_t)steps * rows * 64);
-    float *const x = region0; /* [steps][rows][16] */
-    float *const lif_mem = region0; /* [steps][rows][16] */
-    void *const region1 = snncc_take(&scratch, (size_t)steps * rows * 64);
-    float *const fc_linear = region1; /* [steps][rows][16] */
-    void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 64 + 320);
-    const snncc_events x_events = snncc_events_at(region2, steps * rows, 4, 1);
+    float *const fc_linear = region0; /* [steps][rows][16] */
+    void *const region1 = snncc_take(&scratch, (size_t)steps * rows * 64 + 320);
+    const snncc_events x_events = snncc_events_at(region1, steps * rows, 4, 1);
+    float *const lif_mem = region1; /* [steps][rows][16] */
+    void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const lif_spk = region2; /* [steps][rows][16] */
     void *const region3 = snncc_take(&scratch, (size_t)rows * 64);
     float *const lif_mem_initial = region3; /* [rows][16] */
@@ -372,10 +372,9 @@ static SNNCC_GLUE void forward_tile(const layer_model *model, const layer_io *io
 
     if (crew->part == 0) {
         const snncc_crew alone = snncc_alone(crew);
-        snncc_note(crew->team, snncc_load(steps, rows, batch, first, 4, 16, io->x, x, &alone));
-        snncc_tick(crew->profile, FORWARD_X_LOAD);
-        snncc_tick_listed(&alone, FORWARD_X_EVENTS, snncc_events_from_rows(x_events, steps * rows, 4, 16, x, &alone));
-        product_4_3(steps * rows, x_events, x, fc_weight, fc_bias, fc_linear);
+        snncc_tick_listed(&alone, FORWARD_X_EVENTS, snncc_events_from_given(x_events, steps * rows, 4,
+                          (snncc_rows){x, 4, rows, batch}, &alone));
+        product_4_3(steps * rows, x_events, (snncc_rows){x, 4, rows, batch}, fc_weight, fc_bias, fc_linear);
         snncc_tick_counted(crew->profile, FORWARD_FC_PRODUCT, x_events, steps * rows, 4, SNNCC_CROSSOVER);
         snncc_note(crew->team, snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f, lif_mem_initial,
                    &alone));
@@ -433,38 +432,35 @@ static SNNCC_GLUE void backward_tile(const layer_model *model, const layer_io *i
                                      float *sums, char *scratch, char *panels, int steps, int batch, int first,
                                      int rows)
 {
+    const float *const x = io->x + (size_t)first * 4; /* [steps][batch][4] */
     const float *const fc_weight = model->parameters + 0;
     const float *const fc_bias = model->parameters + 64;
     float *const d_fc_bias = sums + 64;
     float *const d_fc_weight = sums + 0;
     void *const region0 = snncc_take(&scratch, (size_t)steps * rows * 64);
-    float *const x = region0; /* [steps][rows][16] */
+    float *const fc_linear = region0; /* [steps][rows][16] */
+    float *const d_spk_given = region0; /* [steps][rows][16] */
+    float *const d_x = region0; /* [steps][rows][16] */
     void *const region1 = snncc_take(&scratch, (size_t)steps * rows * 64);
-    float *const fc_linear = region1; /* [steps][rows][16] */
-    float *const d_spk_given = region1; /* [steps][rows][16] */
-    float *const d_x = region1; /* [steps][rows][16] */
+    float *const lif_mem = region1; /* [steps][rows][16] */
     void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 64);
-    float *const lif_mem = region2; /* [steps][rows][16] */
+    float *const d_mem_given = region2; /* [steps][rows][16] */
     void *const region3 = snncc_take(&scratch, (size_t)steps * rows * 64);
-    float *const d_mem_given = region3; /* [steps][rows][16] */
-    void *const region4 = snncc_take(&scratch, (size_t)steps * rows * 64);
-    float *const d_lif_mem = region4; /* [steps][rows][16] */
-    void *const region5 = snncc_take(&scratch, (size_t)steps * rows * 28 + 320);
-    const snncc_events x_events = snncc_events_at(region5, steps * rows, 4, 1);
+    float *const d_lif_mem = region3; /* [steps][rows][16] */
+    void *const region4 = snncc_take(&scratch, (size_t)steps * rows * 28 + 320);
+    const snncc_events x_events = snncc_events_at(region4, steps * rows, 4, 1);
+    void *const region5 = snncc_take(&scratch, (size_t)rows * 64);
+    float *const lif_mem_initial = region5; /* [rows][16] */
     void *const region6 = snncc_take(&scratch, (size_t)rows * 64);
-    float *const lif_mem_initial = region6; /* [rows][16] */
-    void *const region7 = snncc_take(&scratch, (size_t)rows * 64);
-    float *const d_lif_mem_initial = region7; /* [rows][16] */
+    float *const d_lif_mem_initial = region6; /* [rows][16] */
     void *const panel0 = snncc_take(&panels, 32768);
     float *const d_x_slice = panel0; /* [rows][64] */
 
     if (crew->part == 0) {
         const snncc_crew alone = snncc_alone(crew);
-        snncc_note(crew->team, snncc_load(steps, rows, batch, first, 4, 16, io->x, x, &alone));
-        snncc_tick(crew->profile, BACKWARD_X_LOAD);
-        snncc_tick_listed(&alone, BACKWARD_X_EVENTS, snncc_events_from_rows(x_events, steps * rows, 4, 16, x,
-                          &alone));
-        product_4_3(steps * rows, x_events, x, fc_weight, fc_bias, fc_linear);
+        snncc_tick_listed(&alone, BACKWARD_X_EVENTS, snncc_events_from_given(x_events, steps * rows, 4,
+                          (snncc_rows){x, 4, rows, batch}, &alone));
+        product_4_3(steps * rows, x_events, (snncc_rows){x, 4, rows, batch}, fc_weight, fc_bias, fc_linear);
         snncc_tick_counted(crew->profile, BACKWARD_FC_PRODUCT, x_events, steps * rows, 4, SNNCC_CROSSOVER);
         snncc_note(crew->team, snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f, lif_mem_initial,
                    &alone));
@@ -478,7 +474,7 @@ static SNNCC_GLUE void backward_tile(const layer_model *model, const layer_io *i
         snncc_tick(crew->profile, BACKWARD_LIF_BACKWARD);
         input_gradient_3_4(steps * rows, d_lif_mem, fc_weight, d_x_slice, d_x);
         snncc_tick(crew->profile, BACKWARD_FC_BACKWARD);
-        gradient_4_3(steps * rows, x_events, x, d_lif_mem, d_fc_weight);
+        gradient_4_3(steps * rows, x_events, (snncc_rows){x, 4, rows, batch}, d_lif_mem, d_fc_weight);
         snncc_tick_counted(crew->profile, BACKWARD_FC_GRADIENT, x_events, steps * rows, 4, SNNCC_NARROW_CROSSOVER);
         if (io->grad_x) snncc_store(steps, rows, batch, first, 4, 16, d_x, io->grad_x, &alone);
         if (io->grad_lif_mem) snncc_store(1, rows, batch, first, 3, 16, d_lif_mem_initial, io->grad_lif_mem, &alone);
@@ -537,38 +533,35 @@ static SNNCC_GLUE void evaluate_tile(const layer_model *model, const layer_io *i
                                      float *sums, char *scratch, char *panels, int steps, int batch, int first,
                                      int rows)
 {
+    const float *const x = io->x + (size_t)first * 4; /* [steps][batch][4] */
     const float *const fc_weight = model->parameters + 0;
     const float *const fc_bias = model->parameters + 64;
     float *const loss_sum_batch = sums + 0;
     void *const region0 = snncc_take(&scratch, (size_t)steps * rows * 64);
-    float *const x = region0; /* [steps][rows][16] */
-    float *const lif_mem = region0; /* [steps][rows][16] */
-    float *const loss_mul = region0; /* [steps][rows][16] */
-    void *const region1 = snncc_take(&scratch, (size_t)steps * rows * 64);
-    float *const fc_linear = region1; /* [steps][rows][16] */
-    float *const loss_log_softmax = region1; /* [steps][rows][16] */
-    float *const loss_sum_features = region1; /* [steps][rows][1] */
-    void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 28 + 320);
-    const snncc_events x_events = snncc_events_at(region2, steps * rows, 4, 1);
+    float *const fc_linear = region0; /* [steps][rows][16] */
+    float *const loss_log_softmax = region0; /* [steps][rows][16] */
+    float *const loss_sum_features = region0; /* [steps][rows][1] */
+    void *const region1 = snncc_take(&scratch, (size_t)steps * rows * 64 + 320);
+    const snncc_events x_events = snncc_events_at(region1, steps * rows, 4, 1);
+    float *const lif_mem = region1; /* [steps][rows][16] */
+    float *const loss_mul = region1; /* [steps][rows][16] */
+    void *const region2 = snncc_take(&scratch, (size_t)rows * 64);
+    float *const lif_mem_initial = region2; /* [rows][16] */
+    float *const loss_one_hot = region2; /* [rows][16] */
     void *const region3 = snncc_take(&scratch, (size_t)rows * 64);
-    float *const lif_mem_initial = region3; /* [rows][16] */
-    float *const loss_one_hot = region3; /* [rows][16] */
+    float *const lif_mem_last = region3; /* [rows][16] */
     void *const region4 = snncc_take(&scratch, (size_t)rows * 64);
-    float *const lif_mem_last = region4; /* [rows][16] */
+    float *const sum_time = region4; /* [rows][16] */
     void *const region5 = snncc_take(&scratch, (size_t)rows * 64);
-    float *const sum_time = region5; /* [rows][16] */
-    void *const region6 = snncc_take(&scratch, (size_t)rows * 64);
-    float *const sum_time_2 = region6; /* [rows][16] */
-    void *const region7 = snncc_take(&scratch, (size_t)rows * 4);
-    int32_t *const target_labels = region7; /* [rows][1] */
+    float *const sum_time_2 = region5; /* [rows][16] */
+    void *const region6 = snncc_take(&scratch, (size_t)rows * 4);
+    int32_t *const target_labels = region6; /* [rows][1] */
 
     if (crew->part == 0) {
         const snncc_crew alone = snncc_alone(crew);
-        snncc_note(crew->team, snncc_load(steps, rows, batch, first, 4, 16, io->x, x, &alone));
-        snncc_tick(crew->profile, EVALUATE_X_LOAD);
-        snncc_tick_listed(&alone, EVALUATE_X_EVENTS, snncc_events_from_rows(x_events, steps * rows, 4, 16, x,
-                          &alone));
-        product_4_3(steps * rows, x_events, x, fc_weight, fc_bias, fc_linear);
+        snncc_tick_listed(&alone, EVALUATE_X_EVENTS, snncc_events_from_given(x_events, steps * rows, 4,
+                          (snncc_rows){x, 4, rows, batch}, &alone));
+        product_4_3(steps * rows, x_events, (snncc_rows){x, 4, rows, batch}, fc_weight, fc_bias, fc_linear);
         snncc_tick_counted(crew->profile, EVALUATE_FC_PRODUCT, x_events, steps * rows, 4, SNNCC_CROSSOVER);
         snncc_note(crew->team, snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f, lif_mem_initial,
                    &alone));
@@ -657,40 +650,38 @@ SNNCC_GLUE int32_t layer_evaluate(layer_model *model, const layer_io *io, int32_
 static SNNCC_GLUE void train_tile(const layer_model *model, const layer_io *io, const snncc_crew *crew, float *sums,
                                   char *scratch, char *panels, int steps, int batch, int first, int rows)
 {
+    const float *const x = io->x + (size_t)first * 4; /* [steps][batch][4] */
     const float *const fc_weight = model->parameters + 0;
     const float *const fc_bias = model->parameters + 64;
     float *const loss_sum_batch = sums + 80;
     float *const d_fc_bias = sums + 64;
     float *const d_fc_weight = sums + 0;
     void *const region0 = snncc_take(&scratch, (size_t)steps * rows * 64);
-    float *const x = region0; /* [steps][rows][16] */
+    float *const fc_linear = region0; /* [steps][rows][16] */
+    float *const loss_log_softmax = region0; /* [steps][rows][16] */
     void *const region1 = snncc_take(&scratch, (size_t)steps * rows * 64);
-    float *const fc_linear = region1; /* [steps][rows][16] */
-    float *const loss_log_softmax = region1; /* [steps][rows][16] */
+    float *const lif_mem = region1; /* [steps][rows][16] */
+    float *const loss_mul = region1; /* [steps][rows][16] */
+    float *const d_lif_mem = region1; /* [steps][rows][16] */
     void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 64);
-    float *const lif_mem = region2; /* [steps][rows][16] */
-    float *const loss_mul = region2; /* [steps][rows][16] */
-    float *const d_lif_mem = region2; /* [steps][rows][16] */
-    void *const region3 = snncc_take(&scratch, (size_t)steps * rows * 64);
-    float *const lif_mem_prev = region3; /* [steps][rows][16] */
-    void *const region4 = snncc_take(&scratch, (size_t)steps * rows * 28 + 320);
-    const snncc_events x_events = snncc_events_at(region4, steps * rows, 4, 1);
-    void *const region5 = snncc_take(&scratch, (size_t)steps * rows * 4);
-    float *const loss_sum_features = region5; /* [steps][rows][1] */
+    float *const lif_mem_prev = region2; /* [steps][rows][16] */
+    void *const region3 = snncc_take(&scratch, (size_t)steps * rows * 28 + 320);
+    const snncc_events x_events = snncc_events_at(region3, steps * rows, 4, 1);
+    void *const region4 = snncc_take(&scratch, (size_t)steps * rows * 4);
+    float *const loss_sum_features = region4; /* [steps][rows][1] */
+    void *const region5 = snncc_take(&scratch, (size_t)rows * 64);
+    float *const lif_mem_initial = region5; /* [rows][16] */
+    float *const loss_one_hot = region5; /* [rows][16] */
+    float *const d_loss_log_softmax_sum_features = region5; /* [rows][1] */
     void *const region6 = snncc_take(&scratch, (size_t)rows * 64);
-    float *const lif_mem_initial = region6; /* [rows][16] */
-    float *const loss_one_hot = region6; /* [rows][16] */
-    float *const d_loss_log_softmax_sum_features = region6; /* [rows][1] */
-    void *const region7 = snncc_take(&scratch, (size_t)rows * 64);
-    int32_t *const target_labels = region7; /* [rows][1] */
-    float *const d_loss_log_softmax = region7; /* [rows][16] */
+    int32_t *const target_labels = region6; /* [rows][1] */
+    float *const d_loss_log_softmax = region6; /* [rows][16] */
 
     if (crew->part == 0) {
         const snncc_crew alone = snncc_alone(crew);
-        snncc_note(crew->team, snncc_load(steps, rows, batch, first, 4, 16, io->x, x, &alone));
-        snncc_tick(crew->profile, TRAIN_X_LOAD);
-        snncc_tick_listed(&alone, TRAIN_X_EVENTS, snncc_events_from_rows(x_events, steps * rows, 4, 16, x, &alone));
-        product_4_3(steps * rows, x_events, x, fc_weight, fc_bias, fc_linear);
+        snncc_tick_listed(&alone, TRAIN_X_EVENTS, snncc_events_from_given(x_events, steps * rows, 4, (snncc_rows){x,
+                          4, rows, batch}, &alone));
+        product_4_3(steps * rows, x_events, (snncc_rows){x, 4, rows, batch}, fc_weight, fc_bias, fc_linear);
         snncc_tick_counted(crew->profile, TRAIN_FC_PRODUCT, x_events, steps * rows, 4, SNNCC_CROSSOVER);
         snncc_note(crew->team, snncc_load_state(rows, batch, first, 3, 16, io->lif_mem, NULL, 0.0f, lif_mem_initial,
                    &alone));
@@ -710,7 +701,7 @@ static SNNCC_GLUE void train_tile(const layer_model *model, const layer_io *io, 
         lif_backward_2(loss_log_softmax, d_loss_log_softmax_sum_features, d_loss_log_softmax, d_lif_mem,
                        lif_mem_prev, d_fc_bias, steps, rows);
         snncc_tick(crew->profile, TRAIN_LIF_BACKWARD);
-        gradient_4_3(steps * rows, x_events, x, d_lif_mem, d_fc_weight);
+        gradient_4_3(steps * rows, x_events, (snncc_rows){x, 4, rows, batch}, d_lif_mem, d_fc_weight);
         snncc_tick_counted(crew->profile, TRAIN_FC_GRADIENT, x_events, steps * rows, 4, SNNCC_NARROW_CROSSOVER);
     }
     snncc_meet(crew);
@@ -796,8 +787,8 @@ static SNNCC_GLUE size_t forward_scratch(size_t steps, size_t tile)
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
     return snncc_align(seq * 64)
-           + snncc_align(seq * 64)
            + snncc_align(seq * 64 + 320)
+           + snncc_align(seq * 64)
            + snncc_align(tile * 64)
            + snncc_align(tile * 64);
 }
@@ -814,7 +805,6 @@ static SNNCC_GLUE size_t backward_scratch(size_t steps, size_t tile)
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
     return snncc_align(seq * 64)
-           + snncc_align(seq * 64)
            + snncc_align(seq * 64)
            + snncc_align(seq * 64)
            + snncc_align(seq * 64)
@@ -835,8 +825,7 @@ static SNNCC_GLUE size_t evaluate_scratch(size_t steps, size_t tile)
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
     return snncc_align(seq * 64)
-           + snncc_align(seq * 64)
-           + snncc_align(seq * 28 + 320)
+           + snncc_align(seq * 64 + 320)
            + snncc_align(tile * 64)
            + snncc_align(tile * 64)
            + snncc_align(tile * 64)
@@ -856,7 +845,6 @@ static SNNCC_GLUE size_t train_scratch(size_t steps, size_t tile)
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
     return snncc_align(seq * 64)
-           + snncc_align(seq * 64)
            + snncc_align(seq * 64)
            + snncc_align(seq * 64)
            + snncc_align(seq * 28 + 320)
@@ -1067,6 +1055,6 @@ void layer_abi(layer_abi_record *record)
     record->config_bytes = (int32_t)sizeof(layer_config);
     record->io_bytes = (int32_t)sizeof(layer_io);
     record->model_bytes = (int32_t)sizeof(layer_model);
-    memcpy(record->digest, "86349528362fce1c46946d49b18d30c4d81e9a4e788e3e4918add5b1a018108d", 64);
+    memcpy(record->digest, "b149e70e1f0bafb76ab70e3fd67e852e9206df29e8a166c3c211589da14a38c5", 64);
 }
 

@@ -4,6 +4,7 @@
 
 #include "target.h"
 #include "team.h"
+#include "layout.h"
 
 /* Places in a list: features, or rows of a tile where a list is by input. 16 bits halve what is read of a list of spikes;
  * generated code asks for 32 where a list would name a place beyond 65535. */
@@ -252,16 +253,15 @@ SNNCC_INLINE int32_t snncc_count_bits(size_t words, const uint64_t *bits)
 }
 
 /* How many nonzeros the rows begin .. end have, in offsets of their own. x and bits: as in snncc_list. */
-SNNCC_INLINE int32_t snncc_count_rows(snncc_events events, snncc_range rows, int n, int stride, const snncc_real *x,
-                                      const uint64_t *bits)
+SNNCC_INLINE int32_t snncc_count_rows(snncc_events events, snncc_range rows, int n, snncc_rows x, const uint64_t *bits)
 {
     const int words = (n + 63) / 64;
     int32_t all = 0;
     for (int row = rows.begin; row < rows.end; row++) {
-        int32_t count = x ? 0 : snncc_count_bits((size_t)words, bits + (size_t)row * words);
-        for (int i = 0; x && i < n; i += 64) {
+        int32_t count = bits ? snncc_count_bits((size_t)words, bits + (size_t)row * words) : 0;
+        for (int i = 0; !bits && i < n; i += 64) {
             uint64_t word;
-            snncc_pack(x + (size_t)row * stride + i, n - i < 64 ? n - i : 64, &word);
+            snncc_pack(snncc_row(x, row) + i, n - i < 64 ? n - i : 64, &word);
             count += __builtin_popcountll(word);
         }
         events.offsets[row] = count;
@@ -270,27 +270,27 @@ SNNCC_INLINE int32_t snncc_count_rows(snncc_events events, snncc_range rows, int
     return all;
 }
 
-/* Lists rows of nonzeros, or of spike bits where x is NULL. Threads that share them count first, to know where their
+/* Lists rows of nonzeros, or of spike bits where there are any. Threads that share them count first, to know where their
  * own begin: nonzeros each of its own rows, bits, which is quicker than to meet, also of all rows before. A thread's
  * last rows leave the next one's first entries alone. Returns where this thread's events lie. */
-SNNCC_INLINE snncc_range snncc_list(snncc_events events, int rows, int n, int stride, const snncc_real *x,
-                                    const uint64_t *bits, const snncc_crew *crew)
+SNNCC_INLINE snncc_range snncc_list(snncc_events events, int rows, int n, snncc_rows x, const uint64_t *bits,
+                                    const snncc_crew *crew)
 {
     const int words = (n + 63) / 64, shared = crew->parts > 1;
     const snncc_range mine = snncc_part(crew, rows);
     int32_t begin = 0, limit = 0;
     if (shared) {
-        const int32_t count = snncc_count_rows(events, mine, n, stride, x, bits);
-        begin = x ? snncc_sum_before(crew, events.offsets, mine.begin)
-                  : snncc_count_bits((size_t)mine.begin * words, bits);
+        const int32_t count = snncc_count_rows(events, mine, n, x, bits);
+        begin = bits ? snncc_count_bits((size_t)mine.begin * words, bits)
+                     : snncc_sum_before(crew, events.offsets, mine.begin);
         limit = begin + count;
     }
     int32_t end = begin;
     for (int row = mine.begin; row < mine.end; row++) {
         const int exactly = shared && end + events.offsets[row] + SNNCC_SPILL > limit;
         events.offsets[row] = end;
-        end = x ? snncc_list_row(events, end, n, x + (size_t)row * stride, exactly)
-                : snncc_list_bits(events, end, n, bits + (size_t)row * words, exactly);
+        end = bits ? snncc_list_bits(events, end, n, bits + (size_t)row * words, exactly)
+                   : snncc_list_row(events, end, n, snncc_row(x, row), exactly);
     }
     if (crew->part == crew->parts - 1) events.offsets[rows] = end;
     return (snncc_range){begin, end};
@@ -302,7 +302,7 @@ SNNCC_INLINE snncc_range snncc_list(snncc_events events, int rows, int n, int st
 SNNCC_FUNCTION int32_t snncc_events_from_bits(snncc_events events, int rows, int n, const uint64_t *bits,
                                               const snncc_crew *crew)
 {
-    const snncc_range mine = snncc_list(events, rows, n, 0, NULL, bits, crew);
+    const snncc_range mine = snncc_list(events, rows, n, (snncc_rows){0}, bits, crew);
     if (events.value)
         for (int32_t e = mine.begin; e < mine.end; e++) events.value[e] = 1;
     return mine.end - mine.begin;
@@ -338,7 +338,18 @@ SNNCC_FUNCTION int32_t snncc_events_from_previous(snncc_events events, int all, 
 SNNCC_FUNCTION int32_t snncc_events_from_rows(snncc_events events, int rows, int n, int stride, const snncc_real *x,
                                               const snncc_crew *crew)
 {
-    const snncc_range mine = snncc_list(events, rows, n, stride, x, NULL, crew);
+    const snncc_range mine = snncc_list(events, rows, n, (snncc_rows){x, stride, rows, rows}, NULL, crew);
+    return mine.end - mine.begin;
+}
+
+/* The same of rows of the caller's array, with values; notes SNNCC_FINITE if a number is NaN or infinite, for those are
+ * listed. */
+SNNCC_FUNCTION int32_t snncc_events_from_given(snncc_events events, int rows, int n, snncc_rows x, const snncc_crew *crew)
+{
+    const snncc_range mine = snncc_list(events, rows, n, x, NULL, crew);
+    int bad = 0;
+    for (int32_t e = mine.begin; e < mine.end; e++) bad |= events.value[e] - events.value[e] != 0;
+    if (bad) snncc_note(crew->team, SNNCC_FINITE);
     return mine.end - mine.begin;
 }
 

@@ -106,6 +106,25 @@ SNNCC_INLINE void snncc_gradient_dense_panel(int vectors, int fresh, int rows, i
     snncc_dense(vectors, !fresh, n_in, rows, 1, -x_stride, -d_stride, vectors * SNNCC_LANES, x_end, d_end, NULL, d_w);
 }
 
+/* The same of rows of the caller's array. A block of them is copied, of some features at a time, the last rows first. */
+SNNCC_INLINE void snncc_gradient_dense_given(int vectors, int fresh, int rows, int n_in, int d_stride, snncc_rows x,
+                                             const snncc_real *d_y, snncc_real *d_w)
+{
+    enum { ROWS = 64, FEATURES = 4 * SNNCC_DENSE_ROWS };
+    snncc_real block[ROWS * FEATURES];
+    for (int end = rows; end > 0; end -= ROWS) {
+        const int lot = end < ROWS ? end : ROWS;
+        for (int from = 0; from < n_in; from += FEATURES) {
+            const int features = n_in - from < FEATURES ? n_in - from : FEATURES;
+            for (int b = 0; b < lot; b++)
+                memcpy(block + b * FEATURES, snncc_row(x, end - lot + b) + from, (size_t)features * sizeof *block);
+            snncc_gradient_dense_panel(vectors, fresh && end == rows, lot, features, FEATURES, d_stride, block,
+                                       d_y + (size_t)(end - lot) * d_stride,
+                                       d_w + (size_t)from * vectors * SNNCC_LANES);
+        }
+    }
+}
+
 /* Whether the dense gradient is the faster one for these events. To be asked before lists by input are made. */
 SNNCC_INLINE int snncc_gradient_is_dense(int vectors, snncc_events x, int rows, int n_in)
 {
@@ -120,6 +139,17 @@ SNNCC_INLINE void snncc_counted_gradient(int vectors, int fresh, snncc_events x_
 {
     if (snncc_gradient_is_dense(vectors, x_events, rows, n_in))
         snncc_gradient_dense_panel(vectors, fresh, rows, n_in, x_stride, d_stride, x, d_y, d_w);
+    else
+        snncc_gradient_blocks(vectors, 1, fresh, by_input, rows, n_in, d_stride, d_y, d_w);
+}
+
+/* The same of rows of the caller's array. */
+SNNCC_INLINE void snncc_counted_gradient_given(int vectors, int fresh, snncc_events x_events, snncc_events by_input,
+                                               int rows, int n_in, int d_stride, snncc_rows x, const snncc_real *d_y,
+                                               snncc_real *d_w)
+{
+    if (snncc_gradient_is_dense(vectors, x_events, rows, n_in))
+        snncc_gradient_dense_given(vectors, fresh, rows, n_in, d_stride, x, d_y, d_w);
     else
         snncc_gradient_blocks(vectors, 1, fresh, by_input, rows, n_in, d_stride, d_y, d_w);
 }
@@ -149,6 +179,17 @@ SNNCC_INLINE void snncc_counted_gradient_rows(int vectors, snncc_events x_events
 {
     if (snncc_gradient_is_dense(vectors, x_events, rows, n_in))
         snncc_gradient_dense_panel(vectors, 0, rows, n_in, x_stride, d_stride, x, d_y, d_w);
+    else
+        snncc_gradient_rows(vectors, 0, 1, x_events, rows, d_stride, d_y, d_w);
+}
+
+/* The same of rows of the caller's array. */
+SNNCC_INLINE void snncc_counted_gradient_rows_given(int vectors, snncc_events x_events, int rows, int n_in,
+                                                    int d_stride, snncc_rows x, const snncc_real *d_y,
+                                                    snncc_real *d_w)
+{
+    if (snncc_gradient_is_dense(vectors, x_events, rows, n_in))
+        snncc_gradient_dense_given(vectors, 0, rows, n_in, d_stride, x, d_y, d_w);
     else
         snncc_gradient_rows(vectors, 0, 1, x_events, rows, d_stride, d_y, d_w);
 }

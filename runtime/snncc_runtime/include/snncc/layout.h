@@ -9,6 +9,17 @@
 #include "target.h"
 #include "team.h"
 
+/* Rows of numbers where they lie, counted over all steps: so many samples of each step, steps `batch` rows apart. */
+typedef struct {
+    const snncc_real *first;
+    int stride, samples, batch;
+} snncc_rows;
+
+SNNCC_INLINE const snncc_real *snncc_row(snncc_rows rows, int row)
+{
+    return rows.first + ((size_t)(row / rows.samples) * rows.batch + row % rows.samples) * rows.stride;
+}
+
 /* Outputs in the panel that starts at output `first`. */
 SNNCC_INLINE int snncc_panel_width(int n_out, int first)
 {

@@ -189,6 +189,25 @@ SNNCC_INLINE void snncc_dense_panel(int vectors, int rows, int n_in, int x_strid
     snncc_dense(vectors, 0, rows, n_in, x_stride, 1, vectors * SNNCC_LANES, y_stride, x, w, bias, y);
 }
 
+/* The same of rows of the caller's array. A block of them is copied, some terms at a time, so that its rows are as far
+ * apart as constants say; sums go on from what y holds. */
+SNNCC_INLINE void snncc_dense_given(int vectors, int rows, int n_in, int y_stride, snncc_rows x, const snncc_real *w,
+                                    const snncc_real *bias, snncc_real *y)
+{
+    enum { ROWS = 2 * SNNCC_DENSE_ROWS, TERMS = 8 * SNNCC_LANES };
+    snncc_real block[ROWS * TERMS];
+    for (int row = 0; row < rows; row += ROWS) {
+        const int lot = rows - row < ROWS ? rows - row : ROWS;
+        for (int from = 0; from < n_in; from += TERMS) {
+            const int terms = n_in - from < TERMS ? n_in - from : TERMS;
+            for (int b = 0; b < lot; b++)
+                memcpy(block + b * TERMS, snncc_row(x, row + b) + from, (size_t)terms * sizeof *block);
+            snncc_dense(vectors, from > 0, lot, terms, TERMS, 1, vectors * SNNCC_LANES, y_stride, block,
+                        w + (size_t)from * vectors * SNNCC_LANES, bias, y + (size_t)row * y_stride);
+        }
+    }
+}
+
 /* The case of a single output, whose weights are n_in scalars. */
 SNNCC_INLINE void snncc_dense_single(int rows, int n_in, int x_stride, const snncc_real *x, const snncc_real *w,
                                      const snncc_real *bias, snncc_real *y)
@@ -221,6 +240,16 @@ SNNCC_INLINE void snncc_counted_panel(int vectors, snncc_events x_events, int ro
         snncc_event_blocks(vectors, 0, x_events, rows, n_in, y_stride, w, bias, y);
 }
 
+/* The same of rows of the caller's array. */
+SNNCC_INLINE void snncc_counted_given(int vectors, snncc_events x_events, int rows, int n_in, int y_stride,
+                                      snncc_rows x, const snncc_real *w, const snncc_real *bias, snncc_real *y)
+{
+    if (snncc_events_count(x_events, rows) >= SNNCC_CROSSOVER * rows * n_in)
+        snncc_dense_given(vectors, rows, n_in, y_stride, x, w, bias, y);
+    else
+        snncc_event_blocks(vectors, 1, x_events, rows, n_in, y_stride, w, bias, y);
+}
+
 SNNCC_INLINE void snncc_event_single(snncc_events x, int rows, const snncc_real *w, const snncc_real *bias,
                                      snncc_real *y)
 {
@@ -240,6 +269,16 @@ SNNCC_INLINE void snncc_counted_single(snncc_events x_events, int rows, int n_in
         snncc_event_single(x_events, rows, w, bias, y);
     else
         snncc_dense_single(rows, n_in, x_stride, x, w, bias, y);
+}
+
+/* The same of rows of the caller's array. */
+SNNCC_INLINE void snncc_counted_single_given(snncc_events x_events, int rows, int n_in, snncc_rows x,
+                                             const snncc_real *w, const snncc_real *bias, snncc_real *y)
+{
+    const int dense = snncc_events_count(x_events, rows) >= SNNCC_CROSSOVER * rows * n_in;
+    if (!dense) snncc_event_single(x_events, rows, w, bias, y);
+    for (int row = 0; dense && row < rows; row++)
+        snncc_dense_single(1, n_in, n_in, snncc_row(x, row), w, bias, y + row);
 }
 
 #endif
