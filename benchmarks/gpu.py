@@ -130,7 +130,12 @@ def modes(text: str) -> list[str]:
 
 
 def contestants(text: str) -> list[Contestant]:
-    return [measured.PEERS[_known(name, measured.PEERS, "peer")] for name in text.split(",")]
+    """`jax:scan`, or `jax` for all of its variants; `snncc` is one of two."""
+    peers, names = measured.PEERS, text.split(",")
+    for name in names:
+        _known(name, [*peers, *dict.fromkeys(peer.module for peer in peers.values())], "peer")
+    modules = set(names) - set(peers)
+    return [peer for peer in peers.values() if peer.name in names or peer.module in modules]
 
 
 def interpreter(text: str) -> tuple[str, str]:

@@ -134,8 +134,10 @@ def test_what_is_measured_on_a_gpu_runs_here_too(tmp_path: Path, monkeypatch: py
 
 
 def test_names_are_checked(capsys: pytest.CaptureFixture[str]) -> None:
-    for options, message in ((["--only", "W9"], "no case is called 'W9'"), (["--modes", "x"], "no mode")):
+    for option, what in (("--only", "case"), ("--modes", "mode"), ("--peers", "peer")):
         with pytest.raises(SystemExit):
-            gpu.parse(options)
-        assert message in capsys.readouterr().err
+            gpu.parse([option, "W1,W9"] if what == "case" else [option, "W9"])
+        assert f"no {what} is called 'W9'; there are " in capsys.readouterr().err
     assert set(gpu.parse([]).only) == set(CASES)
+    peers = gpu.parse(["--peers", "snncc,jax"]).peers
+    assert [peer.name for peer in peers] == ["snncc", "jax:scan", "jax:unroll5", "jax:unroll"]
