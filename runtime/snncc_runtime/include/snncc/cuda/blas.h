@@ -132,7 +132,14 @@ static inline int32_t snncc_blas_ended(const snncc_blas *blas)
 
 static inline const char *snncc_blas_error_text(int32_t code)
 {
-    return code == SNNCC_LIBRARY ? "there is no cuBLAS at this place" : "cuBLAS did not do what it was asked for";
+    switch (code) {
+    case SNNCC_LIBRARY: return "there is no cuBLAS at this place";
+    case SNNCC_BLAS + 1: return "cuBLAS cannot start, as one that is newer than the driver";
+    case SNNCC_BLAS + 3: return "cuBLAS has too little memory";
+    case SNNCC_BLAS + 8: /* an architecture, and what is not supported */
+    case SNNCC_BLAS + 15: return "cuBLAS has no such product for this GPU; bf16 wants sm_80 or newer";
+    default: return "cuBLAS did not do what it was asked for";
+    }
 }
 
 /* ---- products */
