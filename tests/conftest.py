@@ -68,7 +68,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(UPDATE, action="store_true", help="rewrite the golden texts of the tests that run")
     combinations = "neurons with surrogates in test_combinations.py: a few rotations, or the whole product"
     parser.addoption("--gpu", action="store_true", help="a GPU runs what the tests compare with C")
-    parser.addoption("--mutants", type=int, default=400, help="mutants of ONNX files that are imported")
+    parser.addoption("--mutants", type=int, default=2000, help="mutants of ONNX files that are imported")
     parser.addoption("--combinations", choices=("few", "all"), default="few", help=combinations)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,4 +114,35 @@ def test_an_operator_that_is_not_supported_says_what_it_would_need(tmp_path: Pat
     g (float[2,3] x) => (float[2,3] y) { q = Erf(x) y = Einsum<equation = "ij->ij">(q) }"""
     onnx.save(onnx.parser.parse_model(text), tmp_path / "a.onnx")
     with pytest.raises(snncc.CompileError, match=r"\(Erf\): would need .*\(Einsum\): write it as Transpose"):
+        snncc.import_onnx(tmp_path / "a.onnx")
+
+
+LENGTH = "b = Mul(a, a) c = ConstantOfShape<value = int64[1] {0}>(b)"
+GROWING = {
+    "a constant of shape [25000000] cannot be made": f"a = Constant<value_ints = [5000]>() {LENGTH} "
+    "d = Concat<axis = 0>(c, c)",
+    "constants that are computed take 268,435,456 bytes more than": f"a = Constant<value_ints = [2000]>() "
+    f"{LENGTH} " + " ".join(f"d{k} = ConstantOfShape(b)" for k in range(20)),
+}
+
+
+@pytest.mark.parametrize("message", GROWING)
+def test_a_small_file_does_not_take_gigabytes(message: str, tmp_path: Path) -> None:
+    """Constants have bounds, one by one and together, and nothing counts them out in objects before."""
+    head = '<ir_version: 8, opset_import: ["" : 18]>'
+    text = f"{head} g (float[2,3] x) => (float[2,3] y) {{ {GROWING[message]} y = Relu(x) }}"
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "a.onnx")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(snncc.CompileError) as caught:
+        snncc.import_onnx(tmp_path / "a.onnx")
+    assert message in str(caught.value)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600 << 10  # KiB
+
+
+def test_external_data_of_another_length_says_what_was_expected(tmp_path: Path) -> None:
+    model = onnx.load(BAD / "good_baseline.onnx")
+    onnx.save(model, tmp_path / "a.onnx", save_as_external_data=True, location="a.bin", size_threshold=16)
+    (tmp_path / "a.bin").write_bytes(b"")
+    wanted = "'W' of 48 bytes: .* 'a.bin' must have these from byte 0 on; found a file of 0 bytes"
+    with pytest.raises(snncc.CompileError, match=wanted):
         snncc.import_onnx(tmp_path / "a.onnx")

@@ -2,7 +2,7 @@
 
 read.py       a file, bounded and checked; refusals.py: onnx's checker in our words
 nodes.py      the flat form: one list of nodes; flat.py makes it: functions, If and constants gone;
-              constants.py computes those
+              constants.py computes those, shapes.py what has which shape
 lists.py      ONNX's sequences as the values that are in them
 scatter.py    writes of single places as the sequences that they make
 loops.py      Scan and Loop as steps, delays and stacks; states.py the same for pairs of states;
@@ -129,7 +129,8 @@ def _plans(
         unrolled = rolled(flat, remarks)
         if unrolled is not None:
             one = _sequences(needed(unrolled), time_axis, batch_axis)
-            return chain(one, _sequences(flat, time_axis, batch_axis)), remarks
+            straight = _sequences(flat, None, batch_axis) if time_axis is None else ()  # has no axis of time
+            return chain(one, straight), remarks
     if states is None:
         pairs |= structural_pairs(flat, pairs)
     if not pairs:
@@ -285,6 +286,8 @@ def _first_sound(plans: Iterator[Plan], asked: _Asked, remarks: list[str]) -> On
         findings = tuple(_findings(plan.flat, network.became))
         network.report = replace(report, findings=findings, neurons=neurons)
         return network
+    if first is not None and asked.time_axis is not None:
+        raise CompileError(f"{first}: time_axis={asked.time_axis} does not fit; it is found if left out")
     raise first or CompileError("no axes of time and batch fit; give time_axis and batch_axis")
 
 

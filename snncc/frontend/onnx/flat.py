@@ -22,7 +22,9 @@ from .lists import HANDLERS, Lists, place_list
 from .loops import place_loop, place_scan
 from .nodes import Flat, Node, Port, Seen
 from .read import DTYPES, MOST_ELEMENTS, array_of, described, opset_of
+from .shapes import attributes_of, known_shapes
 
+MOST_GROWN = 1 << 28  # bytes of constants that are computed, beyond those that they are computed from
 STAND_INS = (13, 17, 19, 23, 29, 31, 37, 41)  # for open dimensions, in the order of their appearance
 
 
@@ -31,7 +33,7 @@ def flatten(model: onnx.ModelProto, offset: int = 0) -> Flat:
     calls = list(_calls(model))
     model = _inlined(model)
     ports = _ports(model.graph, offset)
-    shapes = _shapes(model, ports)
+    shapes = known_shapes(model, {name: port.shape for name, port in ports.items()})
     run = _Flattening(Flat([], {}, ports, (), shapes, opset_of(model), frozenset()))
     stored = {t.name: array_of(t) for t in model.graph.initializer}
     for tensor in model.graph.sparse_initializer:
@@ -111,28 +113,6 @@ def _ports(graph: Any, offset: int) -> dict[str, Port]:
     return ports
 
 
-def _shapes(model: onnx.ModelProto, ports: Mapping[str, Port]) -> dict[str, tuple[int, ...]]:
-    """Shapes of values as onnx infers them, where it can, with stand-ins for open dimensions."""
-    fixed = onnx.ModelProto()
-    fixed.CopyFrom(model)
-    for value in fixed.graph.input:
-        for dim, length in zip(value.type.tensor_type.shape.dim, ports[value.name].shape, strict=True):
-            dim.dim_value = length
-    for value in fixed.graph.output:
-        value.type.tensor_type.ClearField("shape")
-    del fixed.graph.value_info[:]
-    try:
-        inferred = onnx.shape_inference.infer_shapes(fixed, strict_mode=False, data_prop=True)
-    except (RuntimeError, ValueError, onnx.shape_inference.InferenceError):
-        return {name: port.shape for name, port in ports.items()}
-    shapes = {name: port.shape for name, port in ports.items()}
-    for value in (*inferred.graph.value_info, *inferred.graph.output):
-        kind = value.type.tensor_type
-        if kind.HasField("shape") and all(d.HasField("dim_value") for d in kind.shape.dim):
-            shapes[value.name] = tuple(d.dim_value for d in kind.shape.dim)
-    return shapes
-
-
 class _Flattening:
     """Walks graphs within graphs; each body has its own names for its values."""
 
@@ -140,13 +120,14 @@ class _Flattening:
         self.flat = flat
         self.lists = Lists()
         self.bodies = 0
+        self.grown = 0  # bytes
 
     def scope(self, names: dict[str, str], nodes: Iterable[Any], prefix: str) -> dict[str, str]:
         """Adds nodes; names: of values of this graph and around it, as they are called in the flat form."""
         for proto in nodes:
             inputs = tuple(names[i] if i else "" for i in proto.input)
             outputs = tuple(f"{prefix}{o}" if o else "" for o in proto.output)
-            attributes = {a.name: _attribute(a) for a in proto.attribute}
+            attributes = attributes_of(proto)
             op = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}::{proto.op_type}"
             node = Node(op, inputs, outputs, attributes, described(proto), self.flat.opset, _layer(proto))
             names.update((o, f"{prefix}{o}") for o in proto.output if o)
@@ -175,6 +156,9 @@ class _Flattening:
         else:
             flat.nodes.append(node)
             return ""
+        self.grown += max(0, sum(a.nbytes for a in made) - sum(k.nbytes for k in known if k is not None))
+        if self.grown > MOST_GROWN:
+            raise node.error(f"constants that are computed take {MOST_GROWN:,} bytes more than the file's")
         for name, array in zip(node.outputs, made, strict=False):
             flat.constants[name] = array
             flat.shapes[name] = array.shape
@@ -218,22 +202,3 @@ def _layer(proto: Any) -> str:
             parts = [part.partition(":")[0].strip() for part in entry.value.split("/")]
             return next((part for part in reversed(parts[:-1]) if part), "")
     return proto.name.rpartition("/")[0].rpartition("/")[2] if "/" in proto.name else ""
-
-
-def _attribute(attribute: Any) -> Any:
-    """An attribute's value; text as str, tensors as arrays, graphs as they are."""
-    kinds = onnx.AttributeProto
-    if attribute.ref_attr_name:
-        raise CompileError(f"attribute {shown(attribute.name)!r} refers to a function's that has no value")
-    if attribute.type == kinds.TENSOR:
-        return array_of(attribute.t)
-    if attribute.type == kinds.STRING:
-        return attribute.s.decode("utf-8", "replace")
-    if attribute.type == kinds.STRINGS:
-        return [s.decode("utf-8", "replace") for s in attribute.strings]
-    if attribute.type == kinds.GRAPH:
-        return attribute.g
-    if attribute.type in (kinds.INT, kinds.FLOAT, kinds.INTS, kinds.FLOATS):
-        value = onnx.helper.get_attribute_value(attribute)
-        return value if isinstance(value, (int, float)) else list(value)
-    raise CompileError(f"attribute {shown(attribute.name)!r} is of a kind that is not supported")

@@ -277,9 +277,11 @@ def _read_external(tensor: onnx.TensorProto, label: str, length: int, folder: Pa
             status = os.fstat(file.fileno())
             sound = stat.S_ISREG(status.st_mode) and 0 <= offset <= status.st_size - length
             if not sound or stated != length:
+                said = "" if stated == length else f", the model says {stated:,}"
+                kind = "a file" if stat.S_ISREG(status.st_mode) else "no file"
                 raise CompileError(
-                    f"{label}: its external data {shown(location)!r} must be a file with {length} bytes from "
-                    f"byte {offset}, found {stated} stated in {status.st_size}"
+                    f"{label} of {length:,} bytes: its external data {shown(location)!r} must have these "
+                    f"from byte {offset:,} on{said}; found {kind} of {status.st_size:,} bytes"
                 )
             file.seek(offset)
             content = file.read(length)
