@@ -16,6 +16,7 @@ from onnx.reference import ReferenceEvaluator
 import snncc
 from snncc import nn
 from snncc.cli import main
+from snncc.commands.weights import load_into
 from snncc.driver import generate
 from snncc.frontend.dsl import Network, trace
 from snncc.passes.differentiate import Differentiate
@@ -265,6 +266,34 @@ def test_a_graph_of_10000_nodes_is_compiled_within_a_minute(tmp_path: Path) -> N
     compiled = snncc.compile(snncc.import_onnx(tmp_path / "net.onnx"))
     assert time.perf_counter() - start < 60 and len(nodes) > 10_000
     assert compiled(floats(steps, 2, 3)).y.shape == (steps, 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("snn_mlp_step_ts_dynbatch", "lif1.beta is 0.95 in the network and 0.3 in "),
+        ("snn_mlp_step_dynbatch", "lif1.beta is 0.3 in .*, and no number of the network is: .* 0.95, 1;"),
+    ],
+)
+def test_coefficients_of_a_weights_file_are_those_of_the_network(
+    name: str, message: str, tmp_path: Path
+) -> None:
+    network = snncc.import_onnx(CASES[name].path)
+    traced = trace(network)
+    held = {**traced.parameters, "lif1.beta": np.float32(0.95), "lif2.beta": np.float32(0.95)}
+    np.savez(tmp_path / "same.npz", **held, **{"lif1.threshold": np.float32(1)})
+    np.savez(tmp_path / "other.npz", **{**held, "lif1.beta": np.float32(0.3)})
+    _, same = load_into(network, traced, str(tmp_path / "same.npz"), None)
+    assert set(same.ignored) == {"lif1.beta", "lif2.beta", "lif1.threshold"}
+    with pytest.raises(snncc.CompileError, match=message):
+        load_into(network, traced, str(tmp_path / "other.npz"), None)
+
+
+def test_a_network_from_onnx_is_refused_by_nir_with_a_way_out(tmp_path: Path) -> None:
+    network = snncc.import_onnx(CASES["snn_mlp_step_dynbatch"].path)
+    with pytest.raises(snncc.CompileError, match=r"a network from ONNX is arithmetic, .* modules of"):
+        snncc.export_nir(network, tmp_path / "net.nir", dt=1e-4)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_exported_network_compiles_again(tmp_path: Path) -> None:

@@ -21,11 +21,13 @@ from snncc_runtime.weights import (
 from ..errors import CompileError
 from ..frontend.dsl import Network, trace
 from ..nn.module import Module
-from ..ops.leaf import Parameter
+from ..ops.leaf import Constant, Parameter
 from ..target import Target
 from .options import Choices
 from .source import Source
 
+COEFFICIENTS = ("alpha", "beta", "threshold")  # of neurons, in a state_dict
+MOST_LISTED = 8
 CLOSE = 1e-6  # relative: a number that was float32 in between
 
 
@@ -52,8 +54,12 @@ def load_into(module: Module, network: Network, file: str, rename: str | None) -
     shapes = {name: array.shape for name, array in stored.items()}
     held = dict(_numbers(module))
     found = match(file, wanted, shapes, names, fixed, held).check()
+    nameless = _constants(network) if any(hasattr(m, "numbers") for _, m in module.named_modules()) else []
     for name in found.ignored:
-        _compare(name, stored[name], [c for c in candidates(name, names, shapes) if c in held], held, file)
+        ours = [c for c in candidates(name, names, shapes) if c in held]
+        _compare(name, stored[name], ours, held, file)
+        if nameless and not ours:
+            _look_for(name, stored, nameless, file)
     parameters = {**network.parameters, **_finite(arrays_of(found, stored, wanted), file)}
     return replace(network, parameters=parameters), found
 
@@ -71,6 +77,31 @@ def _numbers(module: Module) -> Iterator[tuple[str, float]]:
         for name, value in vars(inner).items():
             if isinstance(value, float):
                 yield f"{path}.{name}" if path else name, value
+        for name, value in getattr(inner, "numbers", {}).items():  # of a file, by its names
+            yield f"{path}.{name}" if path else name, value
+
+
+def _constants(network: Network) -> list[float]:
+    """The numbers that a graph computes with."""
+    return sorted({abs(node.op.value) for node in network.graph if isinstance(node.op, Constant)})
+
+
+def _look_for(name: str, stored: Mapping[str, Stored], ours: list[float], file: str) -> None:
+    """A coefficient that lost its name to an exporter must be there all the same.
+
+    Lapicque's is not: what it computes with follows from R, C and its step.
+    """
+    prefix, _, kind = name.rpartition(".")
+    if kind not in COEFFICIENTS or f"{prefix}.time_step" in stored:
+        return
+    value = float(np.ravel(stored[name].read())[0])
+    used = value if kind == "threshold" else min(max(value, 0.0), 1.0)  # decays are clamped
+    if not np.isclose(ours, abs(used), rtol=CLOSE, atol=CLOSE).any():
+        listed = ", ".join(f"{number:g}" for number in ours[:MOST_LISTED])
+        raise CompileError(
+            f"{name} is {value:g} in {file}, and no number of the network is: it computes with {listed}; "
+            "export the network with these weights, or leave the number out of them"
+        )
 
 
 def _compare(name: str, stored: Stored, ours: list[str], held: Mapping[str, float], file: str) -> None:

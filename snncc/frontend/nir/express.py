@@ -66,7 +66,7 @@ def express(site: Site) -> Said:
     """The nodes of a module. Raises CannotError."""
     kind = next((kind for kind in type(site.module).__mro__ if kind in EXPRESSIONS), None)
     if kind is None:
-        raise CannotError("NIR has no such node")
+        raise CannotError(getattr(site.module, "unsaid", "NIR has no such node"))
     for name in EQUATIONS:
         if getattr(type(site.module), name, None) is not getattr(kind, name, None):
             raise CannotError(

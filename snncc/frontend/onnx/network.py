@@ -111,6 +111,19 @@ class OnnxNetwork(Module):
                 )
             self.names[name] = other
 
+    unsaid = (  # why `export_nir` refuses it
+        "a network from ONNX is arithmetic, of which NIR knows sums only; write its layers, and the neurons "
+        "that `snncc inspect` names, as modules of snncc.nn and export these with --weights, or export to NIR "
+        "where the file comes from"
+    )
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """Numbers that are part of the network, by the names of the file's initialisers."""
+        flat = self.plan.flat
+        stored = {name: array for name, array in flat.constants.items() if name in flat.weights}
+        return {name: float(a.reshape(-1)[0]) for name, a in stored.items() if a.size == 1}
+
     @property
     def imported(self) -> dict[str, Any]:
         """For the manifest: the report, names that were made plain, the order of axes in arrays."""
