@@ -113,8 +113,8 @@ class OnnxNetwork(Module):
 
     unsaid = (  # why `export_nir` refuses it
         "a network from ONNX is arithmetic, of which NIR knows sums only; write its layers, and the neurons "
-        "that `snncc inspect` names, as modules of snncc.nn and export these with --weights, or export to NIR "
-        "where the file comes from"
+        "that `snncc inspect` names, as modules of snncc.nn and export these with --weights, or export to "
+        "NIR where the file comes from"
     )
 
     @property
