@@ -55,13 +55,6 @@ SNNCC_INLINE snncc_real snncc_from_bits(snncc_bits bits)
     return x;
 }
 
-/* a where `which`, else b. By its bits: a choice of constants moves gcc to compute all that hangs on it twice. */
-SNNCC_INLINE snncc_real snncc_choose(int which, snncc_real a, snncc_real b)
-{
-    const snncc_bits mask = -(snncc_bits)(which != 0);
-    return snncc_from_bits((snncc_to_bits(a) & mask) | (snncc_to_bits(b) & ~mask));
-}
-
 SNNCC_INLINE snncc_real snncc_abs(snncc_real x)
 {
     return snncc_from_bits(snncc_to_bits(x) & ~((snncc_bits)1 << (SNNCC_REAL_BITS - 1)));
@@ -150,8 +143,8 @@ SNNCC_INLINE snncc_real snncc_expm1_polynomial(snncc_real r)
 SNNCC_INLINE snncc_real snncc_exp(snncc_real x)
 {
     snncc_real rest;
-    x = snncc_choose(x < SNNCC_EXP_LOWEST, SNNCC_EXP_LOWEST, x);
-    x = snncc_choose(x > SNNCC_EXP_HIGHEST, SNNCC_EXP_HIGHEST, x);
+    x = x < SNNCC_EXP_LOWEST ? SNNCC_EXP_LOWEST : x;
+    x = x > SNNCC_EXP_HIGHEST ? SNNCC_EXP_HIGHEST : x;
     const snncc_bits exponent = snncc_reduce(x, &rest);
     /* In two steps, as 2^exponent itself may not be a normal number; 2048 keeps the halved number positive. */
     const snncc_bits half = ((exponent + 2048) >> 1) - 1024;
@@ -163,7 +156,7 @@ SNNCC_INLINE snncc_real snncc_exp(snncc_real x)
 SNNCC_INLINE snncc_real snncc_exp_decay(snncc_real x)
 {
     snncc_real rest;
-    x = snncc_choose(x < SNNCC_EXP_LOWEST, SNNCC_EXP_LOWEST, x);
+    x = x < SNNCC_EXP_LOWEST ? SNNCC_EXP_LOWEST : x;
     const snncc_bits exponent = snncc_reduce(x, &rest);
     const snncc_real power = (snncc_real)1 + snncc_expm1_polynomial(rest);
     return power * snncc_power_of_two(exponent + 64) * snncc_power_of_two(-(snncc_bits)64);
