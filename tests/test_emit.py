@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import fields
@@ -27,7 +28,7 @@ from snncc.target import Target
 from tests.conftest import Golden
 from tests.networks import LOSSES, Bank, Custom, Deep, Feedback, Stack, TwoRoads
 
-TEMPLATES = Path(snncc.__file__).parent / "templates"
+BACKEND, TEMPLATES = (Path(snncc.__file__).parent / name for name in ("backend", "templates"))
 STRICT = ("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
 EXACT = ("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-march=native")
 NETWORKS: dict[str, Callable[[], Module]] = {
@@ -173,6 +174,16 @@ def test_text_of_a_trained_layer(golden: Golden) -> None:
     network = nn.Sequential(fc=nn.Linear(4, 3), lif=nn.Leaky(0.9, reset="zero"))
     target = Target(name="layer", loss=loss.cross_entropy("mem"), optimizer=optim.SGD(0.1, momentum=0.9))
     golden.check(model_c(network, target), "c")
+
+
+def test_what_calls_kernels_has_none_inlined() -> None:
+    """Callers are compiled at -O2: a kernel that is always inlined would be, too."""
+    printed = "".join((BACKEND / name).read_text() for name in ("calls.py", "synapses.py"))
+    called = set(re.findall(r"snncc_[a-z_]+", printed))
+    defined = r"^SNNCC_INLINE .*?(snncc_\w+)\("
+    inlined = called & set(re.findall(defined, joined("snncc.h"), re.MULTILINE))
+    tell = {"snncc_note", "snncc_gradient_is_dense"}    # what a call found, and which kernel it takes
+    assert called > tell and inlined == tell
 
 
 @pytest.mark.parametrize(

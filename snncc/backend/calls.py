@@ -16,6 +16,8 @@ INDEXED = ("take", "scatter_add", "take_once", "scatter_add_once")
 # Kinds of a function that moves features, or multiplies matrices of them, within each row.
 MOVES = ("move", "move_once", "move_sum", "move_sum_once")
 MATMULS = ("matmul", "matmul_once")
+# Kinds of a function that multiplies over the steps of a sequence, so many.
+OVER_STEPS = ("mix_steps", "mix_steps_transposed", "steps_gradient")
 GROUPED = ("softmax", "log_softmax", "first_maximum", "max_last")  # of the last axis, all groups of a row
 COUNTED = ("events_from_bits", "events_from_rows", "events_from_previous")  # return how many are listed
 
@@ -209,21 +211,13 @@ def indexed(call: Call, place: Place) -> str:
     return f"{place.function}({rows}, {', '.join(place.names)});"
 
 
-def mix_steps(call: Call, place: Place) -> str:
-    steps, _, pitch = call.numbers
-    transposed = int(call.kind.endswith("_transposed"))
-    columns = f"(size_t)rows * {pitch}"
-    return place.shared("snncc_mix_steps", transposed, steps, columns, *place.names) + ";"
+def over_steps(call: Call, place: Place) -> str:
+    return place.shared(place.function, "rows", *place.names) + ";"
 
 
 def of_steps(call: Call, place: Place) -> str:
     steps, n, pitch = call.numbers
     return f"snncc_{call.kind}({steps}, rows, {n}, {pitch}, {', '.join(place.names)});"
-
-
-def steps_gradient(call: Call, place: Place) -> str:
-    steps, n, pitch = call.numbers
-    return place.shared("snncc_steps_gradient", steps, "rows", n, pitch, *place.names) + ";"
 
 
 def windows(call: Call, place: Place) -> str:
@@ -289,8 +283,7 @@ CALLS: dict[str, Callable[[Call, Place], str]] = {
     "sum_groups": _rows_first("snncc_sum_groups"),
     **dict.fromkeys(("sum_features_once", "sum_groups_once", "reorder_once"), once),
     **dict.fromkeys(INDEXED, indexed),
-    **dict.fromkeys(("mix_steps", "mix_steps_transposed"), mix_steps),
-    "steps_gradient": steps_gradient,
+    **dict.fromkeys(OVER_STEPS, over_steps),
     **dict.fromkeys(("at_step", "sum_at_step"), of_steps),
     **dict.fromkeys(WINDOWS, windows),
     "reorder": _rows_first("snncc_reorder"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..program import Call, Program
-from .calls import INDEXED, MATMULS, MOVES
+from .calls import INDEXED, MATMULS, MOVES, OVER_STEPS
 from .functions import Functions
 from .images import WINDOWS, WindowsText
 from .moves import MoveText
@@ -30,6 +30,8 @@ class Kernels(Functions):
             return self.move(call, entry)
         if call.kind in MATMULS:
             return self.matmul(call, entry)
+        if call.kind in OVER_STEPS:
+            return self.over_steps(call, entry)
         if call.kind in INDEXED:
             return self.indexed(call, entry)
         if call.kind in WINDOWS:
@@ -71,6 +73,22 @@ class Kernels(Functions):
         move = MoveText(call, self.layout)
         record = ProductRecord(NAME, "@comment", ", ".join(move.parameters), tuple(move.lines))
         return self.name(render("c/product.c.j2", record), move.name, move.comment, entry)
+
+    def over_steps(self, call: Call, entry: str) -> str:
+        """The name of the function for a product over so many steps."""
+        steps, n, pitch = call.numbers
+        real = "float" if self.real_bits == 32 else "double"
+        if call.kind == "steps_gradient":
+            operands, title = f"const {real} *d_y, const {real} *x, {real} *d_w", "d_w += d_y x'"
+            line = f"snncc_steps_gradient({steps}, rows, {n}, {pitch}, d_y, x, d_w, crew);"
+        else:
+            turned = int(call.kind.endswith("_transposed"))
+            operands, title = f"const {real} *w, const {real} *x, {real} *y", f"y = w{chr(39) * turned} x"
+            line = f"snncc_mix_steps({turned}, {steps}, (size_t)rows * {pitch}, w, x, y, crew);"
+        parameters = f"int rows, {operands}, const snncc_crew *crew"
+        text = render("c/product.c.j2", ProductRecord(NAME, "@comment", parameters, (line,)))
+        comment = f"{title} over {steps} steps of {n} features"
+        return self.name(text, f"{call.kind}_{steps}_{n}", comment, entry)
 
     def matmul(self, call: Call, entry: str) -> str:
         """The name of the function for a product of matrices of these sizes."""
