@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from ..errors import InternalError
-from ..program import Buffer, Call
+from ..program import Call
 from .images import WINDOWS
+from .place import Form, Place
 from .products import FORMS
 from .synapses import SYNAPSES
 
@@ -20,52 +18,6 @@ MATMULS = ("matmul", "matmul_once")
 OVER_STEPS = ("mix_steps", "mix_steps_transposed", "steps_gradient")
 GROUPED = ("softmax", "log_softmax", "first_maximum", "max_last")  # of the last axis, all groups of a row
 COUNTED = ("events_from_bits", "events_from_rows", "events_from_previous")  # return how many are listed
-
-
-@dataclass(frozen=True)
-class Spot:
-    """Where an item stands: in a loop over time, from which `states` it reads, or over panels; which crew it
-    gets; whether the profile counts it as one kernel of all threads."""
-
-    in_loop: bool = False
-    states: tuple[Buffer, ...] = ()
-    panels: bool = False
-    crew: str = "crew"
-    shared: bool = False
-
-
-@dataclass(frozen=True)
-class Place:
-    """What a call is made of: C text of its buffers, how literals are written, a product's function."""
-
-    names: list[str]
-    literal: Callable[[float], str]
-    spot: Spot
-    function: str = ""
-    steps: str = "steps"
-    start: str = ""  # first step of a segment of time
-    first: str = ""  # the segment that comes first
-
-    def rows(self, call: Call) -> str:
-        """How many rows a kernel of whole rows runs over."""
-        return f"{self.steps} * rows" if call.time and not self.spot.in_loop else "rows"
-
-    def user(self, call: Call) -> str:
-        """The caller's array, from the first step on that a kernel of all steps runs over."""
-        skipped = f" + (size_t){self.start} * batch * {call.numbers[0]}" if self.start and call.time else ""
-        return f"io->{call.field}{skipped}"
-
-    def given(self, call: Call) -> list[str]:
-        """The arguments, those of the caller's rows as a snncc_rows."""
-        pairs = zip(self.names, call.buffers, strict=True)
-        return [
-            f"(snncc_rows){{{n}, {b.count}, rows, batch}}" if b and b.place == "given" else n
-            for n, b in pairs
-        ]
-
-    def shared(self, function: str, *arguments: object) -> str:
-        """A call of which each thread of the crew does its part."""
-        return f"{function}({', '.join(map(str, (*arguments, self.spot.crew)))})"
 
 
 def _guarded(text: str) -> str:
@@ -133,7 +85,7 @@ def store_loss(call: Call, place: Place) -> str:
     return f"if (io->{call.field}) *io->{call.field} = (double){value}[0];"
 
 
-def _rows_first(function: str) -> Callable[[Call, Place], str]:
+def _rows_first(function: str) -> Form:
     """function(rows, sizes ..., buffers ...)."""
 
     def text(call: Call, place: Place) -> str:
@@ -258,7 +210,7 @@ def restore_rows(call: Call, place: Place) -> str:
     return place.shared("snncc_copy_rows", "rows", n, f"{marks} + (size_t)segment * rows * {n}", state) + ";"
 
 
-CALLS: dict[str, Callable[[Call, Place], str]] = {
+CALLS: dict[str, Form] = {
     "load": load,
     "load_missing": load_missing,
     "load_state": load_state,

@@ -13,9 +13,10 @@ from ..plan_crews import FIRST, sharing, turns
 from ..plan_memory import sum_reals
 from ..program import Buffer, Call, Entry, Item, Loop, Panels, Phase, Program, Segments, Sweep, flat, used
 from .buffers import TYPES, BufferText, unique
-from .calls import COUNTED, Place, Spot, call_text
+from .calls import COUNTED, call_text
 from .dialects import dialect
 from .kernels import Kernels
+from .place import Place, Spot
 from .records import EntryMemory, EntryRecord, LevelText, PhaseText
 from .render import render
 

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 from ..program import Call
-
-if TYPE_CHECKING:
-    from .calls import Place
+from .place import Form, Place
 
 
 def _sparse_events(call: Call, place: Place) -> str:
@@ -66,7 +61,7 @@ def _embedding(call: Call, place: Place) -> str:
     return place.shared(f"snncc_{call.kind}", place.rows(call), *call.numbers[1:], *place.names) + ";"
 
 
-SYNAPSES: dict[str, Callable[[Call, Place], str]] = {
+SYNAPSES: dict[str, Form] = {
     "sparse_events": _sparse_events,
     "sparse_rows": _sparse_rows,
     "sparse_gradient": _sparse_gradient,

@@ -295,6 +295,14 @@ class Buffers:
         n_out, n_in = self.matrix(node)
         return n_in * self.layout.stride(n_out)
 
+    def runs_all_steps(self, node: Node) -> bool:
+        """Whether a call runs over all steps at once."""
+        return node.type.time and node.name not in self.stepped
+
+    def list_layout(self, name: str) -> str:
+        """The layout of a list of a value's events: those of spikes have no values."""
+        return "events" if is_spike(self.graph, name) else "valued"
+
     def tokens(self, node: Node) -> bool:
         """Whether a product is of the rows of tokens [..., n] and not of rows of features."""
         product = node.op.name in ("linear", "weight_gradient")

@@ -13,7 +13,7 @@ from ..passes.fuse import layer_of
 from ..program import Call, Entry, Item, Loop, Panels, Phase
 from .buffers import ALIASES, SHIFTS, STORED, Buffers
 from .callers import in_place
-from .calls import Calls
+from .calls import calls, copied
 from .layout import Layout, user_field
 from .panels import narrowed
 from .schedule import SECTIONS, Unit, groups, sections
@@ -33,7 +33,6 @@ class _EntryBuilder:
     def __init__(self, graph: Graph, name: str, layout: Layout, segmented: bool) -> None:
         self.graph, self.name, self.segmented = graph, name, segmented
         self.buffers = Buffers(graph, layout, segmented)
-        self.calls = Calls(graph, self.buffers)
         self.last = max(self.buffers.phase(n.name) for n in graph)
 
     def build(self) -> Entry:
@@ -80,7 +79,7 @@ class _EntryBuilder:
             node = self.graph[name]
             if node.op.name in SKIPPED or node.type.dtype in ("scalar", "number"):
                 continue
-            if node.op.name == "transpose" and not self.calls.copied(node):
+            if node.op.name == "transpose" and not copied(self.buffers, node):
                 continue
             loop = self.buffers.stepped.get(name, 0)
             key = f"loop {loop}" if loop and not inside else f"kernel {node.kernel}" if node.kernel else name
@@ -143,7 +142,7 @@ class _EntryBuilder:
             sweep = SweepBuilder(self.graph, self.buffers, nodes, bool(unit.axis)).build()
             empty = not (sweep.before or sweep.body or sweep.after)  # others read its states where they lie
             return [] if empty else [replace(sweep, layer=layer_of(self.graph, [n.name for n in nodes]))]
-        return [replace(c, layer=self._layer(nodes[0])) for c in self.calls.calls(nodes[0])]
+        return [replace(c, layer=self._layer(nodes[0])) for c in calls(self.buffers, nodes[0])]
 
     def _layer(self, node: Node) -> str:
         """Whose a call is: a product belongs to the layer of its weights, an input to itself."""

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..graph import Node
 from ..ops.windows import Windows
 from ..program import Buffer, Call, Size
-
-if TYPE_CHECKING:
-    from .calls import Calls
-
-Maker = Callable[["Calls", Node], Call]
+from .buffers import Buffers
 
 CHUNK_BYTES = 1 << 17  # of unfolded windows at a time: they stay in the second-level cache beside weights
 LEAST_CHUNK = 24  # windows, so that a weight is read for many of them
@@ -34,16 +30,16 @@ def geometry(
     return (channels, outputs, groups, *(n for axis in full for n in axis))
 
 
-def _scratch(calls: Calls, node: Node, bytes: int) -> Buffer:
+def _scratch(buffers: Buffers, node: Node, bytes: int) -> Buffer:
     """Memory that a thread needs while a kernel runs."""
-    name = calls.buffers.names.new(f"{node.name}.scratch")
+    name = buffers.names.new(f"{node.name}.scratch")
     return Buffer(name, "panel", (1,), layout="scratch", size=Size(fixed=bytes))
 
 
-def _convolution(calls: Calls, node: Node) -> Call:
+def _convolution(buffers: Buffers, node: Node) -> Call:
     """A convolution, its adjoint, or the gradient of its weight."""
     op: Any = node.op
-    first, second = (calls.graph[i] for i in node.inputs[:2])
+    first, second = (buffers.graph[i] for i in node.inputs[:2])
     if op.name == "conv":
         image, outputs, weight = first, node.type.features[0], second
     elif op.name == "conv_transpose":
@@ -54,30 +50,30 @@ def _convolution(calls: Calls, node: Node) -> Call:
     numbers = geometry(op.windows, channels, outputs, op.groups, tuple(space))
     n_out, n_in = outputs, weight.type.size // outputs
     if op.groups > 1:
-        wide = channels // op.groups * prod(space) * calls.buffers.layout.stride(outputs)
+        wide = channels // op.groups * prod(space) * buffers.layout.stride(outputs)
         return _call(
-            calls,
+            buffers,
             node,
             f"{op.name}_groups",
-            (*_sizes(calls, node), *numbers),
-            wide * calls.buffers.layout.real_bytes,
+            (*_sizes(buffers, node), *numbers),
+            wide * buffers.layout.real_bytes,
         )
     pixels = prod(space), prod(op.windows.outputs(tuple(space)))
-    return _sliding(calls, node, op.name, numbers, (n_in, n_out), pixels)
+    return _sliding(buffers, node, op.name, numbers, (n_in, n_out), pixels)
 
 
-def of_tokens(calls: Calls, node: Node) -> Call:
+def of_tokens(buffers: Buffers, node: Node) -> Call:
     """A linear layer of tokens [..., n_in], or its weight gradient: tokens are pixels, in windows of one."""
-    x = calls.graph[node.inputs[0 if node.op.name == "linear" else 1]]
+    x = buffers.graph[node.inputs[0 if node.op.name == "linear" else 1]]
     n_in, n_out = x.type.features[-1], node.type.features[-1 if node.op.name == "linear" else 0]
     pixels = x.type.size // n_in
     numbers = geometry(ONE_PIXEL, n_in, n_out, 1, (pixels,))
     name = "conv" if node.op.name == "linear" else "conv_gradient"
-    return _sliding(calls, node, name, numbers, (n_in, n_out), (pixels, pixels))
+    return _sliding(buffers, node, name, numbers, (n_in, n_out), (pixels, pixels))
 
 
 def _sliding(
-    calls: Calls,
+    buffers: Buffers,
     node: Node,
     name: str,
     numbers: tuple[int, ...],
@@ -86,7 +82,7 @@ def _sliding(
 ) -> Call:
     """sizes: inputs and outputs of a window; pixels: of the image, and of the outputs."""
     op: Any = node.op
-    (n_in, n_out), (inside, windows), layout = sizes, pixels, calls.buffers.layout
+    (n_in, n_out), (inside, windows), layout = sizes, pixels, buffers.layout
     fitting = CHUNK_BYTES // (n_in * layout.real_bytes) // LEAST_CHUNK * LEAST_CHUNK
     chunk = max(LEAST_CHUNK, min(fitting, max(windows, SMALL_IMAGE)))
     dense = chunk * (layout.stride(n_in) + layout.stride(n_out)) * layout.real_bytes
@@ -96,22 +92,22 @@ def _sliding(
         + 64
     )
     need = {"dense": dense, "events": listed, "counted": max(dense, listed)}[op.kernel]
-    return _call(calls, node, f"{name}_{op.kernel}", (*_sizes(calls, node), chunk, *numbers), need)
+    return _call(buffers, node, f"{name}_{op.kernel}", (*_sizes(buffers, node), chunk, *numbers), need)
 
 
-def _sizes(calls: Calls, node: Node) -> tuple[int, int]:
+def _sizes(buffers: Buffers, node: Node) -> tuple[int, int]:
     """Features of a row that is read, and of one that is written or read with it."""
-    x = calls.graph[node.inputs[0]]
-    other = calls.graph[node.inputs[1]] if node.op.name.endswith("_gradient") else node
+    x = buffers.graph[node.inputs[0]]
+    other = buffers.graph[node.inputs[1]] if node.op.name.endswith("_gradient") else node
     return x.type.size, other.type.size
 
 
-def _call(calls: Calls, node: Node, kind: str, numbers: tuple[int, ...], scratch: int) -> Call:
+def _call(buffers: Buffers, node: Node, kind: str, numbers: tuple[int, ...], scratch: int) -> Call:
     """The operands in the kernels' order: lists, rows, weight, bias, scratch, result."""
-    buffer, gradient = calls.buffers.buffer, kind.startswith("conv_gradient")
-    listed = [i for i in node.inputs if calls.graph[calls.buffers.source(i)].op.name == "events"]
+    buffer, gradient = buffers.buffer, kind.startswith("conv_gradient")
+    listed = [i for i in node.inputs if buffers.graph[buffers.source(i)].op.name == "events"]
     rest = [i for i in node.inputs if i not in listed]
-    operands: list[Buffer | None] = [buffer(i, calls.list_layout(i)) for i in listed]
+    operands: list[Buffer | None] = [buffer(i, buffers.list_layout(i)) for i in listed]
     if gradient:
         d_y, *x = rest
         operands += [*(buffer(i) for i in x), buffer(d_y)]
@@ -119,22 +115,22 @@ def _call(calls: Calls, node: Node, kind: str, numbers: tuple[int, ...], scratch
         by_events = kind.endswith("_events")
         operands += [buffer(i) for i in rest if not by_events and i == rest[0]]
         weight, *bias = rest if by_events else rest[1:]
-        operands += [buffer(_straight(calls, weight) if kind.endswith("_groups") else weight, "panels")]
+        operands += [buffer(_straight(buffers, weight) if kind.endswith("_groups") else weight, "panels")]
         operands += [buffer(bias[0]) if bias else None]
-    operands += [_scratch(calls, node, scratch), buffer(node.name)]
-    timed = calls.graph[node.inputs[1]].type.time if gradient else calls.runs_all_steps(node)
+    operands += [_scratch(buffers, node, scratch), buffer(node.name)]
+    timed = buffers.graph[node.inputs[1]].type.time if gradient else buffers.runs_all_steps(node)
     return Call(kind, tuple(operands), numbers, timed)
 
 
-def _straight(calls: Calls, weight: str) -> str:
+def _straight(buffers: Buffers, weight: str) -> str:
     """A weight that is not transposed, as kernels of groups read it."""
-    node = calls.graph[weight]
+    node = buffers.graph[weight]
     return node.inputs[0] if node.op.name == "transpose" else weight
 
 
-def _pool(calls: Calls, node: Node) -> Call:
+def _pool(buffers: Buffers, node: Node) -> Call:
     op: Any = node.op
-    image = node if op.name.endswith("unpool") else calls.graph[node.inputs[0]]
+    image = node if op.name.endswith("unpool") else buffers.graph[node.inputs[0]]
     channels, *space = image.type.features
     numbers = geometry(op.windows, channels, 0, 1, tuple(space))
     mean = getattr(op, "mean", "")
@@ -143,25 +139,27 @@ def _pool(calls: Calls, node: Node) -> Call:
     w = op.windows
     last = [n + a - b for n, a, b in zip(space, w.after, beyond, strict=True)]
     ends = (*(1,) * (3 - len(last)), *last)
-    best = _scratch(calls, node, calls.buffers.layout.stride(channels) * calls.buffers.layout.real_bytes)
-    operands = [calls.buffers.buffer(i) for i in node.inputs]
-    buffers = (*operands, *[best] * (op.name != "max_unpool"), calls.buffers.buffer(node.name))
-    sizes = (calls.graph[node.inputs[0]].type.size, node.type.size)
-    return Call(op.name, buffers, (*sizes, PLACES.index(what), *ends, *numbers), calls.runs_all_steps(node))
+    best = _scratch(buffers, node, buffers.layout.stride(channels) * buffers.layout.real_bytes)
+    given = (buffers.buffer(i) for i in node.inputs)
+    operands = (*given, *[best] * (op.name != "max_unpool"), buffers.buffer(node.name))
+    sizes = (buffers.graph[node.inputs[0]].type.size, node.type.size)
+    return Call(
+        op.name, operands, (*sizes, PLACES.index(what), *ends, *numbers), buffers.runs_all_steps(node)
+    )
 
 
-def _reorder(calls: Calls, node: Node) -> Call:
+def _reorder(buffers: Buffers, node: Node) -> Call:
     """Rows of an image turned: pixels of a channel side by side, or channels of a pixel."""
     op: Any = node.op
     lines = op.before or node.type.size // op.after
-    both = (calls.buffers.buffer(node.inputs[0]), calls.buffers.buffer(node.name))
-    numbers = (node.type.size, calls.buffers.pitch(node), lines)
+    both = (buffers.buffer(node.inputs[0]), buffers.buffer(node.name))
+    numbers = (node.type.size, buffers.pitch(node), lines)
     kind = "reorder" if node.type.batch else "reorder_once"
-    return Call(kind, both, numbers, calls.runs_all_steps(node))
+    return Call(kind, both, numbers, buffers.runs_all_steps(node))
 
 
 # By operator: how its calls are made.
-IMAGES: dict[str, Maker] = {
+IMAGES: dict[str, Callable[[Buffers, Node], Call]] = {
     **dict.fromkeys(("conv", "conv_transpose", "conv_gradient"), _convolution),
     **dict.fromkeys(("max_pool", "max_place", "sum_pool", "max_unpool", "sum_unpool"), _pool),
     "reorder": _reorder,
