@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from benchmarks.contest import surroundings
+from benchmarks.machine import COPIED
 from models.workloads import Product, Workload
 
 FLOAT = 4
@@ -21,6 +26,16 @@ class Rates:
     gflops: float
     gbs: float
     threads: int
+
+
+def measured(threads: int, gflops: float | None, gbs: float | None, copied: int = COPIED) -> Rates:
+    """What is given, else measured by a process with so many threads that copies so many bytes."""
+    if gflops and gbs:
+        return Rates(gflops, gbs, threads)
+    command = [sys.executable, "-m", "benchmarks.machine", str(threads), str(copied)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=surroundings(threads))
+    found = json.loads(done.stdout)
+    return Rates(gflops or found["gflops"], gbs or found["gbs"], threads)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What the machine says of itself: memory, who else computes, and how fast it multiplies and copies.
 
-    python -m benchmarks.machine 2     # rates with two threads, as JSON
+    python -m benchmarks.machine 2             # rates with two threads, as JSON
+    python -m benchmarks.machine 1 3276800     # of a copy of so many bytes
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 
 SIDE = 2048    # of the matrices that are multiplied
 COPIED = 128 * 2**20    # bytes, far more than caches hold
+MEASURING, LEAST = 0.5, 7    # seconds and calls, at least
 QUIET, LOOKING = 0.1, 0.2    # processors that others may use, and seconds of looking at them
 STATUS, STAT = Path("/proc/self/status"), Path("/proc/stat")
 LINUX = STATUS.exists()
@@ -79,27 +81,33 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def rates(threads: int) -> dict[str, float]:
-    """GFLOP/s of NumPy's float32 product, whose threads the environment sets; GB/s of a copy, both ways."""
+def rates(threads: int, copied: int = COPIED) -> dict[str, float]:
+    """GFLOP/s of NumPy's float32 product, whose threads the environment sets; GB/s of a copy, both ways.
+
+    copied: bytes that each thread shares in copying; by default far more than caches hold.
+    """
     a, b = (np.ones((SIDE, SIDE), np.float32) for _ in range(2))
     c = np.empty_like(a)
-    product = _least(lambda: np.matmul(a, b, out=c))
-    source = np.ones((threads, COPIED // threads // 4), np.float32)
+    # One thread's own time does not count what others do on the same processor meanwhile.
+    clock = time.process_time if threads == 1 else time.perf_counter
+    product = _least(lambda: np.matmul(a, b, out=c), clock)
+    source = np.ones((threads, copied // threads // 4), np.float32)
     target = np.empty_like(source)
     with ThreadPoolExecutor(threads) as pool:
-        copy = _least(lambda: list(pool.map(np.copyto, target, source)))
+        copy = _least(lambda: list(pool.map(np.copyto, target, source)), clock)
     return {"gflops": 2 * SIDE**3 / product / 1e9, "gbs": 2 * source.nbytes / copy / 1e9}
 
 
-def _least(call: Callable[[], object]) -> float:
+def _least(call: Callable[[], object], clock: Callable[[], float]) -> float:
     """Seconds of the fastest of a few calls: a rate is a property of the machine, not of its neighbours."""
-    times = []
-    for _ in range(7):
-        start = time.perf_counter()
+    times: list[float] = []
+    end = time.perf_counter() + MEASURING
+    while len(times) < LEAST or time.perf_counter() < end:
+        start = clock()
         call()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return min(times)
 
 
 if __name__ == "__main__":
-    print(json.dumps(rates(int(sys.argv[1]))))
+    print(json.dumps(rates(*map(int, sys.argv[1:]))))

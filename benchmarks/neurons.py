@@ -12,7 +12,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,22 @@ import numpy as np
 import snncc
 from benchmarks import machine, neuron_task
 from benchmarks.contest import Contestant, Player, Result, Settings, take_turns
+from benchmarks.floors import FLOAT, Rates, measured
 from benchmarks.neuron_cases import CASES, Case
 from snncc import nn
 
 MODES = {"infer": "forward", "train": "gradient"}    # the worker's word, and the table's
+ARRAYS = {"infer": 2, "train": 3}    # current and spike; current, cotangent and gradient
 OURS = Contestant("neuron", "", "snncc")
 # Rounding may move a spike over the threshold. A neuron in which one moved (its sample, where
 # neurons are mixed) is not compared further.
 MOVED, APART = 1e-5, 1e-4
 HALF = 0.5    # of the samples, at least, are to be compared where a spike moves others
 GRADIENTS_APART = 1e-2    # of a parameter's, a sum over all samples, those with a moved spike too
+
+LEGEND = """floor: the longer of two: currents, spikes, cotangents and gradients read and written once, at the rate of
+a copy of them; multiply-adds of products at the rate of NumPy's, or additions where spikes drive them.
+share: of our time, that is the floor."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +50,37 @@ class Sizes:
     batch: int
     neurons: int
 
+    @property
+    def updates(self) -> int:
+        """Of neurons, in a call."""
+        return self.steps * self.batch * self.neurons
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What a neuron takes at least in a step [ns].
+
+    bytes: its arrays once through memory. products: the multiply-adds of products, of those that spikes drive
+    only the additions that the spikes of this run ask for.
+    """
+
+    bytes: float
+    products: float
+
+    @property
+    def most(self) -> float:
+        return max(self.bytes, self.products)
+
 
 @dataclass
 class Row:
     """What was measured of a neuron: ns per neuron and step by mode, by contestant.
 
-    rate: nonzero outputs. disagreement, left_out: why there is no peer to compare with.
+    rate: nonzero outputs. floors: by mode. disagreement, left_out: why there is no peer to compare with.
     """
 
     case: Case
+    floors: dict[str, Floor]
     rate: float = 0.0
     fastest: dict[str, dict[str, float]] = field(default_factory=dict)
     medians: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -62,6 +90,10 @@ class Row:
     def ratio(self, mode: str) -> float | None:
         both = self.fastest.get(mode, {})
         return both["peer"] / both["snncc"] if len(both) == 2 else None
+
+    def share(self, mode: str) -> float:
+        """Of our time that the floor is."""
+        return self.floors[mode].most / self.fastest[mode]["snncc"]
 
 
 class Layer(nn.Module):
@@ -77,8 +109,8 @@ class Layer(nn.Module):
         return {"out": result[0] if isinstance(result, tuple) else result}
 
 
-def prepare(case: Case, sizes: Sizes, folder: Path) -> None:
-    """The compiled layer, and what all contestants are given."""
+def prepare(case: Case, sizes: Sizes, folder: Path, rates: Rates) -> dict[str, Floor]:
+    """The compiled layer, and what all contestants are given. Floors by mode."""
     model = snncc.compile(Layer(case, sizes), num_steps=sizes.steps, name="neuron")
     model.save(folder / "model")
     generator = np.random.default_rng(1)
@@ -87,14 +119,24 @@ def prepare(case: Case, sizes: Sizes, folder: Path) -> None:
     d_out = generator.normal(size=out.shape).astype(np.float32)
     parameters = {name.removeprefix("neuron."): array for name, array in model.params.items()}
     neuron_task.write(folder, case.preset, case.arguments(sizes.steps, sizes.neurons), x, d_out, parameters)
+    profiles = {
+        "infer": model.profile(x, repeats=1),
+        "train": model.profile(x, cotangents={"out": d_out}, repeats=1),
+    }
+    return {mode: floor(mode, profile, sizes, rates) for mode, profile in profiles.items()}
 
 
-def measure(case: Case, sizes: Sizes, settings: Settings, alone: bool) -> Row:
+def floor(mode: str, profile: Any, sizes: Sizes, rates: Rates) -> Floor:
+    """From what a call counted. An addition takes an adder as long as a multiplication takes a multiplier."""
+    additions = sum(row.work.additions for row in profile.rows if row.work.dense)
+    return Floor(ARRAYS[mode] * FLOAT / rates.gbs, 2 * additions / rates.gflops / sizes.updates)
+
+
+def measure(case: Case, sizes: Sizes, settings: Settings, rates: Rates, alone: bool) -> Row:
     """Both take turns, each in a process of its own."""
-    row = Row(case)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        prepare(case, sizes, folder)
+        row = Row(case, prepare(case, sizes, folder, rates))
         original = Contestant(f"neuron_{case.system}", "", case.system, "torch")
         results = [Result(c) for c in ((OURS,) if alone else (OURS, original))]
         players = [Player(result, folder, settings) for result in results]
@@ -143,7 +185,8 @@ def disagreement(case: Case, ours: dict[str, Any], theirs: dict[str, Any]) -> st
 
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
-    modes = "".join(f"{mode:>12}{'original':>10}{'ratio':>7}" for mode in MODES.values())
+    columns = f"{'floor':>8}{'share':>6}{'original':>10}{'ratio':>7}"
+    modes = "".join(f"{mode:>12}{columns}" for mode in MODES.values())
     yield f"{'neuron':22}{'original':22}{'nonzero':>8}{modes}"
     for row in rows:
         yield line(row)
@@ -157,41 +200,37 @@ def line(row: Row) -> str:
     text = f"{row.case.name:22}{row.case.preset:22}{100 * row.rate:7.1f}%"
     for mode in MODES:
         found, ratio = row.fastest[mode], row.ratio(mode)
-        text += f"{found['snncc']:12.2f}" + (f"{found['peer']:10.2f}{ratio:7.1f}" if ratio else " " * 17)
+        text += f"{found['snncc']:12.2f}{row.floors[mode].most:8.2f}{100 * row.share(mode):5.0f}%"
+        text += f"{found['peer']:10.2f}{ratio:7.1f}" if ratio else " " * 17
     return text
-
-
-def floor(gbs: float) -> dict[str, float]:
-    """ns per neuron and step if bytes were all: current and spike; current, cotangent and gradient."""
-    return {"infer": 8 / gbs, "train": 12 / gbs}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """1 where a neuron disagrees with its original."""
     options = parse(arguments)
     settings = Settings(options.threads, options.seconds, dict(options.python))
-    gbs = options.gbs or machine.rates(options.threads)["gbs"]
     sizes = Sizes(options.num_steps, options.batch, options.size)
-    print(f"{machine.processor()}, threads: {options.threads}, memory {gbs:.0f} GB/s")
+    rates = measured(options.threads, options.gflops, options.gbs, FLOAT * sizes.updates)
+    print(f"{machine.processor()}, threads: {options.threads}; ", end="")
+    print(f"products {rates.gflops:.0f} GFLOP/s, a copy of the currents {rates.gbs:.0f} GB/s")
     print(f"{sizes.steps} steps, batch {sizes.batch}, {sizes.neurons} neurons; ns per neuron and step\n")
     rows = []
     for case in options.only:
-        rows.append(measure(case, sizes, settings, options.alone))
+        rows.append(measure(case, sizes, settings, rates, options.alone))
         lines = list(table(rows[-1:]))
         print("\n".join(lines[1 if len(rows) > 1 else 0 :]), flush=True)
-    least = floor(gbs)
-    print(f"\nreading and writing the arrays alone: {least['infer']:.2f} and {least['train']:.2f}")
+    print(f"\n{LEGEND}")
     if options.json:
-        options.json.write_text(json.dumps(plain(rows, sizes, settings, gbs), indent=1) + "\n")
+        options.json.write_text(json.dumps(plain(rows, sizes, rates), indent=1) + "\n")
     return 1 if any(row.disagreement for row in rows) else 0
 
 
-def plain(rows: Sequence[Row], sizes: Sizes, settings: Settings, gbs: float) -> dict[str, Any]:
+def plain(rows: Sequence[Row], sizes: Sizes, rates: Rates) -> dict[str, Any]:
     return {
         "processor": machine.processor(),
-        "threads": settings.threads,
-        "gbs": gbs,
-        "floor_ns": {MODES[mode]: value for mode, value in floor(gbs).items()},
+        "threads": rates.threads,
+        "gflops": rates.gflops,
+        "gbs": rates.gbs,
         "num_steps": sizes.steps,
         "batch": sizes.batch,
         "size": sizes.neurons,
@@ -201,7 +240,13 @@ def plain(rows: Sequence[Row], sizes: Sizes, settings: Settings, gbs: float) -> 
 
 def of_row(row: Row) -> dict[str, Any]:
     modes = {
-        title: {"fastest_ns": row.fastest[mode], "median_ns": row.medians[mode], "ratio": row.ratio(mode)}
+        title: {
+            "fastest_ns": row.fastest[mode],
+            "median_ns": row.medians[mode],
+            "floor_ns": asdict(row.floors[mode]),
+            "share": row.share(mode),
+            "ratio": row.ratio(mode),
+        }
         for mode, title in MODES.items()
     }
     original = f"{row.case.system}.{row.case.preset}"
@@ -221,7 +266,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--threads", type=int, default=1)
     add("--python", type=interpreter, action="append", default=[], metavar="torch=PATH",
         help="interpreter of the environment of snnTorch and SpikingJelly")    # fmt: skip
-    add("--gbs", type=float, help="rate of memory in GB/s; measured if not given")
+    add("--gflops", type=float, help="rate of products; measured if not given")
+    add("--gbs", type=float, help="rate of a copy in GB/s; measured if not given")
     add("--json", type=Path, metavar="FILE", help="write what was measured")
     return parser.parse_args(arguments)
 

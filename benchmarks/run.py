@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))    # a clone runs its benchma
 sys.path.insert(1, str(Path(__file__).parents[1] / "runtime"))
 
 from benchmarks import machine, report, table
-from benchmarks.contest import CONTESTANTS, Contestant, Settings, compete, surroundings
-from benchmarks.floors import Rates, floor
+from benchmarks.contest import CONTESTANTS, Contestant, Settings, compete
+from benchmarks.floors import Rates, floor, measured
 from benchmarks.report import MODES, Report
 from models.workloads import WORKLOADS, Workload
 
@@ -32,7 +31,8 @@ def main() -> int:
         print(listing())
         return 0
     settings = Settings(options.threads, options.seconds, dict(options.python), options.wait, options.fresh)
-    rates = machine_rates(options)
+    machine.wait_until_quiet(options.wait)
+    rates = measured(options.threads, options.gflops, options.gbs)
     print(f"{machine.processor()}, threads: {options.threads}; ", end="")
     print(f"dense products {rates.gflops:.0f} GFLOP/s, memory {rates.gbs:.0f} GB/s\n", flush=True)
     reports = []
@@ -53,19 +53,6 @@ def measure(
     densities = workload.rates()
     floors = {mode: floor(workload, mode, rates, list(densities.values())) for mode in modes}
     return Report(workload, densities, compete(workload, peers, modes, settings), floors)
-
-
-def machine_rates(options: argparse.Namespace) -> Rates:
-    """As the options say, else measured."""
-    if options.gflops and options.gbs:
-        return Rates(options.gflops, options.gbs, options.threads)
-    machine.wait_until_quiet(options.wait)
-    command = [sys.executable, "-m", "benchmarks.machine", str(options.threads)]
-    done = subprocess.run(
-        command, check=True, capture_output=True, text=True, env=surroundings(options.threads)
-    )
-    found = json.loads(done.stdout)
-    return Rates(options.gflops or found["gflops"], options.gbs or found["gbs"], options.threads)
 
 
 def plain(reports: Iterable[Report], rates: Rates, settings: Settings) -> dict[str, Any]:

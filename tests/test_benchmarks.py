@@ -216,12 +216,17 @@ def test_the_picture_of_growth_is_drawn(tmp_path: Path) -> None:
 
 def test_neurons_are_measured_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written = tmp_path / "out.json"
-    sizes = ["--num-steps", "3", "--batch", "2", "--size", "16", "--seconds", "0.02", "--gbs", "10"]
+    sizes = ["--num-steps", "3", "--batch", "2", "--size", "16", "--seconds", "0.02"]
+    sizes += ["--gbs", "10", "--gflops", "30"]
     assert neurons.main(["--only", "LIF,PSN", "--alone", *sizes, "--json", str(written)]) == 0
-    assert re.search(r"^LIF +LIFNode +[\d.]+% +[\d.]+ +[\d.]+ *$", capsys.readouterr().out, re.MULTILINE)
+    line = r"^LIF +LIFNode +[\d.]+% +[\d.]+ +0\.80 +\d+% +[\d.]+ +1\.20 +\d+% *$"
+    assert re.search(line, capsys.readouterr().out, re.MULTILINE)
     everything = json.loads(written.read_text())
-    assert everything["floor_ns"] == {"forward": pytest.approx(0.8), "gradient": pytest.approx(1.2)}
     assert set(everything["neurons"]) == {"LIF", "PSN"}
+    for mode, moved, products in (("forward", 0.8, 1), ("gradient", 1.2, 3)):
+        least = everything["neurons"]["PSN"][mode]["floor_ns"]
+        each = 2 * 3 / 30    # of 3 multiply-adds for a neuron and step
+        assert least == pytest.approx({"bytes": moved, "products": products * each})
     found = everything["neurons"]["LIF"]
     assert (found["original"], found["disagreement"], found["left_out"]) == ("spikingjelly.LIFNode", "", "")
     for mode in ("forward", "gradient"):
@@ -230,8 +235,9 @@ def test_neurons_are_measured_alone(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_an_original_that_cannot_run_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--num-steps", "2", "--batch", "2", "--size", "16", "--seconds", "0.02", "--gbs", "10"]
-    assert neurons.main(["--only", "IF", "--python", "torch=/bin/false", *options]) == 0
+    sizes = ["--num-steps", "2", "--batch", "2", "--size", "16", "--seconds", "0.02"]
+    rates = ["--gbs", "10", "--gflops", "30"]
+    assert neurons.main(["--only", "IF", "--python", "torch=/bin/false", *sizes, *rates]) == 0
     assert "left out: ended with code 1" in capsys.readouterr().out
 
 

@@ -162,6 +162,8 @@ def test_what_cannot_be_profiled_is_refused(folder: Path, tmp_path: Path) -> Non
         model.profile(x, repeats=0)
     with pytest.raises(ModelError, match="give state or y, not both"):
         model.profile(x, y, state={})
+    with pytest.raises(ModelError, match="give y or cotangents, not both"):
+        model.profile(x, y, cotangents={})
     with pytest.raises(ModelError, match="input 'x' is missing"):
         model.profile()
     raw = model.manifest

@@ -15,9 +15,19 @@ from .kernels import Kernel, load_of, parse_kernels
 from .manifest import Manifest
 from .profile import Counts, Profile, measured_row
 
+# Entry points and results of a call by the role that decides which one it is.
+CALLS = {
+    "target": (("train", "update"), ("loss", "sum")),
+    "cotangent": (("backward",), ("d_input", "d_state")),
+    "": (("forward",), ("output", "state_out")),
+}
+
 
 def measure(instance: Instance, given: Mapping[str, Any], num_steps: int | None, repeats: int) -> Profile:
-    """The profile of a call, forward or with a target training: median times of `repeats` calls."""
+    """The profile of a call: forward, with a target training, with cotangents backward.
+
+    Times are medians of `repeats` calls.
+    """
     manifest, extent = instance.manifest, Extent(steps=num_steps)
     if instance.device:
         raise ModelError(
@@ -25,13 +35,13 @@ def measure(instance: Instance, given: Mapping[str, Any], num_steps: int | None,
             "nsys profile --stats=true python ..."
         )
     kernels, train = kernels_of(manifest), "target" in given
-    entries = ("train", "update") if train else ("forward",)
+    entries, results = next(found for role, found in CALLS.items() if not role or role in given)
     instance.require(entries[0])
 
     def call() -> None:
         nonlocal extent
         extent = Extent(steps=num_steps)
-        instance.call(entries[0], given, extent, ("loss", "sum") if train else ("output", "state_out"))
+        instance.call(entries[0], given, extent, results)
         if train and "update" in manifest.entries:
             instance.update(0.0)  # so that all calls do the same
 

@@ -319,15 +319,21 @@ class Model:
         num_steps: int | None = None,
         repeats: int = 10,
         lengths: Any = None,
+        cotangents: Mapping[str, Any] | None = None,
     ) -> Profile:
         """Where the time goes: time, events, operations and bytes of each kernel, as a table and as rows.
 
-        With targets `y` of a training step (its learning rate is 0: nothing changes), otherwise of a call.
-        Times are medians of `repeats` calls. `print` it, or read `.rows`.
+        With targets `y` of a training step (its learning rate is 0: nothing changes), with `cotangents` by
+        output of `backward`, otherwise of a call. Times are medians of `repeats` calls. `print` it, or read
+        `.rows`.
         """
         given = {"input": x, "state": state} if y is None else {"input": x, "target": y}
         if y is not None and state is not None:
             raise ModelError("profile: training starts from fresh states; give state or y, not both")
+        if cotangents is not None:
+            if y is not None:
+                raise ModelError("profile: of a training step or of backward; give y or cotangents, not both")
+            given["cotangent"] = cotangents
         given["lengths"] = self._lengths(lengths)
         return measure(self._instance, given, steps_of(num_steps), positive("repeats", repeats))
 
