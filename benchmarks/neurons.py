@@ -37,8 +37,9 @@ MOVED, APART = 1e-5, 1e-4
 HALF = 0.5    # of the samples, at least, are to be compared where a spike moves others
 GRADIENTS_APART = 1e-2    # of a parameter's, a sum over all samples, those with a moved spike too
 
-LEGEND = """floor: the longer of two: currents, spikes, cotangents and gradients read and written once, at the rate of
-a copy of them; multiply-adds of products at the rate of NumPy's, or additions where spikes drive them.
+LEGEND = """\
+floor: the longer of two: currents, spikes, cotangents and gradients read and written once, at the rate
+of a copy of them; multiply-adds of products at the rate of NumPy's, or additions where spikes drive them.
 share: of our time, that is the floor."""
 
 

@@ -160,10 +160,9 @@ def test_what_cannot_be_profiled_is_refused(folder: Path, tmp_path: Path) -> Non
     model, (x, y) = snncc.load(folder), samples()
     with pytest.raises(ModelError, match="repeats must be a positive integer, got 0"):
         model.profile(x, repeats=0)
-    with pytest.raises(ModelError, match="give state or y, not both"):
-        model.profile(x, y, state={})
-    with pytest.raises(ModelError, match="give y or cotangents, not both"):
-        model.profile(x, y, cotangents={})
+    for other, both in (("state", "state or y"), ("cotangents", "y or cotangents")):
+        with pytest.raises(ModelError, match=f"give {both}, not both"):
+            model.profile(x, y, **{other: {}})
     with pytest.raises(ModelError, match="input 'x' is missing"):
         model.profile()
     raw = model.manifest
