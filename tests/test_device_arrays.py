@@ -126,16 +126,6 @@ def test_the_host_waits_for_nothing(model: Model, cuda: Cuda, late: None) -> Non
         np.testing.assert_array_equal(model(Described(cuda, numbers())).spk.numpy(), expected)
 
 
-def test_training_from_the_device(folder: Path, cuda: Cuda) -> None:
-    host, device = snncc.load(folder), snncc.load(folder)
-    device.stream = cuda.stream()
-    x, y = Packed(cuda, numbers()), Packed(cuda, LABELS)
-    for _ in range(3):
-        assert device.train_step(x, y) == host.train_step(numbers(), LABELS)
-    for name, array in host.params.items():
-        np.testing.assert_array_equal(device.params[name], array)
-
-
 def test_what_calls_find_wrong_is_said_at_the_next_look(model: Model, cuda: Cuda) -> None:
     good, broken = numbers(), numbers()
     broken[2, 1, 3] = np.nan
@@ -161,9 +151,6 @@ def test_what_calls_find_wrong_is_said_at_the_next_look(model: Model, cuda: Cuda
     out = model(Described(cuda, broken))
     with pytest.raises(ModelError, match=late):
         model(numbers(1, STEPS, 9, FEATURES))    # for which memory grows
-    model.backward(Described(cuda, broken), spk=np.zeros((STEPS, BATCH, 4)))
-    with pytest.raises(ModelError, match=late):
-        model._instance.update(0.1)
     old = model.backward(Described(cuda, good), spk=np.zeros((STEPS, BATCH, 4))).params
     model.train_step(good, LABELS)
     with pytest.raises(ModelError, match="a later call has replaced these gradients"):

@@ -24,7 +24,7 @@ MODELS = Path(__file__).parents[2] / "models"
 MODES = {"train": ("train", "update"), "infer": ("forward",), "gradient": ("backward",)}
 TITLES = {"train": "training step", "infer": "inference", "gradient": "gradient"}
 # What the caller has filled: a call, a training step, and Model.backward.
-FILLED = {"train": ("loss", "sum"), "forward": ("output", "state_out"), "backward": ("d_input", "d_state")}
+FILLED = {"train": ("loss",), "forward": ("output", "state_out"), "backward": ("d_input", "d_state")}
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,9 @@ class DeviceArray:
         """A copy on the host. Waits for the model; raises ModelError for what its calls found wrong."""
         return self._lender.read(self)
 
+    def __float__(self) -> float:
+        return float(self.numpy().reshape(()))  # of a loss
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
             raise ValueError("an array on the device is on the host only as a copy")

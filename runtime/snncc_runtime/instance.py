@@ -88,12 +88,13 @@ class Instance:
         results: Collection[str],
         only: str = "",
         draws: Draws | None = None,
+        rate: float | None = None,
     ) -> dict[str, Arrays]:
         """Calls an entry point: `given` arrays by role and name in, arrays of the roles `results` out.
 
         Of outputs only the one named `only` is made, if given. draws: of random numbers; None for the next
-        seed. With an array on the device results stay there, and what the call finds is not yet known. Raises
-        ModelError.
+        seed. rate: of the optimiser's step that follows; None for none. With an array on the device results
+        stay there, and what the call finds is not yet known. Raises ModelError, before a weight changes.
         """
         point = self._entry_points.get(entry) or self._entry_point(entry)
         if draws is not None and not self.draws_numbers:
@@ -115,11 +116,16 @@ class Instance:
                     if not only or port.name == only:
                         made[port.name], pointers[port.field] = memory.result(port, extent.shape(port))
             io = self._library.new("io", pointers)
-            run_axes = (extent.batch,) if entry == "step" else (steps, extent.batch)
-            status = memory.finish(point.function(self._model, io, *run_axes))
-        if status != Status.OK:
-            self._explain(entry, status, arrays)
-        self.training_calls += point.trains
+            run_axes: tuple[Any, ...] = (extent.batch,) if entry == "step" else (steps, extent.batch)
+            function = point.function
+            if rate is not None and self.device:  # in one launch, without a look at what the call found
+                function, run_axes = self._library.function(f"{entry}_step"), (*run_axes, rate)
+            status = memory.finish(function(self._model, io, *run_axes))
+            if status != Status.OK:
+                self._explain(entry, status, arrays)
+            self.training_calls += point.trains
+            if rate is not None and not self.device:
+                self.update(rate)
         return filled
 
     def require(self, entry: str) -> None:
@@ -137,8 +143,6 @@ class Instance:
         """One step of the optimiser with the gradients of the last training call."""
         self.require("update")
         with self.lock:
-            if self.memory.pending:
-                self.memory.wait()  # no update from a call that went wrong
             self._check("update", self._library.function("update")(self._model, learning_rate))
 
     @contextmanager

@@ -25,8 +25,7 @@ def learn(
     rate = learning_rate(instance.manifest, rate)
     with instance.lock:
         if instance.manifest.learns == "call":
-            filled = instance.call("learn", given, Extent(steps=num_steps), RESULTS)
-            instance.update(rate)
+            filled = instance.call("learn", given, Extent(steps=num_steps), RESULTS, rate=rate)
             return filled["output"], filled["state_out"]
         return _by_steps(instance, given, num_steps, rate)
 
@@ -47,8 +46,7 @@ def _by_steps(
     for t in range(steps):
         now = {name: array[t] if ports[name].time else array for name, array in arrays.items()}
         extent = Extent(time=False, steps=1)
-        filled = instance.call("learn", {"input": now, "state": state}, extent, RESULTS)
-        instance.update(rate)
+        filled = instance.call("learn", {"input": now, "state": state}, extent, RESULTS, rate=rate)
         made.append(filled["output"])
         state = filled["state_out"]
     return {name: np.stack([outputs[name] for outputs in made]) for name in made[0]}, state

@@ -17,6 +17,7 @@ from .binding import Library
 from .cpu import default_slots, default_threads
 from .cublas import INSTALL
 from .dataset import require_lengths
+from .device_array import DeviceArray
 from .errors import ModelError
 from .files import MANIFEST, WEIGHTS, locked, replace_folder
 from .instance import Config, Instance
@@ -225,7 +226,19 @@ class Model:
         self, x: Any, y: Any, lr: float | None = None, *, num_steps: int | None = None, lengths: Any = None
     ) -> float:
         """One step of the optimiser on one batch; returns the loss before it (a mean over the batch)."""
-        return self._trainer(num_steps).step(x, y, lr, self._lengths(lengths)).loss
+        return float(self._trainer(num_steps).loss_of_step(x, y, lr, self._lengths(lengths)))
+
+    def queue_step(
+        self, x: Any, y: Any, lr: float | None = None, *, num_steps: int | None = None, lengths: Any = None
+    ) -> DeviceArray:
+        """`train_step` of arrays on the GPU that waits for nothing: `float(loss)` waits and reads the loss.
+
+        If a call went wrong, it and those after it change no weights, until a look from the host raises that.
+        """
+        loss = self._trainer(num_steps).loss_of_step(x, y, lr, self._lengths(lengths))
+        if not isinstance(loss, DeviceArray):
+            raise ModelError(f"{self.name}: queue_step: x or y on a GPU is needed; otherwise use train_step")
+        return loss
 
     def learn(
         self,

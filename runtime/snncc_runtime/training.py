@@ -18,6 +18,7 @@ from .learning import learning_rate
 from .manifest import Manifest, Port
 from .metrics import OUTPUTS, READOUTS, most, scores
 from .progress import Progress, choose_progress
+from .values import Arrays
 
 Rate = float | Callable[[int], float] | None
 
@@ -95,12 +96,12 @@ class Trainer:
 
     def step(self, x: Any, y: Any, rate: float | None, lengths: Any = None) -> Outcome:
         """Gradients and update for one batch."""
-        self._instance.require("train")
-        rate = learning_rate(self._manifest, rate)
-        with self._instance.lock:
-            outcome = self._run("train", {"input": x, "target": y, "lengths": lengths})
-            self._instance.update(rate)
-        return outcome
+        return self._outcome(self._step(x, y, rate, lengths, ("loss", "sum", "score")))
+
+    def loss_of_step(self, x: Any, y: Any, rate: float | None, lengths: Any = None) -> Any:
+        """The same, and only the loss: a DeviceArray where an array given was on the device."""
+        (loss,) = self._step(x, y, rate, lengths, ("loss",))["loss"].values()
+        return loss
 
     def fit(
         self,
@@ -181,8 +182,21 @@ class Trainer:
             display.advance(outcome.loss)
         return {**score.results(), "seconds": time.perf_counter() - start}
 
+    def _step(
+        self, x: Any, y: Any, rate: float | None, lengths: Any, results: tuple[str, ...]
+    ) -> dict[str, Arrays]:
+        self._instance.require("train")
+        rate = learning_rate(self._manifest, rate)
+        self._instance.require("update")
+        given = {"input": x, "target": y, "lengths": lengths}
+        return self._instance.call("train", given, Extent(steps=self._num_steps), results, rate=rate)
+
     def _run(self, entry: str, given: Mapping[str, Any]) -> Outcome:
-        filled = self._instance.call(entry, given, Extent(steps=self._num_steps), ("loss", "sum", "score"))
+        results = ("loss", "sum", "score")
+        return self._outcome(self._instance.call(entry, given, Extent(steps=self._num_steps), results))
+
+    @staticmethod
+    def _outcome(filled: dict[str, Arrays]) -> Outcome:
         (loss,) = filled["loss"].values()
         return Outcome(float(np.asarray(loss)), filled["sum"], filled["score"])
 

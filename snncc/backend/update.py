@@ -35,9 +35,14 @@ def update_call(program: Program, *leading: str) -> str:
         return ""
     numbers = {f"{name}_power": f"model->powers[{k}]" for k, (name, _) in enumerate(program.powers)}
     numbers["learning_rate"] = "learning_rate"
-    arrays = {"parameter": "model->parameters", "gradient": "model->sums"}
-    for k, moment in enumerate(program.moments):
-        arrays[moment] = f"model->moments + (size_t){k} * LEARNABLE" if k else "model->moments"
-    pointers = (arrays[p.buffer.label] for p in sweep.pointers)
-    given = (*leading, *pointers, *(numbers[n] for n in update_numbers(sweep)))
+    arrays = update_arrays(sweep, program.moments, "LEARNABLE")
+    given = (*leading, *arrays, *(numbers[n] for n in update_numbers(sweep)))
     return f"{sweep.name}({', '.join(given)});"
+
+
+def update_arrays(sweep: Sweep, moments: tuple[str, ...], learnable: str) -> list[str]:
+    """Where the arrays of the update lie, in the order of its pointers."""
+    arrays = {"parameter": "model->parameters", "gradient": "model->sums"}
+    for k, moment in enumerate(moments):
+        arrays[moment] = f"model->moments + (size_t){k} * {learnable}" if k else "model->moments"
+    return [arrays[p.buffer.label] for p in sweep.pointers]

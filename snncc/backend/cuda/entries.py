@@ -18,6 +18,7 @@ from .kernels import Kernels
 from .records import EntryMemory, EntryRecord
 from .starts import Place
 
+LEARNING = ("train", "learn")  # entry points that a step of the optimiser may follow
 ARGUMENTS = ("model", "io", "rows", "status", "sums", "scratch", "batch", "stream")
 
 
@@ -100,6 +101,7 @@ class DeviceEntry:
             f"{e.name}: all samples through all layers.",
             1 + self.program.entries.index(e),
             e.trains,
+            self.program.update.name if self.program.update and e.name in LEARNING else "",
             e.required,
             tuple(lines),
             tuple(n for n in ARGUMENTS if n not in words),

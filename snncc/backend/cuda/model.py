@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from math import prod
 
-from ...lower import layout_of
 from ...names import plain_text
 from ...plan_memory import WORKSPACE
 from ...program import Program
 from ..c import Sources, member, tensor_lines, tensor_names
-from ..dialects import dialect
 from ..kernels import fold_long_lines
 from ..records import HeaderRecord, Prototype
 from ..render import render
-from ..update import update_call
-from .entries import DeviceEntry
+from .entries import LEARNING, DeviceEntry
 from .kernels import Kernels
 from .records import DeclarationsRecord, MakefileRecord, ModelRecord, ModuleRecord
-from .sweeps import DeviceUpdate
+from .update import count_numbers, learnable_reals, update_text
 
 ABI_VERSION = 1
 MEANING = {
@@ -41,7 +37,7 @@ def emit(program: Program, version: str) -> Sources:
         real,
         tensor_names(program, prefix),
         members,
-        max(1, len(program.powers)),
+        program.update is not None,
         bool(program.precision),
         tuple(_prototypes(program, prefix)),
     )
@@ -51,11 +47,10 @@ def emit(program: Program, version: str) -> Sources:
     kernels = Kernels(program)
     texts = [DeviceEntry(program, e, kernels) for e in program.entries]
     entries = [text.text() for text in texts]
-    update = [DeviceUpdate(program.update, layout_of(program)).text()] if program.update else []
     parts = (
         "/* ---- kernels ---- */\n",
         *kernels.texts(),
-        *update,
+        update_text(program),
         "/* ---- entry points ---- */\n",
         *entries,
     )
@@ -91,10 +86,7 @@ def _prototypes(program: Program, prefix: str) -> Iterator[Prototype]:
         f"int32_t {prefix}_step({model}, {io}, int32_t batch)",
         "One time step, for streaming: pass the states and take the next ones.",
     )
-    if program.update:
-        yield Prototype(
-            f"int32_t {prefix}_update({model}, double learning_rate)", "One step of the optimiser."
-        )
+    yield from _updates(program, prefix)
     if program.precision:
         yield Prototype(
             f"int32_t {prefix}_library({model}, const char *path)",
@@ -128,6 +120,23 @@ def _prototypes(program: Program, prefix: str) -> Iterator[Prototype]:
     )
 
 
+def _updates(program: Program, prefix: str) -> Iterator[Prototype]:
+    """The optimiser's step, alone or with the call before it."""
+    if program.update is None:
+        return
+    model = f"{prefix}_model *model"
+    yield Prototype(
+        f"int32_t {prefix}_update({model}, double learning_rate)",
+        "One step of the optimiser; none if a call since the last wait found something wrong.",
+    )
+    for name in (e.name for e in program.entries if e.name in LEARNING):
+        yield Prototype(
+            f"int32_t {prefix}_{name}_step({model}, const {prefix}_io *io, int32_t steps, int32_t batch, "
+            "double learning_rate)",
+            f"{name} and update, as one call.",
+        )
+
+
 def _orders(prefix: str, known: str) -> Iterator[Prototype]:
     """Between streams, and between a stream and the host."""
     yield Prototype(
@@ -146,25 +155,17 @@ def _module(program: Program, prefix: str, real: str, digest: str, texts: list[D
     return ModuleRecord(
         prefix,
         real,
-        sum(t.length for t in program.tensors if t.learnable),
+        learnable_reals(program),
         sum(t.length for t in program.tensors),
         len(program.moments),
         tuple(text.memory() for text in texts),
         len(lines),
         lines,
-        update_call(program, "stream", "LEARNABLE"),
-        tuple(f"model->powers[{k}] *= {v!r};" for k, (_, v) in enumerate(program.powers)),
-        tuple(_raised(program)),
+        program.update.name if program.update else "",
+        len(program.powers),
+        count_numbers(program),
         ABI_VERSION,
         digest,
         program.segment,
         WORKSPACE if program.precision else 0,
     )
-
-
-def _raised(program: Program) -> Iterator[str]:
-    """Parameters that an update may not leave below a bound."""
-    for tensor in program.tensors:
-        if tensor.learnable and tensor.at_least is not None:
-            low = dialect(program.real_bits).literal(tensor.at_least)
-            yield f"snncc_raise(stream, {prod(tensor.shape)}, {low}, model->parameters + {tensor.offset});"

@@ -38,13 +38,17 @@ class MoveRecord:
 
 @dataclass(frozen=True)
 class UpdateRecord:
+    """The optimiser: a kernel for the numbers that all elements share, and one for these."""
+
     name: str
     comment: str
+    prefix: str
+    learnable: int
+    numbers: tuple[str, ...]
     parameters: str
     body: tuple[str, ...]
-    outer: str
-    scalars: tuple[str, ...]
     arguments: str
+    raised: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class EntryRecord:
     comment: str
     number: int  # of the entry point, from 1
     trains: bool
+    update: str  # the function of the optimiser, of an entry point that its step may follow
     required: tuple[str, ...]
     lines: tuple[str, ...]
     unused: tuple[str, ...]
@@ -84,9 +89,9 @@ class ModuleRecord:
     entries: tuple[EntryMemory, ...]
     tensor_count: int
     tensors: tuple[str, ...]
-    update: str
-    powers: tuple[str, ...]
-    raised: tuple[str, ...]
+    update: str  # the function of the optimiser, if there is one
+    powers: int
+    numbers: int  # of the optimiser, with the learning rate and the powers
     abi_version: int
     digest: str
     segment: int
@@ -99,7 +104,7 @@ class DeclarationsRecord:
     real: str
     tensors: tuple[str, ...]
     members: tuple[str, ...]
-    powers: int
+    update: bool
     blas: bool
     prototypes: tuple[Prototype, ...]
 

@@ -7,15 +7,13 @@ here it is a register, as the thread has one neuron.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ...errors import InternalError
-from ...lower import Layout
-from ...program import Local, Pointer, Statement, Sweep
+from ...program import Local, Pointer, Statement
 from ..render import render
 from ..sweeps import NAME, Parameter, SweepText, declared, mentioned
-from ..update import update_numbers
-from .records import SweepRecord, UpdateRecord
+from .records import SweepRecord
 
 SEED, STATUS = Parameter("seed", "const int64_t *seed"), Parameter("status", "int32_t *status")
 
@@ -76,7 +74,9 @@ class DeviceSweep(SweepText):
         """Which sample and neuron the thread has."""
         size, batch = self.sweep.size, self.sweep.batch
         words = {w for line in lines for w in re.findall(r"\w+", line)}
-        found = ["const size_t at = snncc_thread();", f"if (at >= {self.count}) return;"]
+        kept = any(p.written and p.buffer.place == "parameter" for p in self.sweep.pointers)
+        beyond = f"at >= {self.count}" + " || *status" * kept  # no parameter changes if something is wrong
+        found = ["const size_t at = snncc_thread();", f"if ({beyond}) return;"]
         if "b" in words and batch:
             found.append(f"const int b = (int)(at / {size});")
         elif "b" in words:
@@ -177,44 +177,6 @@ class DeviceSweep(SweepText):
 
     def _row(self, p: Pointer, step: bool) -> str:
         return _words_of_32(super()._row(p, step))
-
-
-@dataclass(frozen=True)
-class DeviceUpdate:
-    """The optimiser's update: a thread for each element of all parameters."""
-
-    sweep: Sweep
-    layout: Layout
-
-    def text(self) -> str:
-        sweep, work = self.sweep, SweepText(self.sweep, self.layout)
-        pointers = [
-            Parameter(
-                f"{p.name}_at", f"{'' if p.written else 'const '}{work.real} *SNNCC_RESTRICT {p.name}_at"
-            )
-            for p in sweep.pointers
-        ]
-        scalars = [Parameter(x.target, f"const {work.real} {x.target}") for x in sweep.scalars]
-        body = tuple(work.line(s) for s in sweep.before)
-        inner = [Parameter("count", "size_t count"), *pointers, *scalars]
-        outer = [
-            Parameter("stream", "cudaStream_t stream"),
-            inner[0],
-            *pointers,
-            *(Parameter(n, f"double {n}") for n in update_numbers(sweep)),
-        ]
-        return render(
-            "cuda/update.cu.j2",
-            UpdateRecord(
-                sweep.name,
-                "; ".join(sweep.comment),
-                declared(inner),
-                body,
-                declared(outer),
-                tuple(work.scalars),
-                ", ".join(["count", "stream", *(p.name for p in inner)]),
-            ),
-        )
 
 
 def _words_of_32(text: str) -> str:

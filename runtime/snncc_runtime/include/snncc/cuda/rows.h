@@ -306,16 +306,29 @@ static inline void snncc_one_hot(cudaStream_t stream, int rows, int n, int, cons
     SNNCC_EACH(snncc_one_hot_kernel, count, stream, count, n, labels, y);
 }
 
-static __global__ void snncc_raise_kernel(size_t count, snncc_real low, snncc_real *x)
+/* ---- the optimiser's step */
+
+static __global__ void snncc_raise_kernel(const int32_t *status, size_t count, snncc_real low, snncc_real *x)
 {
     const size_t at = snncc_thread();
-    if (at < count) x[at] = snncc_max(x[at], low);
+    if (at < count && !*status) x[at] = snncc_max(x[at], low);
 }
 
 /* Parameters that an update may not leave below a bound. */
-static inline void snncc_raise(cudaStream_t stream, size_t count, snncc_real low, snncc_real *x)
+static inline void snncc_raise(cudaStream_t stream, const int32_t *status, size_t count, snncc_real low, snncc_real *x)
 {
-    SNNCC_EACH(snncc_raise_kernel, count, stream, count, low, x);
+    SNNCC_EACH(snncc_raise_kernel, count, stream, status, count, low, x);
+}
+
+static __global__ void snncc_set_kernel(double value, double *number)
+{
+    if (snncc_thread() == 0) *number = value;
+}
+
+/* A number from the host, which does not wait. */
+static inline void snncc_set(cudaStream_t stream, double value, double *number)
+{
+    SNNCC_EACH(snncc_set_kernel, 1, stream, value, number);
 }
 
 #endif
