@@ -87,7 +87,7 @@ def test_every_start_has_its_kernel_of_the_table(tmp_path: Path) -> None:
 
     assert [len(rows[f"lif.recurrent.{name}"].launches) for name in ("product", "backward")] == [steps, steps]
     assert started("fc.product") == started("fc.gradient") == {"snncc_product_kernel<1, 1>"}
-    assert started("clear") == {"clear"}
+    assert "clear" not in rows    # what is first added starts a sum
     assert started("update") == {"update_parameters_numbers_kernel", "update_parameters_kernel"}
     assert [row.name for row in rows.values() if not row.launches] == ["add"]    # there are no other slots
     assert all(bool(row.kernels) == (row.most("registers") > 0) for row in rows.values())

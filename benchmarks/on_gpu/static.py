@@ -131,13 +131,14 @@ def _rows(case: Case, program: Program, recorded: Recorded, entry: str) -> Itera
 
 
 def _owners(found: Sequence[Kernel], statements: int) -> list[int]:
-    """The kernel of each statement of an entry point: they stand in the order of the items, behind one that
-    clears sums, if there are some."""
+    """The kernel of each statement of an entry point: they stand in the order of the items, behind those that
+    clear sums, if there are some."""
     of_items = [number for number, kernel in enumerate(found) for _ in kernel.items]
     sums = [number for number, kernel in enumerate(found) if kernel.level == "slot"]
-    if statements != len(sums) + len(of_items):
+    cleared = statements - len(of_items)
+    if cleared < 0 or bool(cleared) != bool(sums):
         raise RuntimeError(f"{statements} statements, {len(of_items)} items: the text is not the program's")
-    return [*sums, *of_items]
+    return [*sums * cleared, *of_items]
 
 
 def table(counted: Counted, device: Device) -> str:

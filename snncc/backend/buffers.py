@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from ..lower import layout_of
@@ -52,12 +52,16 @@ class BufferText:
 
     def clear(self, started: list[Buffer], reals: int) -> list[str]:
         """Sums that start at zero: all but the weight gradients that the first tile starts itself."""
-        lines, at = [], 0
+        gaps = self.gaps(started, reals)
+        return [f"snncc_clear(sums{f' + {at}' if at else ''}, {n}, &crew);" for at, n in gaps]
+
+    def gaps(self, started: list[Buffer], reals: int) -> Iterator[tuple[int, int]]:
+        """First real and length of what lies between sums that something else than zero starts."""
+        at = 0
         for begin, length in [*sorted(map(self.sum_range, started)), (reals, 0)]:
             if begin > at:
-                lines.append(f"snncc_clear(sums{f' + {at}' if at else ''}, {begin - at}, &crew);")
+                yield at, begin - at
             at = begin + length
-        return lines
 
     def phase_sums(self, phase: int) -> tuple[int, int]:
         """Where the sums of a phase lie that are added over all slots when it is done: first real and length.
@@ -181,7 +185,7 @@ class BufferText:
     def sum_range(self, buffer: Buffer) -> tuple[int, int]:
         """Where a sum lies: first real and length."""
         begin = self.offsets[buffer.label] if buffer.place == "gradient" else self._sum_offset(buffer)
-        return begin, self.layout.parameter_length(buffer.features, True)
+        return begin, self.layout.parameter_length(buffer.features, buffer.layout == "panels")
 
 
 def bytes_text(size: Size, seq: str, row: str, block: str, mark: str) -> str:

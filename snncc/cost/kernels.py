@@ -134,7 +134,7 @@ class Sums:
     """Reals of a slot's sums: those that are added to those of other slots after each phase, and those that
     start at zero.
 
-    The first tile starts the others itself: wide weight gradients; a GPU starts all at zero.
+    The first tile starts the others itself: wide weight gradients; on a GPU what is first added does.
     """
 
     added: tuple[int, ...]
@@ -149,9 +149,9 @@ def sums(program: Program, entry: Entry) -> Sums:
     added[-1] += learnable if entry.trains else 0  # gradients are added with the last phase's
     calls = () if program.device else (i for i in _inner(entry) if isinstance(i, Call))
     started = [call.buffers[-1] for call in calls if call.kind.startswith("wide_gradient")]
-    return Sums(
-        tuple(added), sum(added) - sum(layout.parameter_length(b.features, True) for b in started if b)
-    )
+    started += entry.started
+    own = (layout.parameter_length(b.features, b.layout == "panels") for b in started if b)
+    return Sums(tuple(added), sum(added) - sum(own))
 
 
 def _of_entry(entry: Entry, namer: _Namer, layout: Layout, sums: Sums) -> Iterator[Kernel]:

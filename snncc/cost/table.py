@@ -187,7 +187,7 @@ def _gradient(call: Call, per: int, how: How, work: Work) -> None:
     n_in, n_out = call.numbers
     _terms(call, per, how, work)
     work.read(per, how.row_bytes(n_out))
-    work.read(RUN, n_in * how.row_bytes(n_out))
+    work.read(RUN, n_in * how.row_bytes(n_out) * (not call.first))
     work.write(RUN, n_in * how.row_bytes(n_out))
 
 

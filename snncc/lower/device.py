@@ -27,11 +27,12 @@ from ..program import (
 )
 from .layout import Layout
 from .split import Splitter
+from .sums import start_sums
 
 
 def for_device(entry: Entry, layout: Layout) -> Entry:
     """The entry as a GPU runs it."""
-    return _Device(entry, layout).entry()
+    return start_sums(_Device(entry, layout).entry())
 
 
 class _Device:

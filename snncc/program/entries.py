@@ -42,6 +42,7 @@ class Entry:
     whole: tuple[Region, ...] = ()  # of all samples: sizes are of one
     shared: tuple[Region, ...] = ()
     sums: tuple[tuple[Buffer, ...], ...] = ()  # of each phase
+    started: tuple[Buffer, ...] = ()  # sums that are not set to zero first: see lower/sums.py
     fewest: tuple[tuple[bool, int], ...] = ()  # numbers of a variance: whether per step, times so many
 
     @cached_property

@@ -143,7 +143,8 @@ class Call:
 
     buffers in the order of the kernel's arguments (None where optional ones are missing); numbers:
     its compile-time sizes; time: rows of all steps, or of one. precision: of products that cuBLAS computes:
-    see `Layout.precision`; "" for those of the headers.
+    see `Layout.precision`; "" for those of the headers. first: of one that adds to a sum, whether that starts
+    here: see lower/sums.py.
     """
 
     kind: str
@@ -155,13 +156,14 @@ class Call:
     layer: str = ""  # as of a sweep
     nests: tuple[Nest, ...] = ()  # of each operand that is moved
     precision: str = ""
+    first: bool = False
 
     def __str__(self) -> str:
         names = [b.name if b else "-" for b in self.buffers]
         rows = ["all steps"] * self.time
         user = [f"user {self.field}"] * bool(self.field)
         given = [*names, *map(str, self.numbers), *map(str, self.nests), *user, *rows]
-        given += [f"cuBLAS {self.precision}"] * bool(self.precision)
+        given += [f"cuBLAS {self.precision}"] * bool(self.precision) + ["first"] * self.first
         return f"{self.kind}({', '.join(given)})"
 
 

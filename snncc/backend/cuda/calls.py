@@ -10,7 +10,7 @@ from ...program import Call
 from ..calls import INDEXED, MOVES
 from .images import WINDOWS, used
 from .products import PRODUCTS
-from .starts import Form, Place, once, plain, start
+from .starts import Form, Place, added, once, plain, start
 from .steps import STEPS
 from .synapses import SYNAPSES
 
@@ -71,7 +71,8 @@ def store_loss(call: Call, place: Place) -> str:
 
 
 def add_samples(call: Call, place: Place) -> str:
-    return start("snncc_add_samples", place.steps if call.time else "1", "rows", *call.numbers, *place.names)
+    steps = place.steps if call.time else "1"
+    return start("snncc_add_samples", added(call), steps, "rows", *call.numbers, *place.names)
 
 
 def copy_rows(call: Call, place: Place) -> str:

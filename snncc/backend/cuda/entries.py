@@ -53,6 +53,10 @@ class DeviceBuffers(BufferText):
             lines += [self._cast(b, f"region{number}") for b in region.buffers]
         return lines
 
+    def clear(self, started: list[Buffer], reals: int) -> list[str]:
+        """Sums that start at zero."""
+        return [f"snncc_clear(stream, sums + {at}, {n});" for at, n in self.gaps(started, reals)]
+
     def row_of(self, buffer: Buffer, step: str) -> str:
         """The rows of a step, "" for all."""
         if buffer.layout == "bits" and step and buffer.time:
@@ -122,7 +126,7 @@ class DeviceEntry:
     def _clear(self) -> list[str]:
         reals = sum_reals(self.entry, self.layout.real_bytes)
         reals += self.buffers.learnable if self.entry.trains else 0
-        return [f"snncc_clear(stream, sums, {reals});"] if reals else []
+        return self.buffers.clear(list(self.entry.started), reals)
 
     def _items(self, items: tuple[Item, ...], t: str = "", states: tuple[Buffer, ...] = ()) -> list[str]:
         return [line for item in items for line in self._item(item, t, states)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...program import Call
 from ..images import FORMS, WINDOWS, WindowsText
+from .starts import added
 
 __all__ = ["WINDOWS", "DeviceWindows", "used"]
 
@@ -37,5 +38,7 @@ class DeviceWindows(WindowsText):
         if function in MEANS:
             what, ends = self.pool
             given += [what, f"{{{{{ends}}}}}"]
+        if self.call.kind.startswith("conv_gradient"):
+            given.append(str(added(self.call)))
         given += ["rows", *(self.operands[k] for k in used(self.call))]
         return *self.geometry, f"{function}({', '.join(given)});"

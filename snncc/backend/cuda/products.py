@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...program import Call
 from ..calls import MATMULS
-from .starts import Form, Place, once, plain, start
+from .starts import Form, Place, added, once, plain, start
 
 
 def _multiply(name: str, call: Call, *arguments: object) -> str:
@@ -29,7 +29,7 @@ def _input_gradient(call: Call, place: Place) -> str:
 
 
 def _weight_gradient(call: Call, place: Place) -> str:
-    return _multiply("weight_gradient", call, place.rows, *call.numbers, *place.names)
+    return _multiply("weight_gradient", call, added(call), place.rows, *call.numbers, *place.names)
 
 
 def _matmul(call: Call, place: Place) -> str:

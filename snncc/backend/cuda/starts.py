@@ -32,6 +32,11 @@ def start(function: str, *arguments: object) -> str:
     return f"{function}({', '.join(['stream', *map(str, arguments)])});"
 
 
+def added(call: Call) -> int:
+    """Whether a call adds to what is there; if not, a sum starts with it."""
+    return int(not call.first)
+
+
 def plain(function: str, sized: bool = True) -> Form:
     """function(rows, sizes ..., buffers ...); without a batch axis there is one row."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...program import Call
-from .starts import Form, Place, start
+from .starts import Form, Place, added, start
 
 
 def _mix_steps(call: Call, place: Place) -> str:
@@ -19,7 +19,7 @@ def _of_steps(call: Call, place: Place) -> str:
 
 def _sum_at_step(call: Call, place: Place) -> str:
     steps, n, _ = call.numbers
-    return start("snncc_add_samples", steps, "rows", n, *place.names)
+    return start("snncc_add_samples", added(call), steps, "rows", n, *place.names)
 
 
 def _kept_steps(call: Call, place: Place) -> str:

@@ -202,11 +202,12 @@ static inline void snncc_blas_input_gradient(cudaStream_t stream, snncc_blas *bl
 }
 
 /* d_w += x' d_y, as snncc_weight_gradient. */
-static inline void snncc_blas_weight_gradient(cudaStream_t stream, snncc_blas *blas, snncc_precision precision, int rows,
-                                              int n_in, int n_out, const snncc_real *x, const snncc_real *d_y, snncc_real *d_w)
+static inline void snncc_blas_weight_gradient(cudaStream_t stream, snncc_blas *blas, snncc_precision precision, int add,
+                                              int rows, int n_in, int n_out, const snncc_real *x, const snncc_real *d_y,
+                                              snncc_real *d_w)
 {
-    if (!blas) return snncc_weight_gradient(stream, rows, n_in, n_out, x, d_y, d_w);
-    snncc_blas_reals(blas, precision, 1, n_in, n_out, rows, {x, n_in, 1, 0}, {d_y, n_out, 0, 0}, 1, d_w);
+    if (!blas) return snncc_weight_gradient(stream, add, rows, n_in, n_out, x, d_y, d_w);
+    snncc_blas_reals(blas, precision, 1, n_in, n_out, rows, {x, n_in, 1, 0}, {d_y, n_out, 0, 0}, add, d_w);
 }
 
 /* y = a b in each row, as snncc_matmul. */

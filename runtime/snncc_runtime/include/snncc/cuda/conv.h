@@ -225,17 +225,17 @@ struct snncc_conv_gradient_right {
     }
 };
 
-/* d_w += the gradient of conv(x, w). */
-static inline void snncc_conv_gradient(cudaStream_t stream, snncc_windows g, int rows, const snncc_real *x,
+/* d_w += the gradient of conv(x, w); where `add` is 0, d_w = it. */
+static inline void snncc_conv_gradient(cudaStream_t stream, snncc_windows g, int add, int rows, const snncc_real *x,
                                        const snncc_real *d_y, snncc_real *d_w)
 {
     const int windows = snncc_out_pixels(g), inputs = snncc_window_inputs(g), lot = snncc_lot(rows, windows);
     const size_t from = (size_t)snncc_in_pixels(g) * g.channels, to = (size_t)windows * g.outputs;
-    for (int end = rows; end > 0; end -= lot) {
+    for (int end = rows; end > 0; end -= lot, add = 1) {
         const int begin = end < lot ? 0 : end - lot, last = end - begin - 1;
         const snncc_conv_gradient_left left = {snncc_unfolded_of(g, x + begin * from), last};
         const snncc_conv_gradient_right right = {g.outputs, last, snncc_divide_by(windows), d_y + begin * to};
-        snncc_multiply(stream, 1, inputs, g.outputs, (end - begin) * windows, left, right, NULL, 1, d_w);
+        snncc_multiply(stream, 1, inputs, g.outputs, (end - begin) * windows, left, right, NULL, add, d_w);
     }
 }
 

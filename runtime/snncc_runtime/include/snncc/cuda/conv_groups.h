@@ -88,7 +88,7 @@ static inline void snncc_conv_transpose_groups(cudaStream_t stream, snncc_window
     SNNCC_EACH(snncc_conv_transpose_groups_kernel, count, stream, g, count, y, w, bias, x);
 }
 
-static __global__ void snncc_conv_gradient_groups_kernel(snncc_windows g, size_t count, int rows, const snncc_real *x,
+static __global__ void snncc_conv_gradient_groups_kernel(snncc_windows g, size_t count, int add, int rows, const snncc_real *x,
                                                          const snncc_real *d_y, snncc_real *d_w)
 {
     const size_t at = snncc_thread();
@@ -98,7 +98,7 @@ static __global__ void snncc_conv_gradient_groups_kernel(snncc_windows g, size_t
     const int a = place / g.size[2] / g.size[1], b = place / g.size[2] % g.size[1], c = place % g.size[2];
     const size_t image = (size_t)snncc_in_pixels(g) * g.channels;
     x += output / (g.outputs / g.groups) * each + input % each;
-    snncc_real sum = d_w[at];
+    snncc_real sum = add ? d_w[at] : (snncc_real)0;
     for (int row = rows - 1; row >= 0; row--)
         for (int number = 0; number < windows; number++) {
             const snncc_window here = snncc_window_at(g, number);
@@ -111,12 +111,12 @@ static __global__ void snncc_conv_gradient_groups_kernel(snncc_windows g, size_t
     d_w[at] = sum;
 }
 
-/* d_w += the weight's gradient, over the rows from the last to the first, windows ascending. */
-static inline void snncc_conv_gradient_groups(cudaStream_t stream, snncc_windows g, int rows, const snncc_real *x,
+/* d_w += the weight's gradient, over the rows from the last to the first, windows ascending; where `add` is 0, d_w = it. */
+static inline void snncc_conv_gradient_groups(cudaStream_t stream, snncc_windows g, int add, int rows, const snncc_real *x,
                                               const snncc_real *d_y, snncc_real *d_w)
 {
     const size_t count = (size_t)snncc_window_inputs(g) * (size_t)g.outputs;
-    SNNCC_EACH(snncc_conv_gradient_groups_kernel, count, stream, g, count, rows, x, d_y, d_w);
+    SNNCC_EACH(snncc_conv_gradient_groups_kernel, count, stream, g, count, add, rows, x, d_y, d_w);
 }
 
 #endif

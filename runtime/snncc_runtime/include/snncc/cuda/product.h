@@ -144,13 +144,13 @@ static inline void snncc_input_gradient(cudaStream_t stream, int rows, int n_out
     snncc_multiply(stream, 1, rows, n_in, n_out, a, b, NULL, 0, d_x);
 }
 
-/* d_w += x' d_y, over the rows from the last to the first. */
-static inline void snncc_weight_gradient(cudaStream_t stream, int rows, int n_in, int n_out, const snncc_real *x,
+/* d_w += x' d_y, over the rows from the last to the first; where `add` is 0, d_w = x' d_y. */
+static inline void snncc_weight_gradient(cudaStream_t stream, int add, int rows, int n_in, int n_out, const snncc_real *x,
                                          const snncc_real *d_y, snncc_real *d_w)
 {
     const ptrdiff_t last = (ptrdiff_t)rows - 1;
     const snncc_factor a = {x + last * n_in, 1, -(ptrdiff_t)n_in, 0}, b = {d_y + last * n_out, 1, -(ptrdiff_t)n_out, 0};
-    snncc_multiply(stream, 1, n_in, n_out, rows, a, b, NULL, 1, d_w);
+    snncc_multiply(stream, 1, n_in, n_out, rows, a, b, NULL, add, d_w);
 }
 
 /* w' of w [n_in][n_out]: [n_out][n_in]. */

@@ -137,20 +137,21 @@ static inline void snncc_store_loss(cudaStream_t stream, const snncc_real *x, do
 
 /* ---- sums */
 
-static __global__ void snncc_add_samples_kernel(int steps, int rows, int n, const snncc_real *x, snncc_real *y)
+static __global__ void snncc_add_samples_kernel(int add, int steps, int rows, int n, const snncc_real *x, snncc_real *y)
 {
     const size_t at = snncc_thread();
     if (at >= (size_t)steps * (size_t)n) return;
     const snncc_real *from = x + at / (size_t)n * (size_t)rows * (size_t)n + at % (size_t)n;
-    snncc_real sum = y[at];
+    snncc_real sum = add ? y[at] : (snncc_real)0;
     for (int row = 0; row < rows; row++, from += n) sum += *from;
     y[at] = sum;
 }
 
-/* y[step] += the sum of the samples, in ascending order. x: [steps][rows][n], y: [steps][n]. */
-static inline void snncc_add_samples(cudaStream_t stream, int steps, int rows, int n, const snncc_real *x, snncc_real *y)
+/* y[step] += the sum of the samples, in ascending order; where `add` is 0, y[step] = it. x: [steps][rows][n], y: [steps][n]. */
+static inline void snncc_add_samples(cudaStream_t stream, int add, int steps, int rows, int n, const snncc_real *x,
+                                     snncc_real *y)
 {
-    SNNCC_EACH(snncc_add_samples_kernel, (size_t)steps * (size_t)n, stream, steps, rows, n, x, y);
+    SNNCC_EACH(snncc_add_samples_kernel, (size_t)steps * (size_t)n, stream, add, steps, rows, n, x, y);
 }
 
 static __global__ void snncc_sum_features_kernel(int rows, int n, const snncc_real *x, snncc_real *y)

@@ -73,13 +73,13 @@ static inline void snncc_split_product(cudaStream_t stream, snncc_blas *blas, in
 }
 
 /* d_w += x' d_y, of spikes x. halves: x by snncc_halve, parts: d_y by snncc_split. */
-static inline void snncc_split_weight_gradient(cudaStream_t stream, snncc_blas *blas, int rows, int n_in, int n_out,
-                                               const uint16_t *halves, const uint16_t *parts, const float *x,
+static inline void snncc_split_weight_gradient(cudaStream_t stream, snncc_blas *blas, int add, int rows, int n_in,
+                                               int n_out, const uint16_t *halves, const uint16_t *parts, const float *x,
                                                const float *d_y, float *d_w)
 {
-    if (!blas) return snncc_weight_gradient(stream, rows, n_in, n_out, x, d_y, d_w);
+    if (!blas) return snncc_weight_gradient(stream, add, rows, n_in, n_out, x, d_y, d_w);
     const snncc_operand a = {halves, snncc_padded(n_in), 1, 0}, b = {parts, snncc_padded(n_out), 0, 0};
-    snncc_blas_parts(blas, n_in, n_out, rows, a, b, rows, 1, d_w);
+    snncc_blas_parts(blas, n_in, n_out, rows, a, b, rows, add, d_w);
 }
 
 #endif
