@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .lower.layout import Layout
+from .lower.layout import BY_ROW, Layout
 from .program import CALLERS, Buffer, Call, Entry, Item, Panels, Segments, used
 
 FIRST = "first"  # the first thread's alone
@@ -100,4 +100,4 @@ def _conflict(before: tuple[Buffer, str], now: tuple[Buffer, str]) -> bool:
     """
     if before[1] == now[1] == FIRST:
         return False
-    return before != now or now[1] == "panels" or now[0].layout in ("events", "valued")
+    return before != now or now[1] == "panels" or now[0].layout in BY_ROW

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from ..lower import layout_of
+from ..lower.layout import BY_INPUT, BY_ROW
 from ..plan_memory import SCRATCH, sum_reals
 from ..program import CALLERS, Buffer, Entry, Item, Program, Region, Size, used
 from .records import EntryMemory
@@ -14,8 +15,7 @@ from .sweeps import ROWS, samples
 TYPES = {
     "bits": "uint64_t",
     "labels": "int32_t",
-    "transposed": "void",
-    "transposed_valued": "void",
+    **dict.fromkeys(BY_INPUT, "void"),
     **ROWS,
 }
 
@@ -115,10 +115,9 @@ class BufferText:
         )
 
     def _in_region(self, buffer: Buffer, piece: str, level: str) -> str:
-        if buffer.layout in ("events", "valued"):
+        if buffer.layout in BY_ROW:
             rows = f"{self.held} * rows" if buffer.time else "rows"
-            valued = int(buffer.layout == "valued")
-            place = f"{piece}, {rows}, {buffer.count}, {valued}"
+            place = f"{piece}, {rows}, {buffer.count}, {BY_ROW[buffer.layout]}"
             return f"const snncc_events {buffer.name} = snncc_events_at({place});"
         if buffer.layout == "scratch":
             return f"void *const {buffer.name} = {piece};"
@@ -145,7 +144,7 @@ class BufferText:
         """Distance between two rows, in elements."""
         if buffer.layout == "bits":
             return (buffer.count + 63) // 64
-        if buffer.layout in ("labels", "transposed", "transposed_valued"):
+        if buffer.layout in ("labels", *BY_INPUT):
             return buffer.count
         return self.layout.row(buffer)
 

@@ -9,6 +9,7 @@ from ..cost import Kernel
 from ..errors import InternalError
 from ..expr import Dialect
 from ..lower import layout_of
+from ..lower.layout import BY_INPUT
 from ..plan_crews import FIRST, sharing, turns
 from ..plan_memory import sum_reals
 from ..program import Buffer, Call, Entry, Item, Loop, Panels, Phase, Program, Segments, Sweep, flat, used
@@ -92,7 +93,7 @@ class EntryText:
     def _listed(self) -> tuple[str, ...]:
         """How many rows to a sample the entry's lists by input name, as C."""
         held = "steps < SEGMENT ? steps : SEGMENT" if self.program.segment else "steps"
-        lists = [b for b in self.entry.buffers if b.layout.startswith("transposed")]
+        lists = [b for b in self.entry.buffers if b.layout in BY_INPUT]
         return tuple(
             sorted({held if b.time else "BLOCK_TILES" if b.place == "block" else "1" for b in lists})
         )
@@ -242,9 +243,7 @@ class EntryText:
         if item.kind == "wide_gradient_events":  # the list itself may be gone; that by input holds as many
             by_input, n_in = item.buffers[0], item.numbers[0]
             assert by_input is not None
-            lists = (
-                f"snncc_events_at({by_input.name}, {n_in}, {rows}, {int(by_input.layout.endswith('valued'))})"
-            )
+            lists = f"snncc_events_at({by_input.name}, {n_in}, {rows}, {BY_INPUT[by_input.layout]})"
             return [f"{tick}_events({head}, {lists}, {n_in});"]
         if kernel.crossover:
             macro = f"SNNCC_{kernel.crossover.upper()}_CROSSOVER".replace("_PRODUCT", "")

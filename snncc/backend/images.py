@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..lower import Layout
 from ..lower.images import GEOMETRY, PLACES
+from ..lower.layout import LISTS
 from ..program import Call
 
 # By kind: parameters in the order of the call's buffers, and the kernel. In its text {x} and the like are
@@ -132,7 +133,7 @@ class WindowsText:
         buffers = dict(zip(self.operands, self.call.buffers, strict=True))
         rows = {n: self.layout.row(b) for n, b in buffers.items() if b is not None and b.layout == "real"}
         events = buffers.get("events")
-        valued = int(events is not None and events.layout == "valued")
+        valued = int(events is not None and LISTS[events.layout] > 0)
         what, ends = self.pool if "{what}" in self.kernel else ("", "")
         sizes = {"valued": valued, "chunk": self.call.numbers[2], "what": what, "ends": ends}
         return *self.geometry, self.kernel.format(**rows, **sizes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..lower import Layout
+from ..lower.layout import LISTS
 from ..program import Call
 
 
@@ -152,7 +153,7 @@ class ProductText:
         lines = []
         if "lists" in self.buffers:
             lines.append(
-                f"const snncc_events by_input = snncc_events_at(lists, {self.n_in}, rows, {self._valued()});"
+                f"const snncc_events by_input = snncc_events_at(lists, {self.n_in}, rows, {self._form()});"
             )
         if not self.panels:
             return lines
@@ -168,10 +169,10 @@ class ProductText:
         """Cotangents of outputs, when it is the inputs that are in panels."""
         return self.call.kind == "input_gradient" and name == "d_y"
 
-    def _valued(self) -> int:
-        lists = self.buffers.get("events") or self.buffers.get("lists")
+    def _form(self) -> int:
+        lists = self.buffers.get("lists") or self.buffers.get("events")
         assert lists is not None
-        return int(lists.layout in ("valued", "transposed_valued"))
+        return LISTS[lists.layout]
 
     def _sizes(self, vectors: int) -> dict[str, object]:
         rows = {
@@ -182,6 +183,6 @@ class ProductText:
             "v": vectors,
             "n_in": self.n_in,
             "n_out": self.n_out,
-            "valued": self._valued() if listed else 0,
+            "valued": int(listed and self._form() > 0),
         }
         return {**numbers, **rows, "n0": "n0" if self.panels else "0"}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ..lower import Layout, layout_of
+from ..lower.layout import BY_ROW
 from ..names import Names
 from ..plan_memory import sum_reals
 from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Segments, Sweep, flat
@@ -187,7 +188,7 @@ def _lists(entry: Entry) -> Iterator[tuple[Buffer, Buffer]]:
 def _listed(items: tuple[Item, ...], lists: dict[Buffer, Buffer]) -> Buffer | None:
     """The events that a kernel reads or lists."""
     buffers = [b for i in items if isinstance(i, Call) for b in i.buffers if b is not None]
-    found = [lists.get(b, b) for b in buffers if b in lists or b.layout in ("events", "valued")]
+    found = [lists.get(b, b) for b in buffers if b in lists or b.layout in BY_ROW]
     return found[0] if found else None
 
 
@@ -219,7 +220,7 @@ def _groups(
 def _small(item: Item) -> bool:
     """Whether it may be counted together with its neighbours."""
     if isinstance(item, Call):
-        reads = any(b is not None and b.layout in ("events", "valued") for b in item.buffers)
+        reads = any(b is not None and b.layout in BY_ROW for b in item.buffers)
         large = item.kind.startswith((*PRODUCTS, *SLIDING, *LISTS, *OF_STEPS, "transpose", "matmul"))
         return not (reads or large)  # what reads a list counts its events
     return isinstance(item, Sweep)

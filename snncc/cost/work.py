@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..lower import Layout
+from ..lower.layout import LISTS
 from ..program import NARROW, ROUNDED, Buffer
 
 QUANTITIES = ("dense", "additions", "multiplications", "functions", "read", "written")
@@ -40,7 +41,7 @@ class How:
 
     @property
     def valued(self) -> bool:
-        return self.listed is not None and self.listed.layout == "valued"
+        return self.listed is not None and LISTS[self.listed.layout] > 0
 
     @property
     def entry_bytes(self) -> int:

@@ -15,7 +15,7 @@ from ..passes.fuse import in_place
 from ..passes.unroll_time import SUMS
 from ..program import Buffer, Call, Size
 from .groups import of_node, of_panels
-from .layout import Layout
+from .layout import BY_ROW, Layout
 
 ALIASES = ("context", "reshape")  # the same memory under another name
 # Roles of what a tile hands to the caller.
@@ -153,7 +153,7 @@ class Buffers:
             return Buffer(self.names.new(node.name), "parameter", features, layout=layout, label=op.label)
         type, place, label = node.type, self._place(node), self.gradients.get(node.name, "")
         time = type.time and (layout in self._copies(node.name) or not self._stays_in_loop(node))
-        suffix = "" if layout in ("real", "events", "valued", "panels") else f".{layout}"
+        suffix = "" if layout in ("real", "panels", *BY_ROW) else f".{layout}"
         if place in ("tile", "block") and (node.name, layout) in self.lasting:
             place = "whole"
         rows = {"whole": "tile"}.get(place, place) if place in ("tile", "block", "whole") else ""
@@ -300,8 +300,11 @@ class Buffers:
         return node.type.time and node.name not in self.stepped
 
     def list_layout(self, name: str) -> str:
-        """The layout of a list of a value's events: those of spikes have no values."""
-        return "events" if is_spike(self.graph, name) else "valued"
+        """The layout of a list of a value's events: of ones, of numbers, or of numbers that all readers count."""
+        if is_spike(self.graph, name):
+            return "events"
+        kernels = {getattr(r.op, "kernel", "") for r in self.readers[self.source(name)]}
+        return "counted" if kernels == {"counted"} else "valued"
 
     def tokens(self, node: Node) -> bool:
         """Whether a product is of the rows of tokens [..., n] and not of rows of features."""

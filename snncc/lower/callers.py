@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..program import Buffer, Call, Item, Loop, Panels, Segments, Sweep
-from .layout import Layout
+from .layout import LISTS, Layout
 from .panels import Section
 
 LISTING = "events_from_rows"
@@ -87,7 +87,7 @@ def _listed(copy: Call, readers: Sequence[Call]) -> bool:
     """Whether an input's rows of all steps are read, and their nonzeros are listed with their values."""
     lists = [r.buffers[1] for r in readers if r.kind == LISTING]
     given = copy.kind == "load" and not copy.field.startswith("d_")
-    valued = any(b is not None and b.layout == "valued" for b in lists)
+    valued = any(b is not None and LISTS.get(b.layout, 0) > 0 for b in lists)
     return given and valued and all(r.time for r in readers)
 
 

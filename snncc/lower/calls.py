@@ -14,7 +14,7 @@ from ..program import Buffer, Call, Nest
 from .buffers import SHIFTS, Buffers
 from .groups import of_node
 from .images import IMAGES, of_tokens
-from .layout import user_field
+from .layout import BY_INPUT, BY_ROW, user_field
 from .nests import reading, strides, writing
 from .synapses import SYNAPSES
 
@@ -301,7 +301,7 @@ def _weight_gradient(buffers: Buffers, node: Node) -> tuple[Call, ...]:
         kind = f"{'narrow' if narrow else 'wide'}_gradient_{kernel}"
         precision = layout.product(is_spike(buffers.graph, x.name))
         return (Call(kind, (*events, *rows, *last), numbers, time, precision=precision),)
-    by_input = _by_input(buffers, node, x, events[0].layout == "valued")
+    by_input = _by_input(buffers, node, x, events[0])
     counted = events if kernel == "counted" else ()
     return (
         Call(f"transpose_{kernel}", (*events, by_input), numbers, time),
@@ -309,10 +309,10 @@ def _weight_gradient(buffers: Buffers, node: Node) -> tuple[Call, ...]:
     )
 
 
-def _by_input(buffers: Buffers, node: Node, x: Node, valued: bool) -> Buffer:
-    """Scratch for the events by input."""
+def _by_input(buffers: Buffers, node: Node, x: Node, events: Buffer) -> Buffer:
+    """Scratch for the events by input, of the same form."""
     place = "block" if node.name in buffers.blocks else "tile"
-    layout = "transposed_valued" if valued else "transposed"
+    layout = next(name for name, form in BY_INPUT.items() if form == BY_ROW[events.layout])
     size = buffers.layout.size(layout, x.type.size, x.type.time, place)
     name = buffers.names.new(f"{node.name}.by_input")
     return Buffer(name, place, x.type.features, x.type.time, True, layout, size)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from fractions import Fraction
+from math import ceil, prod
 
 from ..names import identifier
 from ..program import CALLERS, ROUNDED, Buffer, Program, Size
 
 PANEL = 64  # SNNCC_PANEL of target.h: a word of spike bits, in either dtype
 WHOLE = 1 << 30  # wider than any matrix
-LISTS = ("events", "valued", "transposed", "transposed_valued")
+# Lists of events, by row and by input, with their forms in events.h: of ones, of numbers, and of numbers that
+# only kernels read which are dense from a density of LISTED on.
+BY_ROW = {"events": 0, "valued": 1, "counted": 2}
+BY_INPUT = {"transposed": 0, "transposed_valued": 1, "transposed_counted": 2}
+LISTS = {**BY_ROW, **BY_INPUT}
+LISTED = Fraction(5, 8)  # SNNCC_LISTED of events.h
 ROOM = 5 * 64  # bytes: a vector behind the indices and one behind the values, and three arrays' ends
 SLICE = 128  # SNNCC_SLICE of gradient.h
 
@@ -86,22 +92,24 @@ class Layout:
     def size(self, layout: str, count: int, time: bool, rows: str, shape: tuple[int, ...] = ()) -> Size:
         """Bytes of a buffer of the samples of a "tile" or "block", or of none ("").
 
-        Lists are sized for any density, as snncc_events_bytes has it.
+        Lists are sized as snncc_events_bytes has it: for any density, or up to LISTED and one row more.
         """
-        real, words = self.real_bytes, 8 * ((count + 63) // 64)
-        event = self.index_bytes + real * layout.endswith("valued")
+        real, words, form = self.real_bytes, 8 * ((count + 63) // 64), LISTS.get(layout, 0)
+        event = self.index_bytes + real * (form > 0)
+        listed = event * (ceil(LISTED * count) if form == 2 else count)
+        one = event * (form == 2)
         if layout == "panels":
             return Size(fixed=self.parameter_length(shape, True) * real)
         row = {
             "real": (self.pitch(count) if rows else self.stride(count)) * real,
             "bits": words,
             "labels": 4 * count,
-            **dict.fromkeys(("events", "valued"), 4 + event * count),
-            **dict.fromkeys(("transposed", "transposed_valued"), event * count),
+            **dict.fromkeys(BY_ROW, 4 + listed),
+            **dict.fromkeys(BY_INPUT, listed + one),
             **{name: self.pitch(count, name) * bytes for name, bytes in ROUNDED.items()},
         }[layout]
-        lists = layout in LISTS
-        fixed = (ROOM + (4 * count if layout.startswith("transposed") else 0)) if lists else 0
+        per_list = {**dict.fromkeys(BY_ROW, one * count), **dict.fromkeys(BY_INPUT, 4 * count)}
+        fixed = ROOM + per_list[layout] if layout in LISTS else 0
         if not rows:
             return Size(fixed=row + fixed)
         axis = "seq" if time else {"tile": "row", "block": "block"}[rows]

@@ -264,7 +264,7 @@ SNNCC_INLINE void snncc_conv_counted(snncc_windows g, int chunk, snncc_events ev
                                      int y_stride, const snncc_real *x, const snncc_real *w, const snncc_real *bias,
                                      void *scratch, snncc_real *y, const snncc_crew *crew)
 {
-    if (snncc_events_count(events, rows) >= SNNCC_CROSSOVER * rows * snncc_in_pixels(g) * g.channels)
+    if (snncc_is_dense(events, rows, snncc_in_pixels(g) * g.channels, SNNCC_CROSSOVER))
         snncc_conv_dense(g, chunk, rows, x_stride, y_stride, x, w, bias, (snncc_real *)scratch, y, crew);
     else
         snncc_conv_events(g, 1, events, rows, y_stride, w, bias, (int32_t *)scratch, y, crew);
@@ -353,7 +353,7 @@ SNNCC_INLINE void snncc_conv_transpose_counted(snncc_windows g, int chunk, snncc
                                                const snncc_real *bias, void *scratch, snncc_real *x,
                                                const snncc_crew *crew)
 {
-    if (snncc_events_count(events, rows) >= SNNCC_CROSSOVER * rows * snncc_out_pixels(g) * g.outputs)
+    if (snncc_is_dense(events, rows, snncc_out_pixels(g) * g.outputs, SNNCC_CROSSOVER))
         snncc_conv_transpose_dense(g, chunk, rows, y_stride, x_stride, y, turned, bias, (snncc_real *)scratch, x, crew);
     else
         snncc_conv_transpose_events(g, 1, events, rows, x_stride, turned, bias, scratch, x, crew);

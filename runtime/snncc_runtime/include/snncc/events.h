@@ -19,13 +19,27 @@ typedef int32_t snncc_index;
 #error "SNNCC_INDEX_BITS must be 16 or 32"
 #endif
 
+/* Forms of lists: of ones, of numbers, and of numbers that kernels read only where few are not 0. */
+enum { SNNCC_ONES, SNNCC_VALUED, SNNCC_COUNTED };
+
 /* Row r holds the entries offsets[r] .. offsets[r + 1] of index (ascending feature numbers) and value. Without value
- * all entries are ones. */
+ * all entries are ones. A counted list ends early where it has no room for a row: see snncc_is_dense. */
 typedef struct {
     int32_t *offsets;
     snncc_index *index;
     snncc_real *value;
+    int form;
 } snncc_events;
+
+/* The density that a counted list has room for: dense kernels are faster from there on at the latest. */
+#define SNNCC_LISTED 0.625
+
+/* Entries that a list of `rows` rows of n features has room for. A counted one ends before the row that might not fit,
+ * and is then denser than SNNCC_LISTED. */
+SNNCC_INLINE size_t snncc_list_room(size_t rows, size_t n, int form)
+{
+    return form == SNNCC_COUNTED ? (rows * n * 5 + 7) / 8 + n : rows * n;
+}
 
 /* Bytes for so many entries of `size` bytes, and for one more vector: entries are appended a vector at a time. */
 SNNCC_INLINE size_t snncc_event_room(size_t entries, size_t size)
@@ -33,30 +47,39 @@ SNNCC_INLINE size_t snncc_event_room(size_t entries, size_t size)
     return snncc_align(entries * size + 64);
 }
 
-/* Bytes for the events of `rows` rows of n features at any density. */
-SNNCC_INLINE size_t snncc_events_bytes(size_t rows, size_t n, int valued)
+/* Bytes for the events of `rows` rows of n features. */
+SNNCC_INLINE size_t snncc_events_bytes(size_t rows, size_t n, int form)
 {
-    const size_t entries = rows * n;
+    const size_t entries = snncc_list_room(rows, n, form);
     return snncc_align((rows + 1) * sizeof(int32_t)) + snncc_event_room(entries, sizeof(snncc_index)) +
-           (valued ? snncc_event_room(entries, sizeof(snncc_real)) : 0);
+           (form != SNNCC_ONES ? snncc_event_room(entries, sizeof(snncc_real)) : 0);
 }
 
 /* Events in the snncc_events_bytes at `base`, which is aligned to 64 bytes. */
-SNNCC_INLINE snncc_events snncc_events_at(void *base, int rows, int n, int valued)
+SNNCC_INLINE snncc_events snncc_events_at(void *base, int rows, int n, int form)
 {
     char *const bytes = (char *)base;
     const size_t index = snncc_align(((size_t)rows + 1) * sizeof(int32_t));
-    const size_t value = index + snncc_event_room((size_t)rows * n, sizeof(snncc_index));
+    const size_t room = snncc_list_room((size_t)rows, (size_t)n, form);
+    const size_t value = index + snncc_event_room(room, sizeof(snncc_index));
     snncc_events events;
     events.offsets = (int32_t *)(void *)bytes;
     events.index = (snncc_index *)(void *)(bytes + index);
-    events.value = valued ? (snncc_real *)(void *)(bytes + value) : NULL;
+    events.value = form != SNNCC_ONES ? (snncc_real *)(void *)(bytes + value) : NULL;
+    events.form = form;
     return events;
 }
 
 SNNCC_INLINE int32_t snncc_events_count(snncc_events events, int rows)
 {
     return events.offsets[rows];
+}
+
+/* Whether the dense kernel is the faster one for the events of rows of n features. A counted list that ended early is
+ * dense whatever the crossover, and so never read. */
+SNNCC_INLINE int snncc_is_dense(snncc_events events, int rows, int n, double crossover)
+{
+    return snncc_events_count(events, rows) >= (crossover < SNNCC_LISTED ? crossover : SNNCC_LISTED) * rows * n;
 }
 
 #if defined(__AVX512F__) && defined(__AVX512VL__) && !defined(SNNCC_PORTABLE)
@@ -272,11 +295,13 @@ SNNCC_INLINE int32_t snncc_count_rows(snncc_events events, snncc_range rows, int
 
 /* Lists rows of nonzeros, or of spike bits where there are any. Threads that share them count first, to know where their
  * own begin: nonzeros each of its own rows, bits, which is quicker than to meet, also of all rows before. A thread's
- * last rows leave the next one's first entries alone. Returns where this thread's events lie. */
+ * last rows leave the next one's first entries alone. Returns where this thread's events lie; the list ends with them
+ * where the next row might not fit. */
 SNNCC_INLINE snncc_range snncc_list(snncc_events events, int rows, int n, snncc_rows x, const uint64_t *bits,
                                     const snncc_crew *crew)
 {
     const int words = (n + 63) / 64, shared = crew->parts > 1;
+    const int32_t last = (int32_t)snncc_list_room((size_t)rows, (size_t)n, events.form) - n;
     const snncc_range mine = snncc_part(crew, rows);
     int32_t begin = 0, limit = 0;
     if (shared) {
@@ -286,7 +311,7 @@ SNNCC_INLINE snncc_range snncc_list(snncc_events events, int rows, int n, snncc_
         limit = begin + count;
     }
     int32_t end = begin;
-    for (int row = mine.begin; row < mine.end; row++) {
+    for (int row = mine.begin; row < mine.end && end <= last; row++) {
         const int exactly = shared && end + events.offsets[row] + SNNCC_SPILL > limit;
         events.offsets[row] = end;
         end = bits ? snncc_list_bits(events, end, n, bits + (size_t)row * words, exactly)
@@ -346,9 +371,12 @@ SNNCC_FUNCTION int32_t snncc_events_from_rows(snncc_events events, int rows, int
  * listed. */
 SNNCC_FUNCTION int32_t snncc_events_from_given(snncc_events events, int rows, int n, snncc_rows x, const snncc_crew *crew)
 {
-    const snncc_range mine = snncc_list(events, rows, n, x, NULL, crew);
+    const snncc_range mine = snncc_list(events, rows, n, x, NULL, crew), of = snncc_part(crew, rows);
+    const int ended = (size_t)mine.end + (size_t)n > snncc_list_room((size_t)rows, (size_t)n, events.form);
     int bad = 0;
     for (int32_t e = mine.begin; e < mine.end; e++) bad |= events.value[e] - events.value[e] != 0;
+    for (int row = of.begin; ended && row < of.end; row++)
+        for (int i = 0; i < n; i++) bad |= snncc_row(x, row)[i] - snncc_row(x, row)[i] != 0;
     if (bad) snncc_note(crew->team, SNNCC_FINITE);
     return mine.end - mine.begin;
 }

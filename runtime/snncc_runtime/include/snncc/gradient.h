@@ -23,9 +23,9 @@
 #endif
 
 /* Bytes for snncc_transpose_events of `rows` rows of n features. */
-SNNCC_INLINE size_t snncc_transposed_bytes(size_t rows, size_t n, int valued)
+SNNCC_INLINE size_t snncc_transposed_bytes(size_t rows, size_t n, int form)
 {
-    return snncc_events_bytes(n, rows, valued);
+    return snncc_events_bytes(n, rows, form);
 }
 
 /* Whether lists by input can name the rows of a tile of a batch, so many to a sample. */
@@ -56,10 +56,10 @@ SNNCC_INLINE snncc_range snncc_events_of(snncc_events x, int row, snncc_range pa
 
 /* The events by input: for each of the n_in inputs the rows in which it is not 0, from the last one down. Rows are
  * counted from the last one, which is 0; they must fit. A counting sort into
- * snncc_events_at(transposed, n_in, rows, x.value != NULL), of this thread's part of the inputs. */
+ * snncc_events_at(transposed, n_in, rows, x.form), of this thread's part of the inputs. */
 SNNCC_FUNCTION void snncc_transpose_events(snncc_events x, int rows, int n_in, void *transposed, const snncc_crew *crew)
 {
-    const snncc_events by_input = snncc_events_at(transposed, n_in, rows, x.value != NULL);
+    const snncc_events by_input = snncc_events_at(transposed, n_in, rows, x.form);
     const snncc_range inputs = snncc_part(crew, n_in);
     /* next[i] is where the next entry of input i goes; once all are placed it is the start of input i + 1. */
     int32_t *const next = by_input.offsets + 1;
@@ -129,7 +129,7 @@ SNNCC_INLINE void snncc_gradient_dense_given(int vectors, int fresh, int rows, i
 SNNCC_INLINE int snncc_gradient_is_dense(int vectors, snncc_events x, int rows, int n_in)
 {
     const double crossover = vectors <= SNNCC_NARROW ? SNNCC_NARROW_CROSSOVER : SNNCC_GRADIENT_CROSSOVER;
-    return snncc_events_count(x, rows) >= crossover * rows * n_in;
+    return snncc_is_dense(x, rows, n_in, crossover);
 }
 
 /* The same by whichever is faster at the density of x; by_input may be unset where that is the dense one. */

@@ -96,7 +96,7 @@ SNNCC_INLINE void snncc_matmul_counted(int valued, double crossover, int vectors
     int32_t offsets[SNNCC_MATMUL_ROWS + 1] = {0};
     snncc_index index[ROOM];
     snncc_real value[ROOM];
-    const snncc_events lists = {offsets, index, valued ? value : NULL};
+    const snncc_events lists = {offsets, index, valued ? value : NULL, valued};
     if (a.column == 1)
         snncc_matmul_list(rows, terms, a, lists);
     else

@@ -11,9 +11,9 @@
 #include "events.h"
 
 /* Density from which the dense product is faster than the event-driven one. Measured on Zen 4 for 10, 128 and 1000
- * outputs and 100 rows: 0.66 to 0.72 in float, 0.57 to 0.66 in double. */
+ * outputs and 100 rows: 0.66 to 0.72 in float, 0.57 to 0.66 in double. At most SNNCC_LISTED. */
 #ifndef SNNCC_CROSSOVER
-#define SNNCC_CROSSOVER 0.65
+#define SNNCC_CROSSOVER 0.625
 #endif
 
 /* Kernels take panels of 1 to 8 vectors, whatever the width of the panels of whole matrices. */
@@ -232,7 +232,7 @@ SNNCC_INLINE void snncc_counted_panel(int vectors, snncc_events x_events, int ro
                                       int y_stride, const snncc_real *x, const snncc_real *w, const snncc_real *bias,
                                       snncc_real *y)
 {
-    if (snncc_events_count(x_events, rows) >= SNNCC_CROSSOVER * rows * n_in)
+    if (snncc_is_dense(x_events, rows, n_in, SNNCC_CROSSOVER))
         snncc_dense_panel(vectors, rows, n_in, x_stride, y_stride, x, w, bias, y);
     else if (x_events.value)
         snncc_event_blocks(vectors, 1, x_events, rows, n_in, y_stride, w, bias, y);
@@ -244,7 +244,7 @@ SNNCC_INLINE void snncc_counted_panel(int vectors, snncc_events x_events, int ro
 SNNCC_INLINE void snncc_counted_given(int vectors, snncc_events x_events, int rows, int n_in, int y_stride,
                                       snncc_rows x, const snncc_real *w, const snncc_real *bias, snncc_real *y)
 {
-    if (snncc_events_count(x_events, rows) >= SNNCC_CROSSOVER * rows * n_in)
+    if (snncc_is_dense(x_events, rows, n_in, SNNCC_CROSSOVER))
         snncc_dense_given(vectors, rows, n_in, y_stride, x, w, bias, y);
     else
         snncc_event_blocks(vectors, 1, x_events, rows, n_in, y_stride, w, bias, y);
@@ -265,7 +265,7 @@ SNNCC_INLINE void snncc_event_single(snncc_events x, int rows, const snncc_real 
 SNNCC_INLINE void snncc_counted_single(snncc_events x_events, int rows, int n_in, int x_stride, const snncc_real *x,
                                        const snncc_real *w, const snncc_real *bias, snncc_real *y)
 {
-    if (snncc_events_count(x_events, rows) < SNNCC_CROSSOVER * rows * n_in)
+    if (!snncc_is_dense(x_events, rows, n_in, SNNCC_CROSSOVER))
         snncc_event_single(x_events, rows, w, bias, y);
     else
         snncc_dense_single(rows, n_in, x_stride, x, w, bias, y);
@@ -275,7 +275,7 @@ SNNCC_INLINE void snncc_counted_single(snncc_events x_events, int rows, int n_in
 SNNCC_INLINE void snncc_counted_single_given(snncc_events x_events, int rows, int n_in, snncc_rows x,
                                              const snncc_real *w, const snncc_real *bias, snncc_real *y)
 {
-    const int dense = snncc_events_count(x_events, rows) >= SNNCC_CROSSOVER * rows * n_in;
+    const int dense = snncc_is_dense(x_events, rows, n_in, SNNCC_CROSSOVER);
     if (!dense) snncc_event_single(x_events, rows, w, bias, y);
     for (int row = 0; dense && row < rows; row++)
         snncc_dense_single(1, n_in, n_in, snncc_row(x, row), w, bias, y + row);

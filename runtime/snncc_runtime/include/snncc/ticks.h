@@ -19,7 +19,7 @@ SNNCC_INLINE void snncc_tick_counted(snncc_profile *profile, int kernel, snncc_e
                                      double crossover)
 {
     if (profile->counts)
-        snncc_count(profile, kernel, 1, events.offsets[rows], events.offsets[rows] >= crossover * rows * n);
+        snncc_count(profile, kernel, 1, events.offsets[rows], snncc_is_dense(events, rows, n, crossover));
 }
 
 /* After a shared kernel that made `listed` events in this thread. */
