@@ -26,7 +26,7 @@ VARIANTS = {
 
 # What is tested, as declared in the headers without the prefix snncc_; the driver exports each as c_<name>.
 TYPES = """
-typedef struct { int32_t *offsets; place *index; real *value; } snncc_events;
+typedef struct { int32_t *offsets; place *index; real *value; int form; } snncc_events;
 typedef struct { int32_t arrived, turn, asleep, status, unused[12]; } snncc_team;
 typedef struct { snncc_team *team; int part, parts, fresh; void *profile; } snncc_crew;
 """
@@ -35,8 +35,9 @@ const char *error_text(int32_t code);
 int stride(int n);
 void pack(const real *spikes, int width, uint64_t *word);
 void unpack(const uint64_t *bits, int n, real *x);
-size_t events_bytes(size_t rows, size_t n, int valued);
-snncc_events events_at(void *base, int rows, int n, int valued);
+size_t events_bytes(size_t rows, size_t n, int form);
+snncc_events events_at(void *base, int rows, int n, int form);
+int is_dense(snncc_events events, int rows, int n, double crossover);
 int32_t events_count(snncc_events events, int rows);
 int gradient_is_dense(int vectors, snncc_events x, int rows, int n_in);
 int32_t events_from_bits(snncc_events events, int rows, int n, const uint64_t *bits, const snncc_crew *crew);
@@ -48,7 +49,7 @@ void product_events(snncc_events x, int rows, int n_in, int n_out_stride, const 
                     real *y);
 void product(snncc_events e, int rows, int n_in, int x_stride, int n_out_stride, const real *x, const real *w,
              const real *bias, real *y);
-size_t transposed_bytes(size_t rows, size_t n, int valued);
+size_t transposed_bytes(size_t rows, size_t n, int form);
 void transpose_events(snncc_events x, int rows, int n_in, void *transposed, const snncc_crew *crew);
 void weight_gradient(snncc_events x, int rows, int n_in, int d_stride, const real *d_y, void *scratch,
                      real *d_w);
@@ -202,11 +203,11 @@ class Headers:
         padded[:, : x.shape[1]] = x
         return padded
 
-    def events(self, x: np.ndarray, valued: bool) -> object:
-        """The events of the rows of x, an snncc_events."""
+    def events(self, x: np.ndarray, form: int) -> object:
+        """The events of the rows of x, an snncc_events: of ones, valued or counted."""
         rows, n = x.shape
-        memory = self.bytes(self.library.c_events_bytes(rows, n, valued))
-        events = self.library.c_events_at(memory, rows, n, valued)
+        memory = self.bytes(self.library.c_events_bytes(rows, n, form))
+        events = self.library.c_events_at(memory, rows, n, form)
         tile = self.tile(x)
         self.call("events_from_rows", events, rows, n, tile.shape[1], tile, self.alone)
         return events

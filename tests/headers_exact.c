@@ -31,6 +31,14 @@ static void check(int rows, int n_in, int n_out, int percent, int valued)
     snncc_product_events(events, rows, n_in, ys, w, bias, y2);
     if (memcmp(y, y2, (size_t)(rows * ys) * sizeof *y)) abort();
     snncc_product(events, rows, n_in, xs, ys, x, w, NULL, y);
+    const snncc_events counted = snncc_events_at(exact(snncc_events_bytes((size_t)rows, (size_t)n_in, SNNCC_COUNTED)),
+                                                 rows, n_in, SNNCC_COUNTED);
+    snncc_events_from_rows(counted, rows, n_in, xs, x, &ALONE);
+    if (!snncc_is_dense(counted, rows, n_in, 1))
+        snncc_transpose_events(counted, rows, n_in,
+                               exact(snncc_transposed_bytes((size_t)rows, (size_t)n_in, SNNCC_COUNTED)), &ALONE);
+    snncc_product(counted, rows, n_in, xs, ys, x, w, NULL, y2);
+    if (memcmp(y, y2, (size_t)(rows * ys) * sizeof *y)) abort();
     snncc_weight_gradient(events, rows, n_in, ys, y, scratch, d_w);
     snncc_one_hot(rows, n_out, ys, labels, y2, &ALONE);
     snncc_log_softmax(rows, n_out, n_out, ys, ys, y, y2, &ALONE);

@@ -8,10 +8,10 @@ static void check(int vectors, int rows, int n_in, int percent, int valued)
     real *const bias = numbers(1, width, 100), *const y = numbers(rows, width, 0), *const y2 = numbers(rows, width, 0);
     real *const d_w = numbers(n_in, width, 0), *const d_w2 = numbers(n_in, width, 0);
     real *const copy = numbers(rows, width, 0);
-    void *const memory = exact(snncc_events_bytes((size_t)rows, (size_t)n_in, 1));
-    void *const lists = exact(snncc_transposed_bytes((size_t)rows, (size_t)n_in, 1));
-    const snncc_events events = snncc_events_at(memory, rows, n_in, 1);
-    const snncc_events by_input = snncc_events_at(lists, n_in, rows, 1);
+    void *const memory = exact(snncc_events_bytes((size_t)rows, (size_t)n_in, SNNCC_VALUED));
+    void *const lists = exact(snncc_transposed_bytes((size_t)rows, (size_t)n_in, SNNCC_VALUED));
+    const snncc_events events = snncc_events_at(memory, rows, n_in, SNNCC_VALUED);
+    const snncc_events by_input = snncc_events_at(lists, n_in, rows, SNNCC_VALUED);
     snncc_events_from_rows(events, rows, n_in, n_in, x, &ALONE);
     snncc_transpose_events(events, rows, n_in, lists, &ALONE);
     if (!valued)

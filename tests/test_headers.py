@@ -220,6 +220,22 @@ def test_weight_gradient_adds_in_descending_order(headers, rng, rows, n_in, n_ou
     np.testing.assert_array_equal(bits_of(result), bits_of(expected))
 
 
+@pytest.mark.parametrize(("rows", "n"), [(1, 40), (7, 33), (40, 200)])
+def test_counted_lists_end_where_the_dense_kernel_is_faster(headers, rng, rows, n):
+    """Up to the crossover a counted list is the valued one; a denser one says so and stays in its room."""
+    room = (headers.library.c_events_bytes(rows, n, 2), headers.library.c_events_bytes(rows, n, 1))
+    assert room[0] < room[1] or rows == 1
+    for density in (0.1, 0.55, 0.7, 1.0):
+        x = sparse(rng, (rows, n), density, True, headers.real)
+        counted, valued = headers.events(x, 2), headers.events(x, 1)
+        assert headers.library.c_is_dense(counted, rows, n, 1.0) == (np.count_nonzero(x) >= 0.625 * x.size)
+        if not headers.library.c_is_dense(counted, rows, n, 1.0):
+            for of_counted, of_valued in zip(
+                headers.lists(counted, rows), headers.lists(valued, rows), strict=True
+            ):
+                np.testing.assert_array_equal(of_counted, of_valued)
+
+
 def test_transposed_events(headers, rng):
     x = sparse(rng, (9, 70), 0.3, True, headers.real)
     scratch = headers.bytes(headers.library.c_transposed_bytes(9, 70, True))

@@ -90,7 +90,7 @@ SNNCC_INLINE void snncc_product_events(snncc_events x, int rows, int n_in, int n
 SNNCC_INLINE void snncc_product(snncc_events x_events, int rows, int n_in, int x_stride, int n_out_stride,
                                 const snncc_real *x, const snncc_real *w, const snncc_real *bias, snncc_real *y)
 {
-    if (snncc_events_count(x_events, rows) < SNNCC_CROSSOVER * rows * n_in)
+    if (!snncc_is_dense(x_events, rows, n_in, SNNCC_CROSSOVER))
         snncc_product_events(x_events, rows, n_in, n_out_stride, w, bias, y);
     else
         snncc_product_dense(rows, n_in, x_stride, n_out_stride, x, w, bias, y);
@@ -135,7 +135,7 @@ SNNCC_INLINE void snncc_weight_gradient(snncc_events x, int rows, int n_in, int 
             SNNCC_WHOLE_PANELS(snncc_gradient_rows, d_stride, 0, x, rows, d_stride, d_y, d_w);
         return;
     }
-    const snncc_events by_input = snncc_events_at(scratch, n_in, rows, x.value != NULL);
+    const snncc_events by_input = snncc_events_at(scratch, n_in, rows, x.form);
     snncc_transpose_events(x, rows, n_in, scratch, &ALONE);
     if (x.value)
         SNNCC_WHOLE_PANELS(snncc_gradient_panel_at, d_stride, 1, by_input, rows, n_in, d_stride, d_y, d_w);

@@ -300,7 +300,7 @@ class Buffers:
         return node.type.time and node.name not in self.stepped
 
     def list_layout(self, name: str) -> str:
-        """The layout of a list of a value's events: of ones, of numbers, or of numbers that all readers count."""
+        """The layout of a list of events: of ones, of numbers, or of numbers that all readers count."""
         if is_spike(self.graph, name):
             return "events"
         kernels = {getattr(r.op, "kernel", "") for r in self.readers[self.source(name)]}

@@ -360,8 +360,8 @@ static SNNCC_GLUE void forward_tile(const layer_model *model, const layer_io *io
     const float *const fc_bias = model->parameters + 64;
     void *const region0 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const fc_linear = region0; /* [steps][rows][16] */
-    void *const region1 = snncc_take(&scratch, (size_t)steps * rows * 64 + 320);
-    const snncc_events x_events = snncc_events_at(region1, steps * rows, 4, 1);
+    void *const region1 = snncc_take(&scratch, (size_t)steps * rows * 64 + 344);
+    const snncc_events x_events = snncc_events_at(region1, steps * rows, 4, 2);
     float *const lif_mem = region1; /* [steps][rows][16] */
     void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const lif_spk = region2; /* [steps][rows][16] */
@@ -447,8 +447,8 @@ static SNNCC_GLUE void backward_tile(const layer_model *model, const layer_io *i
     float *const d_mem_given = region2; /* [steps][rows][16] */
     void *const region3 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const d_lif_mem = region3; /* [steps][rows][16] */
-    void *const region4 = snncc_take(&scratch, (size_t)steps * rows * 28 + 320);
-    const snncc_events x_events = snncc_events_at(region4, steps * rows, 4, 1);
+    void *const region4 = snncc_take(&scratch, (size_t)steps * rows * 22 + 344);
+    const snncc_events x_events = snncc_events_at(region4, steps * rows, 4, 2);
     void *const region5 = snncc_take(&scratch, (size_t)rows * 64);
     float *const lif_mem_initial = region5; /* [rows][16] */
     void *const region6 = snncc_take(&scratch, (size_t)rows * 64);
@@ -541,8 +541,8 @@ static SNNCC_GLUE void evaluate_tile(const layer_model *model, const layer_io *i
     float *const fc_linear = region0; /* [steps][rows][16] */
     float *const loss_log_softmax = region0; /* [steps][rows][16] */
     float *const loss_sum_features = region0; /* [steps][rows][1] */
-    void *const region1 = snncc_take(&scratch, (size_t)steps * rows * 64 + 320);
-    const snncc_events x_events = snncc_events_at(region1, steps * rows, 4, 1);
+    void *const region1 = snncc_take(&scratch, (size_t)steps * rows * 64 + 344);
+    const snncc_events x_events = snncc_events_at(region1, steps * rows, 4, 2);
     float *const lif_mem = region1; /* [steps][rows][16] */
     float *const loss_mul = region1; /* [steps][rows][16] */
     void *const region2 = snncc_take(&scratch, (size_t)rows * 64);
@@ -665,8 +665,8 @@ static SNNCC_GLUE void train_tile(const layer_model *model, const layer_io *io, 
     float *const d_lif_mem = region1; /* [steps][rows][16] */
     void *const region2 = snncc_take(&scratch, (size_t)steps * rows * 64);
     float *const lif_mem_prev = region2; /* [steps][rows][16] */
-    void *const region3 = snncc_take(&scratch, (size_t)steps * rows * 28 + 320);
-    const snncc_events x_events = snncc_events_at(region3, steps * rows, 4, 1);
+    void *const region3 = snncc_take(&scratch, (size_t)steps * rows * 22 + 344);
+    const snncc_events x_events = snncc_events_at(region3, steps * rows, 4, 2);
     void *const region4 = snncc_take(&scratch, (size_t)steps * rows * 4);
     float *const loss_sum_features = region4; /* [steps][rows][1] */
     void *const region5 = snncc_take(&scratch, (size_t)rows * 64);
@@ -787,7 +787,7 @@ static SNNCC_GLUE size_t forward_scratch(size_t steps, size_t tile)
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
     return snncc_align(seq * 64)
-           + snncc_align(seq * 64 + 320)
+           + snncc_align(seq * 64 + 344)
            + snncc_align(seq * 64)
            + snncc_align(tile * 64)
            + snncc_align(tile * 64);
@@ -808,7 +808,7 @@ static SNNCC_GLUE size_t backward_scratch(size_t steps, size_t tile)
            + snncc_align(seq * 64)
            + snncc_align(seq * 64)
            + snncc_align(seq * 64)
-           + snncc_align(seq * 28 + 320)
+           + snncc_align(seq * 22 + 344)
            + snncc_align(tile * 64)
            + snncc_align(tile * 64);
 }
@@ -825,7 +825,7 @@ static SNNCC_GLUE size_t evaluate_scratch(size_t steps, size_t tile)
     const size_t seq = steps * tile, block = tile * BLOCK_TILES;
     (void)seq, (void)tile, (void)block;
     return snncc_align(seq * 64)
-           + snncc_align(seq * 64 + 320)
+           + snncc_align(seq * 64 + 344)
            + snncc_align(tile * 64)
            + snncc_align(tile * 64)
            + snncc_align(tile * 64)
@@ -847,7 +847,7 @@ static SNNCC_GLUE size_t train_scratch(size_t steps, size_t tile)
     return snncc_align(seq * 64)
            + snncc_align(seq * 64)
            + snncc_align(seq * 64)
-           + snncc_align(seq * 28 + 320)
+           + snncc_align(seq * 22 + 344)
            + snncc_align(seq * 4)
            + snncc_align(tile * 64)
            + snncc_align(tile * 64);
