@@ -151,7 +151,7 @@ class BufferText:
     def pointer(self, buffer: Buffer, phase: int, updated: bool = False) -> str:
         """A buffer outside of the scratch."""
         if buffer.place == "given":
-            return f"const {self._caller(buffer)}; /* [steps][batch][{buffer.count}] */"
+            return f"const {self._caller(buffer)}; /* {'[steps]' * buffer.time}[batch][{buffer.count}] */"
         if buffer.layout == "table":
             at = f"model->parameters + {self.offsets[buffer.label]}"
             return f"const int32_t *const {buffer.name} = (const int32_t *)(const void *)({at});"

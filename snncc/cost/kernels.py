@@ -68,6 +68,7 @@ WORDS = {
     "mix_steps_transposed": ("mix", "product over the steps, transposed"),
     "steps_gradient": ("gradient", "weight gradient over the steps"),
     **dict.fromkeys(LOADS, ("load", "copied in")),
+    "check_finite": ("load", "checked"),
     **dict.fromkeys(STORES, ("store", "copied out")),
 }
 # Kinds whose density decides when they run, and on which of the headers' crossovers.
@@ -229,7 +230,7 @@ def _small(item: Item) -> bool:
 def _topic(item: Item) -> tuple[str, str]:
     """What neighbours must have in common: both go to or come from the caller, or are of one layer."""
     match item:
-        case Call("load" | "load_missing" | "load_labels" | "load_lengths" | "load_indices"):
+        case Call("load" | "load_missing" | "check_finite" | "load_labels" | "load_lengths" | "load_indices"):
             return "load", ""
         case Call("store" | "store_loss"):
             return "store", ""

@@ -334,11 +334,17 @@ def _missing(call: Call, per: int, how: How, work: Work) -> None:
     """Nothing, where the caller gives what he may leave out."""
 
 
+def _check(call: Call, per: int, how: How, work: Work) -> None:
+    """Of the caller's array, where it lies."""
+    work.read(per, row_bytes(call.buffers[0], how.layout) if call.buffers[0] else 0)
+
+
 CALLS: dict[str, Callable[[Call, int, How, Work], None]] = {
     **{k: _gradient if k.startswith(GRADIENTS) else _product for k in WORDS if k.startswith(PRODUCTS)},
     **{k: _listing if k.startswith("events_from") else _by_input for k in LISTS},
     **dict.fromkeys((*LOADS, *STORES), _user),
     "load_missing": _missing,
+    "check_finite": _check,
     **dict.fromkeys((k for k in WORDS if k.startswith(SLIDING)), sliding),
     **dict.fromkeys(("max_pool", "max_place", "sum_pool", "max_unpool", "sum_unpool"), pooling),
     "transpose": _transpose,

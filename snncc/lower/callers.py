@@ -10,11 +10,14 @@ order; and if its rows have no pads, as sweeps compute whole vectors. What a loa
 reads all of it does. An input may also be read by what lists its nonzeros, among which it finds what is not
 finite, and by the products that have the list; where no sweep reads it, pads do not matter.
 Segments of time keep their copies: a buffer is theirs for one segment after the other.
+
+On a GPU rows have no pads anywhere, so all kernels read and write the caller's, also of what has no time axis.
+An input that no sweep reads whole is checked by a kernel of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..program import Buffer, Call, Item, Loop, Panels, Segments, Sweep
@@ -33,8 +36,9 @@ def in_place(sections: Mapping[Section, Sequence[Item]], layout: Layout) -> dict
         for item, touched in _touching(items):
             for buffer in dict.fromkeys(touched):
                 uses.setdefault(buffer, []).append(item)
-    found = [_Move.of(buffer, items, layout) for buffer, items in uses.items() if _all_steps(buffer)]
-    moves = [move for move in found if move]
+    rows = _rows if layout.device else _all_steps
+    found = [_Move.of(buffer, items, layout) for buffer, items in uses.items() if rows(buffer)]
+    moves = list(_checked_once(move for move in found if move))
     return {name: tuple(_rewritten(items, moves)) for name, items in sections.items()}
 
 
@@ -43,33 +47,50 @@ class _Move:
     """A buffer that becomes the caller's, by the load or store that it no longer needs.
 
     checker: where nothing lists its nonzeros, the sweep that sees to it that elements are finite, and
-    `element` as its text has it.
+    `element` as its text has it. checked: whether a kernel of its own does.
     """
 
     old: Buffer
     copy: Call
     checker: Sweep | None = None
     element: str = ""
+    checked: bool = False
 
     @classmethod
     def of(cls, buffer: Buffer, items: Sequence[Item], layout: Layout) -> _Move | None:
         """The move of a buffer that these items touch, if there can be one."""
         sweeps = [item for item in items if isinstance(item, Sweep)]
         copies = [i for i in items if isinstance(i, Call) and i.kind in ("load", "store")]
-        readers = [i for i in items if isinstance(i, Call) and i.kind in READERS]
-        if len(copies) != 1 or len(sweeps) + len(readers) != len(items) - 1 or not _plain(copies[0]):
+        calls = [i for i in items if isinstance(i, Call) and i.kind not in ("load", "store")]
+        readers = [i for i in calls if i.kind in READERS or layout.device]
+        if len(copies) != 1 or len(sweeps) + len(readers) != len(items) - 1:
             return None
+        if not _plain(copies[0], buffer.time):
+            return None
+        if layout.device:
+            return cls._on_device(buffer, copies[0], sweeps)
         if sweeps and layout.stride(buffer.count) != buffer.count:
             return None
         if readers:
             return cls(buffer, copies[0]) if _listed(copies[0], readers) else None
-        if copies[0].kind == "store":
-            return cls(buffer, copies[0])
+        return (
+            cls(buffer, copies[0]) if copies[0].kind == "store" else cls._checking(buffer, copies[0], sweeps)
+        )
+
+    @classmethod
+    def _checking(cls, buffer: Buffer, copy: Call, sweeps: Sequence[Sweep]) -> _Move | None:
+        """The move of an input that a sweep reads whole."""
         for sweep in sweeps:
             for p in sweep.pointers:
                 if p.buffer == buffer and sweep.size == buffer.count and not (p.steps or p.whole):
-                    return cls(buffer, copies[0], sweep, f"{p.name}_at" + "[i]" * (buffer.count > 1))
+                    return cls(buffer, copy, sweep, f"{p.name}_at" + "[i]" * (buffer.count > 1))
         return None
+
+    @classmethod
+    def _on_device(cls, buffer: Buffer, copy: Call, sweeps: Sequence[Sweep]) -> _Move | None:
+        if copy.kind == "store":
+            return cls(buffer, copy)
+        return cls._checking(buffer, copy, sweeps) or cls(buffer, copy, checked=True)
 
     @property
     def new(self) -> Buffer:
@@ -78,9 +99,17 @@ class _Move:
         return replace(self.old, place=place, label=self.copy.field)
 
 
-def _plain(copy: Call) -> bool:
-    """Whether all steps are copied, in the caller's order of features."""
-    return copy.time and len(copy.numbers) == 2
+def _checked_once(moves: Iterable[_Move]) -> Iterator[_Move]:
+    """An input that several phases read is checked by the first of them."""
+    fields: set[str] = set()
+    for move in moves:
+        yield replace(move, checked=False) if move.copy.field in fields else move
+        fields.add(move.copy.field)
+
+
+def _plain(copy: Call, time: bool) -> bool:
+    """Whether all is copied, if there are steps of all of them, in the caller's order of features."""
+    return copy.time == time and len(copy.numbers) == 2
 
 
 def _listed(copy: Call, readers: Sequence[Call]) -> bool:
@@ -94,6 +123,11 @@ def _listed(copy: Call, readers: Sequence[Call]) -> bool:
 def _all_steps(buffer: Buffer) -> bool:
     """Whether it holds rows of numbers, of all steps of a tile."""
     return buffer.place == "tile" and buffer.layout == "real" and buffer.time and buffer.batch
+
+
+def _rows(buffer: Buffer) -> bool:
+    """Whether it holds rows of numbers."""
+    return buffer.place in ("tile", "block", "whole") and buffer.layout == "real" and buffer.batch
 
 
 def _touching(items: Sequence[Item]) -> Iterator[tuple[Item, Sequence[Buffer]]]:
@@ -123,8 +157,12 @@ def _rewritten(items: Sequence[Item], moves: Sequence[_Move]) -> Iterator[Item]:
                 move = next((m for m in moves if m.copy is item), None)
                 if move is None:
                     yield _given(item, moves)
-                elif move.new.place == "optional":
-                    yield replace(item, kind="load_missing", buffers=(move.new,), numbers=item.numbers[:1])
+                else:
+                    kinds = ["load_missing"] * (move.new.place == "optional") + [
+                        "check_finite"
+                    ] * move.checked
+                    for kind in kinds:
+                        yield replace(item, kind=kind, buffers=(move.new,), numbers=item.numbers[:1])
             case Panels() | Loop():
                 yield replace(item, items=tuple(_rewritten(item.items, moves)))  # type: ignore[arg-type]
             case Segments():

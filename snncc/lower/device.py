@@ -103,10 +103,9 @@ class _Device:
 
 def _whole(buffer: Buffer) -> Buffer:
     """A buffer of a block or of all samples as one of the tile."""
-    if buffer.place not in ("block", "whole"):
-        return buffer
-    size = buffer.size
-    return replace(buffer, place="tile", size=replace(size, row=size.row + size.block, block=0))
+    place = "tile" if buffer.place in ("block", "whole") else buffer.place
+    size = replace(buffer.size, row=buffer.size.row + buffer.size.block, block=0)
+    return replace(buffer, place=place, size=size)
 
 
 def _apart(statement: Statement, names: dict[str, str]) -> Statement:

@@ -34,6 +34,11 @@ def load_missing(call: Call, place: Place) -> str:
     return f"if (!io->{call.field}) {start('snncc_clear', f'(snncc_real *){place.names[0]}', count)}"
 
 
+def check_finite(call: Call, place: Place) -> str:
+    """Of the caller's array."""
+    return start("snncc_check_finite", "status", f"(size_t)({place.rows}) * {call.numbers[0]}", *place.names)
+
+
 def load_state(call: Call, place: Place) -> str:
     tile, default = place.names
     size = ("rows", call.numbers[0], _channels(call))
@@ -125,6 +130,7 @@ GROUPED = ("softmax", "log_softmax", "first_maximum", "max_last")
 CALLS: dict[str, Form] = {
     "load": load,
     "load_missing": load_missing,
+    "check_finite": check_finite,
     "load_state": load_state,
     "check_spikes": check_spikes,
     "load_labels": load_labels,

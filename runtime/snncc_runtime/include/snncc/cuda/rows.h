@@ -40,6 +40,18 @@ static inline void snncc_load(cudaStream_t stream, int32_t *status, int rows, in
     SNNCC_EACH(snncc_load_kernel, count, stream, status, count, n, channels, user, x);
 }
 
+static __global__ void snncc_check_finite_kernel(int32_t *status, size_t count, const snncc_real *user)
+{
+    const size_t at = snncc_thread();
+    if (at < count) snncc_report(status, snncc_not_finite(user[at]), SNNCC_FINITE);
+}
+
+/* SNNCC_FINITE if one of the user's numbers is NaN or infinite. */
+static inline void snncc_check_finite(cudaStream_t stream, int32_t *status, size_t count, const snncc_real *user)
+{
+    SNNCC_EACH(snncc_check_finite_kernel, count, stream, status, count, user);
+}
+
 /* A cotangent, or zeros where the caller gives none. */
 static inline void snncc_load_optional(cudaStream_t stream, int32_t *status, int rows, int n, int channels,
                                        const snncc_real *user, snncc_real *x)
