@@ -150,7 +150,7 @@ class BufferText:
 
     def pointer(self, buffer: Buffer, phase: int, updated: bool = False) -> str:
         """A buffer outside of the scratch."""
-        if buffer.place == "given":
+        if buffer.place in ("given", "state"):
             return f"const {self._caller(buffer)}; /* {'[steps]' * buffer.time}[batch][{buffer.count}] */"
         if buffer.layout == "table":
             at = f"model->parameters + {self.offsets[buffer.label]}"

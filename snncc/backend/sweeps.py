@@ -336,9 +336,15 @@ def _checking(sweep: Sweep) -> Sweep:
     """The sweep with a sum a neuron that is 0 if all that is checked is finite, else NaN."""
     if not sweep.checked:
         return sweep
-    terms = (Apply("sub", (Ref(element), Ref(element))) for element in sweep.checked)
-    sums = tuple(Statement("add", "not_finite[i]", term) for term in terms)
-    return replace(sweep, arrays=(*sweep.arrays, Array("not_finite", "zero")), body=(*sums, *sweep.body))
+    timed = {f"{p.name}_at" for p in sweep.pointers if p.buffer.time}
+    sums = {
+        element: Statement("add", "not_finite[i]", Apply("sub", (Ref(element), Ref(element))))
+        for element in sweep.checked
+    }
+    body = tuple(s for element, s in sums.items() if element.partition("[")[0] in timed)
+    before = tuple(s for s in sums.values() if s not in body)
+    arrays = (*sweep.arrays, Array("not_finite", "zero"))
+    return replace(sweep, arrays=arrays, before=(*before, *sweep.before), body=(*body, *sweep.body))
 
 
 def _lines(text: str) -> list[str]:

@@ -152,7 +152,7 @@ def _sweep(sweep: Sweep, per: int, layout: Layout, work: Work) -> None:
         amount = row_bytes(buffer, layout)
         if pointer.written:
             work.write(basis, amount)
-        if not pointer.written or pointer.name in targets:
+        if buffer.place != "state" and (not pointer.written or pointer.name in targets):  # these are fresh
             work.read(basis, amount)
 
 

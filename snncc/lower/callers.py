@@ -11,8 +11,9 @@ reads all of it does. An input may also be read by what lists its nonzeros, amon
 finite, and by the products that have the list; where no sweep reads it, pads do not matter.
 Segments of time keep their copies: a buffer is theirs for one segment after the other.
 
-On a GPU rows have no pads anywhere, so all kernels read and write the caller's, also of what has no time axis.
-An input that no sweep reads whole is checked by a kernel of its own.
+On a GPU rows have no pads anywhere, so all kernels read and write the caller's, also of what has no time
+axis. An input that no sweep reads whole is checked by a kernel of its own. An initial state that sweeps alone
+read is theirs as well: they know what it is where the caller gives none.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ..program import Buffer, Call, Item, Loop, Panels, Segments, Sweep
 from .layout import LISTS, Layout
 from .panels import Section
 
+COPIES = ("load", "store", "load_state")
 LISTING = "events_from_rows"
 # What reads rows of features that are as far apart as the caller's.
 READERS = (LISTING, "product", "wide_gradient_counted", "narrow_gradient_counted")
@@ -60,15 +62,16 @@ class _Move:
     def of(cls, buffer: Buffer, items: Sequence[Item], layout: Layout) -> _Move | None:
         """The move of a buffer that these items touch, if there can be one."""
         sweeps = [item for item in items if isinstance(item, Sweep)]
-        copies = [i for i in items if isinstance(i, Call) and i.kind in ("load", "store")]
-        calls = [i for i in items if isinstance(i, Call) and i.kind not in ("load", "store")]
+        copying = COPIES if layout.device else COPIES[:2]
+        copies = [i for i in items if isinstance(i, Call) and i.kind in copying]
+        calls = [i for i in items if isinstance(i, Call) and i.kind not in copying]
         readers = [i for i in calls if i.kind in READERS or layout.device]
         if len(copies) != 1 or len(sweeps) + len(readers) != len(items) - 1:
             return None
         if not _plain(copies[0], buffer.time):
             return None
         if layout.device:
-            return cls._on_device(buffer, copies[0], sweeps)
+            return cls._on_device(buffer, copies[0], sweeps, calls)
         if sweeps and layout.stride(buffer.count) != buffer.count:
             return None
         if readers:
@@ -87,16 +90,24 @@ class _Move:
         return None
 
     @classmethod
-    def _on_device(cls, buffer: Buffer, copy: Call, sweeps: Sequence[Sweep]) -> _Move | None:
+    def _on_device(
+        cls, buffer: Buffer, copy: Call, sweeps: Sequence[Sweep], calls: Sequence[Call]
+    ) -> _Move | None:
         if copy.kind == "store":
             return cls(buffer, copy)
-        return cls._checking(buffer, copy, sweeps) or cls(buffer, copy, checked=True)
+        move = cls._checking(buffer, copy, sweeps)
+        if copy.kind == "load":
+            return move or cls(buffer, copy, checked=True)
+        places = [p for sweep in sweeps for p in sweep.pointers if buffer in (p.buffer, p.initial)]
+        own = all(p.buffer == buffer and not (p.steps or p.whole) for p in places)
+        return move if own and not calls and copy.buffers[1] is None else None
 
     @property
     def new(self) -> Buffer:
         optional = self.copy.field.startswith("d_")  # a cotangent
-        place = "result" if self.copy.kind == "store" else "optional" if optional else "given"
-        return replace(self.old, place=place, label=self.copy.field)
+        place = {"store": "result", "load_state": "state"}.get(self.copy.kind, "")
+        place = place or ("optional" if optional else "given")
+        return replace(self.old, place=place, label=self.copy.field, value=self.copy.value)
 
 
 def _checked_once(moves: Iterable[_Move]) -> Iterator[_Move]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 ROUNDED = {"float32": 4, "float16": 2, "bfloat16": 2}  # layouts of values kept in another format: their bytes
 NARROW = {"halves": 2, "parts": 6}  # layouts of factors as bf16, whole or in three parts: bytes of an element
-CALLERS = ("given", "optional", "result")  # places of what lies in the caller's arrays
+CALLERS = ("given", "optional", "result", "state")  # places of what lies in the caller's arrays
 BLOCK_TILES = 16  # tiles of a block: enough rows for a product to pay for reading its weights
 
 
@@ -38,6 +38,7 @@ class Buffer:
     place: "tile" or "block" (scratch of a slot), "panel" (scratch of a thread: one panel of its
     features at a time), "whole" (of all samples, tile by tile, for later phases), "given" (rows of the
     caller's array `label`), "optional" or "result" (of one that he may leave out; then scratch of a slot),
+    "state" (of one that he may leave out; then each element is `value`),
     "sum" or "gradient" (a slot's sum over its tiles), "shared" (made once a call), "parameter".
     layout: "real" rows, rows rounded to "float32", "float16" or "bfloat16", spike "bits", "events", "valued"
     events, "labels", "table" (whole numbers of 32 bits), weight "panels", or "transposed" lists (scratch of a
@@ -54,6 +55,7 @@ class Buffer:
     size: Size = Size()
     label: str = ""  # what the user calls it, where he has a name for it
     ring: bool = False
+    value: float = 0.0
 
     @property
     def count(self) -> int:

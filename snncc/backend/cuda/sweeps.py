@@ -24,7 +24,7 @@ class DeviceSweep(SweepText):
     def _write(self) -> None:
         sweep = self.sweep
         self.count = f"(size_t)rows * {sweep.size}" if sweep.batch else str(sweep.size)
-        self.plain = {a.name for a in sweep.arrays} | {f"{p.name}_at" for p in sweep.pointers if _packed(p)}
+        self.plain = {a.name for a in sweep.arrays} | {f"{p.name}_at" for p in sweep.pointers if _is_value(p)}
         lines = [*self._draws(), *self._outside(), *self._starting(), *self._section(sweep.before)]
         lines += [*self._over_steps(), *self._section(sweep.after), *self._finite()]
         place = self._place(lines)
@@ -176,6 +176,9 @@ class DeviceSweep(SweepText):
         return [Parameter(p.name, _words_of_32(p.declaration)) for p in super()._pointers()]
 
     def _row(self, p: Pointer, step: bool) -> str:
+        if p.buffer.place == "state":
+            given, otherwise = f"{p.name}[{self._offset(p, '')[3:]}]", self.dialect.literal(p.buffer.value)
+            return f"const {self.real} {p.name}_at = {p.name} ? {given} : {otherwise};"
         return _words_of_32(super()._row(p, step))
 
 
@@ -184,5 +187,6 @@ def _words_of_32(text: str) -> str:
     return text.replace("uint64_t", "uint32_t")
 
 
-def _packed(p: Pointer) -> bool:
-    return p.buffer.packed and not p.written
+def _is_value(p: Pointer) -> bool:
+    """Whether its `name_at` is a number and no pointer."""
+    return (p.buffer.packed and not p.written) or p.buffer.place == "state"
