@@ -114,10 +114,10 @@ class Deep(nn.Module):
 
     inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(5)}
 
-    def __init__(self) -> None:
-        self.fc, self.back = nn.Linear(5, 70), nn.Linear(CLASSES, 70)
-        self.hidden = nn.Leaky(slopes(70), learn_beta=True)
-        self.out, self.last = nn.Linear(70, CLASSES), nn.Leaky(0.7, learn_threshold=True)
+    def __init__(self, size: int = 70) -> None:
+        self.fc, self.back = nn.Linear(5, size), nn.Linear(CLASSES, size)
+        self.hidden = nn.Leaky(slopes(size), learn_beta=True)
+        self.out, self.last = nn.Linear(size, CLASSES), nn.Leaky(0.7, learn_threshold=True)
 
     def forward(self, x: Any) -> Any:
         loop = snncc.delay(shape=CLASSES)

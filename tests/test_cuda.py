@@ -72,7 +72,8 @@ from tests.cuda_arrays import Cuda, Described
 from tests.cuda_pairs import executed_on_the_host, inputs
 from tests.test_cuda import BATCH, STEPS, layers, leaky
 
-between = [leaky(), nn.BatchNorm1d(8), nn.RLeaky(0.9, linear_features=8), nn.Dropout(0.25)]
+recurrent = [nn.Linear(8, 20), nn.RLeaky(0.9, linear_features=20), nn.Linear(20, 8)]    # two blocks
+between = [leaky(), nn.BatchNorm1d(8), *recurrent, nn.Dropout(0.25)]
 learning = {"loss": loss.cross_entropy("mem"), "optimizer": optim.Adam(0.01), "context": "float16"}
 with executed_on_the_host(sys.argv[1]):
     model = snncc.compile(layers(*between), target="cuda", **learning)

@@ -25,7 +25,7 @@ FLOORS = (
     ("ops",),
     ("nn", "loss", "optim", "reference", "passes", "rules"),
     ("frontend", "program", "target"),
-    ("lower", "plan_memory"),
+    ("lower", "plan_meetings", "plan_memory"),
     ("cost", "plan_crews", "plan_tiles"),
     ("backend", "interface"),
     ("store", "headers"),

@@ -88,8 +88,7 @@ class SweepText:
 
     def call(self, arguments: dict[str, str], steps: str, rows: str, start: str = "") -> str:
         """A call, given C text for each buffer by name; start: the number of its first step, if not 0."""
-        timed = any(x.time and x.kind != "table" for x in self.sweep.locals)
-        start = start if timed and start else "0"
+        start = start if start and self.timed else "0"
         given = {"num_steps": "(double)steps", "num_samples": "(double)batch", "steps": steps, "rows": rows}
         given |= {"panel": "panel", "start": start, "draws": f"snncc_draws_at(io->{SEED}, {start}, first)"}
         given["team"] = "crew->team"
@@ -99,6 +98,11 @@ class SweepText:
             if p.initial:
                 given[f"{p.name}_initial"] = arguments[p.initial.name]
         return f"{self.kernel}({', '.join(given[p.name] for p in self.parameters)});"
+
+    @property
+    def timed(self) -> bool:
+        """Whether the number of its first step is anything to it."""
+        return any(x.time and x.kind != "table" for x in self.sweep.locals)
 
     def _step(self) -> StepRecord:
         s = self.sweep

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from ..lower import Layout, layout_of
 from ..lower.layout import BY_ROW
 from ..names import Names
+from ..plan_meetings import persistent
 from ..plan_memory import sum_reals
 from ..program import Buffer, Call, Entry, Item, Loop, Panels, Program, Segments, Sweep, flat
 
@@ -203,6 +204,8 @@ def _groups(
             yield level, 1, tuple(group)
             group = []
         match item:
+            case Loop() if layout.device and persistent(item):
+                group.append(item)
             case Loop():
                 step = "step again" if level.endswith("again") else "step"
                 yield from _groups(item.items, step, layout)
@@ -276,6 +279,10 @@ class _Namer:
 def _described(items: tuple[Item, ...]) -> tuple[str, str, str]:
     """Layer, the last part of the name, and what is done."""
     first = items[0]
+    if isinstance(first, Loop):  # of a GPU, as one kernel
+        layer, _, _ = _described(tuple(i for i in first.items if isinstance(i, Sweep)))
+        way = "backward in time" if first.reverse else "each step"
+        return layer, "loop", f"products and neurons, {way}"
     assert isinstance(first, (Call, Sweep))
     layer, backward = first.layer.removesuffix(".backward"), first.layer.endswith(".backward")
     sweeps = [i for i in items if isinstance(i, Sweep)]

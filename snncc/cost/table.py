@@ -14,7 +14,7 @@ from typing import Any
 
 from ..expr import Apply, Expr
 from ..lower import Layout, layout_of
-from ..program import Buffer, Call, Item, Program, Statement, Sweep
+from ..program import Buffer, Call, Item, Loop, Program, Statement, Sweep
 from .images import pooling, slid, sliding
 from .kernels import LISTS, LOADS, OF_STEPS, PRODUCTS, SLIDING, STORES, WORDS, Kernel, kernels, sums
 from .work import EVENT, ROW, RUN, SAMPLE, How, Work, row_bytes
@@ -106,6 +106,12 @@ def _work(kernel: Kernel, program: Program, layout: Layout, dense: bool) -> Work
                 _sweep(item, _rows(kernel, item), layout, work)
             case Call():
                 CALLS.get(item.kind, _copy)(item, _rows(kernel, item), how, work)
+            case Loop():  # as one kernel, which reads weights once
+                for inner in item.items:
+                    if isinstance(inner, Sweep):
+                        _sweep(inner, ROW, layout, work)
+                    elif isinstance(inner, Call):
+                        CALLS.get(inner.kind, _copy)(inner, ROW, how, work)
     return work
 
 

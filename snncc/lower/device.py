@@ -62,7 +62,7 @@ class _Device:
                 yield from self.splitter.calls(call) if call.precision == "split" else (call,)
             case Loop():
                 states = tuple((_whole(a), _whole(b)) for a, b in item.states)
-                yield replace(item, items=self.items(item.items), states=states)
+                yield replace(item, items=self.items(map(_exact, item.items)), states=states)
             case Segments():
                 yield replace(item, items=self.items(item.items), again=self.items(item.again))
             case Panels():
@@ -99,6 +99,11 @@ class _Device:
         row = self.layout.stride(buffer.count) * self.layout.real_bytes
         size = Size(seq=row) if buffer.time else Size(row=row)
         return Buffer(name, "tile", buffer.features, buffer.time, True, size=size)
+
+
+def _exact(item: Item) -> Item:
+    """A call in a loop over time: cuBLAS has none for all steps."""
+    return replace(item, precision="") if isinstance(item, Call) else item
 
 
 def _whole(buffer: Buffer) -> Buffer:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 from ...errors import InternalError
 from ...lower import layout_of
+from ...plan_meetings import persistent
 from ...plan_memory import SCRATCH, sum_reals
 from ...program import CALLERS, NARROW, Buffer, Call, Entry, Item, Loop, Program, Segments, Sweep, used
 from ..buffers import TYPES, BufferText, bytes_text, unique
@@ -15,6 +17,7 @@ from ..dialects import dialect
 from ..render import render
 from .calls import call_text
 from .kernels import Kernels
+from .loops import LoopKernel
 from .records import EntryMemory, EntryRecord
 from .starts import Place
 
@@ -39,18 +42,22 @@ class DeviceBuffers(BufferText):
             "\n           + ".join(scratch) or "0",
         )
 
-    def all(self, items: tuple[Item, ...]) -> list[str]:
-        """Pointers to all buffers of the entry."""
+    def all(self, items: tuple[Item, ...], statements: list[str]) -> list[str]:
+        """Pointers to all buffers that the statements of the entry name."""
         updated = {p.buffer for i in items if isinstance(i, Sweep) for p in i.pointers if p.written}
+        named = _words(statements)
         lines = [
-            self.pointer(b, self._phase_of(b), b in updated) for b in unique(items) if b.place not in SCRATCH
+            self.pointer(b, self._phase_of(b), b in updated)
+            for b in unique(items)
+            if b.place not in SCRATCH and b.name in named
         ]
         for number, region in enumerate(self.entry.regions):
             bytes = bytes_text(
                 region.size, f"(size_t){self.held} * rows", "(size_t)rows", "", "(size_t)segments * rows"
             )
-            lines.append(f"void *const region{number} = snncc_take(&scratch, {bytes});")
-            lines += [self._cast(b, f"region{number}") for b in region.buffers]
+            mine = [self._cast(b, f"region{number}") for b in region.buffers if b.name in named]
+            declared = f"void *const region{number} = " if mine else "(void)"
+            lines += [f"{declared}snncc_take(&scratch, {bytes});", *mine]
         return lines
 
     def clear(self, started: list[Buffer], reals: int) -> list[str]:
@@ -96,8 +103,9 @@ class DeviceEntry:
 
     def text(self) -> str:
         e = self.entry
-        lines = [*self._lengths(), *self.buffers.all(e.items), "", *self._clear(), *self._items(e.items)]
-        words = {w for line in lines for w in re.findall(r"\w+", line)}
+        statements = [*self._clear(), *self._items(e.items)]
+        lines = [*self._lengths(), *self.buffers.all(e.items, statements), "", *statements]
+        words = _words(lines)
         record = EntryRecord(
             e.name,
             self.program.name,
@@ -161,19 +169,29 @@ class DeviceEntry:
         return f"{buffer.name}_at" if buffer in states else self.buffers.row_of(buffer, t)
 
     def _loop(self, loop: Loop) -> list[str]:
-        forward, back = f"int t = 0; t < {self.steps}; t++", f"int t = {self.steps} - 1; t >= 0; t--"
         read = {b for item in loop.items for b in used(item)}
-        states = [(start, value) for start, value in loop.states if start in read]
-        body = [line for pair in states for line in self._state(*pair, loop.reverse)]
-        body += self._items(loop.items, "t", tuple(start for start, _ in states))
+        states = {start: value for start, value in loop.states if start in read}
+        if persistent(loop):
+            return [self._kernel(loop, states)]
+        forward, back = f"int t = 0; t < {self.steps}; t++", f"int t = {self.steps} - 1; t >= 0; t--"
+        body = [self._state(*pair, loop.reverse, self.steps) for pair in states.items()]
+        body += self._items(loop.items, "t", tuple(states))
         return [f"for ({back if loop.reverse else forward}) {{", *("    " + line for line in body), "}"]
 
-    def _state(self, start: Buffer, value: Buffer, reverse: bool) -> list[str]:
+    def _kernel(self, loop: Loop, states: dict[Buffer, Buffer]) -> str:
+        """The start of a kernel for all steps."""
+        lines = [self._state(*pair, loop.reverse, "steps") for pair in states.items()]
+        rows = partial(self._argument, t="t", states=tuple(states))
+        kernel = LoopKernel(loop, self.entry, self.buffers, self.kernels, rows, lines)
+        given = {"steps": self.steps, "start": self.start or "0", "seed": "io->seed"}
+        return kernel.start({**given, "meeting": "model->meeting"})
+
+    def _state(self, start: Buffer, value: Buffer, reverse: bool, steps: str) -> str:
         """The rows that a step reads of the one before, or where it is the first one, those at the start."""
-        later, step = (f"t < {self.steps} - 1", "t + 1") if reverse else ("t > 0", "t - 1")
+        later, step = (f"t < {steps} - 1", "t + 1") if reverse else ("t > 0", "t - 1")
         type = self.buffers.types.get(start.layout, self.buffers.real)
         declared = f"const {type} *const {start.name}_at ="
-        return [f"{declared} {later} ? {self.buffers.row_of(value, step)} : {start.name};"]
+        return f"{declared} {later} ? {self.buffers.row_of(value, step)} : {start.name};"
 
     def _segments(self, loop: Segments) -> list[str]:
         order = "segment = 0; segment < segments; segment++"
@@ -187,3 +205,7 @@ class DeviceEntry:
             body += ["if (segment < segments - 1) {", *("    " + line for line in again), "}"]
         body += self._items(loop.items)
         return [f"for (int {order}) {{", *("    " + line for line in body), "}"]
+
+
+def _words(lines: list[str]) -> set[str]:
+    return {w for line in lines for w in re.findall(r"\w+", line)}

@@ -37,6 +37,32 @@ class MoveRecord:
 
 
 @dataclass(frozen=True)
+class ElementRecord:
+    """A function of the device for an element."""
+
+    name: str
+    comment: str
+    parameters: str
+    lines: tuple[str, ...]
+    tables: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LoopRecord:
+    """A kernel for all steps of a loop, and the function that starts it. widest: features; slices: reals of
+    shared memory for weights, as C++."""
+
+    name: str
+    comment: str
+    parameters: str
+    lines: tuple[str, ...]
+    outer: str
+    widest: int
+    slices: str
+    arguments: str
+
+
+@dataclass(frozen=True)
 class UpdateRecord:
     """The optimiser: a kernel for the numbers that all elements share, and one for these."""
 

@@ -24,7 +24,7 @@ class DeviceSweep(SweepText):
     def _write(self) -> None:
         sweep = self.sweep
         self.count = f"(size_t)rows * {sweep.size}" if sweep.batch else str(sweep.size)
-        self.plain = {a.name for a in sweep.arrays} | {f"{p.name}_at" for p in sweep.pointers if _is_value(p)}
+        self.plain = {a.name for a in sweep.arrays} | {f"{p.name}_at" for p in sweep.pointers if is_value(p)}
         lines = [*self._draws(), *self._outside(), *self._starting(), *self._section(sweep.before)]
         lines += [*self._over_steps(), *self._section(sweep.after), *self._finite()]
         place = self._place(lines)
@@ -57,7 +57,7 @@ class DeviceSweep(SweepText):
     def call(self, arguments: dict[str, str], steps: str, rows: str, start: str = "") -> str:
         """A start, given text for each buffer by name; start: the number of its first step, if not 0."""
         given = {"num_steps": "(double)steps", "num_samples": "(double)batch", "steps": steps, "rows": rows}
-        given |= {"start": start or "0", "seed": "io->seed", "status": "status"}
+        given |= {"start": start if start and self.timed else "0", "seed": "io->seed", "status": "status"}
         for p in self.sweep.pointers:
             given[p.name] = arguments[p.buffer.name]
             if p.initial:
@@ -173,20 +173,20 @@ class DeviceSweep(SweepText):
         return [f"const {self.real} {p.name}_at = {there} ? {form.format(f'*({row})')} : *({otherwise});"]
 
     def _pointers(self) -> list[Parameter]:
-        return [Parameter(p.name, _words_of_32(p.declaration)) for p in super()._pointers()]
+        return [Parameter(p.name, words_of_32(p.declaration)) for p in super()._pointers()]
 
     def _row(self, p: Pointer, step: bool) -> str:
         if p.buffer.place == "state":
             given, otherwise = f"{p.name}[{self._offset(p, '')[3:]}]", self.dialect.literal(p.buffer.value)
             return f"const {self.real} {p.name}_at = {p.name} ? {given} : {otherwise};"
-        return _words_of_32(super()._row(p, step))
+        return words_of_32(super()._row(p, step))
 
 
-def _words_of_32(text: str) -> str:
+def words_of_32(text: str) -> str:
     """Spike bits are words of a warp's threads."""
     return text.replace("uint64_t", "uint32_t")
 
 
-def _is_value(p: Pointer) -> bool:
+def is_value(p: Pointer) -> bool:
     """Whether its `name_at` is a number and no pointer."""
     return (p.buffer.packed and not p.written) or p.buffer.place == "state"

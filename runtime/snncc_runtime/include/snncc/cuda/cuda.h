@@ -14,6 +14,7 @@
 #include "tensors.h"
 #include "rows.h"
 #include "product.h"
+#include "loop.h"
 #include "blas.h"
 #include "split.h"
 #include "moves.h"

@@ -166,13 +166,17 @@ static inline void snncc_add_samples(cudaStream_t stream, int add, int steps, in
     SNNCC_EACH(snncc_add_samples_kernel, (size_t)steps * (size_t)n, stream, add, steps, rows, n, x, y);
 }
 
+static inline __device__ void snncc_sum_row(size_t row, int n, const snncc_real *x, snncc_real *y)
+{
+    snncc_real sum = 0;
+    for (int i = 0; i < n; i++) sum += x[row * (size_t)n + i];
+    y[row] = sum;
+}
+
 static __global__ void snncc_sum_features_kernel(int rows, int n, const snncc_real *x, snncc_real *y)
 {
     const size_t at = snncc_thread();
-    if (at >= (size_t)rows) return;
-    snncc_real sum = 0;
-    for (int i = 0; i < n; i++) sum += x[at * (size_t)n + i];
-    y[at] = sum;
+    if (at < (size_t)rows) snncc_sum_row(at, n, x, y);
 }
 
 /* y[row] = the sum of the n features, in ascending order. */

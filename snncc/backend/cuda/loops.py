@@ -1,0 +1,139 @@
+"""Loops over time that are one kernel: the items of a step, tile by tile, and barriers where blocks meet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from ...names import RESERVED, Names
+from ...plan_meetings import Turn, turns
+from ...program import Buffer, Call, Entry, Loop, Pointer, Sweep, flat, used
+from ..buffers import BufferText, unique
+from ..render import render
+from ..sweeps import NAME, Parameter, declared, mentioned
+from .kernels import Kernels
+from .records import LoopRecord
+from .sweeps import SEED, STATUS
+
+ROOM = "SNNCC_LEFT + SNNCC_RIGHT"  # reals of shared memory before those of weights
+Row = Callable[[Buffer | None], str]  # the rows that an item reads or writes at a step
+
+
+class LoopKernel:
+    """The kernel of a loop. row: C++ of a buffer's rows at step t; states: lines that say where those of
+    states are."""
+
+    def __init__(
+        self, loop: Loop, entry: Entry, buffers: BufferText, kernels: Kernels, row: Row, states: list[str]
+    ) -> None:
+        self.loop, self.entry, self.buffers, self.kernels, self.row = loop, entry, buffers, kernels, row
+        self.names = Names(RESERVED | {b.name for b in entry.buffers})
+        self.slices: dict[Buffer, tuple[str, str]] = {}  # of weights: name, and the sizes of the matrix
+        self.sums: dict[Buffer, str] = {}  # what a thread makes and alone reads: the name of its registers
+        self.turns = turns(loop)
+        head = "int t = steps - 1; t >= 0; t--" if loop.reverse else "int t = 0; t < steps; t++"
+        body = [*states, *(line for turn in self.turns for line in self._turn(turn))]
+        self.lines = [*self._weights(), f"for ({head}) {{", *("    " + line for line in body), "}"]
+        self.parameters = mentioned(list(self._parameters()), self.lines)
+
+    def start(self, given: dict[str, str]) -> str:
+        """The statement that starts it; `given`: C++ of what is not called as in the kernel."""
+        stream, rows = Parameter("stream", "cudaStream_t stream"), Parameter("rows", "int rows")
+        outer = [stream, rows, *(p for p in self.parameters if p.name not in ("rows", "kept"))]
+        arguments = ["grid.kept" if p.name == "kept" else p.name for p in self.parameters]
+        record = LoopRecord(
+            NAME,
+            "@comment",
+            declared(self.parameters),
+            tuple(self.lines),
+            declared(outer),
+            max(turn.width for turn in self.turns),
+            " + ".join(f"snncc_slice({sizes.partition(',')[0]})" for _, sizes in self.slices.values()) or "0",
+            ", ".join(arguments),
+        )
+        first = next(item for item in self.loop.items if isinstance(item, Sweep))
+        way = "backward through time" if self.loop.reverse else "through time"
+        wish, comment = f"{first.name}_loop", f"{first.layer.removesuffix('.backward') or 'network'}, {way}"
+        name = self.kernels.name(render("cuda/loop.cu.j2", record), wish, comment, self.entry.name)
+        return f"{name}({', '.join(given.get(p.name, p.name) for p in outer)});"
+
+    def _parameters(self) -> list[Parameter]:
+        written = {p.buffer for i in self.loop.items if isinstance(i, Sweep) for p in i.pointers if p.written}
+        written |= {i.buffers[-1] for i in self.loop.items if isinstance(i, Call) and i.buffers[-1]}
+        found = [Parameter("kept", "int kept"), Parameter("meeting", "uint32_t *meeting"), SEED, STATUS]
+        found += [Parameter(n, f"int {n}") for n in ("steps", "start", "rows")]
+        for buffer in unique([self.loop]):
+            type = self.buffers.types.get(buffer.layout, self.buffers.real)
+            const = "" if buffer in written else "const "
+            found.append(Parameter(buffer.name, f"{const}{type} *{buffer.name}"))
+        return found
+
+    def _weights(self) -> list[str]:
+        """Where a block keeps its columns of each matrix."""
+        lines, before = ["SNNCC_DYNAMIC_SHARED(snncc_real, room);"] * bool(self.slices), ROOM
+        for weight, (name, sizes) in self.slices.items():
+            kept = f"kept ? room + ({before}) : NULL"
+            lines.append(f"const snncc_weights {name} = snncc_keep({weight.name}, {sizes}, {kept});")
+            before += f" + snncc_slice({sizes.partition(',')[0]})"
+        return lines
+
+    # ---- the items between two meetings
+
+    def _turn(self, turn: Turn) -> list[str]:
+        self.sums = {}
+        body, elements = list[str](), list[str]()
+        for item in turn.items:
+            if isinstance(item, Call) and item.kind == "product_dense":
+                body += self._of_elements(elements)
+                product, elements = self._product(item, turn)
+                body += product
+            else:
+                elements.append(self._element(item))
+        body += self._of_elements(elements)
+        head = f"for (snncc_tile tile(rows, {turn.width}); tile.some(); tile.next()) {{"
+        return [*["SNNCC_GRID_BARRIER(meeting);"] * turn.meet, head, *("    " + line for line in body), "}"]
+
+    def _of_elements(self, lines: list[str]) -> list[str]:
+        if not lines:
+            return []
+        words = {w for line in lines for w in re.findall(r"\w+", line)}
+        places = {"at": "const size_t at = tile.at(i);", "b": "const int b = tile.row(i);"}
+        places["n0"] = "const int n0 = tile.feature();"
+        inner = [*(line for word, line in places.items() if word in words), *lines]
+        return ["SNNCC_OF_TILE(i, tile) {", *("    " + line for line in inner), "}"]
+
+    def _product(self, call: Call, turn: Turn) -> tuple[list[str], list[str]]:
+        """The sums of a thread's elements, and what is done with each at once."""
+        x, weight, bias, y = call.buffers
+        assert weight is not None and y is not None
+        if weight not in self.slices:
+            sizes = ", ".join(map(str, call.numbers))
+            self.slices[weight] = self.names.new(f"{weight.name}_slice"), sizes
+        sums = self.names.new(f"{y.name}_sum")
+        given = f"tile, {self.slices[weight][0]}, {self.row(x)}, {self.row(bias)}, room, {sums}"
+        lines = [f"snncc_real {sums}[SNNCC_TALL];", f"snncc_tile_product({given});"]
+        if self._read_elsewhere(y, turn):
+            return lines, [f"*({self.row(y)} + at) = {sums}[i];"]
+        self.sums[y] = sums
+        return lines, []
+
+    def _read_elsewhere(self, buffer: Buffer, turn: Turn) -> bool:
+        """Whether others than the items of a turn touch a buffer, or another step does."""
+        others = [i for i in flat(self.entry.items) if i != self.loop]
+        others += [i for i in self.loop.items if i not in turn.items]
+        states = {b for pair in self.loop.states for b in pair}
+        return buffer in states or any(buffer in used(item) for item in others)
+
+    def _element(self, item: Sweep | Call) -> str:
+        if isinstance(item, Sweep):
+            return self.kernels.element(item, self.entry.name).at(self._argument)
+        *read, made = (self.row(b) for b in item.buffers)
+        if item.kind == "sum_features":
+            return f"snncc_sum_row(at, {item.numbers[0]}, {read[0]}, {made});"
+        return f"{self.kernels.moved_element(item, self.entry.name)}({', '.join(['at', *read, made])});"
+
+    def _argument(self, p: Pointer, at_element: bool) -> str:
+        if p.buffer in self.sums:
+            return f"&{self.sums[p.buffer]}[i]"
+        rows = self.row(p.buffer)
+        return f"{rows} + at" if at_element else rows
