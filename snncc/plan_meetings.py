@@ -64,8 +64,9 @@ def width(item: Item) -> int:
 
 
 def _by_elements(sweep: Sweep) -> bool:
-    """Whether all that a sweep writes is elements of its own, without numbers that the host computes."""
-    packed = any(p.buffer.layout == "bits" for p in sweep.pointers)
+    """Whether all that a sweep writes is elements of its own, without numbers that the host computes, bits of
+    several elements, or an initial state that may not be there."""
+    packed = any(p.buffer.layout == "bits" or p.buffer.place == "state" for p in sweep.pointers)
     shared = any(p.written and not p.buffer.batch for p in sweep.pointers)
     other = any(p.steps for p in sweep.pointers)
     return sweep.batch and not (sweep.scalars or packed or shared or other)
