@@ -116,7 +116,7 @@ static inline __device__ void snncc_tile_product(const snncc_tile &tile, const s
     for (int i = 0; i < SNNCC_TALL; i++) sum[i] = start;
     for (int term0 = 0; term0 < n_in; term0 += SNNCC_CHUNK) {
         const int terms = n_in - term0 < SNNCC_CHUNK ? n_in - term0 : (int)SNNCC_CHUNK;
-        SNNCC_UNROLL(16)
+        SNNCC_UNROLL(8)
         for (int k = 0; k < SNNCC_LINES * SNNCC_CHUNK / SNNCC_THREADS; k++) {
             const int place = k * SNNCC_THREADS + (int)threadIdx.x, r = place / SNNCC_CHUNK, term = place % SNNCC_CHUNK;
             const bool inside = row0 + r < tile.rows && term < terms;
@@ -125,6 +125,7 @@ static inline __device__ void snncc_tile_product(const snncc_tile &tile, const s
         if (!weights.slice)
             snncc_turn(weights.w, n_in, weights.n_out, tile.column * SNNCC_DEPTH, term0, SNNCC_CHUNK, row, room + SNNCC_LEFT);
         __syncthreads();
+        SNNCC_UNROLL(4)
         for (int term = 0; term < terms; term += SNNCC_QUAD) {
             const snncc_quad b = *(const snncc_quad *)(const void *)(right + term);
             for (int i = 0; i < SNNCC_TALL; i++) {
