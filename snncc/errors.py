@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGE = str(Path(__file__).parent) + os.sep
+RUNTIME = str(Path(str(getattr(find_spec("snncc_runtime"), "origin", "<runtime>"))).parent) + os.sep
 LOCATION = re.compile(r"\([^()]+:\d+\)$")
 COMMANDS = str(Path(PACKAGE, "commands"))
 
@@ -36,7 +38,7 @@ def user_line(within: str = "") -> str:
         file = frame.f_code.co_filename
         if file.startswith(COMMANDS):
             return found if not within else ""
-        if not found and not file.startswith((PACKAGE, "<")):
+        if not found and not file.startswith((PACKAGE, RUNTIME, "<")):
             found = f"{Path(file).name}:{frame.f_lineno}"
         if found and not within:
             return found

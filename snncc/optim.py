@@ -8,12 +8,14 @@ The formulas are those of torch.optim.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
-from numbers import Real
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from .arguments import check_fields
 from .errors import located, user_line
 from .ops import clamp, sqrt
+
+Bounds = Annotated[tuple[float, float], "(low, high)"]
+BETAS = "two numbers, at least 0 and below 1"
 
 
 @dataclass(frozen=True)
@@ -21,13 +23,15 @@ class Optimizer:
     """Base. learning_rate is only the default: each update may be given another."""
 
     learning_rate: float
+    described: ClassVar[str] = "an optimizer of snncc.optim"
     moments: ClassVar[tuple[str, ...]] = ()
     powers: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name, value in vars(self).items():
-            if name not in ("betas", "bounds") and not _limited(value, inf):
-                found = f"{name} must be a number and not negative, got {value!r}"
+            if name not in ("betas", "bounds") and value < 0:
+                found = f"{name} must not be negative, got {value!r}"
                 raise located(f"{type(self).__name__}: {found}", user_line())
 
     def update(
@@ -35,11 +39,6 @@ class Optimizer:
     ) -> Any:
         """(new parameter, new moments)."""
         raise NotImplementedError
-
-
-def _limited(value: Any, limit: float) -> bool:
-    """Whether a value is a number from 0 up to the limit."""
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) < limit
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,13 @@ class SGD(Optimizer):
 
     momentum: float = 0.0
     weight_decay: float = 0.0
-    bounds: tuple[float, float] | None = None
+    bounds: Bounds | None = None
     moments = ("momentum_buffer",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.bounds is not None and not self.bounds[0] < self.bounds[1]:
+            raise located(f"SGD: bounds must be (low, high), got {self.bounds}", user_line())
 
     def update(
         self, parameter: Any, gradient: Any, moments: dict[str, Any], lr: Any, powers: dict[str, Any]
@@ -68,7 +72,7 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """Adam; weight_decay is L2, added to the gradient."""
 
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: Annotated[tuple[float, float], BETAS] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
     moments = ("exp_avg", "exp_avg_sq")
@@ -76,10 +80,8 @@ class Adam(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        pair = isinstance(self.betas, tuple) and len(self.betas) == 2
-        if not pair or not all(_limited(beta, 1) for beta in self.betas):
-            wanted = "betas must be two numbers, at least 0 and below 1"
-            raise located(f"{type(self).__name__}: {wanted}, got {self.betas!r}", user_line())
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise located(f"{type(self).__name__}: betas must be {BETAS}, got {self.betas!r}", user_line())
 
     @property
     def beta1(self) -> float:

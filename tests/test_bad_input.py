@@ -70,13 +70,14 @@ def feed_another(loop: Any, x: Any) -> None:
     [
         (lambda: nn.Leaky(0.9, reset="soft"), "reset must be 'subtract', 'zero' or 'none', got 'soft'"),
         (lambda: nn.Leaky(0.9, reset=None), "reset must be .* got None"),    # type: ignore[arg-type]
-        (lambda: nn.Leaky("fast"), "Leaky: beta must be a number"),    # type: ignore[arg-type]
-        (lambda: nn.Leaky(np.full((2, 2), np.nan)), r"Leaky: beta must be .* shape \(2, 2\)"),
+        (lambda: nn.Leaky("fast"), "Leaky: beta must be a finite number or one a neuron, got 'fast'"),    # type: ignore[arg-type]
+        (lambda: nn.Leaky(np.full((2, 2), np.nan)), r"beta must be .* got array\(\[\[nan, nan\], \[nan, nan"),
+        (lambda: nn.Leaky(np.full((3, 3), np.nan)), r"beta must be .* got an array of float64 of shape"),
         (lambda: nn.Leaky([]), "Leaky: beta must be"),
         (lambda: nn.Leaky(float("nan")), "Leaky: beta must be a finite number"),
         (lambda: nn.Leaky(0.9, float("inf")), "Leaky: threshold must be a finite number"),
         (lambda: nn.Linear(3, 0), "Linear: out_features must be a positive integer, got 0"),
-        (lambda: nn.Linear(3.5, 2), "Linear: in_features must be a positive integer, got 3.5"),  # type: ignore[arg-type]
+        (lambda: nn.Linear(3.5, 2), "Linear: in_features must be an integer, got 3.5"),  # type: ignore[arg-type]
         (lambda: nn.Input(3, -1), "Input: shape must be positive integers"),
         (sequence(nn.Linear(3, 4), nn.Leaky([0.9, 0.8, 0.7])), "1: beta has length 3 for 4 neurons"),
         (sequence(nn.Linear(3, 4), nn.Leaky([0.9, 0.8, 0.7], learn_beta=True)), "beta has length 3 for 4"),

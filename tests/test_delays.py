@@ -150,7 +150,7 @@ def test_steps_are_whole_numbers(steps: Any) -> None:
     with pytest.raises(CompileError, match="steps must be an integer, at least 0"):
         nn.Delay(steps)
     if steps:
-        with pytest.raises(CompileError, match="steps must be a positive integer"):
+        with pytest.raises(CompileError, match=r"steps must be an? (positive )?integer"):
             trace(nn.Sequential(Bad(steps), input=nn.Input(2)))
 
 

@@ -82,19 +82,19 @@ def a_surrogate_by_name() -> object:
 
 LAYERS: dict[Mistake, str] = {
     linear_of_no_features: "Linear: in_features must be a positive integer, got 0",
-    linear_of_a_tuple: "Linear: out_features must be a positive integer, got (4, 5)",
-    linear_of_true: "Linear: in_features must be a positive integer, got True",
+    linear_of_a_tuple: "Linear: out_features must be an integer, got (4, 5)",
+    linear_of_true: "Linear: in_features must be an integer, got True",
     nothing_in_a_row: "Sequential: needs at least one layer",
-    a_function_in_a_row: "Sequential: layer relu must be a module, got builtin_function_or_method",
+    a_function_in_a_row: "Sequential: relu must be a module, got <built-in function max>",
     input_of_no_shape_known: "Sequential: the first layer, Flatten, does not say its input's shape; "
     "give input=nn.Input(...) to Sequential",
     an_input_of_size_zero: "Input: shape must be positive integers, got (3, 0)",
     a_soft_reset: "Leaky: reset must be 'subtract', 'zero' or 'none', got 'soft'",
-    beta_of_words: "Leaky: beta must be a number or one number a neuron, got 'much'",
+    beta_of_words: "Leaky: beta must be a finite number or one a neuron, got 'much'",
     beta_without_end: "Leaky: beta must be a finite number or one a neuron, got nan",
     a_matrix_of_thresholds: "1: threshold has shape [2, 2] for neurons of shape [2]; pass one number "
     "for all, or [2] for each",
-    an_empty_init_mem: "Leaky: init_mem must be a finite number or one a neuron, got []",
+    an_empty_init_mem: "Leaky: init_mem must be a finite number or one a neuron, got ()",
     a_surrogate_by_name: "Leaky: surrogate must be one of nn.surrogate or None, got 'atan'",
 }
 

@@ -20,7 +20,7 @@ COMPILER, RUNTIME = ROOT / "snncc", ROOT / "runtime" / "snncc_runtime"
 # From the ground up. A room imports from the floors below it and from itself, never sideways or up.
 FLOORS = (
     ("errors",),
-    ("expr", "names"),
+    ("arguments", "expr", "names"),
     ("graph",),
     ("ops",),
     ("nn", "loss", "optim", "reference", "passes", "rules"),
@@ -49,7 +49,7 @@ OUTSIDE = {
     "cffi": ("store",),
     "click": ("cli", "commands"),
     "snncc_runtime": (
-        *("__init__", "frontend/nir", "frontend/onnx"),
+        *("__init__", "arguments", "frontend/nir", "frontend/onnx"),
         *("store", "headers", "build", "nvcc", "cache", "driver", "commands", "cli"),
     ),
 }

@@ -136,15 +136,15 @@ def names_that_clash() -> object:
 
 READOUTS = "'mem', 'mem_last', 'mem_max', 'mem_mean', 'rate', 'count', 'latency'"
 MISTAKES: dict[Mistake, str] = {
-    a_loss_of_voltage: f"loss: expected one of {READOUTS}, got 'voltage'",
-    a_mse_of_nothing: f"loss: expected one of {READOUTS}, got ''",
+    a_loss_of_voltage: f"loss: readout must be one of {READOUTS}, got 'voltage'",
+    a_mse_of_nothing: f"loss: readout must be one of {READOUTS}, got ''",
     a_loss_of_a_missing_output: "loss cross_entropy(mem): the network has no output 'mem', it has out",
     a_loss_of_a_static_output: "loss cross_entropy(rate): output 'spk' does not vary over time",
     a_loss_of_two_axes: "loss cross_entropy(mem): output 'mem' must be [classes], it is [2, 3]",
-    a_negative_learning_rate: "SGD: learning_rate must be a number and not negative, got -0.1",
-    a_learning_rate_of_nan: "Adam: learning_rate must be a number and not negative, got nan",
-    a_learning_rate_in_words: "Adam: learning_rate must be a number and not negative, got '1e-3'",
-    a_negative_decay: "AdamW: weight_decay must be a number and not negative, got -1",
+    a_negative_learning_rate: "SGD: learning_rate must not be negative, got -0.1",
+    a_learning_rate_of_nan: "Adam: learning_rate must be a finite number, got nan",
+    a_learning_rate_in_words: "Adam: learning_rate must be a finite number, got '1e-3'",
+    a_negative_decay: "AdamW: weight_decay must not be negative, got -1.0",
     a_beta_of_one: "Adam: betas must be two numbers, at least 0 and below 1, got (0.9, 1.0)",
     a_single_beta: "Adam: betas must be two numbers, at least 0 and below 1, got 0.9",
     no_steps: "num_steps must be a positive integer, got 0",

@@ -188,11 +188,11 @@ def test_the_whole_gradient_may_be_given() -> None:
 
 MISTAKES = {
     "finite": (lambda: surrogate.ATan("2"), r"ATan: alpha must be a finite number, got '2' \(test_surr"),
-    "above": (lambda: surrogate.Triangle(0), "Triangle: width must be a finite number above 0, got 0"),
-    "terms": (lambda: surrogate.SquareWave(0), "SquareWave: terms must be a positive integer, got 0"),
-    "n": (lambda: SPIKINGJELLY.SquarewaveFourierSeries(1), "n must be an integer from 2 .* got 1"),
-    "rect": (lambda: SPIKINGJELLY.Rect(0.0), "Rect: alpha must be a finite number above 0, got 0.0"),
-    "w": (lambda: SPIKINGJELLY.PiecewiseLeakyReLU(w=-1), "PiecewiseLeakyReLU: w must be .* above 0, got -1"),
+    "above": (lambda: surrogate.Triangle(0), "Triangle: width must be above 0, got 0"),
+    "terms": (lambda: surrogate.SquareWave(0), "SquareWave: terms must be from 1 to 1000, got 0"),
+    "n": (lambda: SPIKINGJELLY.SquarewaveFourierSeries(1), "n must be at least 2 .* got 1"),
+    "rect": (lambda: SPIKINGJELLY.Rect(0.0), "Rect: alpha must be above 0, got 0.0"),
+    "w": (lambda: SPIKINGJELLY.PiecewiseLeakyReLU(w=-1), "PiecewiseLeakyReLU: w must be above 0, got -1"),
     "smooth": (lambda: SPIKINGJELLY.Sigmoid(4.0, False), "Sigmoid: spiking must be True, got False: snncc"),
     "numpy": (lambda: custom(np.exp), "custom surrogate: expected a function of u, made of .*snncc.exp"),
     "two": (lambda: custom(lambda u, v: u), "custom surrogate: expected a function of u, made of"),

@@ -234,7 +234,7 @@ class _Trace:
         """A state of a neuron: the delay that carries it."""
         return self._delay(shape, initial, f"{self.builder.scope or 'neuron'}.{name}")
 
-    def delay(self, shape: tuple[int, ...], initial: float, name: str, steps: int) -> Value:
+    def delay(self, shape: tuple[int, ...], initial: float | Value, name: str, steps: int) -> Value:
         scope = self.builder.scope
         label = f"{scope}.{name or 'delay'}" if scope else name or "delay"
         value = self._delay(shape, initial, label, steps)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import CompileError, user_line
 from ..graph import Builder
@@ -55,6 +55,8 @@ class Values:
 @dataclass(frozen=True)
 class Loss:
     """Base of all losses."""
+
+    described: ClassVar[str] = "a loss of snncc.loss"
 
     def value(self, values: Values) -> Value:
         """The loss of a batch: a number."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..arguments import checked
 from ..errors import CompileError, user_line
 from ..ops import Value, absolute, greater, substitute, sum_batch, sum_features, sum_time, where
 from ..ops.elementwise import floor
@@ -19,6 +19,7 @@ from .base import Loss, Values
 from .readout import READS, Scores, check, grouped, read, spike_time
 
 Times = float | tuple[float, ...]
+MOST_CLASSES = 2**31 - 1
 EACH_STEP = ("mem", "rate")  # read at every step
 
 
@@ -195,6 +196,7 @@ class MeanSquaredError(Reading):
         return f"mse({self.readout}{levels}{self._options()}{tolerance}{varying})"
 
 
+@checked
 def cross_entropy(
     readout: str = "mem",
     *,
@@ -222,15 +224,16 @@ def cross_entropy(
     samples; the backward half then waits for all labels, which checkpoint_every and truncate do not allow.
     """
     common = _checked("cross_entropy", readout, of, population, class_weights, accuracy)
-    if not isinstance(label_smoothing, (int, float)) or not 0 <= label_smoothing <= 1:
+    if not 0 <= label_smoothing <= 1:
         raise _error(f"label_smoothing must be from 0 to 1, got {label_smoothing!r}")
     if inverse not in ("negate", "reciprocal"):
         raise _error(f"inverse must be 'negate' or 'reciprocal', got {inverse!r}")
     if weighted_mean and class_weights is None:
         raise _error("weighted_mean is of class weights: give class_weights= as well")
-    return CrossEntropy(*common, float(label_smoothing), inverse, bool(weighted_mean))
+    return CrossEntropy(*common, label_smoothing, inverse, weighted_mean)
 
 
+@checked
 def mse(
     readout: str = "rate",
     *,
@@ -261,31 +264,32 @@ def mse(
         raise _error(f"time_varying targets are arrays for mse('mem') without on, got {readout!r}")
     if class_weights is not None and on is None:
         raise _error("class_weights need class labels: give on= as well")
-    ons = on if on is None or isinstance(on, (int, float)) else tuple(on)
-    offs = off if isinstance(off, (int, float)) else tuple(off)
-    if isinstance(ons, tuple) or isinstance(offs, tuple):
-        paired = isinstance(ons, tuple) and isinstance(offs, tuple) and 0 < len(ons) == len(offs)
+    if isinstance(on, Sequence) or isinstance(off, Sequence):
+        paired = isinstance(on, Sequence) and isinstance(off, Sequence) and 0 < len(on) == len(off)
         if readout != "latency" or not paired:
             several = "several times are for mse('latency'), as many in on as in off"
             raise _error(f"{several}, got on={on!r}, off={off!r}")
     if tolerance and readout != "latency":
         raise _error(f"a tolerance is of spike times, mse('latency'), got {readout!r}")
-    return MeanSquaredError(*common, ons, offs, float(tolerance), time_varying)
+    if tolerance < 0:
+        raise _error(f"tolerance must be a number of steps from 0, got {tolerance}")
+    ons = tuple(on) if isinstance(on, Sequence) else on
+    offs = tuple(off) if isinstance(off, Sequence) else off
+    return MeanSquaredError(*common, ons, offs, tolerance, time_varying)
 
 
 def _checked(
-    name: str, readout: str, of: str, population: Any, weights: Sequence[float] | None, accuracy: str
+    name: str, readout: str, of: str, population: int, weights: Sequence[float] | None, accuracy: str
 ) -> tuple[str, str, int, tuple[float, ...], str]:
     check(readout)
     if accuracy:
         check(accuracy)
-    whole = isinstance(population, int) and not isinstance(population, bool)
-    if not whole or population < 0:
-        raise _error(f"population must be a number of classes, got {population!r}")
+    if not 0 <= population <= MOST_CLASSES:
+        raise _error(f"population must be a number of classes, got {population}")
     if population and "latency" in (readout, accuracy):
         raise _error(f"{name}('latency') has no population code: leave population out")
-    given = tuple(float(w) for w in weights) if weights is not None else ()
-    if not all(0 <= w < math.inf for w in given) or (weights is not None and not given):
+    given = tuple(weights or ())
+    if not all(w >= 0 for w in given) or (weights is not None and not given):
         raise _error(f"class_weights must be numbers from 0, got {weights!r}")
     return readout, of, population, given, accuracy
 

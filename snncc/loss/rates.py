@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..arguments import checked
 from ..errors import CompileError, user_line
 from ..ops import Value, maximum, sum_batch, sum_features, sum_time
 from ..ops.leaf import Samples
@@ -40,16 +41,17 @@ class RateLoss(Loss):
 
 def _rate(kind: str, strength: float, of: str, limit: float = 0.0) -> RateLoss:
     for name, value in (("strength", strength), ("limit", limit)):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        if value < 0:
             expected = f"loss {kind}_rate: {name} must be a number from 0"
             raise CompileError(f"{expected}, got {value!r} ({user_line()})")
-    if not isinstance(of, str) or not of:
+    if not of:
         raise CompileError(
             f"loss {kind}_rate: of must be the name of a layer or output, got {of!r} ({user_line()})"
         )
-    return RateLoss(kind, float(strength), of, float(limit))
+    return RateLoss(kind, strength, of, limit)
 
 
+@checked
 def l1_rate(strength: float, of: str = "spk") -> RateLoss:
     """strength times the mean firing rate (spikes a step) of all neurons and samples.
 
@@ -58,16 +60,19 @@ def l1_rate(strength: float, of: str = "spk") -> RateLoss:
     return _rate("l1", strength, of)
 
 
+@checked
 def l2_rate(strength: float, of: str = "spk") -> RateLoss:
     """strength times the mean squared firing rate; `of` as for l1_rate."""
     return _rate("l2", strength, of)
 
 
+@checked
 def upper_rate(limit: float, strength: float, of: str = "spk") -> RateLoss:
     """strength times the mean square of what a neuron's rate is above the limit; `of` as for l1_rate."""
     return _rate("upper", strength, of, limit)
 
 
+@checked
 def lower_rate(limit: float, strength: float, of: str = "spk") -> RateLoss:
     """strength times the mean square of what a neuron's rate is below the limit; `of` as for l1_rate."""
     return _rate("lower", strength, of, limit)

@@ -41,7 +41,7 @@ class Scores:
 def check(readout: str) -> None:
     if readout not in READS:
         names = ", ".join(map(repr, READS))
-        raise CompileError(f"loss: expected one of {names}, got {readout!r} ({user_line()})")
+        raise CompileError(f"loss: readout must be one of {names}, got {readout!r} ({user_line()})")
 
 
 def read(x: Value, readout: str, classes: int = 0) -> Value:

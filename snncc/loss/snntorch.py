@@ -9,8 +9,8 @@ target is max(0, off). That is why mse_temporal_loss() asks every neuron to fire
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from ..arguments import checked
 from ..errors import CompileError, user_line
 from .errors import CrossEntropy, MeanSquaredError, cross_entropy, mse
 from .rates import RateLoss
@@ -18,6 +18,7 @@ from .rates import RateLoss
 Weights = Sequence[float] | None
 
 
+@checked
 def ce_rate_loss(
     population_code: bool = False,
     num_classes: int | bool = False,
@@ -29,6 +30,7 @@ def ce_rate_loss(
     return cross_entropy("rate", population=classes, class_weights=weight)
 
 
+@checked
 def ce_count_loss(
     population_code: bool = False,
     num_classes: int | bool = False,
@@ -40,12 +42,14 @@ def ce_count_loss(
     return cross_entropy("count", population=classes, class_weights=weight)
 
 
+@checked
 def ce_max_membrane_loss(reduction: str = "mean", weight: Weights = None) -> CrossEntropy:
     """Cross-entropy of the largest membrane of all steps."""
     _population("ce_max_membrane_loss", False, 0, reduction)
     return cross_entropy("mem_max", class_weights=weight)
 
 
+@checked
 def mse_count_loss(
     correct_rate: float = 1,
     incorrect_rate: float = 0,
@@ -60,6 +64,7 @@ def mse_count_loss(
     return mse("count", on=correct_rate, off=off, population=classes, class_weights=weight)
 
 
+@checked
 def mse_membrane_loss(
     time_var_targets: bool = False,
     on_target: float = 1,
@@ -77,10 +82,11 @@ def mse_membrane_loss(
     return mse("mem", on=on_target, off=_clamped(on_target, off_target), class_weights=weight)
 
 
+@checked
 def mse_temporal_loss(
     target_is_time: bool = False,
-    on_target: Any = 0,
-    off_target: Any = -1,
+    on_target: float | Sequence[float] = 0,
+    off_target: float | Sequence[float] = -1,
     tolerance: float = 0,
     multi_spike: bool = False,
     reduction: str = "mean",
@@ -94,22 +100,23 @@ def mse_temporal_loss(
     _population("mse_temporal_loss", False, 0, reduction)
     if target_is_time:
         return mse("latency", tolerance=tolerance, class_weights=weight)
-    if multi_spike != (not isinstance(on_target, (int, float))):
+    if multi_spike != isinstance(on_target, Sequence):
         raise CompileError(
             f"mse_temporal_loss: on_target is a list with multi_spike only, got {on_target!r} ({user_line()})"
         )
-    if multi_spike and (not isinstance(off_target, (list, tuple)) or len(on_target) != len(off_target)):
+    ons, offs = (t if isinstance(t, Sequence) else (t,) for t in (on_target, off_target))
+    if len(ons) != len(offs) or not ons:
         raise CompileError(
             "mse_temporal_loss: with multi_spike, on_target and off_target are lists of one length, got "
             f"{on_target!r} and {off_target!r} ({user_line()})"
         )
-    pairs = list(zip(on_target, off_target, strict=True)) if multi_spike else [(on_target, off_target)]
-    ons, offs = [on for on, _ in pairs], [_clamped(on, off) for on, off in pairs]
+    offs = [_clamped(on, off) for on, off in zip(ons, offs, strict=True)]
     if multi_spike:
         return mse("latency", on=ons, off=offs, tolerance=tolerance, class_weights=weight)
     return mse("latency", on=ons[0], off=offs[0], tolerance=tolerance, class_weights=weight)
 
 
+@checked
 def ce_temporal_loss(
     inverse: str = "negate", reduction: str = "mean", weight: Weights = None
 ) -> CrossEntropy:
@@ -126,9 +133,14 @@ class reg:
     """Regularisers."""
 
     @staticmethod
+    @checked
     def l1_rate_sparsity(Lambda: float = 1e-5, of: str = "spk") -> RateLoss:
         """Lambda times the number of spikes, of all samples and steps; `of` a layer or output."""
-        return RateLoss("total", float(Lambda), of)
+        if Lambda < 0:
+            raise CompileError(
+                f"l1_rate_sparsity: Lambda must be a number from 0, got {Lambda} ({user_line()})"
+            )
+        return RateLoss("total", Lambda, of)
 
 
 def _clamped(on: float, off: float) -> float:
@@ -142,6 +154,7 @@ def _population(name: str, population_code: bool, num_classes: int | bool, reduc
         raise CompileError(
             f"{name}: a compiled loss is one number, reduction='mean'; got {reduction!r} ({user_line()})"
         )
-    if population_code and not num_classes:
-        raise CompileError(f"{name}: population_code=True needs num_classes ({user_line()})")
+    if population_code and num_classes < 1:
+        found = f"{name}: population_code=True needs num_classes, a positive number, got {num_classes}"
+        raise CompileError(f"{found} ({user_line()})")
     return int(num_classes) if population_code else 0

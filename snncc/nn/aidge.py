@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..ops import Value, greater, spike, substitute, where
-from .module import Module, delay
+from .module import LARGEST, Module, delay
 from .neuron import Neuron, coefficient
 from .neurons import Leaky as OurLeaky
 from .surrogate import ATan, Surrogate
@@ -25,8 +25,8 @@ RESETS = {"subtraction": "subtract", "to_zero": "zero"}
 
 
 def check_count(module: Module, name: str, value: int, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise module.error(f"{name} must be an integer, at least {least}, got {value!r}")
+    if not least <= value <= LARGEST:
+        raise module.error(f"{name} must be an integer, at least {least}, got {value}")
 
 
 class Leaky(OurLeaky):
@@ -73,7 +73,7 @@ class Memorize(Module):
 
     def __init__(self, end_step: int = 0, *, init: float = 0.0) -> None:
         check_count(self, "end_step", end_step, 0)
-        self.init = float(init)
+        self.init = init
 
     def forward(self, x: Value) -> Value:
         result: Value = delay(x, initial=self.init)
@@ -113,7 +113,7 @@ class Heaviside(Neuron):
     surrogate: Surrogate = ATan(2.0)
 
     def __init__(self, value: float = 0.0, *, surrogate: Surrogate | None = surrogate) -> None:
-        self.value, self.surrogate = float(value), surrogate  # type: ignore[assignment]
+        self.value, self.surrogate = value, surrogate  # type: ignore[assignment]
 
     def step(self, current: Any) -> tuple[Any]:
         if self.value in (0.0, 1.0):

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import check_fields, shown
 from ..errors import CompileError, user_line
 from ..ops.random import GOLDEN, mixed
 
@@ -72,11 +73,12 @@ class Probability:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not 0 < self.probability <= 1:
             raise CompileError(
-                f"Probability: expected a number above 0, at most 1, got {self.probability!r} ({user_line()})"
+                f"Probability: probability must be above 0, at most 1, got {self.probability} ({user_line()})"
             )
-        _check_seed("Probability", self.seed)
+        check_seed("Probability", self.seed)
 
     def __call__(self, n_in: int, n_out: int) -> Connections:
         # Pairs in a row: from one connected pair to the next, the gap is geometrically distributed.
@@ -102,9 +104,10 @@ class FanIn:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.count, bool) or not isinstance(self.count, (int, np.integer)) or self.count < 1:
-            raise CompileError(f"FanIn: count must be a positive integer, got {self.count!r} ({user_line()})")
-        _check_seed("FanIn", self.seed)
+        check_fields(self)
+        if self.count < 1:
+            raise CompileError(f"FanIn: count must be a positive integer, got {self.count} ({user_line()})")
+        check_seed("FanIn", self.seed)
 
     def __call__(self, n_in: int, n_out: int) -> Connections:
         if self.count > n_in:
@@ -152,18 +155,15 @@ class Local:
     has fewer inputs; with wrap the edges meet.
     """
 
-    shape: tuple[int, ...]
+    shape: int | tuple[int, ...]
     radius: int
     stride: int = 1
     wrap: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self)
         numbers = [*np.atleast_1d(self.shape), self.stride, self.radius + 1]
-        if (
-            np.ndim(self.shape) > 1
-            or not 1 <= np.size(self.shape) <= 2
-            or any(n != int(n) or n < 1 for n in numbers)
-        ):
+        if not 1 <= np.size(self.shape) <= 2 or not all(1 <= n <= MOST for n in numbers):
             raise CompileError(
                 "Local: expected a shape of one or two positive integers, a radius of at least 0 and a "
                 f"positive stride, got {self.shape}, {self.radius} and {self.stride} ({user_line()})"
@@ -201,6 +201,11 @@ def wired(given: Any, n_in: int, n_out: int) -> Connections:
         made = given
     elif callable(given):
         made = given(n_in, n_out)
+        if not isinstance(made, Connections):
+            raise CompileError(
+                f"connections must be a rule of nn.connections, got {shown(given)}, which gives "
+                f"{shown(made)} ({user_line()})"
+            )
     elif hasattr(given, "tocoo"):
         _check_shape(given.shape, n_in, n_out)
         entries = given.tocoo()
@@ -210,10 +215,10 @@ def wired(given: Any, n_in: int, n_out: int) -> Connections:
         outputs, inputs = np.nonzero(given)
         made = pairs(n_in, n_out, inputs, outputs)
     else:
-        shown = f"an array of {given.dtype}" if isinstance(given, np.ndarray) else type(given).__name__
+        found = f"an array of {given.dtype}" if isinstance(given, np.ndarray) else type(given).__name__
         raise CompileError(
             "connections must be a rule of nn.connections, a NumPy array of bool, or a scipy.sparse matrix, "
-            f"got {shown} ({user_line()})"
+            f"got {found} ({user_line()})"
         )
     _check_shape((made.n_out, made.n_in), n_in, n_out)
     if not len(made.indices):
@@ -229,8 +234,8 @@ def _check_shape(shape: Sequence[int], n_in: int, n_out: int) -> None:
         )
 
 
-def _check_seed(rule: str, seed: Any) -> None:
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
+def check_seed(rule: str, seed: int) -> None:
+    if not 0 <= seed < 2**63:
         raise CompileError(
             f"{rule}: seed must be an integer from 0 to 2**63 - 1, got {seed!r} ({user_line()})"
         )

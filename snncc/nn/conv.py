@@ -11,19 +11,18 @@ from ..ops import Value
 from ..ops.conv import conv, conv_transpose
 from ..ops.windows import Windows
 from .layers import positive
-from .module import Module, Parameter
+from .module import LARGEST, Module, Parameter
 
 Numbers = int | Sequence[int]
 
 
-def each(module: Module, name: str, given: Any, axes: int, least: int = 1) -> tuple[int, ...]:
+def each(module: Module, name: str, given: Numbers, axes: int, least: int = 1) -> tuple[int, ...]:
     """One whole number an axis of space, from a number for all of them or one each."""
     numbers = (given,) * axes if not isinstance(given, Sequence) else tuple(given)
-    whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= least for n in numbers)
-    if len(numbers) != axes or not whole:
+    if len(numbers) != axes or not all(least <= n <= LARGEST for n in numbers):
         wanted = f"a whole number from {least}" + (f", or {axes} of them" if axes > 1 else "")
         raise module.error(f"{name} must be {wanted}, got {given!r}")
-    return tuple(int(n) for n in numbers)
+    return numbers
 
 
 class Convolution(Module):
@@ -43,7 +42,7 @@ class Convolution(Module):
     def _weights(self, shape: tuple[int, ...], bias: bool) -> None:
         """Uniform in +-1/sqrt(inputs of an output), as PyTorch's are."""
         bound, channels = 1.0 / np.sqrt(np.prod(shape[1:])), (self.out_channels,)
-        self.has_bias = bool(bias)
+        self.has_bias = bias
         self.weight = Parameter(shape, lambda rng: rng.uniform(-bound, bound, shape), panels=True)
         if bias:
             self.bias = Parameter(channels, lambda rng: rng.uniform(-bound, bound, channels))
@@ -80,16 +79,18 @@ class Conv2d(Convolution):
         self._weights((out_channels, in_channels // groups, *self.kernel_size), bias)
 
     def _ends(
-        self, padding: Any, stride: tuple[int, ...], dilation: tuple[int, ...]
+        self, padding: Numbers | str, stride: tuple[int, ...], dilation: tuple[int, ...]
     ) -> tuple[tuple[int, ...], tuple[int, ...]]:
         if padding == "same":
             if set(stride) != {1}:
                 raise self.error(f"padding='same' needs stride 1, got {stride}")
             room = [d * (k - 1) for k, d in zip(self.kernel_size, dilation, strict=True)]
             return tuple(n // 2 for n in room), tuple(n - n // 2 for n in room)
-        if isinstance(padding, str) and padding != "valid":
+        if padding == "valid":
+            padding = 0
+        if isinstance(padding, str):
             raise self.error(f"padding must be numbers, 'same' or 'valid', got {padding!r}")
-        ends = each(self, "padding", 0 if padding == "valid" else padding, self.axes, least=0)
+        ends = each(self, "padding", padding, self.axes, least=0)
         return ends, ends
 
     def forward(self, x: Value) -> Value:

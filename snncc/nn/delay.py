@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
+from ..arguments import shown
 from ..graph import Type
 from ..ops import Value
 from ..ops.delays import delayed_linear
 from ..ops.reduce import expand
-from .connections import OneToOne, Probability, drawn_below, wired
+from .connections import OneToOne, Probability, check_seed, drawn_below, wired
 from .layers import positive
-from .module import Module, Parameter, Table, delay
+from .module import LARGEST, Module, Parameter, Table, delay
 from .neuron import beside, for_each
 from .sparse import SparseLinear
 
+Delays = Annotated[
+    int | float | Sequence[int] | Sequence[float] | np.ndarray, "an integer, at least 0, or one a feature"
+]
 LEAST = 1  # steps that a layer of late synapses remembers
 
 
@@ -33,13 +38,20 @@ class Delay(Module):
     """
 
     def __init__(
-        self, steps: Any, *, initial: float = 0.0, learn: bool = False, max_delay: int | None = None
+        self,
+        steps: Delays,
+        *,
+        initial: float = 0.0,
+        learn: bool = False,
+        max_delay: int | None = None,
     ) -> None:
-        self.initial, self.learn, self.each = float(initial), learn, learn or np.ndim(steps) > 0
+        if max_delay is not None:
+            positive(self, max_delay=max_delay)
+        self.initial, self.learn, self.each = initial, learn, learn or np.ndim(steps) > 0
         if not self.each:
-            if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 0:
-                raise self.error(f"steps must be an integer, at least 0, got {steps!r}")
-            self.steps = int(steps)
+            if not isinstance(steps, int) or not 0 <= steps <= LARGEST:
+                raise self.error(f"steps must be an integer, at least 0, got {shown(steps)}")
+            self.steps = steps
             return
         self.given = np.asarray(steps)
         if not self.given.size:
@@ -93,7 +105,7 @@ class DelayedLinear(SparseLinear):
         self,
         in_features: int,
         out_features: int,
-        delays: Any = None,
+        delays: Delays | None = None,
         *,
         max_delay: int | None = None,
         learn_delays: bool = False,
@@ -115,6 +127,7 @@ class DelayedLinear(SparseLinear):
             if max_delay is None:
                 raise self.error("give delays, or max_delay to draw them up to")
             positive(self, max_delay=max_delay)
+            check_seed("DelayedLinear", seed)
             return drawn_below(max_delay + 1, seed, len(made.indices))
         given = np.asarray(delays)
         if given.shape not in ((), matrix):

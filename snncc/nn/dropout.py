@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 from ..ops import Value, greater_equal, uniform
@@ -19,10 +18,9 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, per_step: bool = False) -> None:
-        if isinstance(p, bool) or not isinstance(p, Real) or not 0.0 <= float(p) < 1.0:
+        if not 0.0 <= p < 1.0:
             raise self.error(f"p must be a probability from 0 to below 1, got {p!r}")
-        self.p: float = float(p)
-        self.per_step: bool = bool(per_step)
+        self.p, self.per_step = p, per_step
 
     def forward(self, x: Value) -> Value:
         if not self.training or self.p == 0.0:

@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 from ..ops import Value, absolute, clamp, greater, log, maximum, minimum, round_even, spike, uniform, where
 from ..ops.leaf import Steps
 from ..ops.reduce import leaf
-from .module import Module, delay
+from .layers import positive
+from .module import LARGEST, Module, delay
 
 
 class Rate(Module):
@@ -33,7 +34,7 @@ class Rate(Module):
     known_as: ClassVar[Mapping[str, str]] = {"snnTorch": "spikegen.rate"}
 
     def __init__(self, gain: float = 1.0, offset: float = 0.0, first_spike_time: int = 0) -> None:
-        self.gain, self.offset = _number(self, "gain", gain), _number(self, "offset", offset)
+        self.gain, self.offset = gain, offset
         self.first_spike_time = _steps(self, "first_spike_time", first_spike_time)
 
     def forward(self, x: Value) -> Value:
@@ -82,17 +83,19 @@ class Latency(Module):
         epsilon: float = 1e-7,
         num_steps: int | None = None,
     ) -> None:
-        self.tau, self.threshold = _number(self, "tau", tau), _number(self, "threshold", threshold)
+        self.tau, self.threshold = tau, threshold
         if self.tau <= 0:
             raise self.error(f"tau must be above 0, got {tau!r}")
         if not 0 <= self.threshold <= 1:
             raise self.error(f"threshold must be from 0 to 1, got {threshold!r}")
         self.first_spike_time = _steps(self, "first_spike_time", first_spike_time)
         self.normalize, self.linear, self.clip = normalize, linear, clip
-        self.epsilon = _number(self, "epsilon", epsilon)
+        self.epsilon = epsilon
         if self.epsilon <= 0:
             raise self.error(f"epsilon must be above 0, got {epsilon!r}")
-        self.num_steps = None if num_steps is None else _steps(self, "num_steps", num_steps)
+        if num_steps is not None:
+            positive(self, num_steps=num_steps)
+        self.num_steps = num_steps
 
     def forward(self, x: Value) -> Value:
         if x.type.time:
@@ -137,8 +140,7 @@ class Delta(Module):
     known_as: ClassVar[Mapping[str, str]] = {"snnTorch": "spikegen.delta"}
 
     def __init__(self, threshold: float = 0.1, padding: bool = False, off_spike: bool = False) -> None:
-        self.threshold = _number(self, "threshold", threshold)
-        self.padding, self.off_spike = padding, off_spike
+        self.threshold, self.padding, self.off_spike = threshold, padding, off_spike
 
     def forward(self, x: Value) -> Value:
         before = delay(shape=x.shape, name="x")
@@ -169,13 +171,7 @@ def _step(x: Value) -> Value:
     return number
 
 
-def _number(module: Module, name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise module.error(f"{name} must be a number, got {value!r}")
-    return float(value)
-
-
-def _steps(module: Module, name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise module.error(f"{name} must be a number of steps from 0, got {value!r}")
+def _steps(module: Module, name: str, value: int) -> int:
+    if not 0 <= value <= LARGEST:
+        raise module.error(f"{name} must be a number of steps from 0, got {value}")
     return value

@@ -9,14 +9,16 @@ import numpy as np
 from ..ops import Value, linear
 from ..ops.reduce import Reshape
 from ..ops.value import apply
-from .module import Input, Module, Parameter
+from .module import LARGEST, Input, Module, Parameter
 
 
-def positive(module: Module, **sizes: Any) -> None:
-    """Sizes must be positive integers."""
+def positive(module: Module, **sizes: int) -> None:
+    """Sizes must be positive, and no larger than an index may be."""
     for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-            raise module.error(f"{name} must be a positive integer, got {size!r}")
+        if size < 1:
+            raise module.error(f"{name} must be a positive integer, got {size}")
+        if size > LARGEST:
+            raise module.error(f"{name} must be at most {LARGEST}, got {size}")
 
 
 class Linear(Module):
@@ -61,9 +63,6 @@ class Sequential(Module):
         self.layers = {**{str(i): layer for i, layer in enumerate(layers)}, **named}
         if not self.layers:
             raise self.error("needs at least one layer")
-        for name, layer in self.layers.items():
-            if not isinstance(layer, Module):
-                raise self.error(f"layer {name} must be a module, got {type(layer).__name__}")
         self.input = input
 
     def children(self) -> Any:

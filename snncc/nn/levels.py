@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import check_fields, checked, shown
 from ..errors import CompileError, user_line
 from ..ops import clamp, floor, greater, substitute, where
+
+MOST_LEVELS = 2**24
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class UniformLevels:
     count: int
 
     def __post_init__(self) -> None:
-        if not (np.isfinite([self.low, self.high]).all() and self.low < self.high and self.count > 1):
+        check_fields(self)
+        if not (self.low < self.high and 1 < self.count <= MOST_LEVELS):
             raise CompileError(
                 f"UniformLevels: expected two levels or more from low up to high, got {self.count} "
                 f"from {self.low} to {self.high} ({user_line()})"
@@ -39,10 +43,13 @@ class Levels:
 
     values: tuple[float, ...]
 
+    @checked
     def __init__(self, values: Sequence[float] | np.ndarray) -> None:
         levels = np.asarray(values, np.float64)
         if levels.ndim != 1 or levels.size < 2 or not (np.diff(levels) > 0).all():
-            raise CompileError(f"Levels: expected ascending numbers, got {values!r} ({user_line()})")
+            raise CompileError(
+                f"Levels: values must be ascending numbers, got {shown(values)} ({user_line()})"
+            )
         object.__setattr__(self, "values", tuple(levels.tolist()))
 
     def __call__(self, x: Any) -> Any:

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from ..arguments import checked
 from ..errors import CompileError, located, user_line
 from ..ops import Value
 
 Initial = Callable[[np.random.Generator], np.ndarray]
+LARGEST = 2**31 - 1  # of sizes and numbers of steps
+PACKAGE = __name__.removesuffix("nn.module")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +78,7 @@ class Tracer(Protocol):
     def call(self, module: Module, *operands: Any) -> Any: ...
     def state(self, module: Module, name: str, shape: tuple[int, ...], initial: Any) -> Value: ...
     def close(self, state: Value, following: Value) -> None: ...
-    def delay(self, shape: tuple[int, ...], initial: float, name: str, steps: int) -> Value: ...
+    def delay(self, shape: tuple[int, ...], initial: float | Value, name: str, steps: int) -> Value: ...
     def name(self, value: Value, name: str) -> None: ...
     def update(self, module: Module, name: str, value: Value) -> None: ...
 
@@ -95,7 +98,13 @@ class Module:
     """Base of layers, neurons and networks. Subclasses define `forward` on values."""
 
     where: str
+    described: ClassVar[str] = "a module"
     _parameters: dict[str, Parameter]
+
+    def __init_subclass__(cls) -> None:
+        """Constructors of snncc's own modules check their arguments; a user's are the user's."""
+        if cls.__module__.startswith(PACKAGE) and "__init__" in cls.__dict__:
+            cls.__init__ = checked(cls.__init__)  # type: ignore[method-assign]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Module:
         module = super().__new__(cls)
@@ -170,21 +179,23 @@ class Input:
     shape: tuple[int, ...]
     static: bool
     dtype: str = "float"
+    described: ClassVar[str] = "an nn.Input"
 
+    @checked
     def __init__(self, *shape: int, static: bool = False, dtype: str = "float") -> None:
         if dtype not in ("float", "int"):
             raise CompileError(f"Input: dtype must be 'float' or 'int', got {dtype!r} ({user_line()})")
         object.__setattr__(self, "dtype", dtype)
-        if not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in shape):
+        if not all(0 < n <= LARGEST for n in shape):
             raise CompileError(f"Input: shape must be positive integers, got {shape} ({user_line()})")
-        object.__setattr__(self, "shape", tuple(int(n) for n in shape))
+        object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "static", static)
 
 
 class Loop:
     """A loop through time: `value` is what will be fed, `steps` before. Made by `delay(shape=...)`."""
 
-    def __init__(self, shape: tuple[int, ...], initial: float, name: str, steps: int) -> None:
+    def __init__(self, shape: tuple[int, ...], initial: float | Value, name: str, steps: int) -> None:
         self._value = tracer("delay").delay(shape, initial, name, steps)
 
     @property
@@ -198,11 +209,12 @@ class Loop:
         return value
 
 
+@checked
 def delay(
     value: Value | None = None,
     *,
     shape: int | tuple[int, ...] = (),
-    initial: float = 0.0,
+    initial: float | Value = 0.0,
     name: str = "",
     steps: int = 1,
 ) -> Any:
@@ -211,10 +223,10 @@ def delay(
     delay(value): the value of the step before. delay(shape=n): a loop, for feedback: its `.value` can
     be used at once and `.feed(x)` closes it.
     """
-    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
-        raise CompileError(f"delay: steps must be a positive integer, got {steps!r} ({user_line()})")
+    if not 1 <= steps <= LARGEST:
+        raise CompileError(f"delay: steps must be a positive integer, got {steps} ({user_line()})")
     if value is None:
-        return Loop((shape,) if isinstance(shape, int) else tuple(shape), initial, name, int(steps))
-    loop = Loop(value.shape, initial, name, int(steps))
+        return Loop((shape,) if isinstance(shape, int) else shape, initial, name, steps)
+    loop = Loop(value.shape, initial, name, steps)
     loop.feed(value)
     return loop.value

@@ -6,10 +6,11 @@ import inspect
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from ..arguments import WRONG, numbers, shown
 from ..errors import located
 from ..ops import Value, broadcast_to, substitute
 from ..ops.groups import spread
@@ -17,6 +18,7 @@ from .module import Module, Parameter, Tracer, tracer
 from .surrogate import ATan, Surrogate
 
 RESETS = ("subtract", "zero", "none")
+Number = Annotated[float | Sequence[float] | np.ndarray, "a finite number or one a neuron"]
 
 
 class Neuron(Module):
@@ -194,7 +196,7 @@ def check_surrogate(module: Module, surrogate: Any) -> Any:
 def coefficient(
     module: Module,
     name: str,
-    value: float | Sequence[float] | np.ndarray,
+    value: Number,
     learnable: bool,
     limits: tuple[float, float] | None = None,
     literal: bool = True,
@@ -205,14 +207,10 @@ def coefficient(
     literal: whether it may be a number. A parameter is rounded to the network's dtype before anything is
     computed of it; a number after.
     """
-    try:
-        array = np.asarray(value, np.float64)
-    except (TypeError, ValueError):
-        raise module.error(f"{name} must be a number or one number a neuron, got {value!r}") from None
-    if array.size == 0 or not np.isfinite(array).all():
-        few = array.ndim < 2 and array.size <= 8  # a message is one line
-        found = repr(value) if few else f"an array of shape {array.shape} that is not"
-        raise module.error(f"{name} must be a finite number or one a neuron, got {found}")
+    array = numbers(value)
+    if array is WRONG:
+        raise module.error(f"{name} must be a finite number or one a neuron, got {shown(value)}")
+    array = array.astype(np.float64)
     if array.ndim == 0 and literal and not learnable:
         return float(np.clip(array, *limits)) if limits else float(array)
     each = array.ndim > 0

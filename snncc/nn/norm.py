@@ -7,7 +7,6 @@ channel), as SpikingJelly's multi-step layers do. `BatchNormTT1d` has statistics
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,14 +20,14 @@ from .module import Module, Parameter
 
 def filled(shape: tuple[int, ...], value: float, learnable: bool = True) -> Parameter:
     """A parameter that starts as one number everywhere."""
-    return Parameter(shape, np.full(shape, value), learnable=learnable)
+    return Parameter(shape, np.asarray(value), learnable=learnable)
 
 
-def number(module: Module, name: str, value: Any, low: float = 0.0) -> float:
-    """A finite number of at least `low`."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not low <= float(value) < float("inf"):
-        raise module.error(f"{name} must be a finite number of at least {low:g}, got {value!r}")
-    return float(value)
+def number(module: Module, name: str, value: float, low: float = 0.0) -> float:
+    """A number of at least `low`."""
+    if value < low:
+        raise module.error(f"{name} must be at least {low:g}, got {value!r}")
+    return value
 
 
 class _BatchNorm(Module):
@@ -48,7 +47,7 @@ class _BatchNorm(Module):
         positive(self, num_features=num_features)
         self.num_features, self.eps = num_features, number(self, "eps", eps)
         self.momentum = None if momentum is None else number(self, "momentum", momentum)
-        self.affine, self.track_running_stats = bool(affine), bool(track_running_stats)
+        self.affine, self.track_running_stats = affine, track_running_stats
         shape = (self.steps, num_features) if self.steps else (num_features,)
         if affine:
             self.weight = filled(shape, 1.0)
@@ -210,10 +209,10 @@ class LayerNorm(Module):
         elementwise_affine: bool = True,
         bias: bool = True,
     ) -> None:
-        sizes = [normalized_shape] if isinstance(normalized_shape, (int, np.integer)) else normalized_shape
+        sizes = [normalized_shape] if isinstance(normalized_shape, int) else normalized_shape
         for size in sizes:
             positive(self, normalized_shape=size)
-        self.normalized_shape, self.eps = tuple(int(n) for n in sizes), number(self, "eps", eps)
+        self.normalized_shape, self.eps = tuple(sizes), number(self, "eps", eps)
         if not self.normalized_shape:
             raise self.error("normalized_shape needs at least one axis")
         if elementwise_affine:

@@ -28,7 +28,7 @@ class Pooling(Module):
         self.kernel_size = each(self, "kernel_size", kernel_size, self.axes)
         self.stride = self.kernel_size if stride is None else each(self, "stride", stride, self.axes)
         self.padding = each(self, "padding", padding, self.axes, least=0)
-        self.ceil_mode = bool(ceil_mode)
+        self.ceil_mode = ceil_mode
         if any(2 * p > k for p, k in zip(self.padding, self.kernel_size, strict=True)):
             raise self.error(f"padding must be at most half of kernel_size, got {padding!r}")
 
@@ -97,7 +97,7 @@ class AvgPool2d(Pooling):
         count_include_pad: bool = True,
     ) -> None:
         super().__init__(kernel_size, stride, padding, ceil_mode)
-        self.count_include_pad = bool(count_include_pad)
+        self.count_include_pad = count_include_pad
 
     def forward(self, x: Value) -> Value:
         windows, beyond = self.windows(x, (1,) * self.axes)
@@ -209,6 +209,10 @@ class Upsample(Module):
             raise self.error(f"mode must be 'nearest' or 'bilinear', got {mode!r}")
         if align_corners and mode == "nearest":
             raise self.error("align_corners=True is for mode='bilinear'")
+        for name, given in (("size", size), ("scale_factor", scale_factor)):
+            numbers = given if isinstance(given, Sequence) else () if given is None else (given,)
+            if not all(n > 0 for n in numbers) or (given is not None and not numbers):
+                raise self.error(f"{name} must be positive, got {given!r}")
         self.size, self.scale_factor, self.mode, self.align_corners = size, scale_factor, mode, align_corners
 
     def forward(self, x: Value) -> Value:

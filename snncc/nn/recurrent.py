@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..ops import Value
+from .layers import positive
 from .module import Module, delay
-from .neuron import beside, coefficient, for_each
+from .neuron import Number, beside, coefficient, for_each
 
 Combine = Callable[[Any, Any], Any]
 
@@ -31,24 +32,20 @@ class Recurrent(Module):
         module: Module,
         back: Module | None = None,
         *,
-        V: Any = None,
+        V: Number | None = None,
         learn_V: bool = True,
         features: int | tuple[int, ...] = (),
         of: str = "spk",
         combine: Combine | None = None,
     ) -> None:
-        for name, given in (("module", module), ("back", back)):
-            if not isinstance(given, Module) and (name == "module" or given is not None):
-                raise self.error(f"{name} must be a module, got {given!r}")
         if (back is None) == (V is None) and (combine is None or back is not None):
             found = "neither" if back is None else "both"
             raise self.error(
                 f"expected either back, a module, or V, a weight from each neuron to itself; got {found}"
             )
-        if combine is not None and not callable(combine):
-            raise self.error(f"combine must be a function of two values, got {combine!r}")
         self.module, self.back, self.of, self.combine = module, back, of, combine
-        self.features = (features,) if isinstance(features, int) else tuple(features)
+        self.features = (features,) if isinstance(features, int) else features
+        positive(self, **{f"features[{i}]": n for i, n in enumerate(self.features)})
         if V is not None:
             self.V = coefficient(self, "V", V, learn_V)
 

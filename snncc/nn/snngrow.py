@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import WRONG, numbers
 from .connections import Probability
 from .module import Module, Parameter
 from .neurons import IF, LIF
@@ -29,8 +30,8 @@ def _options(
     spike_out: bool,
 ) -> dict[str, Any]:
     """How SNNGrow's arguments are called here."""
-    if isinstance(T, bool) or not isinstance(T, int) or T < 1:
-        raise module.error(f"T must be a positive integer (the steps of [T*N, ...]), got {T!r}")
+    if T < 1:
+        raise module.error(f"T must be a positive integer (the steps of [T*N, ...]), got {T}")
     # Boolean spikes carry no gradient into the reset.
     return {"surrogate": surrogate, "detach_reset": detach_reset or spike_out}
 
@@ -104,8 +105,8 @@ class SparseSynapse(SparseLinear):
                     f"connection must be None, 'random' or a matrix of 0 and 1, got {connection!r}"
                 )
             return Probability(1.0 if connection is None else 0.5, seed)
-        matrix = np.asarray(connection)
-        if not np.isin(matrix, (0, 1)).all():
+        matrix = numbers(connection, "biuf")
+        if matrix is WRONG or not np.isin(matrix, (0, 1)).all():
             raise self.error(
                 "connection must hold 0 and 1 alone; give weights of their own to nn.SparseLinear"
             )

@@ -7,7 +7,7 @@ what it is given. That is why one `step` method of a neuron is both its referenc
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import CompileError, user_line
 from ..graph import Builder, Op, Type
@@ -20,6 +20,7 @@ class Value:
     """One value of the graph under construction."""
 
     __slots__ = ("builder", "node")
+    described: ClassVar[str] = "a value of the network"
     __array_priority__ = 1000  # so that array * value asks the value
 
     def __init__(self, builder: Builder, node: str) -> None:

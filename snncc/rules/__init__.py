@@ -9,12 +9,14 @@ stdp    spike-timing dependent plasticity: no loss, weights follow pairs of spik
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..arguments import checked
 from .base import Rule
 from .online import OTTT
-from .plasticity import STDP, Clamped, Power
+from .plasticity import STDP, Bounds, Clamped, Power
 from .through_time import BPTT, DSR
 
 
+@checked
 def bptt(truncate: int | None = None) -> BPTT:
     """See `BPTT`."""
     return BPTT(truncate)
@@ -30,6 +32,7 @@ def ottt() -> OTTT:
     return OTTT()
 
 
+@checked
 def stdp(
     tau_pre: float = 2.0,
     tau_post: float = 2.0,
@@ -37,7 +40,7 @@ def stdp(
     f_pre: Callable[[Any], Any] = STDP.f_pre,
     f_post: Callable[[Any], Any] = STDP.f_post,
     every: str = "step",
-    bounds: tuple[float, float] | None = None,
+    bounds: Bounds | None = None,
     layers: str | Sequence[str] | None = None,
 ) -> STDP:
     """See `STDP`."""

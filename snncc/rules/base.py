@@ -12,6 +12,7 @@ from ..graph import Graph
 class Rule:
     """Base of rules. A rule may rewrite the graph whose gradient is taken; it never changes an output."""
 
+    described: ClassVar[str] = "a rule of snncc.rules"
     by_rates: ClassVar[bool] = False  # whether neurons are differentiated by their rates, without time
 
     @property

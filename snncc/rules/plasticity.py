@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
-from typing import Any
+from typing import Annotated, Any
 
+from ..arguments import check_fields
 from ..errors import located, user_line
 from ..graph import Builder, Graph, Node, Op
 from ..ops import Value, clamp
@@ -26,6 +26,7 @@ from ..ops.time import Delay, Last
 from ..ops.value import apply, operand
 from .base import Rule
 
+Bounds = Annotated[tuple[float, float], "(low, high)"]
 SAME = ("reshape", "expand")
 # By layer, the product of what comes out and what goes in that has the shape of its weight.
 GRADIENTS: dict[str, Callable[[Any], Op]] = {
@@ -41,6 +42,11 @@ class Clamped:
     low: float = -1.0
     high: float = 1.0
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not self.low < self.high:
+            raise located(f"Clamped: low must be below high, got {self.low} and {self.high}", user_line())
+
     def __call__(self, weight: Any) -> Any:
         return clamp(weight, self.low, self.high)
 
@@ -50,6 +56,11 @@ class Power:
     """F(w) = w (exponent 1, snnTorch's) or 1 (exponent 0: a change that does not depend on the weight)."""
 
     exponent: int
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.exponent not in (0, 1):
+            raise located(f"Power: exponent must be 0 or 1, got {self.exponent}", user_line())
 
     def __call__(self, weight: Any) -> Any:
         return weight if self.exponent else weight * 0.0 + 1.0
@@ -75,18 +86,19 @@ class STDP(Rule):
     f_pre: Callable[[Any], Any] = Clamped()
     f_post: Callable[[Any], Any] = Clamped()
     every: str = "step"
-    bounds: tuple[float, float] | None = None
+    bounds: Bounds | None = None
     layers: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("tau_pre", "tau_post"):
-            value = getattr(self, name)
-            if not isinstance(value, Real) or isinstance(value, bool) or not float(value) >= 1:
-                raise located(f"stdp: {name} must be at least 1 step, got {value!r}", user_line())
+            if not getattr(self, name) >= 1:
+                raise located(
+                    f"stdp: {name} must be at least 1 step, got {getattr(self, name)!r}", user_line()
+                )
         if self.every not in ("step", "call"):
             raise located(f"stdp: every must be 'step' or 'call', got {self.every!r}", user_line())
-        pair = isinstance(self.bounds, tuple) and len(self.bounds) == 2
-        if self.bounds is not None and not (pair and self.bounds[0] < self.bounds[1]):
+        if self.bounds is not None and not self.bounds[0] < self.bounds[1]:
             raise located(f"stdp: bounds must be (low, high), got {self.bounds!r}", user_line())
 
     def learning(self, graph: Graph) -> Graph:

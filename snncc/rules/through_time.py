@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
+from ..arguments import check_fields
 from ..errors import located, user_line
 from .base import Rule
+
+MOST_STEPS = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,11 @@ class BPTT(Rule):
     truncate: int | None = None
 
     def __post_init__(self) -> None:
-        steps = self.truncate
-        whole = isinstance(steps, (int, np.integer)) and not isinstance(steps, bool)
-        if steps is not None and (not whole or steps < 1):
-            raise located(f"bptt: truncate must be None or a number of steps, got {steps!r}", user_line())
+        check_fields(self)
+        if self.truncate is not None and not 1 <= self.truncate <= MOST_STEPS:
+            raise located(
+                f"bptt: truncate must be None or a number of steps, got {self.truncate}", user_line()
+            )
 
     @property
     def window(self) -> int:

@@ -8,9 +8,8 @@ from typing import ClassVar
 from ...ops import Value, matmul, sigmoid, spike, spread
 from ..layers import Linear, positive
 from ..module import delay
-from ..neuron import Neuron, check_surrogate, coefficient, named_outputs
+from ..neuron import Neuron, Number, check_surrogate, coefficient, named_outputs
 from ..surrogate import Surrogate
-from .firing import Number
 
 
 class AssociativeLeaky(Neuron):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from ...ops import detach, first_maximum, spike
-from ..neuron import Neuron, check_reset, check_surrogate, coefficient
+from ..neuron import Neuron, Number, check_reset, check_surrogate, coefficient
 from ..surrogate import Surrogate
 
-Number = float | Sequence[float] | np.ndarray  # one number, or one a neuron
 Quantize = Callable[[Any], Any]
 
 
@@ -46,10 +43,6 @@ class Firing(Neuron):
         learn_graded_spikes_factor: bool = False,
     ) -> None:
         """Check and keep what the equations below read."""
-        if quantize is not None and not callable(quantize):
-            raise self.error(
-                f"quantize must be a function of the state (nn.Levels, nn.UniformLevels), got {quantize!r}"
-            )
         self.threshold = coefficient(self, "threshold", threshold, learn_threshold)
         self.surrogate = check_surrogate(self, surrogate)
         self.reset, self.reset_delay = check_reset(self, reset), reset_delay

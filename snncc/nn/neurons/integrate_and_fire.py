@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
+from ...arguments import shown
 from ...ops import Value, clamp, detach, sigmoid, spike
 from ...ops.reduce import mean_time
 from ..module import Module, Parameter
-from ..neuron import Neuron, check_surrogate, coefficient
+from ..neuron import Neuron, Number, check_surrogate, coefficient
 from ..surrogate import Sigmoid, Surrogate
 
-Coefficient = float | Sequence[float] | np.ndarray
+Coefficient = Number
 
 
 class IntegrateAndFire(Neuron):
@@ -230,7 +231,7 @@ def above(module: Module, name: str, value: Coefficient, bound: float) -> np.nda
     """A coefficient's numbers, all above the bound."""
     array = coefficient_array(module, name, value)
     if not (array > bound).all():
-        raise module.error(f"{name} must be above {bound:g}, got {value!r}")
+        raise module.error(f"{name} must be above {bound:g}, got {shown(value)}")
     return array
 
 

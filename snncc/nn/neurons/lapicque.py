@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+
+from ...arguments import shown
 from ...ops import exp, log
-from ..neuron import Neuron, coefficient
+from ..neuron import Neuron, Number, coefficient
 from ..surrogate import Surrogate
-from .firing import Firing, Number, Quantize
+from .firing import Firing, Quantize
+from .integrate_and_fire import above
 
 
 class Lapicque(Firing):
@@ -67,6 +71,11 @@ class Lapicque(Firing):
             )
         if learn_beta and beta is None:
             raise self.error("learn_beta needs beta: R and C are not learned")
+        for name, value in {"beta": beta, "R": R, "C": C, "time_step": time_step}.items():
+            if value is not None:
+                above(self, name, value, 0.0)
+        if beta is not None and not (np.asarray(beta) < 1.0).all():
+            raise self.error(f"beta must be below 1, got {shown(beta)}")
         self.given, self.exact = given, exact
         self.beta = coefficient(self, "beta", 0.0 if beta is None else beta, learn_beta)
         self.R = coefficient(self, "R", 1.0 if R is None else R, learnable=False)

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from ...ops import Value, absolute, clamp, spike
 from ...ops.reduce import mean_time
-from ..neuron import Neuron, check_surrogate, coefficient
+from ..neuron import Neuron, Number, check_surrogate, coefficient
 from ..surrogate import Surrogate
-from .firing import Firing, Number, Quantize
+from .firing import Firing, Quantize
 
 
 class Leaky(Firing):

@@ -11,10 +11,10 @@ from ...ops import Value, concat, linear, sigmoid, spike, split, take, tanh
 from ..conv import Conv2d, Numbers, same_size
 from ..layers import positive
 from ..module import Module, Parameter
-from ..neuron import Neuron
+from ..neuron import Neuron, Number
 from ..pool import AvgPool2d, MaxPool2d
 from ..surrogate import Surrogate
-from .firing import Firing, Number, Quantize
+from .firing import Firing, Quantize
 
 
 class LSTMCell(Module):
@@ -163,7 +163,7 @@ class SConv2dLSTM(Firing):
         positive(self, in_channels=in_channels, out_channels=out_channels)
         if np.ndim(threshold):
             raise self.error(f"threshold must be one number, got {np.size(threshold)}")
-        largest, mean = np.any(max_pool), np.any(avg_pool)
+        largest, mean = max_pool != 0, avg_pool != 0
         if largest and mean:
             raise self.error(f"expected either max_pool or avg_pool, got {max_pool!r} and {avg_pool!r}")
         self.in_channels, self.out_channels = in_channels, out_channels

@@ -7,12 +7,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ...arguments import shown
 from ...ops import Value, exp, linear, maximum, take
 from ..layers import Linear, positive
 from ..module import Module, Parameter, delay, tracer
-from ..neuron import Neuron, coefficient, named_outputs
+from ..neuron import Neuron, Number, coefficient, named_outputs
 from ..surrogate import Surrogate
-from .firing import Firing, Number, Quantize
+from .firing import Firing, Quantize
 
 
 class RecurrentWeights(Module):
@@ -179,7 +180,7 @@ class StateLeaky(Firing):
         coefficient(self, "beta", beta, learnable=True)  # checks that these are numbers
         decays = np.asarray(beta, np.float64)
         if (decays > 1.0).any():
-            raise self.error(f"beta must not be larger than 1, got {beta}")
+            raise self.error(f"beta must not be larger than 1, got {shown(beta)}")
         self.tau = coefficient(self, "tau", 1.0 / (1.0 - decays + 1e-12), learn_beta)
         if kernel_truncation_steps is not None:
             positive(self, kernel_truncation_steps=kernel_truncation_steps)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...ops import Value, spike, take
 from ...ops.steps import at_step, mix_steps
+from ..layers import positive
 from ..module import Module, Parameter, delay, tracer
 from ..neuron import Neuron, check_surrogate
 from ..surrogate import ATan, Surrogate
@@ -138,9 +139,8 @@ class SlidingPSN(Parallel):
 
 def count(module: Module, name: str, value: int) -> int:
     """A positive number of steps."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise module.error(f"{name} must be a positive integer, got {value!r}")
-    return int(value)
+    positive(module, **{name: value})
+    return value
 
 
 def kaiming(fan_in: int, shape: tuple[int, ...]) -> Any:

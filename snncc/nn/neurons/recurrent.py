@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from ..conv import Conv2d, Numbers, same_size
 from ..layers import Linear
-from ..neuron import Neuron, coefficient
+from ..neuron import Neuron, Number, coefficient
 from ..surrogate import Surrogate
-from .firing import Firing, Number, Quantize
+from .firing import Firing, Quantize
 
 
 class Recurrent(Firing):

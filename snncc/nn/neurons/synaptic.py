@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ...arguments import shown
 from ...ops import log
-from ..neuron import Neuron, coefficient
+from ..neuron import Neuron, Number, coefficient
 from ..surrogate import Surrogate
-from .firing import Firing, Number, Quantize
+from .firing import Firing, Quantize
 
 
 class Synaptic(Firing):
@@ -137,7 +138,8 @@ class Alpha(Firing):
             raise self.error(f"alpha and beta must be as many, got {alpha.size} and {beta.size}")
         if not (alpha > beta).all():
             raise self.error(
-                f"alpha must be larger than beta (for every neuron), got alpha={alpha} and beta={beta}"
+                "alpha must be larger than beta (for every neuron), got "
+                f"alpha={shown(alpha)} and beta={shown(beta)}"
             )
         if (beta == 1.0).any():
             raise self.error("beta must not be 1: its logarithm divides")

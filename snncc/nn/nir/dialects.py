@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ...errors import CompileError
+from ...arguments import checked
+from ...errors import CompileError, located, user_line
 from ..module import Module, Parameter
 from ..neuron import coefficient
 from ..neurons.integrate_and_fire import Coefficient, above, coefficient_array
@@ -30,6 +31,7 @@ class Dialect:
     rest is what NIR leaves open, see the package.
     """
 
+    described: ClassVar[str] = "an nn.nir.dialect(...)"
     name: str
     dt: float | None
     surrogate: Surrogate
@@ -58,6 +60,7 @@ DIALECTS = {
 }
 
 
+@checked
 def dialect(
     name: str,
     *,
@@ -68,12 +71,12 @@ def dialect(
 ) -> Dialect:
     """A dialect with some of its choices replaced. Raises CompileError for what there is not."""
     if name not in DIALECTS:
-        raise CompileError(f"dialect must be one of {', '.join(DIALECTS)}, got {name!r}")
+        raise located(f"dialect must be one of {', '.join(DIALECTS)}, got {name!r}", user_line())
     given = {"reset": reset, "integrator": integrator, "compare": compare, "v0": v0}
     chosen: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     for key, value in chosen.items():
         if value not in CHOICES[key]:
-            raise CompileError(f"{key} must be one of {', '.join(CHOICES[key])}, got {value!r}")
+            raise located(f"{key} must be one of {', '.join(CHOICES[key])}, got {value!r}", user_line())
     return replace(DIALECTS[name], **chosen)
 
 
@@ -86,7 +89,7 @@ class Node:
         except CompileError as error:
             raise module.error(str(error)) from None
         self.name = self.reading.name
-        if not (isinstance(dt, (int, float)) and 0 < dt < np.inf):
+        if not dt > 0:
             raise module.error(f"dt must be a positive number of seconds, got {dt!r}")
         if self.name == "snntorch" and not np.isclose(dt, SNNTORCH_DT):
             raise module.error(f"dialect 'snntorch' has dt=1e-4, got {dt!r}; use dialect='exact' for another")

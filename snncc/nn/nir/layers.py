@@ -59,6 +59,10 @@ class Delay(Module):
     """
 
     def __init__(self, delay: Coefficient, *, dt: float, ahead: int = 0) -> None:
+        if not 0 <= ahead <= LONGEST:
+            raise self.error(f"ahead must be a number of steps from 0 to {LONGEST}, got {ahead}")
+        if dt <= 0:
+            raise self.error(f"dt must be a positive number of seconds, got {dt}")
         steps = np.rint(coefficient_array(self, "delay", delay) / dt)
         if not ((steps >= ahead) & (steps <= LONGEST)).all():
             raise self.error(f"delay must be {ahead} to {LONGEST} steps of dt, got {delay!r} with dt={dt!r}")

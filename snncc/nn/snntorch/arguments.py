@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...arguments import shown
 from ..module import Module
 from ..neuron import RESETS
 from ..surrogate import ATan
@@ -11,10 +12,6 @@ from ..surrogate import ATan
 
 def surrogate_of(module: Module, spike_grad: Any, surrogate_disable: bool) -> Any:
     """Our surrogate: atan(2) if there is none; None, for spikes without a gradient, if it is disabled."""
-    if spike_grad is not None and not hasattr(spike_grad, "derivative"):
-        raise module.error(
-            f"spike_grad must be one of nn.snntorch.surrogate or nn.surrogate, got {spike_grad!r}"
-        )
     if surrogate_disable:
         return None
     return ATan(2.0) if spike_grad is None else spike_grad
@@ -22,9 +19,9 @@ def surrogate_of(module: Module, spike_grad: Any, surrogate_disable: bool) -> An
 
 def quantize_of(module: Module, state_quant: Any) -> Any:
     """Our `quantize`: a function, or None for False."""
-    if state_quant is not False and state_quant is not None and not callable(state_quant):
+    if state_quant is True:
         raise module.error(
-            f"state_quant must be False or a function as nn.snntorch.state_quant makes, got {state_quant!r}"
+            "state_quant must be False or a function as nn.snntorch.state_quant makes, got True"
         )
     return state_quant or None
 
@@ -47,5 +44,5 @@ def refuse(module: Module, why: str, **given: tuple[Any, Any]) -> None:
     for name, (value, default) in given.items():
         if type(value) is not type(default) or value != default:
             raise module.error(
-                f"snnTorch ignores {name} here{why}: expected {default!r}, got {value!r}; leave it out"
+                f"snnTorch ignores {name} here{why}: expected {default!r}, got {shown(value)}; leave it out"
             )

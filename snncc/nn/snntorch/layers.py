@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from ...arguments import checked
 from ...ops import Value, exp, log, maximum
 from .. import neurons
 from ..conv import Numbers
+from ..layers import positive
 from ..module import delay
-from ..neuron import named_outputs
-from ..neurons.firing import Number
+from ..neuron import Number, named_outputs
+from ..neurons.firing import Quantize
+from ..surrogate import Surrogate
 from .arguments import fires_as, quantize_of, refuse, surrogate_of
 
 
@@ -25,13 +28,13 @@ class SLSTM(neurons.SLSTM):
         hidden_size: int,
         bias: bool = True,
         threshold: Number = 1.0,
-        spike_grad: Any = None,
+        spike_grad: Surrogate | None = None,
         surrogate_disable: bool = False,
         init_hidden: bool = False,
         inhibition: bool = False,
         learn_threshold: bool = False,
         reset_mechanism: str = "none",
-        state_quant: Any = False,
+        state_quant: Quantize | bool = False,
         output: bool = False,
     ) -> None:
         refuse(self, "", inhibition=(inhibition, False))
@@ -72,13 +75,13 @@ class SConv2dLSTM(neurons.SConv2dLSTM):
         max_pool: Numbers = 0,
         avg_pool: Numbers = 0,
         threshold: float = 1.0,
-        spike_grad: Any = None,
+        spike_grad: Surrogate | None = None,
         surrogate_disable: bool = False,
         init_hidden: bool = False,
         inhibition: bool = False,
         learn_threshold: bool = False,
         reset_mechanism: str = "none",
-        state_quant: Any = False,
+        state_quant: Quantize | bool = False,
         output: bool = False,
     ) -> None:
         refuse(self, "", inhibition=(inhibition, False))
@@ -106,7 +109,7 @@ class LeakyParallel(neurons.LeakyParallel):
         bias: bool = True,
         threshold: Number = 1.0,
         dropout: float = 0.0,
-        spike_grad: Any = None,
+        spike_grad: Surrogate | None = None,
         surrogate_disable: bool = False,
         learn_beta: bool = False,
         learn_threshold: bool = False,
@@ -173,16 +176,17 @@ class StateLeaky(_Squared, neurons.StateLeaky):
         beta: Number,
         channels: int,
         threshold: Number = 1.0,
-        spike_grad: Any = None,
+        spike_grad: Surrogate | None = None,
         surrogate_disable: bool = False,
         learn_beta: bool = False,
         learn_threshold: bool = False,
-        state_quant: Any = False,
+        state_quant: Quantize | bool = False,
         output: bool = True,
         graded_spikes_factor: Number = 1.0,
         learn_graded_spikes_factor: bool = False,
         kernel_truncation_steps: int | None = None,
     ) -> None:
+        positive(self, channels=channels)
         self.output, self.channels = output, channels
         if np.size(beta) not in (1, channels):
             raise self.error(f"beta must be one number or {channels} (channels), got {np.size(beta)}")
@@ -219,11 +223,11 @@ class LinearLeaky(_Squared, neurons.LinearLeaky):
         device: Any = None,
         dtype: Any = None,
         threshold: Number = 1.0,
-        spike_grad: Any = None,
+        spike_grad: Surrogate | None = None,
         surrogate_disable: bool = False,
         learn_beta: bool = False,
         learn_threshold: bool = False,
-        state_quant: Any = False,
+        state_quant: Quantize | bool = False,
         output: bool = True,
         graded_spikes_factor: Number = 1.0,
         learn_graded_spikes_factor: bool = False,
@@ -270,6 +274,7 @@ class AssociativeLeaky(neurons.AssociativeLeaky):
             )
 
     @classmethod
+    @checked
     def from_num_spiking_neurons(
         cls, in_dim: int, num_spiking_neurons: int, use_q_projection: bool = True
     ) -> AssociativeLeaky:

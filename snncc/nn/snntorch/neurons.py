@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from .. import neurons
-from ..neurons.firing import Number
+from ..conv import Numbers
+from ..neuron import Number
+from ..neurons.firing import Quantize
+from ..surrogate import Surrogate
 from .arguments import fires_as, refuse, surrogate_of
 
 
@@ -16,14 +19,14 @@ class Leaky(neurons.Leaky):
         self,
         beta: Number,
         threshold: Number = 1.0,
-        spike_grad: Any = None,
+        spike_grad: Surrogate | None = None,
         surrogate_disable: bool = False,
         init_hidden: bool = False,
         inhibition: bool = False,
         learn_beta: bool = False,
         learn_threshold: bool = False,
         reset_mechanism: str = "subtract",
-        state_quant: Any = False,
+        state_quant: Quantize | bool = False,
         output: bool = False,
         graded_spikes_factor: Number = 1.0,
         learn_graded_spikes_factor: bool = False,
@@ -57,14 +60,14 @@ class DeltaLeaky(neurons.DeltaLeaky):
         delta_threshold: Number = 1.0,
         beta: Number | None = None,
         threshold: Number = 1.0,
-        spike_grad: Any = None,
+        spike_grad: Surrogate | None = None,
         surrogate_disable: bool = False,
         init_hidden: bool = False,
         inhibition: bool = False,
         learn_beta: bool = False,
         learn_threshold: bool = False,
         reset_mechanism: str = "subtract",
-        state_quant: Any = False,
+        state_quant: Quantize | bool = False,
         output: bool = False,
         graded_spikes_factor: Number = 1.0,
         learn_graded_spikes_factor: bool = False,
@@ -119,9 +122,9 @@ class RLeaky(neurons.RLeaky):
         all_to_all: bool = True,
         linear_features: int | None = None,
         conv2d_channels: int | None = None,
-        kernel_size: Any = None,
+        kernel_size: Numbers | None = None,
         threshold: Number = 1.0,
-        spike_grad: Any = None,
+        spike_grad: Surrogate | None = None,
         surrogate_disable: bool = False,
         init_hidden: bool = False,
         inhibition: bool = False,
@@ -129,7 +132,7 @@ class RLeaky(neurons.RLeaky):
         learn_threshold: bool = False,
         learn_recurrent: bool = True,
         reset_mechanism: str = "subtract",
-        state_quant: Any = False,
+        state_quant: Quantize | bool = False,
         output: bool = False,
         reset_delay: bool = True,
     ) -> None:
@@ -154,7 +157,7 @@ class Synaptic(neurons.Synaptic):
         alpha: Number,
         beta: Number,
         threshold: Number = 1.0,
-        spike_grad: Any = None,
+        spike_grad: Surrogate | None = None,
         surrogate_disable: bool = False,
         init_hidden: bool = False,
         inhibition: bool = False,
@@ -162,7 +165,7 @@ class Synaptic(neurons.Synaptic):
         learn_beta: bool = False,
         learn_threshold: bool = False,
         reset_mechanism: str = "subtract",
-        state_quant: Any = False,
+        state_quant: Quantize | bool = False,
         output: bool = False,
         reset_delay: bool = True,
     ) -> None:
@@ -190,9 +193,9 @@ class RSynaptic(neurons.RSynaptic):
         all_to_all: bool = True,
         linear_features: int | None = None,
         conv2d_channels: int | None = None,
-        kernel_size: Any = None,
+        kernel_size: Numbers | None = None,
         threshold: Number = 1.0,
-        spike_grad: Any = None,
+        spike_grad: Surrogate | None = None,
         surrogate_disable: bool = False,
         init_hidden: bool = False,
         inhibition: bool = False,
@@ -201,7 +204,7 @@ class RSynaptic(neurons.RSynaptic):
         learn_threshold: bool = False,
         learn_recurrent: bool = True,
         reset_mechanism: str = "subtract",
-        state_quant: Any = False,
+        state_quant: Quantize | bool = False,
         output: bool = False,
         reset_delay: bool = True,
     ) -> None:
@@ -229,7 +232,7 @@ class Alpha(neurons.Alpha):
         alpha: Number,
         beta: Number,
         threshold: Number = 1.0,
-        spike_grad: Any = None,
+        spike_grad: Surrogate | None = None,
         surrogate_disable: bool = False,
         init_hidden: bool = False,
         inhibition: bool = False,
@@ -237,7 +240,7 @@ class Alpha(neurons.Alpha):
         learn_beta: bool = False,
         learn_threshold: bool = False,
         reset_mechanism: str = "zero",
-        state_quant: Any = False,
+        state_quant: Quantize | bool = False,
         output: bool = False,
     ) -> None:
         if learn_alpha:
@@ -263,14 +266,14 @@ class Lapicque(neurons.Lapicque):
         C: Number | bool = False,
         time_step: float = 1,
         threshold: Number = 1.0,
-        spike_grad: Any = None,
+        spike_grad: Surrogate | None = None,
         surrogate_disable: bool = False,
         init_hidden: bool = False,
         inhibition: bool = False,
         learn_beta: bool = False,
         learn_threshold: bool = False,
         reset_mechanism: str = "subtract",
-        state_quant: Any = False,
+        state_quant: Quantize | bool = False,
         output: bool = False,
     ) -> None:
         super().__init__(

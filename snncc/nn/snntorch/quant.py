@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ...arguments import checked
 from ...errors import CompileError, user_line
 from ..levels import Levels, UniformLevels
 
@@ -12,6 +13,7 @@ MULTIPLIERS = {1: 0.05, 2: 0.1, 3: 0.3, 4: 0.5, 5: 0.7, 6: 0.9, 7: 0.925}
 LARGEST_BITS = 16
 
 
+@checked
 def state_quant(
     num_bits: int = 8,
     uniform: bool = True,
@@ -26,7 +28,7 @@ def state_quant(
     uniform: equally spaced; else they get denser towards the threshold (or towards 0 if not thr_centered),
     each gap `multiplier` times the one before.
     """
-    if isinstance(num_bits, bool) or not isinstance(num_bits, int) or not 1 <= num_bits <= LARGEST_BITS:
+    if not 1 <= num_bits <= LARGEST_BITS:
         shown = f"state_quant: num_bits must be an integer from 1 to {LARGEST_BITS}, got {num_bits!r}"
         raise CompileError(f"{shown} ({user_line()})")
     count, low, high = 2**num_bits, -threshold * (1 + lower_limit), threshold * (1 + upper_limit)

@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+from ...arguments import checked
 from ...errors import CompileError, user_line
 from ..encoders import Delta, Latency, Rate
 
 
+@checked
 def rate(
     num_steps: int | bool = False,
     gain: float = 1,
@@ -24,6 +26,7 @@ def rate(
     return Rate(gain, offset, first_spike_time)
 
 
+@checked
 def latency(
     num_steps: int | bool = False,
     threshold: float = 0.01,
@@ -56,6 +59,7 @@ def latency(
     )
 
 
+@checked
 def delta(threshold: float = 0.1, padding: bool = False, off_spike: bool = False) -> Delta:
     """A spike where the input has grown by the threshold."""
     return Delta(threshold, padding, off_spike)

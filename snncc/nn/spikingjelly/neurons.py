@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ..module import Module
 from ..neurons import CLIF, EIF, IF, KLIF, LIF, QIF, RAF, CubaLIF, HalfThresholdIF, Izhikevich
 from ..neurons import ParametricLIF as Parametric
@@ -25,7 +23,7 @@ def same_anyway(module: Module, step_mode: str, backend: str = "torch") -> None:
 
 def check_tau(module: Module, tau: float) -> float:
     """SpikingJelly's time constants are above 1."""
-    if isinstance(tau, bool) or not isinstance(tau, (int, float, np.integer, np.floating)) or not tau > 1:
+    if not tau > 1:
         raise module.error(f"tau must be a number above 1, got {tau!r}")
     return tau
 
@@ -37,7 +35,7 @@ class IFNode(IF):
         self,
         v_threshold: float = 1.0,
         v_reset: float | None = 0.0,
-        surrogate_function: Surrogate = DEFAULT,
+        surrogate_function: Surrogate | None = DEFAULT,
         detach_reset: bool = False,
         step_mode: str = "s",
         store_v_seq: bool = False,
@@ -54,7 +52,7 @@ class HalfThresholdIFNode(HalfThresholdIF):
     def __init__(
         self,
         v_threshold: float = 1.0,
-        surrogate_function: Surrogate = DEFAULT,
+        surrogate_function: Surrogate | None = DEFAULT,
         detach_reset: bool = False,
         step_mode: str = "s",
         store_v_seq: bool = False,
@@ -74,7 +72,7 @@ class LIFNode(LIF):
         decay_input: bool = True,
         v_threshold: float = 1.0,
         v_reset: float | None = 0.0,
-        surrogate_function: Surrogate = DEFAULT,
+        surrogate_function: Surrogate | None = DEFAULT,
         detach_reset: bool = False,
         step_mode: str = "s",
         store_v_seq: bool = False,
@@ -95,7 +93,7 @@ class ParametricLIFNode(Parametric):
         decay_input: bool = True,
         v_threshold: float = 1.0,
         v_reset: float | None = 0.0,
-        surrogate_function: Surrogate = DEFAULT,
+        surrogate_function: Surrogate | None = DEFAULT,
         detach_reset: bool = False,
         step_mode: str = "s",
         store_v_seq: bool = False,
@@ -118,7 +116,7 @@ class QIFNode(QIF):
         v_threshold: float = 1.0,
         v_rest: float = 0.0,
         v_reset: float | None = -0.1,
-        surrogate_function: Surrogate = DEFAULT,
+        surrogate_function: Surrogate | None = DEFAULT,
         detach_reset: bool = False,
         step_mode: str = "s",
         store_v_seq: bool = False,
@@ -141,7 +139,7 @@ class EIFNode(EIF):
         v_threshold: float = 1.0,
         v_rest: float = 0.0,
         v_reset: float | None = -0.1,
-        surrogate_function: Surrogate = DEFAULT,
+        surrogate_function: Surrogate | None = DEFAULT,
         detach_reset: bool = False,
         step_mode: str = "s",
         store_v_seq: bool = False,
@@ -168,7 +166,7 @@ class IzhikevichNode(Izhikevich):
         tau_w: float = 2.0,
         a: float = 0.0,
         b: float = 0.0,
-        surrogate_function: Surrogate = DEFAULT,
+        surrogate_function: Surrogate | None = DEFAULT,
         detach_reset: bool = False,
         step_mode: str = "s",
         store_v_seq: bool = False,
@@ -190,7 +188,7 @@ class KLIFNode(KLIF):
         decay_input: bool = True,
         v_threshold: float = 1.0,
         v_reset: float | None = 0.0,
-        surrogate_function: Surrogate = DEFAULT,
+        surrogate_function: Surrogate | None = DEFAULT,
         detach_reset: bool = False,
         step_mode: str = "s",
         store_v_seq: bool = False,
@@ -212,7 +210,7 @@ class CUBALIFNode(CubaLIF):
         v_decay: float = 0.75,
         v_threshold: float = 0.5,
         v_reset: float | None = 0.0,
-        surrogate_function: Surrogate = CubaLIF.surrogate,
+        surrogate_function: Surrogate | None = CubaLIF.surrogate,
     ) -> None:
         super().__init__(c_decay, v_decay, v_threshold, v_reset, surrogate=surrogate_function)
 
@@ -227,7 +225,7 @@ class ComplementaryLIFNode(CLIF):
         self,
         tau: float = 2.0,
         v_threshold: float = 1.0,
-        surrogate_function: Surrogate = CLIF.surrogate,
+        surrogate_function: Surrogate | None = CLIF.surrogate,
         step_mode: str = "s",
         store_state_seqs: bool = False,
     ) -> None:
@@ -245,7 +243,7 @@ class RAFNode(RAF):
         dt: float = 1.0,
         v_threshold: float = 1.0,
         v_reset: float | None = 0.0,
-        surrogate_function: Surrogate = DEFAULT,
+        surrogate_function: Surrogate | None = DEFAULT,
         detach_reset: bool = False,
         step_mode: str = "s",
         store_v_seq: bool = False,

@@ -6,6 +6,7 @@ from typing import Any
 
 from ...ops import Value
 from ...ops.reduce import mean_time
+from ..layers import positive
 from ..module import Module
 from ..neurons import DSRIF, DSRLIF, LI, GatedLIF, I
 from ..neurons import PSN as OurPSN
@@ -20,7 +21,7 @@ DECODES = (None, "mean-mem")
 class PSN(OurPSN):
     """SpikingJelly's PSN: nn.PSN. Its parameters are `weight` [T, T] and `bias` [T, 1]."""
 
-    def __init__(self, T: int, surrogate_function: Surrogate = OurPSN.surrogate) -> None:
+    def __init__(self, T: int, surrogate_function: Surrogate | None = OurPSN.surrogate) -> None:
         super().__init__(T, surrogate=surrogate_function)
 
 
@@ -35,7 +36,7 @@ class MaskedPSN(OurMaskedPSN):
         k: int,
         T: int,
         lambda_init: float = 0.0,
-        surrogate_function: Surrogate = OurPSN.surrogate,
+        surrogate_function: Surrogate | None = OurPSN.surrogate,
         step_mode: str = "s",
         *,
         backend: str = "torch",
@@ -51,7 +52,7 @@ class SlidingPSN(OurSlidingPSN):
         self,
         k: int,
         exp_init: bool = True,
-        surrogate_function: Surrogate = OurPSN.surrogate,
+        surrogate_function: Surrogate | None = OurPSN.surrogate,
         step_mode: str = "s",
         *,
         backend: str = "torch",
@@ -82,6 +83,7 @@ class DSRIFNode(DSRIF):
         bound: str = "clamp",
     ) -> None:
         only_multi(self, step_mode, backend)
+        positive(self, T=T)
         options: dict[str, Any] = {"lower_bound": v_threshold_lower_bound, "bound": bound}
         options |= {"learn_threshold": v_threshold_training, "grad_scaling": v_threshold_grad_scaling}
         super().__init__(v_threshold, alpha, **options)
@@ -129,7 +131,7 @@ class GatedLIFNode(GatedLIF):
         init_tau: float = 0.25,
         init_v_threshold: float = 0.5,
         init_conduct: float = 0.5,
-        surrogate_function: Surrogate = GatedLIF.surrogate,
+        surrogate_function: Surrogate | None = GatedLIF.surrogate,
         step_mode: str = "m",
         *,
         backend: str = "torch",

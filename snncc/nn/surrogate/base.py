@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from math import inf, isfinite
 from typing import Any, ClassVar
 
 import numpy as np
 
+from ...arguments import check_fields
 from ...errors import located, user_line
 
 
@@ -21,13 +21,12 @@ class Surrogate:
     """
 
     above: ClassVar[dict[str, float]] = {}  # arguments that must be larger than a number
+    described: ClassVar[str] = "one of nn.surrogate"
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            if field.type in ("float", float):
-                limit = self.above.get(field.name, -inf)
-                number = checked_number(type(self).__name__, field.name, getattr(self, field.name), limit)
-                object.__setattr__(self, field.name, number)
+        check_fields(self)
+        for name, limit in self.above.items():
+            check_above(type(self).__name__, name, getattr(self, name), limit)
 
     def derivative(self, u: Any) -> Any:
         """What stands in for the derivative of the spike, on values or on arrays."""
@@ -49,13 +48,8 @@ class Surrogate:
         return str(self)
 
 
-def checked_number(owner: str, name: str, value: Any, above: float = -inf) -> float:
-    """A finite number larger than `above`; raises CompileError, which names the owner's argument."""
-    try:
-        number = None if isinstance(value, str) else float(value)
-    except (TypeError, ValueError):
-        number = None
-    if number is None or not isfinite(number) or number <= above:
-        expected = "a finite number" if above == -inf else f"a finite number above {above:g}"
-        raise located(f"{owner}: {name} must be {expected}, got {value!r}", user_line())
-    return number
+def check_above(owner: str, name: str, value: float, limit: float) -> float:
+    """A number larger than the limit; raises CompileError, which names the owner's argument."""
+    if not value > limit:
+        raise located(f"{owner}: {name} must be above {limit:g}, got {value!r}", user_line())
+    return value

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ...arguments import checked
 from ...errors import CompileError, located, user_line
 from ...expr import Apply, Const, Dialect, Expr, Ref, show
 from ...graph import Builder, Op
@@ -111,6 +112,7 @@ class CustomGradient(Custom):
         return self.expression(u, grad, spk)
 
 
+@checked
 def custom(
     function: Callable[[Any], Any], *, primitive: Callable[[np.ndarray], np.ndarray] | None = None
 ) -> Custom:
@@ -125,6 +127,7 @@ def custom(
     return made
 
 
+@checked
 def custom_gradient(function: Callable[[Any, Any, Any], Any]) -> CustomGradient:
     """A surrogate by its whole gradient: function(u, grad, spk), of u, from that of the spike."""
     return CustomGradient(expression_of("custom surrogate", function, "u", "grad", "spk"))
