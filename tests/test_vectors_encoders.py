@@ -153,11 +153,11 @@ def steps_of_rate() -> object:
         (an_input_in_time, r"Latency: the input varies over time.*static=True"),
         (a_targets_latency, "interpolate, on_target and off_target are for targets"),
         (steps_of_rate, "num_steps is given to compile or to the call"),
-        (lambda: nn.Rate(gain="much"), "gain must be a number, got 'much'"),  # type: ignore[arg-type]
+        (lambda: nn.Rate(gain="much"), "gain must be a finite number, got 'much'"),  # type: ignore[arg-type]
         (lambda: nn.Rate(first_spike_time=-1), "first_spike_time must be a number of steps from 0, got -1"),
         (lambda: nn.Latency(tau=0), "tau must be above 0"),
         (lambda: nn.Latency(threshold=2), "threshold must be from 0 to 1"),
-        (lambda: nn.Delta(threshold=None), "threshold must be a number, got None"),  # type: ignore[arg-type]
+        (lambda: nn.Delta(threshold=None), "threshold must be a finite number, got None"),  # type: ignore[arg-type]
     ],
 )
 def test_bad_input(mistake: Any, message: str) -> None:

@@ -244,10 +244,10 @@ class Upsample(Module):
             return None
         given = self.scale_factor
         factors = tuple(given) if isinstance(given, Sequence) else (given,) * axes
-        if len(factors) != axes or not all(isinstance(f, (int, float)) and 0 < f < np.inf for f in factors):
+        if len(factors) != axes:
             wanted = "a positive number" + (f", or {axes} of them" if axes > 1 else "")
             raise self.error(f"scale_factor must be {wanted}, got {given!r}")
-        return float(factors[axis])
+        return factors[axis]
 
     def _taken(self, x: Value, lines: Sequence[np.ndarray]) -> Value:
         pixels = np.arange(np.prod(x.shape)).reshape(x.shape)
