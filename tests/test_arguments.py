@@ -77,7 +77,7 @@ BESIDE: dict[str, dict[str, Any]] = {
 # Values of no use anywhere.
 SENSELESS: dict[str, Any] = {
     "nan": float("nan"), "inf": -float("inf"), "complex": 1j, "object": object(), "bytes": b"abc",
-    "ragged": [[1, 2], [3]], "dict": {"a": 1}, "half": np.array([0.5, np.nan]), "complexes": np.ones(2) * 1j,
+    "ragged": [[1, 2], [3]], "dict": {"a": 1}, "a nan": np.array([0.5, np.nan]), "complexes": np.ones(2) * 1j,
     "beyond float": 10**400,
 }
 # Values that some arguments take: no other error for them than CompileError.
