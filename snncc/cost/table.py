@@ -204,7 +204,8 @@ def _terms(call: Call, per: int, how: How, work: Work) -> None:
     if how.listed is None or how.dense:
         work.add("additions", per, n_in * n_out)
         work.add("multiplications", per, n_in * n_out)
-        work.read(per, how.row_bytes(n_in))
+        x = next((b for b in call.buffers if b and b.layout == "bits"), None)
+        work.read(per, row_bytes(x, how.layout) if x else how.row_bytes(n_in))
     else:
         work.add("additions", EVENT, n_out)
         work.add("multiplications", EVENT, n_out * how.valued)

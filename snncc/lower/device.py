@@ -26,13 +26,14 @@ from ..program import (
     Sweep,
 )
 from .layout import Layout
+from .spikes import pack_spikes
 from .split import Splitter
 from .sums import start_sums
 
 
 def for_device(entry: Entry, layout: Layout) -> Entry:
     """The entry as a GPU runs it."""
-    return start_sums(_Device(entry, layout).entry())
+    return start_sums(pack_spikes(_Device(entry, layout).entry(), layout))
 
 
 class _Device:

@@ -9,6 +9,9 @@ from .starts import Form, Place, added, once, plain, start
 
 def _multiply(name: str, call: Call, *arguments: object) -> str:
     """The kernel of that name, or cuBLAS's product; of spikes that of bf16 numbers, see lower/split.py."""
+    x = call.buffers[0]
+    if x and x.layout == "bits":
+        return start(f"snncc_{name}_spikes", "rows", *arguments)
     match call.precision:
         case "":
             return start(f"snncc_{name}", *arguments)

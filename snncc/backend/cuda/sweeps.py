@@ -157,7 +157,7 @@ class DeviceSweep(SweepText):
         )
 
     def _text(self, s: Statement) -> str:
-        return super().line(s).partition(" = ")[2].removesuffix(";")
+        return self.line(s).partition(" = ")[2].removesuffix(";")
 
     def _made(self, local: Local) -> list[str]:
         return [self._alone(line) for line in super()._made(local)]

@@ -24,6 +24,7 @@
 #include "embedding.h"
 #include "conv.h"
 #include "conv_groups.h"
+#include "spikes.h"
 #include "images.h"
 #include "graphs.h"
 
