@@ -54,6 +54,8 @@ class Pair:
         c, cuda = (model(given, **options) for model in self.both)
         same(*({name: out[name] for name in self.c.output_names} for out in (c, cuda)))
         same(c.state, cuda.state)
+        on = [model(given, state=c.state, **options) for model in self.both]    # from states that are given
+        same(*({name: out[name] for name in self.c.output_names} for out in on))
         random = np.random.default_rng(1)
         cotangents = {name: random.normal(size=c[name].shape) for name in self.c.output_names}
         found = [model.backward(given, cotangents=cotangents, **options) for model in self.both]

@@ -116,8 +116,8 @@ def test_nvcc_takes_what_is_printed(tmp_path: Path) -> None:
 def test_spikes_are_bits_and_sums_start_with_what_is_added() -> None:
     learning = {"loss": loss.cross_entropy("rate"), "optimizer": optim.Adam(0.01)}
     for precision, spikes in (("exact", 1), ("float32", 0)):
-        network = trace(layers(leaky()))
-        text = text_of(generate(network, Target(target="cuda", precision=precision, **learning))).files["model.cu"]
+        aim = Target(target="cuda", precision=precision, **learning)
+        text = text_of(generate(trace(layers(leaky())), aim)).files["model.cu"]
         train = text.partition("int32_t train_kernels")[2].partition("\n}")[0]
         for name in ("snncc_product_spikes(", "snncc_weight_gradient_spikes(stream, rows, 0,"):
             assert train.count(name) == spikes

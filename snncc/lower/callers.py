@@ -68,10 +68,14 @@ class _Move:
         readers = [i for i in calls if i.kind in READERS or layout.device]
         if len(copies) != 1 or len(sweeps) + len(readers) != len(items) - 1:
             return None
+        if layout.device and copies[0].kind == "load_state":
+            return None if calls else cls._state(buffer, copies[0], sweeps)
         if not _plain(copies[0], buffer.time):
             return None
+        if layout.device and copies[0].kind == "load":
+            return cls._checking(buffer, copies[0], sweeps) or cls(buffer, copies[0], checked=True)
         if layout.device:
-            return cls._on_device(buffer, copies[0], sweeps, calls)
+            return cls(buffer, copies[0])
         if sweeps and layout.stride(buffer.count) != buffer.count:
             return None
         if readers:
@@ -90,24 +94,22 @@ class _Move:
         return None
 
     @classmethod
-    def _on_device(
-        cls, buffer: Buffer, copy: Call, sweeps: Sequence[Sweep], calls: Sequence[Call]
-    ) -> _Move | None:
-        if copy.kind == "store":
-            return cls(buffer, copy)
-        move = cls._checking(buffer, copy, sweeps)
-        if copy.kind == "load":
-            return move or cls(buffer, copy, checked=True)
-        places = [p for sweep in sweeps for p in sweep.pointers if buffer in (p.buffer, p.initial)]
-        own = all(p.buffer == buffer and not (p.steps or p.whole) for p in places)
-        return move if own and not calls and copy.buffers[1] is None else None
+    def _state(cls, buffer: Buffer, copy: Call, sweeps: Sequence[Sweep]) -> _Move | None:
+        """The move of an initial state that each neuron reads for itself."""
+        for sweep in sweeps:
+            pointers = [p for p in sweep.pointers if buffer in (p.buffer, p.initial)]
+            own = all(p.steps == (1 if p.initial == buffer else 0) and not p.whole for p in pointers)
+            if sweep.size != buffer.count or not own:
+                return None
+        return cls._checking(buffer, copy, sweeps) if copy.buffers[1] is None else None
 
     @property
     def new(self) -> Buffer:
         optional = self.copy.field.startswith("d_")  # a cotangent
         place = {"store": "result", "load_state": "state"}.get(self.copy.kind, "")
         place = place or ("optional" if optional else "given")
-        return replace(self.old, place=place, label=self.copy.field, value=self.copy.value)
+        value, channels = self.copy.value, (*self.copy.numbers[2:], 0)[0]
+        return replace(self.old, place=place, label=self.copy.field, value=value, channels=channels)
 
 
 def _checked_once(moves: Iterable[_Move]) -> Iterator[_Move]:
@@ -187,6 +189,9 @@ def _given(call: Call, moves: Sequence[_Move]) -> Call:
 
 def _moved(sweep: Sweep, moves: Sequence[_Move]) -> Sweep:
     new = {m.old: m.new for m in moves}
-    pointers = (replace(p, buffer=new.get(p.buffer, p.buffer)) for p in sweep.pointers)
+    pointers = (
+        replace(p, buffer=new.get(p.buffer, p.buffer), initial=p.initial and new.get(p.initial, p.initial))
+        for p in sweep.pointers
+    )
     checked = tuple(m.element for m in moves if m.checker is sweep)
     return replace(sweep, pointers=tuple(pointers), checked=checked)

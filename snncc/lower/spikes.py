@@ -5,8 +5,9 @@ before:  sweep lif1(..., spk)  # set spk_at[i] = spike(sub(mem, 1.0))
 after:   sweep lif1(..., spk)  # let spk_bit = spike(sub(mem, 1.0)); pack spk = spk_bit
          product_dense(spk, w, bias, y, 1000, 10, all steps)             spk: bits[T, tile, 1000]
 
-A warp's 32 spikes are a word, by a ballot; products turn bits into 0 and 1 where they read their factors, so
-no sum changes. Left as numbers are spikes that are results or that another kernel reads: cuBLAS, pools, loops.
+A warp's 32 spikes are a word, by a ballot; products turn bits into 0 and 1 where they read their factors,
+so no sum changes. Left as numbers are spikes that are results or that another kernel reads: cuBLAS, pools,
+loops.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def _held(buffer: Buffer) -> bool:
 
 
 def _packable(buffer: Buffer, items: Iterable[Item]) -> bool:
-    """Whether one of these items makes it, of spikes, and the others read each as their own, or in products."""
+    """Whether one of these items makes it, of spikes, and the others read their own, or are products."""
     written = 0
     for item in items:
         match item:

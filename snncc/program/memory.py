@@ -38,7 +38,8 @@ class Buffer:
     place: "tile" or "block" (scratch of a slot), "panel" (scratch of a thread: one panel of its
     features at a time), "whole" (of all samples, tile by tile, for later phases), "given" (rows of the
     caller's array `label`), "optional" or "result" (of one that he may leave out; then scratch of a slot),
-    "state" (of one that he may leave out; then each element is `value`),
+    "state" (of one that he may leave out; then each element is `value`; channels: that lie last in rows of
+    others),
     "sum" or "gradient" (a slot's sum over its tiles), "shared" (made once a call), "parameter".
     layout: "real" rows, rows rounded to "float32", "float16" or "bfloat16", spike "bits", "events", "valued"
     events, "labels", "table" (whole numbers of 32 bits), weight "panels", or "transposed" lists (scratch of a
@@ -56,6 +57,7 @@ class Buffer:
     label: str = ""  # what the user calls it, where he has a name for it
     ring: bool = False
     value: float = 0.0
+    channels: int = 0
 
     @property
     def count(self) -> int:

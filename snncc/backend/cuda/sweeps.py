@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 
 from ...errors import InternalError
-from ...program import Local, Pointer, Statement
+from ...program import Buffer, Local, Pointer, Statement
 from ..render import render
 from ..sweeps import NAME, Parameter, SweepText, declared, mentioned
 from .records import SweepRecord
@@ -169,16 +169,33 @@ class DeviceSweep(SweepText):
         if not p.steps:
             value = form.format(f"{p.name}[{self._offset(p, 't')[3:]}]")
             return [f"const {self.real} {p.name}_at = {value};"]
-        there, row, otherwise = self._other_step(p)
-        return [f"const {self.real} {p.name}_at = {there} ? {form.format(f'*({row})')} : *({otherwise});"]
+        there, row, _ = self._other_step(p)
+        return [
+            f"const {self.real} {p.name}_at = {there} ? {form.format(f'*({row})')} : {self._otherwise(p)};"
+        ]
+
+    def _otherwise(self, p: Pointer) -> str:
+        """The number where there is no such step."""
+        if p.initial and p.initial.place == "state":
+            return f"({self._state(f'{p.name}_initial', p.initial)})"
+        return f"*({self._other_step(p)[2]})"
+
+    def _state(self, name: str, buffer: Buffer) -> str:
+        """The caller's number, or where he gives none that of all."""
+        place = self._offset(Pointer(buffer, name), "")[3:]
+        if buffer.channels:
+            place = f"{place} - n0 + snncc_row_major(n0, {buffer.count}, {buffer.channels})"
+        return f"{name} ? {name}[{place}] : {self.dialect.literal(buffer.value)}"
 
     def _pointers(self) -> list[Parameter]:
         return [Parameter(p.name, words_of_32(p.declaration)) for p in super()._pointers()]
 
     def _row(self, p: Pointer, step: bool) -> str:
         if p.buffer.place == "state":
-            given, otherwise = f"{p.name}[{self._offset(p, '')[3:]}]", self.dialect.literal(p.buffer.value)
-            return f"const {self.real} {p.name}_at = {p.name} ? {given} : {otherwise};"
+            return f"const {self.real} {p.name}_at = {self._state(p.name, p.buffer)};"
+        if _starts_from_state(p):
+            there, row, _ = self._other_step(p)
+            return f"const {self.real} {p.name}_at = {there} ? *({row}) : {self._otherwise(p)};"
         return words_of_32(super()._row(p, step))
 
 
@@ -189,4 +206,8 @@ def words_of_32(text: str) -> str:
 
 def is_value(p: Pointer) -> bool:
     """Whether its `name_at` is a number and no pointer."""
-    return (p.buffer.packed and not p.written) or p.buffer.place == "state"
+    return (p.buffer.packed and not p.written) or p.buffer.place == "state" or _starts_from_state(p)
+
+
+def _starts_from_state(p: Pointer) -> bool:
+    return p.initial is not None and p.initial.place == "state"
