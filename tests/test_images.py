@@ -53,6 +53,13 @@ CASES = {
         one=lambda: nn.Conv2d(8, 1, 1), lif3=lif,
         flat=nn.Flatten, fc=lambda: nn.Linear(4, 3), lif4=lif,
     ),
+    "slices": layers(
+        4, 6, 5,
+        conv1=lambda: nn.Conv2d(4, 18, 3, groups=2, padding=1), lif1=lif,
+        conv2=lambda: nn.Conv2d(18, 140, 2, groups=2, stride=2, padding=1), lif2=lif,
+        up=lambda: nn.ConvTranspose2d(140, 2, 2, groups=2), lif3=lif,
+        flat=nn.Flatten, fc=lambda: nn.Linear(40, 3), lif4=lif,
+    ),
     "line": layers(
         3, 20,
         conv1=lambda: nn.Conv1d(3, 20, 4, stride=2), lif1=lif, pool=lambda: nn.MaxPool1d(3, 2), lif2=learnt,

@@ -7,6 +7,7 @@ from math import prod
 from typing import Any
 
 from ..graph import Node
+from ..ops.conv import in_lanes
 from ..ops.windows import Windows
 from ..program import Buffer, Call, Size
 from .buffers import Buffers
@@ -48,18 +49,17 @@ def _convolution(buffers: Buffers, node: Node) -> Call:
         image, outputs, weight = second, first.type.features[0], node
     channels, *space = image.type.features
     numbers = geometry(op.windows, channels, outputs, op.groups, tuple(space))
-    n_out, n_in = outputs, weight.type.size // outputs
-    if op.groups > 1:
-        wide = channels // op.groups * prod(space) * buffers.layout.stride(outputs)
-        return _call(
-            buffers,
-            node,
-            f"{op.name}_groups",
-            (*_sizes(buffers, node), *numbers),
-            wide * buffers.layout.real_bytes,
-        )
+    n_out, n_in = outputs // op.groups, weight.type.size // outputs
+    if op.groups > 1 and (buffers.layout.device or in_lanes(buffers.graph, node)):
+        stride, pixels = buffers.layout.stride, prod(space)
+        wide = channels // op.groups * pixels * stride(outputs)
+        if op.name == "conv_transpose":
+            windows = prod(op.windows.outputs(tuple(space)))
+            wide = ((prod(op.windows.size) + windows) * n_out + pixels) * stride(channels)
+        sizes = (*_sizes(buffers, node), *numbers)
+        return _call(buffers, node, f"{op.name}_groups", sizes, wide * buffers.layout.real_bytes)
     pixels = prod(space), prod(op.windows.outputs(tuple(space)))
-    return _sliding(buffers, node, op.name, numbers, (n_in, n_out), pixels)
+    return _sliding(buffers, node, op.name, numbers, (n_in, n_out), pixels, op.groups)
 
 
 def of_tokens(buffers: Buffers, node: Node) -> Call:
@@ -79,19 +79,22 @@ def _sliding(
     numbers: tuple[int, ...],
     sizes: tuple[int, int],
     pixels: tuple[int, int],
+    groups: int = 1,
 ) -> Call:
-    """sizes: inputs and outputs of a window; pixels: of the image, and of the outputs."""
+    """sizes: inputs and outputs of a window and group; pixels: of the image, and of the outputs."""
     op: Any = node.op
     (n_in, n_out), (inside, windows), layout = sizes, pixels, buffers.layout
     fitting = CHUNK_BYTES // (n_in * layout.real_bytes) // LEAST_CHUNK * LEAST_CHUNK
     chunk = max(LEAST_CHUNK, min(fitting, max(windows, SMALL_IMAGE)))
     dense = chunk * (layout.stride(n_in) + layout.stride(n_out)) * layout.real_bytes
     listed = (
-        (4 * ((windows if name == "conv_transpose" else inside) + 1) + 63) // 64 * 64
+        (4 * ((windows if name == "conv_transpose" else inside) * groups + 1) + 63) // 64 * 64
         + layout.stride(n_in) * layout.real_bytes
         + 64
     )
     need = {"dense": dense, "events": listed, "counted": max(dense, listed)}[op.kernel]
+    if groups > 1 and name != "conv_transpose":
+        need += groups * layout.stride(n_out) * n_in * layout.real_bytes  # the weight, by groups
     return _call(buffers, node, f"{name}_{op.kernel}", (*_sizes(buffers, node), chunk, *numbers), need)
 
 

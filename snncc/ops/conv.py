@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CompileError
-from ..graph import Op, Type
+from ..graph import Graph, Node, Op, Type
 from .groups import sum_space
 from .linear import transpose
 from .reduce import expand, sum_to
@@ -152,6 +152,15 @@ class ConvGradient(Slides):
 
 
 SLIDING = ("conv", "conv_transpose", "conv_gradient")
+SLICED = 8  # outputs of a group from which it is multiplied as a convolution of its own: half a vector of floats
+
+
+def in_lanes(graph: Graph, node: Node) -> bool:
+    """Whether a convolution, its adjoint or its gradient is in groups of few outputs: all groups are computed
+    side by side, a vector over the channels of several."""
+    op: Any = node.op
+    outputs = node.type if op.name == "conv" else graph[node.inputs[0]].type
+    return bool(op.groups > 1 and outputs.features[0] // op.groups < SLICED)
 
 
 def _matrix(weight: Any, axes: int) -> Any:

@@ -1,13 +1,17 @@
 /* Convolutions of images, forward and backward. Dense ones unfold windows to rows and are products of those; by events
  * a window's inputs are runs of the row's list, since a line of neighbouring pixels is one stretch of memory. Both add
  * the inputs of an output in ascending order, so they give the same bits; weight gradients add rows from the last to
- * the first, windows ascending. */
+ * the first, windows ascending.
+ *
+ * A group is a convolution of its own between slices of the channels: what is unfolded, folded and listed is its slice,
+ * and its weights are panels of their own, which are copied together first. */
 #ifndef SNNCC_CONV_H
 #define SNNCC_CONV_H
 
 #include "target.h"
 #include "events.h"
 #include "product.h"
+#include "slices.h"
 #include "team.h"
 #include "windows.h"
 
@@ -31,7 +35,8 @@ SNNCC_INLINE void snncc_store_part(int n, const snncc_vec *from, snncc_real *to)
         memcpy(to + whole * SNNCC_LANES, from + whole, (size_t)(n % SNNCC_LANES) * sizeof *to);
 }
 
-/* cells[p] = the first entry of a row's list that is in pixel p or a later one, for p <= pixels. */
+/* cells[p] = the first entry of a row's list that is in pixel p or a later one, for p <= pixels. Where channels are in
+ * groups, those of a pixel and group count as a pixel. */
 SNNCC_INLINE void snncc_cells(int channels, int pixels, snncc_events x, int row, int32_t *cells)
 {
     const int32_t begin = x.offsets[row], end = x.offsets[row + 1];
@@ -47,15 +52,15 @@ typedef struct {
     int shift;
 } snncc_run;
 
-/* The entries of places c .. c_end of line (a, b) of a window. */
-SNNCC_INLINE snncc_run snncc_window_run(snncc_windows g, snncc_window w, const int32_t *cells, int a, int b, int c,
-                                        int c_end)
+/* The entries of a group at places c .. c_end of line (a, b) of a window. */
+SNNCC_INLINE snncc_run snncc_window_run(snncc_windows g, int group, snncc_window w, const int32_t *cells, int a, int b,
+                                        int c, int c_end)
 {
     snncc_run run;
-    const int pixel = snncc_window_pixel(g, w, a, b, c);
-    run.begin = cells[pixel];
-    run.end = cells[pixel + c_end - c];
-    run.shift = (((a * g.size[1] + b) * g.size[2] + c) - pixel) * g.channels;
+    const int cell = snncc_window_pixel(g, w, a, b, c) * g.groups + group;
+    run.begin = cells[cell];
+    run.end = cells[cell + c_end - c];
+    run.shift = (((a * g.size[1] + b) * g.size[2] + c) - cell) * snncc_group_channels(g);
     return run;
 }
 
@@ -71,8 +76,8 @@ SNNCC_INLINE void snncc_add_run(int vectors, int valued, snncc_events x, snncc_r
     }
 }
 
-/* All windows of one row for one panel, n outputs wide; n = 1 of a single output has scalar weights. */
-SNNCC_INLINE void snncc_conv_panel(snncc_windows g, int valued, int n, snncc_events x, const int32_t *cells,
+/* All windows of one row for one panel of a group, n outputs wide. */
+SNNCC_INLINE void snncc_conv_panel(snncc_windows g, int group, int valued, int n, snncc_events x, const int32_t *cells,
                                    const snncc_real *w, const snncc_real *bias, snncc_real *y)
 {
     const int vectors = (n + SNNCC_LANES - 1) / SNNCC_LANES, step = snncc_lines_touch(g) ? g.size[2] : 1;
@@ -86,7 +91,7 @@ SNNCC_INLINE void snncc_conv_panel(snncc_windows g, int valued, int n, snncc_eve
             for (int b = bs.begin; b < bs.end; b++)
                 for (int c = cs.begin; c < cs.end; c += step) {
                     const int c_end = c + step < cs.end ? c + step : cs.end;
-                    snncc_add_run(vectors, valued, x, snncc_window_run(g, here, cells, a, b, c, c_end), w, sum);
+                    snncc_add_run(vectors, valued, x, snncc_window_run(g, group, here, cells, a, b, c, c_end), w, sum);
                 }
         snncc_store_part(n, sum, y + (size_t)number * g.outputs);
     }
@@ -103,7 +108,7 @@ SNNCC_INLINE void snncc_conv_single(snncc_windows g, snncc_events x, const int32
         for (int a = as.begin; a < as.end; a++)
             for (int b = bs.begin; b < bs.end; b++)
                 for (int c = cs.begin; c < cs.end; c++) {
-                    const snncc_run run = snncc_window_run(g, here, cells, a, b, c, c + 1);
+                    const snncc_run run = snncc_window_run(g, 0, here, cells, a, b, c, c + 1);
                     for (int32_t e = run.begin; e < run.end; e++) {
                         const snncc_real weight = w[(int)x.index[e] + run.shift];
                         sum += x.value ? x.value[e] * weight : weight;
@@ -125,36 +130,43 @@ SNNCC_INLINE void snncc_conv_single(snncc_windows g, snncc_events x, const int32
         }                                                                                       \
     }
 
-/* y = conv(x, w) + bias by the events of x; `valued`: they have values. y: [rows][y_stride]. cells: in_pixels + 1. */
+/* y = conv(x, w) + bias by the events of x; `valued`: they have values. y: [rows][y_stride]. scratch: the weight by
+ * groups, then in_pixels * groups + 1 cells. */
 SNNCC_INLINE void snncc_conv_events(snncc_windows g, int valued, snncc_events x, int rows, int y_stride,
-                                    const snncc_real *w, const snncc_real *bias, int32_t *cells, snncc_real *y,
+                                    const snncc_real *w, const snncc_real *bias, void *scratch, snncc_real *y,
                                     const snncc_crew *crew)
 {
     const snncc_range mine = snncc_part(crew, rows);
-    const int inputs = snncc_window_inputs(g), pixels = snncc_in_pixels(g);
+    const int inputs = snncc_window_inputs(g), pixels = snncc_in_pixels(g), outputs = snncc_group_outputs(g);
+    const snncc_real *const weight = snncc_weight_by_groups(g, w, scratch);
+    int32_t *const cells = (int32_t *)(void *)((snncc_real *)scratch + snncc_groups_size(g));
     if (g.outputs == 1)
         for (int row = mine.begin; row < mine.end; row++) {
             snncc_cells(g.channels, pixels, x, row, cells);
             snncc_conv_single(g, x, cells, w, bias, y + (size_t)row * y_stride);
         }
     else /* a panel's weights stay in the cache for all rows */
-        SNNCC_EACH_PANEL(g.outputs, first, width, {
+        SNNCC_EACH_PANEL(outputs, first, width, {
             for (int row = mine.begin; row < mine.end; row++) {
-                snncc_cells(g.channels, pixels, x, row, cells);
-                snncc_conv_panel(g, valued, width, x, cells, w + (size_t)first * inputs, bias ? bias + first : NULL,
-                                 y + (size_t)row * y_stride + first);
+                snncc_cells(snncc_group_channels(g), pixels * g.groups, x, row, cells);
+                for (int group = 0; group < g.groups; group++) {
+                    const int output = group * outputs + first;
+                    snncc_conv_panel(g, group, valued, width, x, cells,
+                                     weight + snncc_group_at(g, group) + (size_t)first * inputs,
+                                     bias ? bias + output : NULL, y + (size_t)row * y_stride + output);
+                }
             }
         })
 }
 
-/* columns[i][] = the inputs of window first + i, for i < count; 0 outside of the image. Windows are counted over all
- * rows of x, x_stride apart. */
-SNNCC_INLINE void snncc_unfold(snncc_windows g, int first, int count, int x_stride, const snncc_real *rows,
+/* columns[i][] = a group's inputs of window first + i, for i < count; 0 outside of the image. Windows are counted over
+ * all rows of x, x_stride apart. */
+SNNCC_INLINE void snncc_unfold(snncc_windows g, int group, int first, int count, int x_stride, const snncc_real *rows,
                                snncc_real *columns)
 {
-    const int line = g.size[2] * g.channels, windows = snncc_out_pixels(g);
+    const int each = snncc_group_channels(g), line = g.size[2] * each, windows = snncc_out_pixels(g);
     for (int i = 0; i < count; i++) {
-        const snncc_real *const x = rows + (size_t)((first + i) / windows) * x_stride;
+        const snncc_real *const x = rows + (size_t)((first + i) / windows) * x_stride + group * each;
         const snncc_window here = snncc_window_at(g, (first + i) % windows);
         const snncc_inside as = snncc_window_inside(g, here, 0), bs = snncc_window_inside(g, here, 1);
         const snncc_inside cs = snncc_window_inside(g, here, 2);
@@ -162,28 +174,27 @@ SNNCC_INLINE void snncc_unfold(snncc_windows g, int first, int count, int x_stri
             for (int b = 0; b < g.size[1]; b++, columns += line) {
                 const int inside = a >= as.begin && a < as.end && b >= bs.begin && b < bs.end && cs.begin < cs.end;
                 const int begin = inside ? cs.begin : g.size[2], end = inside ? cs.end : g.size[2];
-                for (int k = 0; k < begin * g.channels; k++) columns[k] = 0;
-                for (int k = end * g.channels; k < line; k++) columns[k] = 0;
+                for (int k = 0; k < begin * each; k++) columns[k] = 0;
+                for (int k = end * each; k < line; k++) columns[k] = 0;
                 if (snncc_lines_touch(g) && inside)
-                    memcpy(columns + begin * g.channels,
+                    memcpy(columns + begin * each,
                            x + (ptrdiff_t)snncc_window_pixel(g, here, a, b, begin) * g.channels,
-                           (size_t)((end - begin) * g.channels) * sizeof *x);
+                           (size_t)((end - begin) * each) * sizeof *x);
                 else
                     for (int c = begin; c < end; c++)
-                        memcpy(columns + c * g.channels,
-                               x + (ptrdiff_t)snncc_window_pixel(g, here, a, b, c) * g.channels,
-                               (size_t)g.channels * sizeof *x);
+                        memcpy(columns + c * each, x + (ptrdiff_t)snncc_window_pixel(g, here, a, b, c) * g.channels,
+                               (size_t)each * sizeof *x);
             }
     }
 }
 
 /* x += the columns of window first + i at its places, for i < count: the adjoint of snncc_unfold. */
-SNNCC_INLINE void snncc_fold(snncc_windows g, int first, int count, int stride, int x_stride,
+SNNCC_INLINE void snncc_fold(snncc_windows g, int group, int first, int count, int stride, int x_stride,
                              const snncc_real *columns, snncc_real *rows)
 {
-    const int windows = snncc_out_pixels(g);
+    const int windows = snncc_out_pixels(g), each = snncc_group_channels(g);
     for (int i = 0; i < count; i++, columns += stride) {
-        snncc_real *const x = rows + (size_t)((first + i) / windows) * x_stride;
+        snncc_real *const x = rows + (size_t)((first + i) / windows) * x_stride + group * each;
         const snncc_window here = snncc_window_at(g, (first + i) % windows);
         const snncc_inside as = snncc_window_inside(g, here, 0), bs = snncc_window_inside(g, here, 1);
         const snncc_inside cs = snncc_window_inside(g, here, 2);
@@ -193,10 +204,10 @@ SNNCC_INLINE void snncc_fold(snncc_windows g, int first, int count, int stride, 
                 for (int c = cs.begin; c < cs.end; c += step) {
                     const int places = (c + step < cs.end ? c + step : cs.end) - c;
                     const snncc_real *SNNCC_RESTRICT const from =
-                        columns + ((a * g.size[1] + b) * g.size[2] + c) * g.channels;
+                        columns + ((a * g.size[1] + b) * g.size[2] + c) * each;
                     snncc_real *SNNCC_RESTRICT const to =
                         x + (ptrdiff_t)snncc_window_pixel(g, here, a, b, c) * g.channels;
-                    for (int k = 0; k < places * g.channels; k++) to[k] += from[k];
+                    for (int k = 0; k < places * each; k++) to[k] += from[k];
                 }
     }
 }
@@ -208,55 +219,61 @@ SNNCC_INLINE size_t snncc_window_place(snncc_windows g, int number, int row_stri
     return (size_t)(number / windows) * row_stride + (size_t)(number % windows) * n;
 }
 
-/* Pixels of windows first .. first + count, of n numbers, as rows [count][stride] whose pads are 0; and back. */
-SNNCC_INLINE void snncc_widen_pixels(snncc_windows g, int first, int count, int row_stride, int n, int stride,
+/* A group's outputs of windows first .. first + count as rows [count][stride] whose pads are 0; and back. */
+SNNCC_INLINE void snncc_widen_pixels(snncc_windows g, int group, int first, int count, int row_stride, int stride,
                                      const snncc_real *image, snncc_real *wide)
 {
+    const int n = snncc_group_outputs(g);
     for (int i = 0; i < count; i++, wide += stride) {
-        const snncc_real *const from = image + snncc_window_place(g, first + i, row_stride, n);
+        const snncc_real *const from = image + snncc_window_place(g, first + i, row_stride, g.outputs) + group * n;
         for (int k = 0; k < n; k++) wide[k] = from[k];
         for (int k = n; k < stride; k++) wide[k] = 0;
     }
 }
 
-SNNCC_INLINE void snncc_narrow_pixels(snncc_windows g, int first, int count, int row_stride, int n, int stride,
+SNNCC_INLINE void snncc_narrow_pixels(snncc_windows g, int group, int first, int count, int row_stride, int stride,
                                       const snncc_real *wide, snncc_real *image)
 {
+    const int n = snncc_group_outputs(g);
     for (int i = 0; i < count; i++, wide += stride) {
-        snncc_real *const to = image + snncc_window_place(g, first + i, row_stride, n);
+        snncc_real *const to = image + snncc_window_place(g, first + i, row_stride, g.outputs) + group * n;
         for (int k = 0; k < n; k++) to[k] = wide[k];
     }
 }
 
-/* Whether pixels of n numbers lie one after the other over all rows, as whole vectors. */
-SNNCC_INLINE int snncc_pixels_touch(snncc_windows g, int row_stride, int n)
+/* Whether pixels of outputs lie one after the other over all rows, as whole vectors. */
+SNNCC_INLINE int snncc_pixels_touch(snncc_windows g, int row_stride)
 {
-    return snncc_stride(n) == n && row_stride == snncc_out_pixels(g) * n;
+    return g.groups == 1 && snncc_stride(g.outputs) == g.outputs && row_stride == snncc_out_pixels(g) * g.outputs;
 }
 
-/* y = conv(x, w) + bias, dense, `chunk` windows at a time. x: [rows][x_stride]. scratch: chunk rows of columns, and as
- * many of outputs. */
+/* y = conv(x, w) + bias, dense, `chunk` windows at a time. x: [rows][x_stride]. scratch: the weight by groups, chunk rows
+ * of a group's columns, and as many of its outputs. */
 SNNCC_INLINE void snncc_conv_dense(snncc_windows g, int chunk, int rows, int x_stride, int y_stride,
                                    const snncc_real *x, const snncc_real *w, const snncc_real *bias,
                                    snncc_real *scratch, snncc_real *y, const snncc_crew *crew)
 {
     const snncc_range mine = snncc_part(crew, rows);
-    const int inputs = snncc_window_inputs(g), windows = snncc_out_pixels(g), stride = snncc_stride(g.outputs);
-    const int direct = snncc_pixels_touch(g, y_stride, g.outputs), end = mine.end * windows;
-    snncc_real *const wide = scratch + (size_t)chunk * snncc_stride(inputs);
-    for (int first = mine.begin * windows; first < end; first += chunk) {
-        const int count = end - first < chunk ? end - first : chunk;
-        snncc_real *const to = direct ? y + snncc_window_place(g, first, y_stride, g.outputs) : wide;
-        snncc_unfold(g, first, count, x_stride, x, scratch);
-        if (g.outputs == 1)
-            snncc_dense_single(count, inputs, inputs, scratch, w, bias, to);
-        else
-            SNNCC_EACH_PANEL(g.outputs, panel, width,
-                             snncc_dense_panel((width + SNNCC_LANES - 1) / SNNCC_LANES, count, inputs, inputs, stride,
-                                               scratch, w + (size_t)panel * inputs, bias ? bias + panel : NULL,
-                                               to + panel))
-        if (!direct) snncc_narrow_pixels(g, first, count, y_stride, g.outputs, stride, wide, y);
-    }
+    const int inputs = snncc_window_inputs(g), windows = snncc_out_pixels(g), outputs = snncc_group_outputs(g);
+    const int direct = snncc_pixels_touch(g, y_stride), end = mine.end * windows, stride = snncc_stride(outputs);
+    const snncc_real *const weight = snncc_weight_by_groups(g, w, scratch);
+    snncc_real *const columns = scratch + snncc_groups_size(g);
+    snncc_real *const wide = columns + (size_t)chunk * snncc_stride(inputs);
+    for (int first = mine.begin * windows; first < end; first += chunk)
+        for (int group = 0; group < g.groups; group++) {
+            const int count = end - first < chunk ? end - first : chunk;
+            const snncc_real *const of = weight + snncc_group_at(g, group), *const b = bias ? bias + group * outputs : NULL;
+            snncc_real *const to = direct ? y + snncc_window_place(g, first, y_stride, g.outputs) : wide;
+            snncc_unfold(g, group, first, count, x_stride, x, columns);
+            if (outputs == 1)
+                snncc_dense_single(count, inputs, inputs, columns, of, b, to);
+            else
+                SNNCC_EACH_PANEL(outputs, panel, width,
+                                 snncc_dense_panel((width + SNNCC_LANES - 1) / SNNCC_LANES, count, inputs, inputs,
+                                                   stride, columns, of + (size_t)panel * inputs, b ? b + panel : NULL,
+                                                   to + panel))
+            if (!direct) snncc_narrow_pixels(g, group, first, count, y_stride, stride, wide, y);
+        }
 }
 
 /* y by whichever is faster at the density of x. */
@@ -267,7 +284,7 @@ SNNCC_INLINE void snncc_conv_counted(snncc_windows g, int chunk, snncc_events ev
     if (snncc_is_dense(events, rows, snncc_in_pixels(g) * g.channels, SNNCC_CROSSOVER))
         snncc_conv_dense(g, chunk, rows, x_stride, y_stride, x, w, bias, (snncc_real *)scratch, y, crew);
     else
-        snncc_conv_events(g, 1, events, rows, y_stride, w, bias, (int32_t *)scratch, y, crew);
+        snncc_conv_events(g, 1, events, rows, y_stride, w, bias, scratch, y, crew);
 }
 
 /* Every pixel starts at its channel's bias, or 0. */
@@ -285,22 +302,27 @@ SNNCC_INLINE void snncc_conv_transpose_dense(snncc_windows g, int chunk, int row
 {
     const snncc_range mine = snncc_part(crew, rows);
     const int inputs = snncc_window_inputs(g), windows = snncc_out_pixels(g), stride = snncc_stride(inputs);
-    const int direct = y_stride == windows * g.outputs, end = mine.end * windows;
+    const int outputs = snncc_group_outputs(g), direct = y_stride == windows * g.outputs, end = mine.end * windows;
+    const int apart = direct ? g.outputs : outputs;
     snncc_real *const wide = scratch + (size_t)chunk * stride;
     for (int row = mine.begin; row < mine.end; row++) snncc_start_pixels(g, bias, x + (size_t)row * x_stride);
-    for (int first = mine.begin * windows; first < end; first += chunk) {
-        const int count = end - first < chunk ? end - first : chunk;
-        const snncc_real *const from = direct ? y + snncc_window_place(g, first, y_stride, g.outputs) : wide;
-        if (!direct) snncc_widen_pixels(g, first, count, y_stride, g.outputs, g.outputs, y, wide);
-        if (inputs == 1)
-            snncc_dense_single(count, g.outputs, g.outputs, from, turned, NULL, scratch);
-        else
-            SNNCC_EACH_PANEL(inputs, panel, width,
-                             snncc_dense_panel((width + SNNCC_LANES - 1) / SNNCC_LANES, count, g.outputs, g.outputs,
-                                               stride, from, turned + (size_t)panel * g.outputs, NULL,
-                                               scratch + panel))
-        snncc_fold(g, first, count, stride, x_stride, scratch, x);
-    }
+    for (int first = mine.begin * windows; first < end; first += chunk)
+        for (int group = 0; group < g.groups; group++) {
+            const int count = end - first < chunk ? end - first : chunk, output = group * outputs;
+            const snncc_real *const from =
+                direct ? y + snncc_window_place(g, first, y_stride, g.outputs) + output : wide;
+            if (!direct) snncc_widen_pixels(g, group, first, count, y_stride, outputs, y, wide);
+            if (inputs == 1)
+                snncc_dense_single(count, outputs, apart, from, turned + output, NULL, scratch);
+            else
+                SNNCC_EACH_PANEL(inputs, panel, width, {
+                    const int vectors = (width + SNNCC_LANES - 1) / SNNCC_LANES;
+                    snncc_dense_panel(vectors, count, outputs, apart, stride, from,
+                                      turned + (size_t)panel * g.outputs + (size_t)output * vectors * SNNCC_LANES, NULL,
+                                      scratch + panel);
+                })
+            snncc_fold(g, group, first, count, stride, x_stride, scratch, x);
+        }
 }
 
 /* One window's columns from the events of its pixel of y, begin .. end, whose outputs are index - shift. */
@@ -327,23 +349,24 @@ SNNCC_INLINE void snncc_columns_of(snncc_windows g, int valued, snncc_events y, 
     })
 }
 
-/* The same by the events of y. scratch: out_pixels + 1 cells, then the columns of a window. */
+/* The same by the events of y. scratch: out_pixels * groups + 1 cells, then a group's columns of a window. */
 SNNCC_INLINE void snncc_conv_transpose_events(snncc_windows g, int valued, snncc_events y, int rows, int x_stride,
                                               const snncc_real *turned, const snncc_real *bias, void *scratch,
                                               snncc_real *x, const snncc_crew *crew)
 {
     const snncc_range mine = snncc_part(crew, rows);
-    const int windows = snncc_out_pixels(g);
+    const int windows = snncc_out_pixels(g), lists = windows * g.groups;
     int32_t *const cells = (int32_t *)scratch;
-    snncc_real *const columns = (snncc_real *)(void *)((char *)scratch + snncc_align((size_t)(windows + 1) * sizeof *cells));
+    snncc_real *const columns = (snncc_real *)(void *)((char *)scratch + snncc_align((size_t)(lists + 1) * sizeof *cells));
     for (int row = mine.begin; row < mine.end; row++) {
         snncc_real *const to = x + (size_t)row * x_stride;
         snncc_start_pixels(g, bias, to);
-        snncc_cells(g.outputs, windows, y, row, cells);
-        for (int w = 0; w < windows; w++)
-            if (cells[w] < cells[w + 1]) {
-                snncc_columns_of(g, valued, y, cells[w], cells[w + 1], w * g.outputs, turned, columns);
-                snncc_fold(g, w, 1, 0, 0, columns, to);
+        snncc_cells(snncc_group_outputs(g), lists, y, row, cells);
+        for (int list = 0; list < lists; list++)
+            if (cells[list] < cells[list + 1]) {
+                const int w = list / g.groups;
+                snncc_columns_of(g, valued, y, cells[list], cells[list + 1], w * g.outputs, turned, columns);
+                snncc_fold(g, list % g.groups, w, 1, 0, 0, columns, to);
             }
     }
 }

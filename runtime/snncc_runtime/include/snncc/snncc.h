@@ -24,6 +24,7 @@
 #include "embedding.h"
 #include "state.h"
 #include "windows.h"
+#include "slices.h"
 #include "conv.h"
 #include "conv_gradient.h"
 #include "conv_groups.h"

@@ -38,10 +38,20 @@ SNNCC_INLINE int snncc_window_places(snncc_windows g)
     return g.size[0] * g.size[1] * g.size[2];
 }
 
+SNNCC_INLINE int snncc_group_channels(snncc_windows g)
+{
+    return g.channels / g.groups;
+}
+
+SNNCC_INLINE int snncc_group_outputs(snncc_windows g)
+{
+    return g.outputs / g.groups;
+}
+
 /* Inputs of an output: rows of the weight's panels. */
 SNNCC_INLINE int snncc_window_inputs(snncc_windows g)
 {
-    return snncc_window_places(g) * (g.channels / g.groups);
+    return snncc_window_places(g) * snncc_group_channels(g);
 }
 
 SNNCC_INLINE snncc_window snncc_window_at(snncc_windows g, int number)
@@ -72,10 +82,10 @@ SNNCC_INLINE int snncc_window_pixel(snncc_windows g, snncc_window w, int a, int 
     return (z * g.in[1] + y) * g.in[2] + w.start[2] + c * g.dilation[2];
 }
 
-/* Whether the places of a line of a window are neighbouring pixels. */
+/* Whether the inputs of a line of a window lie side by side in the image. */
 SNNCC_INLINE int snncc_lines_touch(snncc_windows g)
 {
-    return g.dilation[2] == 1;
+    return g.dilation[2] == 1 && g.groups == 1;
 }
 
 /* What a window of a channel comes to. */

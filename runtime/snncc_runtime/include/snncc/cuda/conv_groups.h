@@ -67,20 +67,19 @@ static __global__ void snncc_conv_transpose_groups_kernel(snncc_windows g, size_
     if (at >= count) return;
     const int channel = (int)(at % (size_t)g.channels), pixel = (int)(number % (size_t)snncc_in_pixels(g));
     const int each = g.channels / g.groups, outputs = g.outputs / g.groups, first = channel / each * outputs;
-    y += row * (size_t)snncc_out_pixels(g) * g.outputs;
-    w += (size_t)(channel % each) * g.outputs;
+    y += row * (size_t)snncc_out_pixels(g) * g.outputs + first;
+    w += (size_t)(channel % each) * g.outputs + first;
     snncc_real sum = bias ? bias[channel] + (snncc_real)0 : (snncc_real)0;
-    for (int output = first; output < first + outputs; output++) {
+    snncc_each_window(g, pixel, [&](int place, int window) {
+        const snncc_real *const weight = w + (size_t)place * each * g.outputs, *const from = y + (size_t)window * g.outputs;
         snncc_real part = 0;
-        snncc_each_window(g, pixel, [&](int place, int window) {
-            part += w[(size_t)place * each * g.outputs + output] * y[(size_t)window * g.outputs + output];
-        });
+        for (int k = 0; k < outputs; k++) part += weight[k] * from[k];
         sum += part;
-    }
+    });
     x[at] = sum;
 }
 
-/* x = its adjoint by the input, on y, + bias; w: the weight itself. Of each output the windows are added, then these. */
+/* x = its adjoint by the input, on y, + bias; w: the weight itself. Of each window the outputs are added, then these. */
 static inline void snncc_conv_transpose_groups(cudaStream_t stream, snncc_windows g, int rows, const snncc_real *y,
                                                const snncc_real *w, const snncc_real *bias, snncc_real *x)
 {
