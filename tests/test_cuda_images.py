@@ -28,6 +28,7 @@ class Flat(nn.Module):
             "some": nn.Conv2d(6, 3, 1, stride=2, bias=False),
             "single": nn.Conv2d(6, 1, (2, 3)),
             "groups": nn.Conv2d(6, 4, 3, groups=2, padding=1, stride=2),
+            "slices": nn.Conv2d(6, 20, 3, groups=2, padding=1, stride=2),
             "depthwise": nn.Conv2d(6, 12, 3, groups=6, padding=1),
             "up": nn.ConvTranspose2d(6, 4, 3, stride=2, padding=1, output_padding=1),
             "up_groups": nn.ConvTranspose2d(6, 4, 3, stride=2, groups=2),

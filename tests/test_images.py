@@ -55,8 +55,8 @@ CASES = {
     ),
     "slices": layers(
         4, 6, 5,
-        conv1=lambda: nn.Conv2d(4, 18, 3, groups=2, padding=1), lif1=lif,
-        conv2=lambda: nn.Conv2d(18, 140, 2, groups=2, stride=2, padding=1), lif2=lif,
+        conv1=lambda: nn.Conv2d(4, 68, 3, groups=2, padding=1), lif1=lif,
+        conv2=lambda: nn.Conv2d(68, 140, 2, groups=2, stride=2, padding=1), lif2=lif,
         up=lambda: nn.ConvTranspose2d(140, 2, 2, groups=2), lif3=lif,
         flat=nn.Flatten, fc=lambda: nn.Linear(40, 3), lif4=lif,
     ),

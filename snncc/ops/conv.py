@@ -153,6 +153,7 @@ class ConvGradient(Slides):
 
 SLIDING = ("conv", "conv_transpose", "conv_gradient")
 SLICED = 8  # outputs of a group from which it is multiplied as a convolution of its own: half a vector of floats
+LISTED = 32  # channels of a group from which their events are listed; at 10 % of spikes 16 are slower than dense
 
 
 def in_lanes(graph: Graph, node: Node) -> bool:
@@ -161,6 +162,16 @@ def in_lanes(graph: Graph, node: Node) -> bool:
     op: Any = node.op
     outputs = node.type if op.name == "conv" else graph[node.inputs[0]].type
     return bool(op.groups > 1 and outputs.features[0] // op.groups < SLICED)
+
+
+def in_narrow_groups(graph: Graph, node: Node) -> bool:
+    """Whether a group has so few channels, or of an adjoint outputs, that a list of their events does not pay: it
+    would have an entry now and then."""
+    op: Any = node.op
+    if op.groups == 1 or op.name == "conv_transpose":
+        return in_lanes(graph, node)
+    image = graph[node.inputs[1 if op.name == "conv_gradient" else 0]].type
+    return bool(in_lanes(graph, node) or image.features[0] // op.groups < LISTED)
 
 
 def _matrix(weight: Any, axes: int) -> Any:

@@ -22,7 +22,7 @@ from typing import Any
 
 from ..errors import located, user_line
 from ..graph import Graph, Node, Stage
-from ..ops.conv import SLIDING, in_lanes
+from ..ops.conv import SLIDING, in_narrow_groups
 from ..ops.linear import Events
 from .base import Pass
 from .zeros import with_zeros
@@ -81,8 +81,8 @@ class ChooseKernels(Pass):
         return replace(node, op=replace(op, zeros="".join("ab"[k] for k in found), ones=bool(spikes)))
 
     def _kernel(self, graph: Graph, node: Node, zeros: set[str]) -> str:
-        if node.op.name in SLIDING and in_lanes(graph, node):
-            return "dense"  # an event adds to a few outputs: less than one vector
+        if node.op.name in SLIDING and in_narrow_groups(graph, node):
+            return "dense"
         if not self.lists:
             chosen = {"linear": "dense", **dict.fromkeys((*SLIDING, *GRADIENTS), "dense")}
             return chosen.get(node.op.name, "rows" if node.op.name in SPARSE else "")
