@@ -51,11 +51,11 @@ def _convolution(buffers: Buffers, node: Node) -> Call:
     numbers = geometry(op.windows, channels, outputs, op.groups, tuple(space))
     n_out, n_in = outputs // op.groups, weight.type.size // outputs
     if op.groups > 1 and (buffers.layout.device or in_lanes(buffers.graph, node)):
-        stride, pixels = buffers.layout.stride, prod(space)
-        wide = channels // op.groups * pixels * stride(outputs)
+        stride, inside = buffers.layout.stride, prod(space)
+        wide = channels // op.groups * inside * stride(outputs)
         if op.name == "conv_transpose":
             windows = prod(op.windows.outputs(tuple(space)))
-            wide = ((prod(op.windows.size) + windows) * n_out + pixels) * stride(channels)
+            wide = ((prod(op.windows.size) + windows) * n_out + inside) * stride(channels)
         sizes = (*_sizes(buffers, node), *numbers)
         return _call(buffers, node, f"{op.name}_groups", sizes, wide * buffers.layout.real_bytes)
     pixels = prod(space), prod(op.windows.outputs(tuple(space)))

@@ -152,8 +152,12 @@ class ConvGradient(Slides):
 
 
 SLIDING = ("conv", "conv_transpose", "conv_gradient")
-SLICED = 8  # outputs of a group from which it is multiplied as a convolution of its own: half a vector of floats
-LISTED = 32  # channels of a group from which their events are listed; at 10 % of spikes 16 are slower than dense
+SLICED = (
+    8  # outputs of a group from which it is multiplied as a convolution of its own: half a vector of floats
+)
+LISTED = (
+    32  # channels of a group from which their events are listed; at 10 % of spikes 16 are slower than dense
+)
 
 
 def in_lanes(graph: Graph, node: Node) -> bool:
@@ -165,8 +169,7 @@ def in_lanes(graph: Graph, node: Node) -> bool:
 
 
 def in_narrow_groups(graph: Graph, node: Node) -> bool:
-    """Whether a group has so few channels, or of an adjoint outputs, that a list of their events does not pay: it
-    would have an entry now and then."""
+    """Whether groups are too narrow for lists of events: a place would have one now and then."""
     op: Any = node.op
     if op.groups == 1 or op.name == "conv_transpose":
         return in_lanes(graph, node)
