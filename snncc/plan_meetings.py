@@ -11,10 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .program import Buffer, Call, Item, Loop, Sweep
+from .program import Buffer, Call, Item, Loop, Pointer, Sweep
 
 STEPS = 4  # after which nothing new happens: rows of two steps take turns
-GATHERED = ("take", "scatter_add", "sum_features")  # an element made of several of the same row
+ROWS = -1  # in the place of a width: blocks have samples, whole rows of them
+GATHERED = (
+    "take",
+    "scatter_add",
+    "sum_features",
+    "sparse_input_gradient",
+)  # an element made of several of its row
 MOVED = ("move", "move_sum")  # likewise, but the element need not be the thread's
 
 
@@ -50,13 +56,15 @@ def persistent(loop: Loop) -> bool:
 
 
 def width(item: Item) -> int:
-    """Features of what an item makes, of which a thread has some for each sample; 0 of what is shared in
-    another way."""
+    """Features of what an item makes, of which a thread has some, of some samples; ROWS; or 0 of what is
+    shared in another way."""
     match item:
         case Sweep():
             return item.size if _by_elements(item) else 0
         case Call(kind="product_dense"):
             return item.numbers[1]
+        case Call(kind="sparse_rows"):
+            return ROWS
         case Call() if item.kind in GATHERED or (item.kind in MOVED and not item.numbers[1]):
             made = item.buffers[-1]
             return made.count if made and made.batch else 0
@@ -74,7 +82,7 @@ def _by_elements(sweep: Sweep) -> bool:
 
 def turns(loop: Loop) -> list[Turn]:
     """The items of a step in order."""
-    meetings = _meetings([list(_accesses(item, loop)) for item in loop.items])
+    meetings = _meetings([list(accesses(item, loop)) for item in loop.items])
     found: list[Turn] = []
     for number, item in enumerate(loop.items):
         assert isinstance(item, (Sweep, Call))
@@ -112,7 +120,13 @@ def _clash(before: Access, at: int, now: Access, step: int) -> bool:
     return same and (before.written or now.written) and not (before.own and now.own)
 
 
-def _accesses(item: Item, loop: Loop) -> Iterator[Access]:
+def alike(pointer: Pointer, width: int) -> bool:
+    """Whether a buffer has an element for each of a sweep of that width."""
+    return not pointer.whole and pointer.buffer.batch and pointer.buffer.count == width
+
+
+def accesses(item: Item, loop: Loop) -> Iterator[Access]:
+    """What an item of a loop does with buffers."""
     starts = dict(loop.states)
     for buffer, own, written in _touched(item):
         if buffer in starts:
@@ -124,11 +138,11 @@ def _touched(item: Item) -> Iterator[tuple[Buffer, bool, bool]]:
     """Buffers, whether a thread touches its own elements only, and whether they are written."""
     if isinstance(item, Sweep):
         for p in item.pointers:
-            yield p.buffer, p.buffer.batch and p.buffer.count == item.size and not p.whole, p.written
+            yield p.buffer, alike(p, item.size), p.written
     elif isinstance(item, Call):
         *read, made = item.buffers
         for buffer in read:
             if buffer is not None:
                 yield buffer, False, False
         if made is not None:
-            yield made, item.kind not in MOVED, True
+            yield made, item.kind not in (*MOVED, "sparse_rows"), True

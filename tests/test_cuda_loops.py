@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
+import snncc
 from snncc import loss, nn, optim, plan_meetings
 from snncc.driver import generate
 from snncc.frontend.dsl import trace
@@ -18,6 +19,7 @@ from snncc.target import Target
 from tests.cuda_host import ORDERS
 from tests.cuda_pairs import Pair, inputs
 from tests.networks import Deep
+from tests.test_cuda_layers import Synapses
 
 STEPS, CLASSES = 4, 4
 LEARNING = {"loss": loss.cross_entropy("mem"), "optimizer": optim.SGD(0.1), "num_steps": STEPS}
@@ -31,9 +33,21 @@ def around(recurrent: nn.Module, size: int) -> nn.Sequential:
     )    # fmt: skip
 
 
-def normalised() -> nn.Module:
-    """In the loop a product, sums of features and a random number."""
-    return nn.Recurrent(nn.Leaky(0.9), nn.Sequential(nn.Linear(20, 20), nn.LayerNorm(20), nn.Dropout(0.2)))
+class Normalised(nn.Module):
+    """In the loop a product that is an output, sums of features, and random numbers of each step."""
+
+    inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(6)}
+
+    def __init__(self) -> None:
+        self.fc, self.back, self.norm = nn.Linear(6, 20), nn.Linear(20, 20), nn.LayerNorm(20)
+        self.drop, self.lif = nn.Dropout(0.2, per_step=True), nn.Leaky(0.9)
+
+    def forward(self, x: Any) -> dict[str, Any]:
+        loop = snncc.delay(shape=20)
+        heard = self.back(loop.value)
+        spk, mem = self.lif(self.fc(x) + self.drop(self.norm(heard)))
+        loop.feed(spk)
+        return {"spk": spk, "mem": mem, "heard": heard}
 
 
 def two_layers() -> nn.Module:
@@ -50,7 +64,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], int]] = {
         {"context": "float16"}, 35,
     ),
     "four gates": (lambda: around(nn.SLSTM(20, 20, threshold=0.1), 20), {"dtype": "float64"}, 3),
-    "normalised": (lambda: around(normalised(), 20), {"checkpoint_every": 3}, 3),
+    "normalised": (Normalised, {"checkpoint_every": 3}, 3),
     "more tiles than blocks": (two_layers, {}, 3),    # 34, of which a device of tests/cuda holds 32
 }    # fmt: skip
 
@@ -97,6 +111,13 @@ def test_where_blocks_meet() -> None:
         assert [turn.meet for turn in turns if turn.meet] == [True]
         (call,) = (turn.items[0] for turn in turns if turn.meet)
         assert isinstance(call, Call) and call.kind == "product_dense"
+
+
+def test_sparse_layers_are_in_the_kernel_too() -> None:
+    """Forward a block has a sample, so all meet before and behind; test_cuda_layers.py compares the bits."""
+    program = generate(trace(Synapses()), Target(target="cuda", num_steps=STEPS)).program
+    meetings = {loop.reverse: [t.meet for t in plan_meetings.turns(loop)] for loop in loops(program)}
+    assert meetings == {False: [False, True, True], True: [False, True]}
 
 
 def test_other_loops_start_their_kernels_step_by_step(tmp_path: Path) -> None:

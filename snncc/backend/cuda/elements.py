@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from ...plan_meetings import alike
 from ...program import Pointer
 from ..render import render
 from ..sweeps import NAME, TYPES, Parameter, SweepText, declared, mentioned
@@ -40,7 +41,8 @@ class ElementSweep(DeviceSweep):
 
     def at(self, element: Callable[[Pointer, bool], str]) -> str:
         """A call, given text for each pointer and whether it is to be at the element."""
-        given = {self._base_name(p): element(p, self._alike(p)) for p in self.sweep.pointers}
+        size = self.sweep.size
+        given = {self._base_name(p): element(p, alike(p, size)) for p in self.sweep.pointers}
         return f"{self.kernel}({', '.join(given.get(p.name, p.name) for p in self.parameters)});"
 
     def _pointers(self) -> list[Parameter]:
@@ -50,20 +52,16 @@ class ElementSweep(DeviceSweep):
             found.append(Parameter(name, f"{'' if p.written else 'const '}{type} *{name}"))
         return found
 
-    def _alike(self, p: Pointer) -> bool:
-        """Whether the buffer has an element for each of the sweep."""
-        return not p.whole and p.buffer.batch and p.buffer.count == self.sweep.size
-
     def _base_name(self, p: Pointer) -> str:
         """What a parameter is called: one that is at the element needs no other name."""
         read = is_value(p) or (p.buffer.count == 1 and not p.written)
-        return f"{p.name}_at" if self._alike(p) and not read else p.name
+        return f"{p.name}_at" if alike(p, self.sweep.size) and not read else p.name
 
     def _row(self, p: Pointer, step: bool) -> str:
         return "" if self._base_name(p) != p.name else super()._row(p, step)
 
     def _offset(self, p: Pointer, t: str) -> str:
-        if self._alike(p):
+        if alike(p, self.sweep.size):
             return " + 0"
         of_step = replace(p, buffer=replace(p.buffer, place="tile", time=False))  # as all rows of a step lie
         return SweepText._offset(self, of_step, "")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from ...names import RESERVED, Names
-from ...plan_meetings import Turn, turns
+from ...plan_meetings import ROWS, Turn, accesses, alike, turns
 from ...program import Buffer, Call, Entry, Loop, Pointer, Sweep, flat, used
 from ..buffers import BufferText, unique
 from ..render import render
@@ -29,11 +29,13 @@ class LoopKernel:
         self.loop, self.entry, self.buffers, self.kernels, self.row = loop, entry, buffers, kernels, row
         self.names = Names(RESERVED | {b.name for b in entry.buffers})
         self.slices: dict[Buffer, tuple[str, str]] = {}  # of weights: name, and the sizes of the matrix
-        self.sums: dict[Buffer, str] = {}  # what a thread makes and alone reads: the name of its registers
+        self.registers: dict[Buffer, str] = {}  # of a thread's elements: what it alone makes, or read early
         self.turns = turns(loop)
         head = "int t = steps - 1; t >= 0; t--" if loop.reverse else "int t = 0; t < steps; t++"
         body = [*states, *(line for turn in self.turns for line in self._turn(turn))]
-        self.lines = [*self._weights(), f"for ({head}) {{", *("    " + line for line in body), "}"]
+        apart = any(turn.width == ROWS for turn in self.turns)
+        some = ["SNNCC_SHARED(snncc_real, some, SNNCC_THREADS);"] * apart
+        self.lines = [*some, *self._weights(), f"for ({head}) {{", *("    " + line for line in body), "}"]
         self.parameters = mentioned(list(self._parameters()), self.lines)
 
     def start(self, given: dict[str, str]) -> str:
@@ -47,6 +49,7 @@ class LoopKernel:
             declared(self.parameters),
             tuple(self.lines),
             declared(outer),
+            "rows" if any(turn.width == ROWS for turn in self.turns) else "0",
             max(turn.width for turn in self.turns),
             " + ".join(f"snncc_slice({sizes.partition(',')[0]})" for _, sizes in self.slices.values()) or "0",
             ", ".join(arguments),
@@ -63,7 +66,7 @@ class LoopKernel:
         found = [Parameter("kept", "int kept"), Parameter("meeting", "uint32_t *meeting"), SEED, STATUS]
         found += [Parameter(n, f"int {n}") for n in ("steps", "start", "rows")]
         for buffer in unique([self.loop]):
-            type = self.buffers.types.get(buffer.layout, self.buffers.real)
+            type = {**self.buffers.types, "table": "int32_t"}.get(buffer.layout, self.buffers.real)
             const = "" if buffer in written else "const "
             found.append(Parameter(buffer.name, f"{const}{type} *{buffer.name}"))
         return found
@@ -80,8 +83,11 @@ class LoopKernel:
     # ---- the items between two meetings
 
     def _turn(self, turn: Turn) -> list[str]:
-        self.sums = {}
-        body, elements = list[str](), list[str]()
+        meet = ["SNNCC_GRID_BARRIER(meeting);"] * turn.meet
+        if turn.width == ROWS:
+            return [*meet, *(line for item in turn.items for line in self._rows(item))]
+        self.registers = {}
+        body, elements = self._early(turn), list[str]()
         for item in turn.items:
             if isinstance(item, Call) and item.kind == "product_dense":
                 body += self._of_elements(elements)
@@ -91,7 +97,18 @@ class LoopKernel:
                 elements.append(self._element(item))
         body += self._of_elements(elements)
         head = f"for (snncc_tile tile(rows, {turn.width}); tile.some(); tile.next()) {{"
-        return [*["SNNCC_GRID_BARRIER(meeting);"] * turn.meet, head, *("    " + line for line in body), "}"]
+        return [*meet, head, *("    " + line for line in body), "}"]
+
+    def _rows(self, item: Sweep | Call) -> list[str]:
+        """What a block does with one sample after the other."""
+        assert isinstance(item, Call) and item.kind == "sparse_rows"
+        n_in, n, *_ = item.numbers
+        x, *wired, y = (self.row(b) for b in item.buffers)
+        places = f"{x} + (size_t)b * {n_in}, {', '.join(wired)}, some, {y} + (size_t)b * {n}"
+        return [
+            "for (int b = (int)blockIdx.x; b < rows; b += (int)gridDim.x)",
+            f"    snncc_sparse_row(SNNCC_THREADS, {n_in}, {n}, {places});",
+        ]
 
     def _of_elements(self, lines: list[str]) -> list[str]:
         if not lines:
@@ -114,15 +131,31 @@ class LoopKernel:
         lines = [f"snncc_real {sums}[SNNCC_TALL];", f"snncc_tile_product({given});"]
         if self._read_elsewhere(y, turn):
             return lines, [f"*({self.row(y)} + at) = {sums}[i];"]
-        self.sums[y] = sums
+        self.registers[y] = sums
         return lines, []
 
+    def _early(self, turn: Turn) -> list[str]:
+        """Reads what is there before a product, for neurons behind it: they need not wait then."""
+        if not any(isinstance(item, Call) and item.kind == "product_dense" for item in turn.items):
+            return []
+        lines = []
+        written = {
+            access.buffer for item in turn.items for access in accesses(item, self.loop) if access.written
+        }
+        pointers = [p for item in turn.items if isinstance(item, Sweep) for p in item.pointers]
+        for buffer in dict.fromkeys(p.buffer for p in pointers if alike(p, turn.width)):
+            if buffer.layout == "real" and buffer not in written:
+                name = self.registers[buffer] = self.names.new(f"{buffer.name}_early")
+                read = f"snncc_tile_read(tile, {self.row(buffer)}, {name});"
+                lines += [f"snncc_real {name}[SNNCC_TALL];", read]
+        return lines
+
     def _read_elsewhere(self, buffer: Buffer, turn: Turn) -> bool:
-        """Whether others than the items of a turn touch a buffer, or another step does."""
+        """Whether others than the items of a turn touch a buffer: another step, the caller."""
         others = [i for i in flat(self.entry.items) if i != self.loop]
         others += [i for i in self.loop.items if i not in turn.items]
         states = {b for pair in self.loop.states for b in pair}
-        return buffer in states or any(buffer in used(item) for item in others)
+        return buffer.place != "tile" or buffer in states or any(buffer in used(item) for item in others)
 
     def _element(self, item: Sweep | Call) -> str:
         if isinstance(item, Sweep):
@@ -130,10 +163,13 @@ class LoopKernel:
         *read, made = (self.row(b) for b in item.buffers)
         if item.kind == "sum_features":
             return f"snncc_sum_row(at, {item.numbers[0]}, {read[0]}, {made});"
+        if item.kind == "sparse_input_gradient":
+            n_in, n, *_ = item.numbers
+            return f"snncc_gather({', '.join(['at', str(n_in), str(n), *read[:-1], made])});"
         return f"{self.kernels.moved_element(item, self.entry.name)}({', '.join(['at', *read, made])});"
 
     def _argument(self, p: Pointer, at_element: bool) -> str:
-        if p.buffer in self.sums:
-            return f"&{self.sums[p.buffer]}[i]"
+        if p.buffer in self.registers and at_element:
+            return f"&{self.registers[p.buffer]}[i]"
         rows = self.row(p.buffer)
         return f"{rows} + at" if at_element else rows

@@ -49,14 +49,17 @@ class ElementRecord:
 
 @dataclass(frozen=True)
 class LoopRecord:
-    """A kernel for all steps of a loop, and the function that starts it. widest: features; slices: reals of
-    shared memory for weights, as C++."""
+    """A kernel for all steps of a loop, and the function that starts it.
+
+    apart: samples that a block has alone, widest: features, slices: reals of shared memory; as C++.
+    """
 
     name: str
     comment: str
     parameters: str
     lines: tuple[str, ...]
     outer: str
+    apart: str
     widest: int
     slices: str
     arguments: str

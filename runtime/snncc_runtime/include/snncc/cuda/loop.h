@@ -65,6 +65,12 @@ struct snncc_tile {
     for (int i = 0; i < SNNCC_TALL; i++) \
         if (tile.has(i))
 
+/* The thread's elements of x: [rows][n]. */
+static inline __device__ void snncc_tile_read(const snncc_tile &tile, const snncc_real *x, snncc_real *elements)
+{
+    for (int i = 0; i < SNNCC_TALL; i++) elements[i] = tile.has(i) ? x[tile.at(i)] : (snncc_real)0;
+}
+
 /* Distance between two columns of a matrix in shared memory: as SNNCC_CHUNK_ROW, of n_in terms. */
 SNNCC_INLINE size_t snncc_slice_row(int n_in)
 {
@@ -160,12 +166,14 @@ static unsigned snncc_resident(Kernel kernel, size_t bytes)
     return (unsigned)blocks * (unsigned)processors;
 }
 
-/* A block for each tile of the widest values, as far as the device holds them; the others' tiles are theirs, too. Weights,
- * `slices` reals of shared memory, stay there if that leaves a block for each column. */
+/* A block for each tile of the widest values, and for each of `apart` rows that one block has alone, as far as the
+ * device holds them; what is left of tiles and rows is theirs, too. Weights, `slices` reals of shared memory, stay there
+ * if that leaves a block for each column. */
 template <class Kernel>
-static snncc_grid snncc_plan_grid(Kernel kernel, int rows, int widest, size_t slices)
+static snncc_grid snncc_plan_grid(Kernel kernel, int rows, int apart, int widest, size_t slices)
 {
-    const unsigned columns = snncc_tiles(widest, SNNCC_DEPTH), tiles = columns * snncc_tiles(rows, SNNCC_LINES);
+    const unsigned columns = snncc_tiles(widest, SNNCC_DEPTH), tiled = columns * snncc_tiles(rows, SNNCC_LINES);
+    const unsigned tiles = tiled < (unsigned)apart ? (unsigned)apart : tiled;
     const size_t room = slices ? SNNCC_LEFT + SNNCC_RIGHT : 0, all = (room + slices) * sizeof(snncc_real);
     unsigned resident = slices ? snncc_resident(kernel, all) : 0;
     const int kept = resident >= columns;

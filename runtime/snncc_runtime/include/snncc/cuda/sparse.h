@@ -20,26 +20,35 @@ static inline __device__ int snncc_input_of(int n_in, const int32_t *offsets, in
     return low;
 }
 
-static __global__ void snncc_sparse_rows_kernel(int n_in, int n, const snncc_real *x, const int32_t *offsets,
-                                                const int32_t *index, const snncc_real *values, const snncc_real *bias,
-                                                snncc_real *y)
+/* One row, by all `threads` of a block; `some` is as long in shared memory. */
+static inline __device__ void snncc_sparse_row(int threads, int n_in, int n, const snncc_real *x, const int32_t *offsets,
+                                               const int32_t *index, const snncc_real *values, const snncc_real *bias,
+                                               snncc_real *some, snncc_real *y)
 {
-    SNNCC_SHARED(snncc_real, some, SNNCC_ROW_THREADS);
     const int thread = (int)threadIdx.x;
-    x += (size_t)blockIdx.x * (size_t)n_in, y += (size_t)blockIdx.x * (size_t)n;
-    for (int o = thread; o < n; o += SNNCC_ROW_THREADS) y[o] = bias ? bias[o] : (snncc_real)0;
-    for (int first = 0; first < n_in; first += SNNCC_ROW_THREADS) {
-        const int count = n_in - first < SNNCC_ROW_THREADS ? n_in - first : SNNCC_ROW_THREADS;
+    for (int o = thread; o < n; o += threads) y[o] = bias ? bias[o] : (snncc_real)0;
+    for (int first = 0; first < n_in; first += threads) {
+        const int count = n_in - first < threads ? n_in - first : threads;
         __syncthreads();
         if (thread < count) some[thread] = x[first + thread];
         __syncthreads();
         for (int i = 0; i < count; i++) {
             if (some[i] == 0) continue; /* for all threads alike */
-            for (int32_t s = offsets[first + i] + thread; s < offsets[first + i + 1]; s += SNNCC_ROW_THREADS)
+            for (int32_t s = offsets[first + i] + thread; s < offsets[first + i + 1]; s += threads)
                 y[index[s]] += some[i] * values[s];
             __syncthreads(); /* the next input may lead to the same outputs */
         }
     }
+}
+
+static __global__ void snncc_sparse_rows_kernel(int n_in, int n, const snncc_real *x, const int32_t *offsets,
+                                                const int32_t *index, const snncc_real *values, const snncc_real *bias,
+                                                snncc_real *y)
+{
+    SNNCC_SHARED(snncc_real, some, SNNCC_ROW_THREADS);
+    const size_t row = blockIdx.x;
+    snncc_sparse_row(SNNCC_ROW_THREADS, n_in, n, x + row * (size_t)n_in, offsets, index, values, bias, some,
+                     y + row * (size_t)n);
 }
 
 /* y = bias + what the nonzeros of x hand on. x: [rows][n_in], y: [rows][n]; bias may be NULL. */
@@ -75,17 +84,23 @@ static inline void snncc_sparse_gradient(cudaStream_t stream, int synapses, int 
                d_values);
 }
 
-static __global__ void snncc_sparse_input_gradient_kernel(size_t count, int n_in, int n, const snncc_real *d_y,
-                                                          const int32_t *offsets, const int32_t *index,
-                                                          const snncc_real *values, snncc_real *d_x)
+/* Element `at` of d_x. */
+static inline __device__ void snncc_gather(size_t at, int n_in, int n, const snncc_real *d_y, const int32_t *offsets,
+                                           const int32_t *index, const snncc_real *values, snncc_real *d_x)
 {
-    const size_t at = snncc_thread();
-    if (at >= count) return;
     const size_t i = at % (size_t)n_in;
     d_y += at / (size_t)n_in * (size_t)n;
     snncc_real sum = 0;
     for (int32_t s = offsets[i]; s < offsets[i + 1]; s++) sum += values[s] * d_y[index[s]];
     d_x[at] = sum;
+}
+
+static __global__ void snncc_sparse_input_gradient_kernel(size_t count, int n_in, int n, const snncc_real *d_y,
+                                                          const int32_t *offsets, const int32_t *index,
+                                                          const snncc_real *values, snncc_real *d_x)
+{
+    const size_t at = snncc_thread();
+    if (at < count) snncc_gather(at, n_in, n, d_y, offsets, index, values, d_x);
 }
 
 /* d_x = what each of the n_in inputs gathers of the n outputs' d_y. */
