@@ -89,8 +89,8 @@ SNNCC_FUNCTION void snncc_sparse_gradient(snncc_events x, int rows, int n_in, in
     }
 }
 
-/* Rows from which it pays to put them side by side. */
-#define SNNCC_SPARSE_ROWS 4
+/* Rows from which it pays to put them side by side: two take two thirds of the time of one after the other. */
+#define SNNCC_SPARSE_ROWS 2
 
 /* lanes[i][row] = x[row][i] for up to SNNCC_LANES rows of n features; the rows that are missing become 0. */
 SNNCC_INLINE void snncc_lay_beside(int rows, int n, int stride, const snncc_real *x, snncc_real *lanes)
