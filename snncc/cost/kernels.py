@@ -70,6 +70,8 @@ WORDS = {
     "steps_gradient": ("gradient", "weight gradient over the steps"),
     **dict.fromkeys(LOADS, ("load", "copied in")),
     "check_finite": ("load", "checked"),
+    "load_one_hot": ("load", "copied in"),
+    "add_all_samples": ("sums", "sums over the samples"),
     **dict.fromkeys(STORES, ("store", "copied out")),
 }
 # Kinds whose density decides when they run, and on which of the headers' crossovers.

@@ -250,12 +250,12 @@ def _sum_features(call: Call, per: int, how: How, work: Work) -> None:
 
 def _add_samples(call: Call, per: int, how: How, work: Work) -> None:
     """Of a program for a GPU, wherever it stands: all samples' rows of terms, to one row."""
-    terms, target = call.buffers
-    assert terms is not None and target is not None
     per = ROW if call.time or per == ROW else SAMPLE
-    work.add("additions", per, call.numbers[0])
-    work.read(per, row_bytes(terms, how.layout))
-    work.write(RUN, row_bytes(target, how.layout))
+    for terms, target, n in zip(call.buffers[::2], call.buffers[1::2], call.numbers, strict=True):
+        assert terms is not None and target is not None
+        work.add("additions", per, n)
+        work.read(per, row_bytes(terms, how.layout))
+        work.write(RUN, row_bytes(target, how.layout))
 
 
 def _moved(call: Call, per: int, how: How, work: Work) -> None:
@@ -346,19 +346,25 @@ def _check(call: Call, per: int, how: How, work: Work) -> None:
     work.read(per, row_bytes(call.buffers[0], how.layout) if call.buffers[0] else 0)
 
 
+def _labels(call: Call, per: int, how: How, work: Work) -> None:
+    work.read(per, 8)
+    work.write(per, row_bytes(call.buffers[0], how.layout) if call.buffers[0] else 0)
+
+
 CALLS: dict[str, Callable[[Call, int, How, Work], None]] = {
     **{k: _gradient if k.startswith(GRADIENTS) else _product for k in WORDS if k.startswith(PRODUCTS)},
     **{k: _listing if k.startswith("events_from") else _by_input for k in LISTS},
     **dict.fromkeys((*LOADS, *STORES), _user),
     "load_missing": _missing,
     "check_finite": _check,
+    "load_one_hot": _labels,
     **dict.fromkeys((k for k in WORDS if k.startswith(SLIDING)), sliding),
     **dict.fromkeys(("max_pool", "max_place", "sum_pool", "max_unpool", "sum_unpool"), pooling),
     "transpose": _transpose,
     "sum_groups": _sum_features,
     "sum_groups_once": _sum_features,
     "sum_panels": _sum_panels,
-    "add_samples": _add_samples,
+    **dict.fromkeys(("add_samples", "add_all_samples"), _add_samples),
     **dict.fromkeys(("halve_rows", "split_rows", "split_once"), _copy),  # factors for cuBLAS
     **dict.fromkeys(("softmax", "log_softmax", "softmax_once", "log_softmax_once"), _softmax),
     # a comparison a feature

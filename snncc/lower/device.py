@@ -29,11 +29,12 @@ from .layout import Layout
 from .spikes import pack_spikes
 from .split import Splitter
 from .sums import start_sums
+from .together import put_together
 
 
 def for_device(entry: Entry, layout: Layout) -> Entry:
     """The entry as a GPU runs it."""
-    return start_sums(pack_spikes(_Device(entry, layout).entry(), layout))
+    return put_together(start_sums(pack_spikes(_Device(entry, layout).entry(), layout)))
 
 
 class _Device:

@@ -80,6 +80,16 @@ def add_samples(call: Call, place: Place) -> str:
     return start("snncc_add_samples", added(call), steps, "rows", *call.numbers, *place.names)
 
 
+def add_all_samples(call: Call, place: Place) -> str:
+    terms, sums = place.names[::2], place.names[1::2]
+    each = (f"{{{x}, {y}, {n}}}" for x, y, n in zip(terms, sums, call.numbers, strict=True))
+    return start("snncc_add_all_samples", "rows", len(sums), f"{{{{{', '.join(each)}}}}}")
+
+
+def load_one_hot(call: Call, place: Place) -> str:
+    return start("snncc_load_one_hot", "status", "rows", call.numbers[0], f"io->{call.field}", *place.names)
+
+
 def copy_rows(call: Call, place: Place) -> str:
     return start("snncc_copy", f"(size_t)rows * {call.numbers[0]}", *place.names)
 
@@ -147,6 +157,8 @@ CALLS: dict[str, Form] = {
     **dict.fromkeys(WINDOWS, windows),
     "one_hot": plain("snncc_one_hot"),
     "add_samples": add_samples,
+    "add_all_samples": add_all_samples,
+    "load_one_hot": load_one_hot,
     **dict.fromkeys((*MOVES, *INDEXED), within_rows),
     **dict.fromkeys(("reorder", "reorder_once"), reorder),
     **STEPS,

@@ -13,6 +13,7 @@
 #include "streams.h"
 #include "tensors.h"
 #include "rows.h"
+#include "update.h"
 #include "product.h"
 #include "loop.h"
 #include "blas.h"

@@ -173,6 +173,39 @@ static inline __device__ void snncc_sum_row(size_t row, int n, const snncc_real 
     y[row] = sum;
 }
 
+enum { SNNCC_SUMS = 16 }; /* at most, of a call */
+
+/* Terms [rows][n] and their sums [n]. */
+typedef struct {
+    const snncc_real *x;
+    snncc_real *y;
+    int n;
+} snncc_sum;
+
+typedef struct {
+    snncc_sum of[SNNCC_SUMS];
+} snncc_sums;
+
+static __global__ void snncc_add_all_samples_kernel(int rows, int count, snncc_sums sums)
+{
+    size_t at = snncc_thread();
+    int k = 0;
+    while (k < count && at >= (size_t)sums.of[k].n) at -= (size_t)sums.of[k++].n;
+    if (k == count) return;
+    const snncc_real *from = sums.of[k].x + at;
+    snncc_real sum = 0;
+    for (int row = 0; row < rows; row++, from += sums.of[k].n) sum += *from;
+    sums.of[k].y[at] = sum;
+}
+
+/* snncc_add_samples of several, each of one step, whose sums start here. */
+static inline void snncc_add_all_samples(cudaStream_t stream, int rows, int count, snncc_sums sums)
+{
+    size_t elements = 0;
+    for (int k = 0; k < count; k++) elements += (size_t)sums.of[k].n;
+    SNNCC_EACH(snncc_add_all_samples_kernel, elements, stream, rows, count, sums);
+}
+
 static __global__ void snncc_sum_features_kernel(int rows, int n, const snncc_real *x, snncc_real *y)
 {
     const size_t at = snncc_thread();
@@ -321,31 +354,6 @@ static inline void snncc_one_hot(cudaStream_t stream, int rows, int n, int, cons
 {
     const size_t count = (size_t)rows * (size_t)n;
     SNNCC_EACH(snncc_one_hot_kernel, count, stream, count, n, labels, y);
-}
-
-/* ---- the optimiser's step */
-
-static __global__ void snncc_raise_kernel(const int32_t *status, size_t count, snncc_real low, snncc_real *x)
-{
-    const size_t at = snncc_thread();
-    if (at < count && !*status) x[at] = snncc_max(x[at], low);
-}
-
-/* Parameters that an update may not leave below a bound. */
-static inline void snncc_raise(cudaStream_t stream, const int32_t *status, size_t count, snncc_real low, snncc_real *x)
-{
-    SNNCC_EACH(snncc_raise_kernel, count, stream, status, count, low, x);
-}
-
-static __global__ void snncc_set_kernel(double value, double *number)
-{
-    if (snncc_thread() == 0) *number = value;
-}
-
-/* A number from the host, which does not wait. */
-static inline void snncc_set(cudaStream_t stream, double value, double *number)
-{
-    SNNCC_EACH(snncc_set_kernel, 1, stream, value, number);
 }
 
 #endif
