@@ -55,6 +55,7 @@ class Op:
     """
 
     name: ClassVar[str] = ""
+    spans: ClassVar[bool] = False  # whether its first operand is read at other steps than the result's
 
     def infer(self, *types: Type) -> Type:
         """The result's type; raises `CompileError` for operands that do not fit."""
@@ -204,6 +205,11 @@ class Graph:
         members = {c: sorted(condensed.nodes[c]["members"], key=position.__getitem__) for c in condensed}
         order = networkx.lexicographical_topological_sort(condensed, key=lambda c: position[members[c][0]])
         return tuple(tuple(members[c]) for c in order)
+
+    @cached_property
+    def looped(self) -> frozenset[str]:
+        """The nodes on loops over time."""
+        return frozenset(m for members in self.components if len(members) > 1 for m in members)
 
     @cached_property
     def layers(self) -> frozenset[str]:

@@ -20,12 +20,22 @@ BY_ROWS = (
     *("copy_last", "copy_first", "pack_rows"),
     *("events_from_bits", "events_from_rows", "sum_features", "sum_groups", "one_hot"),
     *("softmax", "log_softmax", "first_maximum", "max_last", "move", "move_sum", "matmul"),
-    *("first_steps", "last_steps", "embedding", "sparse_rows", "sparse_input_gradient"),
+    *(
+        "first_steps",
+        "last_steps",
+        "keep_first",
+        "keep_last",
+        "start_ring",
+        "start_ring_bits",
+        "embedding",
+        "sparse_rows",
+        "sparse_input_gradient",
+    ),
     *("reorder", "max_pool", "max_place", "sum_pool", "max_unpool", "sum_unpool"),
 )
 BY_STEPS = {"mix_steps": "columns", "mix_steps_transposed": "columns", "steps_gradient": "steps"}
 BY_EVENTS = ("sparse_events",)  # a row's list ends where the next one's begins, which another thread wrote
-BY_SAMPLES = ("late_events", "late_input_gradient")
+BY_SAMPLES = ("late_events", "late_before", "late_input_gradient")
 BY_INPUTS = ("transpose_events", "transpose_counted", "sparse_gradient", "late_gradient")
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from .program import Buffer, Call, Item, Loop, Pointer, Sweep
 
-STEPS = 4  # after which nothing new happens: rows of two steps take turns
 ROWS = -1  # in the place of a width: blocks have samples, whole rows of them
 GATHERED = (
     "take",
@@ -35,7 +34,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Access:
-    """What an item does with a buffer. step: whose row, 0 for this step's, -1 for that of the step before.
+    """What an item does with a buffer. step: whose row, 0 for this step's, -k for that of k steps before.
     own: whether a thread touches its own elements only."""
 
     buffer: Buffer
@@ -46,7 +45,7 @@ class Access:
     def row(self, step: int) -> int:
         """Which of the buffer's rows this is at a step, counted in the loop's direction."""
         if self.buffer.ring:
-            return (step + self.step) % 2
+            return (step + self.step) % self.buffer.ring
         return step + self.step if self.buffer.time else 0
 
 
@@ -104,20 +103,29 @@ def _meetings(accesses: list[list[Access]]) -> set[int]:
 
 def _conflict(accesses: list[list[Access]], meetings: set[int]) -> int | None:
     """The first item that touches what another thread may have touched since all met."""
-    touched: list[tuple[int, Access]] = []
-    for step in range(STEPS):
+    touched: dict[tuple[Buffer, int], set[Access]] = {}
+    for step in range(_period(accesses)):
         for number, mine in enumerate(accesses):
             if number in meetings:
-                touched = []
-            if any(_clash(before, at, access, step) for at, before in touched for access in mine):
-                return number
-            touched += [(step, access) for access in mine]
+                touched = {}
+            rows = [(access.buffer, access.row(step)) for access in mine]
+            for access, row in zip(mine, rows, strict=True):
+                if any(_clash(before, access) for before in touched.get(row, ())):
+                    return number
+            for access, row in zip(mine, rows, strict=True):
+                touched.setdefault(row, set()).add(access)
     return None
 
 
-def _clash(before: Access, at: int, now: Access, step: int) -> bool:
-    same = before.buffer == now.buffer and before.row(at) == now.row(step)
-    return same and (before.written or now.written) and not (before.own and now.own)
+def _period(accesses: list[list[Access]]) -> int:
+    """After how many steps nothing new happens: rows have taken turns, and what was written has been read."""
+    every = [a for mine in accesses for a in mine]
+    return 2 * max([2, *(a.buffer.ring for a in every), *(1 - a.step for a in every)])
+
+
+def _clash(before: Access, now: Access) -> bool:
+    """Whether two threads may have touched the same row, one of them to write it."""
+    return (before.written or now.written) and not (before.own and now.own)
 
 
 def alike(pointer: Pointer, width: int) -> bool:
@@ -127,10 +135,10 @@ def alike(pointer: Pointer, width: int) -> bool:
 
 def accesses(item: Item, loop: Loop) -> Iterator[Access]:
     """What an item of a loop does with buffers."""
-    starts = dict(loop.states)
+    starts = {s.start: s for s in loop.states}
     for buffer, own, written in _touched(item):
         if buffer in starts:
-            yield Access(starts[buffer], -1, own, written)
+            yield Access(starts[buffer].value, -starts[buffer].steps, own, written)
         yield Access(buffer, 0, own, written)
 
 

@@ -134,7 +134,11 @@ class _Run:
                     now[node.name] = self._carried(node, history, t)
                     continue
                 operands = [now[i] if i in inside else self._at(i, t) for i in node.inputs]
-                now[node.name] = self._compute(node, operands)
+                if node.op.spans:  # from the first step on, or in reverse from this one
+                    rows = [*history[node.inputs[0]], operands[0]]
+                    operands[0] = np.concatenate(rows if forward else rows[::-1])
+                made = self._compute(node, operands)
+                now[node.name] = (made[-1:] if forward else made[:1]) if node.op.spans else made
             for name, array in now.items():
                 history[name].append(
                     np.broadcast_to(array, (1, self.call.batch, *self.graph[name].type.features))

@@ -103,13 +103,13 @@ class Layer(nn.Module):
         self.neuron = neuron(rng, n_out)
         if rng.random() < 0.35:
             self.back = nn.Linear(n_out, n_out, bias=bool(rng.random() < 0.3))
-        self.initial = float(rng.choice([0.0, 0.5]))
+        self.initial, self.steps = float(rng.choice([0.0, 0.5])), int(rng.choice([1, 1, 2, 4]))
 
     def forward(self, x: Any) -> Any:
         current = self.fc(x)
         if "back" not in self.__dict__:
             return self.neuron(current)
-        loop = snncc.delay(shape=self.n, initial=self.initial, name="loop")
+        loop = snncc.delay(shape=self.n, initial=self.initial, name="loop", steps=self.steps)
         out = self.neuron(current + self.back(loop.value))
         loop.feed(out.spk)
         return out
@@ -127,6 +127,7 @@ class Graph(nn.Module):
         }
         self.layers = [Layer(rng, a, b) for a, b in pairwise(sizes)]
         self.skip = nn.Linear(n_in, rest[-1], bias=False)
+        self.steps = int(rng.choice([1, 2]))
         self.plan = dict(zip(("skip", "delayed", "outputs", "scaled"), rng.random(4) < 0.5, strict=True))
 
     def forward(self, x: Any, side: Any) -> Any:
@@ -136,7 +137,8 @@ class Graph(nn.Module):
             spk = layer(spk).spk
         if self.plan["skip"]:
             spk = spk + self.skip(x)
-        mem = snncc.delay(spk, initial=0.25, name="late") - spk if self.plan["delayed"] else 2.0 * spk
+        late = snncc.delay(spk, initial=0.25, name="late", steps=self.steps)
+        mem = late - spk if self.plan["delayed"] else 2.0 * spk
         found = {"spk": spk, "mem": mem}
         return {**found, "hidden": hidden, "same": side} if self.plan["outputs"] else found
 

@@ -14,7 +14,7 @@ from snncc import nn
 from snncc.driver import generate
 from snncc.frontend.dsl import trace
 from snncc.nn.connections import FanIn, Local, Probability
-from snncc.program import Call, flat
+from snncc.program import Call, Loop, flat
 from snncc.target import Target
 from tests.cuda_host import ORDERS
 from tests.cuda_pairs import Pair, inputs
@@ -35,15 +35,32 @@ class Synapses(nn.Module):
         self.first, self.each, self.two = nn.Leaky(0.9), nn.Delay(np.arange(SIZE) % 4), nn.Delay(2)
         self.learned = nn.DelayedLinear(SIZE, SIZE, max_delay=3, learn_delays=True, connections=FanIn(4))
         self.back = nn.SparseLinear(SIZE, SIZE, Local((SIZE,), 2, wrap=True), bias=False)
+        self.echo = nn.DelayedLinear(SIZE, SIZE, max_delay=2, learn_delays=True, connections=FanIn(3))
         self.second, self.late = nn.Leaky(0.8), nn.Delay(np.linspace(0, 3, SIZE), learn=True, max_delay=3)
         self.out = nn.SparseLinear(SIZE, CLASSES, Probability(1.0))
 
     def forward(self, words: Any, x: Any) -> dict[str, Any]:
         spk, mem = self.first(self.wide(self.flat(self.table(words))) + self.all(x))
-        loop = snncc.delay(shape=SIZE)
-        spk, _ = self.second(self.learned(self.each(mem)) + self.back(loop.value))
+        loop = snncc.delay(shape=SIZE, steps=2)
+        spk, _ = self.second(self.learned(self.each(mem)) + self.back(loop.value) + self.echo(loop.value))
         loop.feed(spk)
         return {"spk": spk, "mem": self.out(self.late(mem) + self.two(spk))}
+
+
+class Delays(nn.Module):
+    """Delays of several steps in loops over time, of spikes and of numbers alone, and outside of loops."""
+
+    inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(9)}
+
+    def __init__(self) -> None:
+        self.fc, self.lif, self.late = nn.Linear(9, 20), nn.Leaky(0.9), nn.Delay(3)
+        self.back, self.out = nn.Linear(20, 20), nn.Linear(20, CLASSES)
+
+    def forward(self, x: Any) -> dict[str, Any]:
+        loop, echo = snncc.delay(shape=20, steps=2), snncc.delay(shape=CLASSES, steps=3)
+        spk, mem = self.lif(self.late(self.fc(x)) + self.back(loop.value))
+        loop.feed(spk)
+        return {"spk": self.late(spk), "mem": echo.feed(self.out(mem) + 0.5 * echo.value)}
 
 
 class Parallel(nn.Module):
@@ -87,6 +104,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], str, set[str]]] = {
     "synapses": (Synapses, "float64", {
         "embedding", "embedding_gradient", "sparse_rows", "sparse_gradient_rows", "sparse_input_gradient",
         "late_rows", "late_gradient_rows", "late_input_gradient", "first_steps", "last_steps",
+        "late_before", "late_step", "late_input_gradient_step", "start_ring",
     }),
     "parallel": (Parallel, "float64", {
         "mix_steps", "mix_steps_transposed", "steps_gradient", "at_step", "sum_at_step",
@@ -98,10 +116,12 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], str, set[str]]] = {
 }    # fmt: skip
 
 
-def kinds(network: nn.Module) -> set[str]:
+def kinds(network: nn.Module, **options: Any) -> set[str]:
     """Of all calls of the program."""
-    program = generate(trace(network), Target(num_steps=STEPS, target="cuda")).program
-    return {item.kind for entry in program.entries for item in flat(entry.items) if isinstance(item, Call)}
+    program = generate(trace(network), Target(num_steps=STEPS, target="cuda", **options)).program
+    items = [item for entry in program.entries for item in flat(entry.items)]
+    looped = [inner for item in items if isinstance(item, Loop) for inner in item.items]
+    return {item.kind for item in (*items, *looped) if isinstance(item, Call)}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -112,3 +132,14 @@ def test_layers_give_the_bits_of_c(name: str, tmp_path: Path, monkeypatch: pytes
     for order in ORDERS:
         monkeypatch.setenv("SNNCC_HOST_ORDER", order)
         pair.check_calls(inputs(pair.c, STEPS, BATCH))
+
+
+@pytest.mark.parametrize("segment", [0, 2])
+def test_delays_give_the_bits_of_c(segment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in segments shorter than the delays; samples that end in any of them."""
+    found = kinds(Delays(), checkpoint_every=segment)
+    assert found >= ({"keep_first", "keep_last", "keep_rows", "restore_rows"} if segment else {"start_ring"})
+    pair = Pair(Delays(), tmp_path, num_steps=STEPS, checkpoint_every=segment, lengths=True)
+    for order in ORDERS:
+        monkeypatch.setenv("SNNCC_HOST_ORDER", order)
+        pair.check_calls(inputs(pair.c, STEPS, BATCH), lengths=np.array([5, 1, 4]))

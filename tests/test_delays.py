@@ -13,9 +13,7 @@ from snncc import CompileError, nn
 from snncc.driver import generate
 from snncc.frontend.dsl import trace
 from snncc.nn.module import Module
-from snncc.ops.time import Delay
-from snncc.passes.infer_types import InferTypes
-from snncc.passes.split_delays import SplitDelays
+from snncc.passes.choose_kernels import spike_states
 from snncc.program import Sweep, flat
 from snncc.reference import Call, evaluate
 from snncc.target import Target
@@ -65,7 +63,8 @@ def states(bench: Bench, extent: Extent) -> dict[str, Any]:
     graph = bench.traced.graph
     found: list[Any] = [n for n in graph if n.op.name == "state"]
     shapes = {n.op.label: (extent.batch, *n.type.features) for n in found}
-    return {name: np.round(rng.normal(size=shape) * 16) / 16 for name, shape in shapes.items()}
+    drawn = {name: np.round(rng.normal(size=shape) * 16) / 16 for name, shape in shapes.items()}
+    return drawn | {name: (drawn[name] > 0) * 1.0 for name in spike_states(graph)}
 
 
 @pytest.mark.parametrize(
@@ -118,20 +117,6 @@ def test_a_delay_is_the_input_of_so_many_steps_before() -> None:
     found = evaluate(trace(network).graph, Call({"x": x}, {}, {}, 5, 1))
     np.testing.assert_array_equal(found["output", "out"], [*np.full((3, 1, 2), 7.0), *x[:2]])
     np.testing.assert_array_equal(found["state_out", "late.delay"], np.moveaxis(x[2:], 0, 1))
-
-
-@pytest.mark.parametrize("network", [Late, Around])
-def test_a_chain_of_delays_is_the_delay(network: type[Module]) -> None:
-    bench = Bench(Case(network, None), "float64", Path(), build=False)
-    for extent in LENGTHS:
-        given, state = bench.inputs(extent), states(bench, extent)
-        call = Call(given, bench.values, state, extent.steps, extent.batch)
-        graph = InferTypes("f64").run(bench.traced.graph)
-        split = SplitDelays(everywhere=True).run(graph).verify()
-        assert not any(isinstance(n.op, Delay) and n.op.steps > 1 for n in split)
-        expected = evaluate(graph, call)
-        for key, array in evaluate(split, call).items():
-            np.testing.assert_array_equal(array, expected[key], err_msg=str(key))
 
 
 def test_a_delay_of_a_stored_sequence_carries_nothing() -> None:

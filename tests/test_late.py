@@ -40,6 +40,24 @@ class Late(nn.Module):
         return {"spk": late, "mem": self.c(late) + self.out(self.learned(mem))}
 
 
+class Feedback(nn.Module):
+    """The same in loops over time: around a neuron, of its spikes, and of numbers alone."""
+
+    inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(30)}
+
+    def __init__(self) -> None:
+        self.fc, self.lif = nn.Linear(30, SIZE), nn.Leaky(0.9)
+        self.back = nn.DelayedLinear(SIZE, SIZE, max_delay=3, learn_delays=True, connections=FanIn(4))
+        self.each, self.out = nn.Delay(np.arange(SIZE) % 4), nn.Linear(SIZE, CLASSES)
+        self.learned = nn.Delay(np.linspace(0, 3, CLASSES), learn=True, max_delay=3, initial=0.5)
+
+    def forward(self, x: Any) -> dict[str, Any]:
+        loop, echo = snncc.delay(shape=SIZE, steps=2, name="loop"), snncc.delay(shape=CLASSES, name="echo")
+        spk, _ = self.lif(self.fc(x) + self.back(loop.value) + 0.25 * self.each(loop.value))
+        loop.feed(spk)
+        return {"spk": spk, "mem": echo.feed(self.out(spk) + 0.5 * self.learned(echo.value))}
+
+
 def on_grid(bench: Bench) -> None:
     """Weights and positions with which products are exact."""
     for name, value in bench.values.items():
@@ -49,9 +67,9 @@ def on_grid(bench: Bench) -> None:
             bench.values[name] = np.minimum(np.round(value * 16) / 16 + 0.0625, 3.0)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_late_synapses_are_the_interpreters(dtype: str, tmp_path: Path) -> None:
-    bench = Bench(Case(Late, None), dtype, tmp_path / "m")
+@pytest.mark.parametrize(("network", "dtype"), [(Late, "float32"), (Late, "float64"), (Feedback, "float32")])
+def test_late_synapses_are_the_interpreters(network: Any, dtype: str, tmp_path: Path) -> None:
+    bench = Bench(Case(network, None), dtype, tmp_path / "m")
     on_grid(bench)
     for extent in (Extent(9, 3), Extent(2, 2)):
         inputs, cotangents, state = bench.inputs(extent), bench.cotangents(extent), states(bench, extent)
@@ -166,24 +184,7 @@ def test_delays_that_cannot_be(make: Any, message: str) -> None:
         make()
 
 
-class Feedback(nn.Module):
-    """Late synapses in a loop."""
-
-    inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(3)}
-
-    def __init__(self) -> None:
-        self.back, self.lif = nn.DelayedLinear(3, 3, max_delay=4), nn.Leaky(0.9)
-
-    def forward(self, x: Any) -> Any:
-        loop = snncc.delay(shape=3)
-        out = self.lif(x + self.back(loop.value))
-        loop.feed(out.spk)
-        return out
-
-
-def test_what_needs_all_steps_at_once_is_refused_elsewhere() -> None:
-    with pytest.raises(CompileError, match=r"back\.delayed_linear: .* part of a feedback loop"):
-        generate(trace(Feedback()), Target(num_steps=5))
+def test_segments_are_refused() -> None:
     with pytest.raises(CompileError, match="segment by segment"):
         generate(trace(nn.Sequential(nn.DelayedLinear(3, 2, 4))), Target(num_steps=5, checkpoint_every=2))
 

@@ -35,6 +35,29 @@ def recurrent() -> nn.Module:
     )
 
 
+def delayed() -> nn.Module:
+    """Delays of several steps, longer than some samples, in a loop over time and not."""
+    back = nn.Sequential(late=nn.Delay(3), fc=nn.Linear(20, 20))
+    return nn.Sequential(
+        fc1=nn.Linear(6, 20),
+        lif1=nn.Recurrent(nn.Leaky(0.9), back),
+        all=nn.Delay(2),
+        fc2=nn.Linear(20, CLASSES),
+        lif2=nn.Leaky(0.8),
+    )
+
+
+def late_synapses() -> nn.Module:
+    """Synapses and features with delays of their own, in a loop over time and not."""
+    return nn.Sequential(
+        fc1=nn.DelayedLinear(6, 20, max_delay=3),
+        lif1=nn.Recurrent(nn.Leaky(0.9), nn.DelayedLinear(20, 20, max_delay=2, learn_delays=True)),
+        fc2=nn.Linear(20, CLASSES),
+        each=nn.Delay([0, 1, 4, 2]),
+        lif2=nn.Leaky(0.8),
+    )
+
+
 def mixing() -> nn.Module:
     """A layer whose steps all read all steps."""
     return nn.Sequential(fc1=nn.Linear(6, CLASSES), psn=nn.PSN(STEPS))
@@ -62,6 +85,9 @@ def samples() -> tuple[np.ndarray, np.ndarray]:
         *((leaky, loss.cross_entropy(f"mem_{readout}")) for readout in ("last", "max", "mean")),
         (recurrent, loss.cross_entropy("rate")),
         (recurrent, loss.cross_entropy("mem")),
+        (delayed, loss.cross_entropy("rate")),
+        (delayed, loss.cross_entropy("mem")),
+        (late_synapses, loss.cross_entropy("rate")),
     ],
     ids=lambda given: getattr(given, "__name__", str(given)),
 )
@@ -153,7 +179,6 @@ def test_scores_of_arrays_end_where_samples_do() -> None:
     ("network", "options", "message"),
     [
         (leaky, {"rule": "ottt"}, "lengths need rule='bptt'"),
-        (lambda: nn.Sequential(nn.Linear(2, 2), nn.Delay(3)), {}, "does not know where samples end"),
         (lambda: nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), {}, "would count what lies past"),
         (
             lambda: nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, track_running_stats=False)),

@@ -126,7 +126,8 @@ class BufferText:
             const = "const " * (buffer.place == "optional")
             return f"{const}{self._caller(buffer)} : {piece};"
         steps = "segments" if buffer.layout == "marks" else self.held
-        axes = "".join(f"[{a}]" for a in ([steps] * buffer.time + ["rows"] + [str(length)]))
+        turns = [str(buffer.ring)] * (buffer.ring > 0)
+        axes = "".join(f"[{a}]" for a in ([steps] * buffer.time + turns + ["rows"] + [str(length)]))
         start = piece
         if buffer.place == "block" and level == "tile":
             start = f"({type} *){piece} + (size_t)(first - from) * {length}"
@@ -177,7 +178,7 @@ class BufferText:
         if not step or not (buffer.time or buffer.ring):
             return buffer.name
         step = step if step.isidentifier() else f"({step})"
-        place, rows = f"({step} % 2)" if buffer.ring else step, samples(buffer)
+        place, rows = f"({step} % {buffer.ring})" if buffer.ring else step, samples(buffer)
         rows = rows if rows.isidentifier() else f"({rows})"
         return f"{buffer.name} + (size_t){place} * {rows} * {self.row_length(buffer)}"
 

@@ -120,8 +120,10 @@ def events_from_bits(call: Call, place: Place) -> str:
 
 def events_from_previous(call: Call, place: Place) -> str:
     initial, bits, events = place.names
-    n, stride = call.numbers
-    arguments = (events, place.rows(call), "rows", n, stride, initial, bits)
+    n, steps, row = call.numbers
+    ring = call.buffers[0].ring  # type: ignore[union-attr]
+    step = f"rows * {row}" if ring else n  # from a step before the first one to the next
+    arguments = (events, place.rows(call), "rows", n, steps, place.start or "0", row, step, initial, bits)
     return f"snncc_events_from_previous({', '.join(map(str, arguments))});"
 
 
@@ -177,7 +179,13 @@ def windows(call: Call, place: Place) -> str:
 
 
 def kept_steps(call: Call, place: Place) -> str:
-    return place.shared(f"snncc_{call.kind}", place.steps, "rows", *call.numbers[1:], *place.names) + ";"
+    """Between rows of a delay, the sequence, and a ring."""
+    sizes = (place.steps, "rows", place.start or "0", *call.numbers[1:])
+    return place.shared(f"snncc_{call.kind}", *sizes, *place.names) + ";"
+
+
+def start_ring(call: Call, place: Place) -> str:
+    return place.shared(f"snncc_{call.kind}", "rows", *call.numbers[1:], *place.names) + ";"
 
 
 def copy_rows(call: Call, place: Place) -> str:
@@ -239,7 +247,8 @@ CALLS: dict[str, Form] = {
     **dict.fromkeys(("at_step", "sum_at_step"), of_steps),
     **dict.fromkeys(WINDOWS, windows),
     "reorder": _rows_first("snncc_reorder"),
-    **dict.fromkeys(("first_steps", "last_steps"), kept_steps),
+    **dict.fromkeys(("first_steps", "last_steps", "keep_first", "keep_last"), kept_steps),
+    **dict.fromkeys(("start_ring", "start_ring_bits"), start_ring),
     **SYNAPSES,
     **dict.fromkeys(("copy_rows", "copy_last", "copy_first"), copy_rows),
     "pack_rows": _rows_first("snncc_pack_rows"),

@@ -12,7 +12,21 @@ from ..lower import layout_of
 from ..lower.layout import BY_INPUT
 from ..plan_crews import FIRST, sharing, turns
 from ..plan_memory import sum_reals
-from ..program import Buffer, Call, Entry, Item, Loop, Panels, Phase, Program, Segments, Sweep, flat, used
+from ..program import (
+    Buffer,
+    Call,
+    Entry,
+    Item,
+    Loop,
+    Panels,
+    Phase,
+    Program,
+    Segments,
+    State,
+    Sweep,
+    flat,
+    used,
+)
 from .buffers import TYPES, BufferText, unique
 from .calls import COUNTED, call_text
 from .dialects import dialect
@@ -292,17 +306,19 @@ class EntryText:
             else f"for (int t = 0; t < {self.steps}; t++) {{"
         )
         read = {b for item in loop.items for b in used(item)}
-        states = [(start, value) for start, value in loop.states if start in read]
-        inside = replace(spot, in_loop=True, states=tuple(start for start, _ in states))
-        body = [line for pair in states for line in self._state(*pair, loop.reverse)]
+        states = [s for s in loop.states if s.start in read]
+        inside = replace(spot, in_loop=True, states=tuple(s.start for s in states))
+        body = [line for s in states for line in self._state(s, loop.reverse)]
         body += self._items(loop.items, inside)
         return [*unroll, head, *("    " + line for line in body), "}"]
 
-    def _state(self, start: Buffer, value: Buffer, reverse: bool) -> list[str]:
-        """The rows that a step reads of the one before, or where it is the first one, those at the start."""
-        later, step = (f"t < {self.steps} - 1", "t + 1") if reverse else ("t > 0", "t - 1")
+    def _state(self, state: State, reverse: bool) -> list[str]:
+        """The rows that a step reads of an earlier one, or where there is none, those at the start."""
+        start, k = state.start, state.steps
+        later, step = (f"t < {self.steps} - {k}", f"t + {k}") if reverse else (f"t > {k - 1}", f"t - {k}")
+        here = self.buffers.row_of(start, "start + t" if self.program.segment else "t")
         declared = f"const {TYPES.get(start.layout) or self.real} *const {start.name}_at ="
-        return [declared, f"    {later} ? {self.buffers.row_of(value, step)} : {start.name};"]
+        return [declared, f"    {later} ? {self.buffers.row_of(state.value, step)} : {here};"]
 
 
 def _first(lines: list[str]) -> list[str]:

@@ -102,7 +102,8 @@ class SweepText:
     @property
     def timed(self) -> bool:
         """Whether the number of its first step is anything to it."""
-        return any(x.time and x.kind != "table" for x in self.sweep.locals)
+        rings = any(p.initial and p.initial.ring for p in self.sweep.pointers)
+        return rings or any(x.time and x.kind != "table" for x in self.sweep.locals)
 
     def _step(self) -> StepRecord:
         s = self.sweep
@@ -248,12 +249,16 @@ class SweepText:
         """C for whether the step so many before or after is one of the sequence, its row, and what is read
         where it is not."""
         t = f"(t - {p.steps})" if p.steps > 0 else f"(t + {-p.steps})"
+        there = f"t > {p.steps - 1}" if p.steps > 0 else f"{t[1:-1]} < steps"
         row = self._base(p) + self._offset(p, t)
         if p.initial is None:
-            return f"{t[1:-1]} < steps", row, "snncc_zeros"
-        of_step = f" + (size_t)t * {p.buffer.count}" if p.steps > 1 else ""
-        initial = f"{p.name}_initial{self._offset(Pointer(p.initial, p.name), '')}{of_step}"
-        return f"t > {p.steps - 1}", row, initial
+            return there, row, "snncc_zeros"
+        of_step = f" + (size_t)t * {p.buffer.count}" if p.steps > 1 and not p.initial.ring else ""
+        return (
+            there,
+            row,
+            f"{p.name}_initial{self._offset(Pointer(p.initial, p.name), '(start + t)')}{of_step}",
+        )
 
     def _row(self, p: Pointer, step: bool) -> str:
         type, const = TYPES[p.buffer.layout] or self.real, "" if p.written else "const "
@@ -267,7 +272,9 @@ class SweepText:
     def _offset(self, p: Pointer, t: str) -> str:
         """` + ...` to the row of step t and sample b, at neuron n0 (of a whole row: at the first)."""
         row, buffer = "", p.buffer
-        if buffer.time and buffer.batch:
+        if buffer.ring and not self.sweep.stepped:
+            row = f"((size_t)({t} % {buffer.ring}) * rows + b)"
+        elif buffer.time and buffer.batch:
             row = f"((size_t){t} * {f'{self._base(p)}_' * (buffer.place in CALLERS)}rows + b)"
         elif buffer.time:
             row = f"(size_t){t}"

@@ -32,11 +32,11 @@ def _sparse_input_gradient(call: Call, place: Place) -> str:
     )
 
 
-def _late(call: Call, place: Place) -> tuple[str, list[str], int]:
+def _late(call: Call, place: Place, steps: str = "") -> tuple[str, list[str], int]:
     """C of the layer, names of what else a kernel takes, and which of its two results is meant."""
     longest, n_in, n_out, _, x, before, y, learned, which = call.numbers
     values, positions, index, offsets, *rest = place.names
-    sizes = f"{place.steps}, rows, {longest}, {n_in}, {n_out}, {x}, {before}, {y}"
+    sizes = f"{steps or place.steps}, rows, {longest}, {n_in}, {n_out}, {x}, {before}, {y}"
     late = f"NULL, {positions}" if learned else f"{positions}, NULL"
     return f"&(const snncc_late){{{sizes}, {offsets}, {index}, {late}, {values}}}", rest, which
 
@@ -44,6 +44,17 @@ def _late(call: Call, place: Place) -> tuple[str, list[str], int]:
 def _late_events(call: Call, place: Place) -> str:
     layer, rest, _ = _late(call, place)
     return place.shared("snncc_late_events", layer, *rest) + ";"
+
+
+def _late_before(call: Call, place: Place) -> str:
+    layer, rest, _ = _late(call, place)
+    return place.shared("snncc_late_before", layer, *rest) + ";"
+
+
+def _late_step(call: Call, place: Place) -> str:
+    """A layer of the steps that are left, the first of which is at hand."""
+    layer, rest, _ = _late(call, place, "steps - t")
+    return place.shared(f"snncc_{call.kind}", layer, *rest) + ";"
 
 
 def _late_gradient(call: Call, place: Place) -> str:
@@ -67,6 +78,8 @@ SYNAPSES: dict[str, Form] = {
     "sparse_gradient": _sparse_gradient,
     "sparse_input_gradient": _sparse_input_gradient,
     "late_events": _late_events,
+    "late_before": _late_before,
+    **dict.fromkeys(("late_step", "late_input_gradient_step"), _late_step),
     "late_gradient": _late_gradient,
     "late_input_gradient": _late_input_gradient,
     "embedding": _embedding,

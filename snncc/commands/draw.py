@@ -15,7 +15,6 @@ from ..graph import Graph, Type
 from ..passes.choose_kernels import spike_states
 from ..passes.differentiate import Differentiate
 from ..passes.infer_types import InferTypes
-from ..passes.split_delays import SplitDelays
 from ..reference import Call, evaluate
 from ..target import Target
 
@@ -112,7 +111,7 @@ class Subject:
 def _meaning(stages: Stages, target: Target) -> Graph:
     graph = stages.graph
     for step, after in stages.run(target.options):
-        if not isinstance(step, (InferTypes, SplitDelays, Differentiate)):
+        if not isinstance(step, (InferTypes, Differentiate)):
             break
         graph = after
     return graph

@@ -307,16 +307,16 @@ def _sparse(call: Call, per: int, how: How, work: Work) -> None:
     work.add("additions", each, share)
     work.add("multiplications", each, share * (how.listed is None or how.valued))
     work.read(each, share * (4 + how.layout.real_bytes))
-    gathers = call.kind.endswith("input_gradient")
+    gathers = "input_gradient" in call.kind
     (work.read if gathers or "gradient" in call.kind else work.write)(per, how.row_bytes(n_out))
     work.write(per if gathers else RUN, how.row_bytes(n_in) if gathers else 0)
 
 
 def _late(call: Call, per: int, how: How, work: Work) -> None:
     """As of sparse synapses, for every step of the samples, each with the place in time that it leads to."""
-    longest, n_in, n_out, synapses, *_ = call.numbers
-    del longest
-    _sparse(replace(call, numbers=(n_in, n_out, synapses)), ROW, how, work)
+    _, n_in, n_out, synapses, *_ = call.numbers
+    rows = per if call.kind == "late_before" else ROW
+    _sparse(replace(call, numbers=(n_in, n_out, synapses)), rows, how, work)
     work.read(*((EVENT, 4 * synapses / n_in) if how.listed else (ROW, 4 * synapses)))
 
 

@@ -17,6 +17,7 @@ from ..nn.module import Input, Module, Parameter, Table, tracing
 from ..ops import Value, clamp, sum_time
 from ..ops import leaf as leaves
 from ..ops.lengths import LENGTHS, at_end, declare, within
+from ..ops.lengths import lengths as own_lengths
 from ..ops.reduce import expand
 from ..ops.time import Delay, LastSteps
 from ..ops.value import apply, operand
@@ -323,13 +324,8 @@ class _Trace:
         steps: int = delay.op.steps  # type: ignore[attr-defined]
         if steps == 1:
             return at_end(following)
-        if self.lengths:
-            raise located(
-                f"{delay.name.removesuffix('.prev')}: a delay of {steps} steps does not know where samples "
-                "end; use delays of one step, or leave lengths out",
-                delay.where,
-            )
-        result: Value = apply(LastSteps(steps), following, initial)
+        own = own_lengths(self.builder)
+        result: Value = apply(LastSteps(steps), following, initial, *[own] * (own is not None))
         return result
 
 

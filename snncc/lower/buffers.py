@@ -158,17 +158,27 @@ class Buffers:
             place = "whole"
         rows = {"whole": "tile"}.get(place, place) if place in ("tile", "block", "whole") else ""
         size = self.layout.size(layout, type.size, time, rows, features)
-        ring = type.time and not time and layout in self._fed(node.name)
-        size = replace(size, row=2 * size.row) if ring else size
+        turns = type.time and not time and (layout in self._fed(node.name) or not self.stepped.get(node.name))
+        ring = self._reach(node) + 1 if turns else 0
+        size = replace(size, row=ring * size.row) if ring else size
         name = self.names.new(node.name + suffix)
         return Buffer(name, place, features, time, type.batch, layout, size, label, ring)
 
     def _stays_in_loop(self, node: Node) -> bool:
-        """Whether only its own loop over products reads a value, or what it is at the end: then rows of one
-        step are enough, or of two where the next step reads them."""
-        loop = self.stepped.get(node.name, 0)
-        inside = (r.op.name == "last" or self.stepped.get(r.name) == loop for r in self.readers[node.name])
-        return bool(loop) and node.name not in self.stored and all(inside)
+        """Whether only its own loop over time reads a value, or what it is at the end: then rows of one
+        step are enough, or of as many as later steps go back."""
+        loop, readers, reach = self.stepped.get(node.name, 0), self.readers[node.name], self._reach(node)
+        spans = node.op.spans or any(r.op.spans for r in readers)  # late synapses read or write other steps
+        if node.name in self.stored or (self.segmented and reach > 1) or spans:
+            return False
+        if loop:
+            return all(r.op.name == "last" or self.stepped.get(r.name) == loop for r in readers)
+        return reach > 1 and bool(node.kernel) and all(r.kernel == node.kernel for r in readers)
+
+    def _reach(self, node: Node) -> int:
+        """How many steps later a value is still read."""
+        moves: list[Any] = [r.op for r in self.readers[node.name] if r.op.name in (*SHIFTS, *MOVED)]
+        return max((op.steps for op in moves), default=0)
 
     def reads_state(self, reader: Node, node: Node) -> bool:
         """Whether a kernel of a loop over products reads what a node carries where it lies, a step before."""
@@ -206,7 +216,7 @@ class Buffers:
         bits = "bits" in fed or (spikes and any(r.op.name == "events" for r in outside))
         real = [r for r in outside if not (bits and r.op.name == "events")]
         copies = self._copies(node.name)
-        moved = any(r.op.name in MOVED for r in self.readers[node.name])
+        moved = any(r.op.name in MOVED or self._reads_far(r) for r in self.readers[node.name])
         late = node.name in {*self.gradients, *self.losses, *self.updated}
         dense = bool(real) or moved or node.name in self.stored or "real" in fed or late
         return list(dict.fromkeys(["bits"] * bits + copies + ["real"] * dense))
@@ -219,6 +229,11 @@ class Buffers:
         moved = later and self.source(reader.inputs[0]) == node.name  # as a state
         return not moved and not self.reads_state(reader, node)
 
+    def _reads_far(self, reader: Node) -> bool:
+        """Whether a loop of one kernel reads what it wrote several steps before."""
+        op: Any = reader.op
+        return op.name in SHIFTS and op.steps > 1 and reader.name not in self.stepped
+
     def _copies(self, name: str) -> list[str]:
         """The formats in which a value is kept for the backward half, if not as it is."""
         return list(dict.fromkeys(format for value, format in self.kept.values() if value == name))
@@ -226,12 +241,23 @@ class Buffers:
     def state(self, node: Node, layout: str = "real") -> Buffer:
         """Rows from which a stepped loop starts, or any loop from segment to segment."""
         if (node.name, layout) not in self.states:
+            op: Any = node.op
             size = self.layout.size(layout, node.type.size, False, "tile")
-            name = self.names.new(node.op.buffer + ".state" + f".{layout}" * (layout != "real"))  # type: ignore[attr-defined]
+            ring = op.steps if op.steps > 1 and (op.name == "memorize" or self.lasts(node)) else 0
+            size = replace(size, row=ring * size.row) if ring else size
+            name = self.names.new(op.buffer + ".state" + f".{layout}" * (layout != "real"))
             self.states[node.name, layout] = Buffer(
-                name, "tile", node.type.features, False, True, layout, size
+                name, "tile", node.type.features, False, True, layout, size, ring=ring
             )
         return self.states[node.name, layout]
+
+    def lasts(self, node: Node) -> bool:
+        """Whether a state goes on from segment to segment: not what a truncated gradient carries."""
+        return self.segmented and not getattr(node.op, "every", 0)
+
+    def held(self, node: Node) -> int:
+        """Reals of a sample in a state."""
+        return self.pitch(node) * (self.state(node).ring or 1)
 
     def operand(self, reader: Node, name: str, layout: str = "real") -> Buffer:
         """The buffer in which a kernel finds an operand: of the value, or of the state that it is."""
@@ -242,26 +268,36 @@ class Buffers:
 
     def started(self, node: Node, layout: str = "real") -> Call:
         """The call that sets a state to what it is before the first step, or a sum over time to zero."""
-        pitch = (self.pitch(node),)
-        if node.op.name == "memorize" and self.graph[node.inputs[1]].op.name != "constant":
-            initial, state = self.buffer(node.inputs[1]), self.state(node, layout)
+        pitch, kept = self.pitch(node), node.op.name == "last_steps"
+        if kept or (node.op.name == "memorize" and self.graph[node.inputs[1]].op.name != "constant"):
+            initial = self.buffer(node.inputs[1])
+            state = self.buffer(node.name) if kept else self.state(node, layout)
+            if state.ring:
+                sizes = (initial.count, state.ring, node.type.size, pitch, self.layout.row(initial))
+                return Call("start_ring" + "_bits" * (layout == "bits"), (initial, state), sizes)
             if layout == "bits":
-                return Call("pack_rows", (initial, state), (node.type.size, *pitch))
-            return Call("copy_rows", (initial, state), pitch)
-        target = self.buffer(node.name) if node.op.name == "sum_time" else self.state(node)
-        return Call("zero_rows", (target,), pitch)
+                return Call("pack_rows", (initial, state), (node.type.size, pitch))
+            return Call("copy_rows", (initial, state), (pitch,))
+        if node.op.name in SHIFTS:
+            return Call("zero_rows", (self.state(node),), (self.held(node),))
+        return Call("zero_rows", (self.buffer(node.name),), (pitch,))
 
     def marks(self, node: Node) -> Buffer:
         """The rows of a state at the start of each segment of time."""
         if node.name not in self.marked:
             op: Any = node.op
-            size = Size(mark=self.layout.pitch(node.type.size) * self.layout.real_bytes)
+            size = Size(mark=self.held(node) * self.layout.real_bytes)
             name = self.names.new(op.buffer + ".marks")
             self.marked[node.name] = Buffer(name, "tile", node.type.features, True, True, "marks", size)
         return self.marked[node.name]
 
-    def before(self, node: Node) -> Buffer:
-        """What a `previous` reads at the first step: the initial rows, or those at the start of a segment."""
+    def before(self, node: Node) -> Buffer | None:
+        """What is read of another step where the sequence has none: initial rows, or those of the segment
+        before (backward, behind); None for zeros."""
+        if node.op.name in SHIFTS and self.lasts(node):
+            return self.state(node)
+        if node.op.name in ("carry", "following"):
+            return None
         if not self.segmented:
             return self.buffer(node.inputs[1])
         carrier = self.carrier(node)

@@ -154,7 +154,7 @@ def _touching(items: Sequence[Item]) -> Iterator[tuple[Item, Sequence[Buffer]]]:
             case Panels():
                 yield from _touching(item.items)
             case Loop():
-                yield item, [b for pair in item.states for b in pair]
+                yield item, [b for s in item.states for b in (s.start, s.value)]
                 yield from _touching(item.items)
             case Segments():
                 inner = (*item.again, *item.items)

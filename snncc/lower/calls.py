@@ -209,12 +209,24 @@ def _of_steps(buffers: Buffers, node: Node) -> Call:
     return Call(kind, operands, (op.steps, rows.type.size, buffers.pitch(rows)), True)
 
 
-def _kept_steps(buffers: Buffers, node: Node) -> Call:
-    """Steps of a sequence as rows of a delay: sizes are those of a row, of the steps, and theirs."""
-    x = buffers.graph[node.inputs[0]]
-    operands = tuple(buffers.buffer(name) for name in (*node.inputs, node.name))
-    sizes = (node.type.size, node.op.steps, x.type.size)  # type: ignore[attr-defined]
-    return Call(node.op.name, operands, (*sizes, buffers.pitch(x), buffers.pitch(node)))
+def _first_steps(buffers: Buffers, node: Node) -> tuple[Call, ...]:
+    """Steps of a sequence as a row of a delay: sizes are those of the row, of the steps, and theirs. What
+    steps there are not stays zero."""
+    x, op, pitch = buffers.graph[node.inputs[0]], node.op, buffers.pitch
+    sizes = (node.type.size, op.most, x.type.size, pitch(x), pitch(node))  # type: ignore[attr-defined]
+    kept = Call("first_steps", _both(buffers, node), sizes)
+    return (kept,) if buffers.segmented else (buffers.started(node), kept)
+
+
+def _last_steps(buffers: Buffers, node: Node) -> Call:
+    """Where time is cut into segments, each of them moves the row on."""
+    x, before, *ends = map(buffers.buffer, node.inputs)
+    op: Any = node.op
+    kept, pitch = buffers.buffer(node.name), buffers.pitch
+    sizes = (node.type.size, op.steps, x.count, pitch(buffers.graph[node.inputs[0]]), pitch(node))
+    return Call(
+        "last_steps", (x, ends[0] if ends else None, kept if buffers.segmented else before, kept), sizes
+    )
 
 
 def by_transposing(buffers: Buffers, node: Node) -> bool:
@@ -255,8 +267,10 @@ def _events(buffers: Buffers, node: Node) -> Call:
     layout = buffers.list_layout(node.name)
     target, pitch = buffers.buffer(node.name, layout), buffers.pitch(x)
     if op.previous:
-        spikes = (buffers.before(node), buffers.buffer(x.name, "bits"), target)
-        return Call("events_from_previous", spikes, (x.type.size, pitch), time)
+        before = buffers.before(node)
+        assert before is not None
+        numbers = (x.type.size, op.previous, buffers.layout.row(before))
+        return Call("events_from_previous", (before, buffers.buffer(x.name, "bits"), target), numbers, time)
     source = buffers.operand(node, x.name, "bits" if layout == "events" else "real")
     if source.layout == "bits":
         return Call("events_from_bits", (source, target), (x.type.size,), time)
@@ -347,6 +361,6 @@ MAKERS: dict[str, Callable[[Buffers, Node], Call | tuple[Call, ...]]] = {
     "sum_at_step": _of_steps,
     **IMAGES,
     **SYNAPSES,
-    "first_steps": _kept_steps,
-    "last_steps": _kept_steps,
+    "first_steps": _first_steps,
+    "last_steps": _last_steps,
 }

@@ -63,7 +63,7 @@ class _Device:
                 call = replace(item, buffers=tuple(buffers))
                 yield from self.splitter.calls(call) if call.precision == "split" else (call,)
             case Loop():
-                states = tuple((_whole(a), _whole(b)) for a, b in item.states)
+                states = tuple(replace(s, start=_whole(s.start), value=_whole(s.value)) for s in item.states)
                 yield replace(item, items=self.items(map(_exact, item.items)), states=states)
             case Segments():
                 yield replace(item, items=self.items(item.items), again=self.items(item.again))

@@ -10,7 +10,7 @@ from typing import Any
 from ..graph import Graph, Node
 from ..names import identifier
 from ..passes.fuse import layer_of
-from ..program import Call, Entry, Item, Loop, Panels, Phase
+from ..program import Call, Entry, Item, Loop, Panels, Phase, State
 from .buffers import ALIASES, SHIFTS, STORED, Buffers
 from .callers import in_place
 from .calls import calls, copied
@@ -19,6 +19,7 @@ from .panels import narrowed
 from .schedule import SECTIONS, Unit, groups, sections
 from .segments import Segmented
 from .sweep import SweepBuilder
+from .synapses import late_before
 
 SKIPPED = (*ALIASES, "parameter", "table", "constant", "steps", "samples")  # nothing runs for these
 
@@ -129,10 +130,11 @@ class _EntryBuilder:
     def _group(self, units: list[Unit], inside: bool = False) -> list[Item]:
         """The items of a group: a loop over panels, or one unit that has none."""
         if not units[0].axis:
-            return self._items(units[0], inside)
+            return [*self._items(units[0], inside), *self._moved_far(units)]
         made = [item for unit in units for item in self._items(unit, inside)]
         first = [i for i in made if isinstance(i, Call) and i.kind.startswith("transpose_")]
-        return [*first, Panels(units[0].axis, tuple(i for i in made if i not in first))]  # type: ignore[misc]
+        panels = Panels(units[0].axis, tuple(i for i in made if i not in first))  # type: ignore[misc]
+        return [*first, panels, *self._moved_far(units)]
 
     def _items(self, unit: Unit, inside: bool) -> list[Item]:
         nodes = list(unit.nodes)
@@ -161,24 +163,45 @@ class _EntryBuilder:
         shifts = [n for n in nodes if n.op.name in SHIFTS]
         # States last from segment to segment; what a truncated gradient carries does not.
         carried = [(n, layout) for n in shifts for layout in self.buffers.carried(n)]
-        begun = [(n, k) for n, k in carried if not self.segmented or getattr(n.op, "every", False)]
+        begun = [(n, k) for n, k in carried if not self.buffers.lasts(n)]
         start: list[Item] = [replace(self.buffers.started(n, k), layer=self._layer(n)) for n, k in begun]
+        late = (n for n in nodes if n.op.name == "delayed_linear")
+        start += [replace(late_before(self.buffers, n), layer=self._layer(n)) for n in late]
         items = [i for group in groups(units) for i in self._group([units[k] for k in group], inside=True)]
-        states = tuple((self.buffers.state(n, k), self.buffers.buffer(n.inputs[0], k)) for n, k in carried)
+        states = tuple(
+            State(self.buffers.state(n, k), self.buffers.buffer(n.inputs[0], k), n.op.steps)  # type: ignore[attr-defined]
+            for n, k in carried
+        )
         stage = shifts[0].stage
         assert stage is not None
         reverse = stage.kind == "reverse"
         return [
             *start,
             Loop(tuple(items), reverse, stage.unroll, states),
-            *(self._moved(n, reverse) for n in shifts if self.segmented),
+            *(self._moved(n) for n in shifts if self.segmented),
         ]
 
-    def _moved(self, node: Node, reverse: bool) -> Item:
+    def _moved(self, node: Node) -> Item:
         """A state at the end of a segment of time, for the next one."""
         rows = (self.buffers.buffer(node.inputs[0]), self.buffers.state(node))
-        kind = "copy_first" if reverse else "copy_last"
-        return Call(kind, rows, (self.buffers.pitch(node),), layer=self._layer(node))
+        which, ring, pitch = (
+            "last" if node.op.name == "memorize" else "first",
+            rows[1].ring,
+            self.buffers.pitch(node),
+        )
+        if ring:
+            return Call(f"keep_{which}", rows, (ring * node.type.size, ring, pitch), layer=self._layer(node))
+        return Call(f"copy_{which}", rows, (pitch,), layer=self._layer(node))
+
+    def _moved_far(self, units: list[Unit]) -> list[Item]:
+        """The same of states of several steps in loops of one kernel, which moves those of one itself."""
+        nodes = (
+            n
+            for unit in units
+            for n in unit.nodes
+            if n.op.name in SHIFTS and n.name not in self.buffers.stepped
+        )
+        return [self._moved(n) for n in nodes if n.op.steps > 1 and self.buffers.lasts(n)]  # type: ignore[attr-defined]
 
     def _stores(self) -> Iterable[tuple[str, Item]]:
         """What goes to the caller: the value and its store."""

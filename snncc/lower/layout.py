@@ -68,6 +68,7 @@ class Layout:
     def panel_size(self, buffer: Buffer) -> Size:
         """Bytes of one panel of a buffer of rows."""
         row, size = self.panel * ROUNDED.get(buffer.layout, self.real_bytes), buffer.size
+        row *= buffer.ring or 1
         return Size(*(row if n else 0 for n in (size.seq, size.row, size.block)))
 
     def product(self, spikes: bool) -> str:

@@ -70,7 +70,7 @@ class Segmented:
         """Each segment forward and backward, from the first to the last."""
         before = self._read_before(timed["backward"])
         kept = [
-            Call("copy_rows", (self.buffers.state(n), self.buffers.start(n)), (self.buffers.pitch(n),))
+            Call("copy_rows", (self.buffers.state(n), self.buffers.start(n)), (self.buffers.held(n),))
             for n in before
         ]
         items = [*kept, *self.lowering.ordered({**timed["forward"], **timed["backward"]})]
@@ -129,13 +129,13 @@ class Segmented:
 
     def _started(self, units: Mapping[str, Unit]) -> list[Item]:
         """What states and sums are before the first segment."""
-        lasting = (*SHIFTS, "sum_time")
+        lasting = (*SHIFTS, "sum_time", "first_steps", "last_steps")
         return [self.buffers.started(n) for n in self._nodes(units) if n.op.name in lasting and not _cut(n)]
 
     def _copies(self, kind: str, states: Iterable[Node]) -> list[Item]:
         """Copies of states to or from the rows of the segment at hand."""
         buffers = self.buffers
-        return [Call(kind, (buffers.state(n), buffers.marks(n)), (buffers.pitch(n),)) for n in states]
+        return [Call(kind, (buffers.state(n), buffers.marks(n)), (buffers.held(n),)) for n in states]
 
     def _read_before(self, units: Mapping[str, Unit]) -> list[Node]:
         """States whose rows at the start of a segment the backward half reads."""

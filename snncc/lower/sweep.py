@@ -31,7 +31,7 @@ class Memory(Protocol):
     def buffer(self, name: str, layout: str = "real") -> Buffer: ...
     def state(self, node: Node) -> Buffer: ...
     def reads_state(self, reader: Node, node: Node) -> bool: ...
-    def before(self, node: Node) -> Buffer: ...
+    def before(self, node: Node) -> Buffer | None: ...
     def passing(self, node: Node) -> Buffer: ...
     def wanted(self, node: Node) -> list[str]: ...
     def length(self, node: Node) -> int: ...
@@ -89,7 +89,7 @@ class SweepBuilder:
         for node in self.nodes:
             self._statement(node)
         for node in self.nodes:
-            if node.op.name in SHIFTS and not self.stepped:
+            if node.op.name in SHIFTS and node.op.steps == 1 and not self.stepped:  # type: ignore[attr-defined]
                 updates.append(self._update(node))
         self.sections["body"] += updates
         sweeps = [n.stage.unroll for n in self.nodes if n.stage and n.stage.kind in ("scan", "reverse")]
@@ -112,6 +112,7 @@ class SweepBuilder:
             body,
             after,
             locals=tuple(self.locals),
+            stepped=self.stepped,
         )
 
     def _comment(self, first: Node, size: int) -> tuple[str, ...]:
@@ -132,9 +133,9 @@ class SweepBuilder:
         elif op in SHIFTS and self.stepped:
             if self.uses[name] or self.memory.wanted(node):  # others read it where it lies
                 self._define(node, Ref(self._element(self.memory.state(node))))
-        elif op in SHIFTS:
+        elif op in SHIFTS and node.op.steps == 1:  # type: ignore[attr-defined]
             self._carried(node)
-        elif op in STORED:
+        elif op in (*SHIFTS, *STORED):
             self._define(node, Ref(self._moved(node)))
         else:
             self._define(node, self._apply(node))
@@ -142,10 +143,9 @@ class SweepBuilder:
     def _moved(self, node: Node) -> str:
         """C's text for an element of an earlier or later step of a stored sequence."""
         op: Any = node.op
-        earlier = op.name == "previous"
-        initial = self.memory.before(node) if earlier else None
+        earlier = op.name in ("memorize", "previous")
         kept = self.memory.buffer(node.inputs[0])
-        pointer = self._pointer(kept, initial, steps=op.steps if earlier else -op.steps)
+        pointer = self._pointer(kept, self.memory.before(node), steps=op.steps if earlier else -op.steps)
         return f"{pointer.name}_at[{'i' if kept.count > 1 else '0'}]"
 
     def _apply(self, node: Node) -> Expr:

@@ -74,11 +74,25 @@ def _late(
 
 
 def _late_linear(buffers: Buffers, node: Node) -> Call:
+    """In a loop over time each step adds what it hands on to what `late_before` has begun."""
     op: Any = node.op
     x, before, *tables = node.inputs
-    bias = buffers.buffer(tables[4]) if len(tables) > 4 else None
-    rest: list[Buffer | None] = [_given(buffers, op.kernel, x), buffers.buffer(before), bias]
+    given = _given(buffers, op.kernel, x)
+    if not buffers.runs_all_steps(node):
+        return _late("late_step", buffers, node, tuple(tables[:4]), [given])
+    rest = [given, *_begun(buffers, before, tables)]
     return _late(f"late_{op.kernel}", buffers, node, tuple(tables[:4]), rest)
+
+
+def _begun(buffers: Buffers, before: str, tables: list[str]) -> list[Buffer | None]:
+    """What sums of late synapses begin with: what came before the first step, and the bias."""
+    return [buffers.buffer(before), buffers.buffer(tables[4]) if len(tables) > 4 else None]
+
+
+def late_before(buffers: Buffers, node: Node) -> Call:
+    """The sums of all steps, before a loop over time adds to them."""
+    _, before, *tables = node.inputs
+    return _late("late_before", buffers, node, tuple(tables[:4]), _begun(buffers, before, tables))
 
 
 def _late_gradient(buffers: Buffers, node: Node) -> Call:
@@ -90,7 +104,9 @@ def _late_gradient(buffers: Buffers, node: Node) -> Call:
 
 def _late_input_gradient(buffers: Buffers, node: Node) -> Call:
     d_y, *tables = node.inputs
-    return _late("late_input_gradient", buffers, node, tuple(tables), [buffers.buffer(d_y)])
+    step = node.type.time and not buffers.runs_all_steps(node)
+    kind = "late_input_gradient" + "_step" * step
+    return _late(kind, buffers, node, tuple(tables), [buffers.buffer(d_y)])
 
 
 def _embedding(buffers: Buffers, node: Node) -> Call:

@@ -98,7 +98,7 @@ class DelayedLinear(SparseLinear):
 
     `values` and `positions` [synapses] are in the order of `offsets` and `indices`; without learn_delays
     positions are part of the model's `structure`. Its state holds the last inputs, [B, longest, in_features].
-    Needs all steps at once: not for feedback loops or checkpoint_every.
+    In a loop over time the input is what `snncc.delay` hands on; not for checkpoint_every.
     """
 
     def __init__(

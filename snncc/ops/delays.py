@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -27,6 +27,7 @@ class Late(Op):
     """Base: longest [steps] is how many steps of its input a layer still remembers."""
 
     longest: int
+    spans: ClassVar[bool] = True
 
     def shares(self, positions: Any) -> Iterator[tuple[int, Any, Any]]:
         """For each whole delay d what of a synapse is d steps late, and its derivative by the position."""
@@ -146,15 +147,12 @@ def delayed_linear(x: Value, before: Value, longest: int, n_out: int, *operands:
 
 
 def check_delayed(graph: Graph, segment: int) -> None:
-    """Raises CompileError where steps run one by one or in segments: late synapses read all steps at once."""
-    looped = {m for members in graph.components if len(members) > 1 for m in members}
+    """Raises CompileError where steps run in segments: late synapses hand on to steps of later ones."""
     for node in graph:
-        if node.op.name != "delayed_linear" or not (segment or node.name in looped):
-            continue
-        what = "steps are computed segment by segment" if segment else "the layer is part of a feedback loop"
-        raise located(
-            f"%{node.name}: synapses or neurons with delays of their own need all steps at once, but {what}; "
-            "use nn.Delay(n) with one delay for the layer there"
-            + (", or compile without checkpoint_every and with rule='bptt'" if segment else ""),
-            node.where,
-        )
+        if segment and node.op.name == "delayed_linear":
+            raise located(
+                f"%{node.name}: synapses or neurons with delays of their own need all steps at once, but "
+                "steps are computed segment by segment; use nn.Delay(n) with one delay for the layer there, "
+                "or compile without checkpoint_every and with rule='bptt'",
+                node.where,
+            )

@@ -117,20 +117,21 @@ class WeightGradient(Op):
 class Events(Op):
     """The nonzeros of each row as a list: what event-driven products read. The same value.
 
-    previous: events(x, initial), the list of a kept sequence a step before, as `previous` reads it.
+    previous: events(x, initial), the list of a kept sequence so many steps before, as `previous` reads it.
     """
 
-    previous: bool = False
+    previous: int = 0
     name = "events"
 
     def attributes(self) -> str:
-        return "<previous>" if self.previous else ""
+        steps = f", {self.previous} steps" * (self.previous > 1)
+        return f"<previous{steps}>" if self.previous else ""
 
     def infer(self, *types: Type) -> Type:
         return types[0]
 
     def evaluate(self, *arrays: Any) -> Any:
-        return Delay().evaluate(*arrays) if self.previous else arrays[0]
+        return Delay((), self.previous).evaluate(*arrays) if self.previous else arrays[0]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from .value import Value, apply
 class Shift(Op):
     """Base of the two that close loops; the interpreter runs those step by step.
 
-    steps: how far they move. One that moves by several reads a stored sequence: see `split_delays`.
+    steps: how far they move.
     """
 
     features: tuple[int, ...] = field(default=(), repr=False)
@@ -57,13 +57,16 @@ class Delay(Shift):
 
 @dataclass(frozen=True)
 class Memorize(Delay):
-    """A delay that owns a state buffer: carried from step to step and from call to call."""
+    """A delay that owns a state buffer: carried from step to step and from call to call.
+
+    Of several steps it reads what went in where that is kept: the buffer is what was before the first step.
+    """
 
     buffer: str = ""
     name: ClassVar[str] = "memorize"
 
     def attributes(self) -> str:
-        return f"<{self.buffer}>"
+        return f"<{', '.join([self.buffer, *[f'{self.steps} steps'] * (self.steps > 1)])}>"
 
 
 @dataclass(frozen=True)
@@ -97,12 +100,12 @@ class Carry(Advance):
     name: ClassVar[str] = "carry"
 
     def attributes(self) -> str:
-        return f"<{self.buffer}{f', every {self.every}' if self.every else ''}>"
+        return f"<{self.buffer}{', ' + super().attributes()[1:-1] if super().attributes() else ''}>"
 
 
 @dataclass(frozen=True)
 class Previous(Delay):
-    """A delay of a stored sequence: reads its row of the step before; no loop, no state."""
+    """A delay of a stored sequence: reads its row of an earlier step; no loop, no state."""
 
     name: ClassVar[str] = "previous"
 
@@ -139,16 +142,17 @@ class Last(First):
 
 @dataclass(frozen=True)
 class FirstSteps(Op):
-    """The values at the first steps, [steps, *features]; 0 where a sequence has fewer."""
+    """The values at the first steps, [steps, *features]; 0 where a sequence has fewer, and after `most`."""
 
     steps: int
+    most: int
     name = "first_steps"
 
     def infer(self, *types: Type) -> Type:
         return Type((self.steps, *types[0].features), False, types[0].batch, types[0].dtype)
 
     def evaluate(self, *arrays: Any) -> Any:
-        x = arrays[0][: self.steps]
+        x = arrays[0][: self.most]
         rows = np.zeros((self.steps, *x.shape[1:]), x.dtype)
         rows[: len(x)] = x
         return np.moveaxis(rows, 0, 1)[None]
@@ -156,7 +160,8 @@ class FirstSteps(Op):
 
 @dataclass(frozen=True)
 class LastSteps(Op):
-    """last_steps(x, initial): what a delay still holds at the end, in the form of `initial`."""
+    """last_steps(x, initial[, lengths]): what a delay still holds at the end, in the form of `initial`; where
+    samples have lengths, [B], at the end of each."""
 
     steps: int
     name = "last_steps"
@@ -165,9 +170,14 @@ class LastSteps(Op):
         return Type((self.steps, *types[0].features), False, True, types[0].dtype)
 
     def evaluate(self, *arrays: Any) -> Any:
-        x, initial = arrays[0], np.moveaxis(arrays[1][0], 1, 0)
-        rows = [np.broadcast_to(initial, (self.steps, *x.shape[1:])), x]
-        return np.moveaxis(np.concatenate(rows)[-self.steps :], 0, 1)[None]
+        x, initial, *lengths = arrays
+        ends = lengths[0][0].astype(int) if lengths else [len(x)] * x.shape[1]
+        whole = np.concatenate(
+            [np.broadcast_to(initial[0], (x.shape[1], *initial.shape[2:])), np.moveaxis(x, 0, 1)], 1
+        )
+        return np.stack([sample[end : end + self.steps] for sample, end in zip(whole, ends, strict=True)])[
+            None
+        ]
 
 
 @dataclass(frozen=True)
@@ -196,9 +206,9 @@ def first(x: Value) -> Value:
     return result
 
 
-def first_steps(x: Value, steps: int) -> Value:
-    """x at the first steps, as one value of the shape [steps, *features]."""
-    result: Value = apply(FirstSteps(steps), x)
+def first_steps(x: Value, steps: int, most: int) -> Value:
+    """x at the first steps, as one value of the shape [steps, *features]; 0 after `most` of them."""
+    result: Value = apply(FirstSteps(steps, most), x)
     return result
 
 

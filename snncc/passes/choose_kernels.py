@@ -150,9 +150,10 @@ def is_spike(graph: Graph, name: str) -> bool:
 
 def is_spike_state(graph: Graph, node: Node) -> bool:
     """Whether a value of the step before starts at 0 or 1, as long as the caller's array does: see
-    `needs_spikes`."""
+    `needs_spikes`. Of several steps before only in a loop, where nothing else is as fast as a list."""
     op: Any = node.op
-    if op.name not in ("delay", "memorize", "previous") or op.steps > 1:
+    late = op.name in ("delay", "memorize", "previous")
+    if not late or (op.steps > 1 and node.name not in graph.looped):
         return False
     start: Any = graph[node.inputs[1]]
     start = graph[start.inputs[0]] if start.op.name == "state" else start

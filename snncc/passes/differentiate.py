@@ -167,7 +167,8 @@ class _Reverse:
         if start in self.varied:
             assert isinstance(node.op, Delay)
             steps = node.op.steps
-            began = first(full) if steps == 1 else first_steps(full, steps)
+            window = min(self.truncate or steps, steps)
+            began = first(full) if steps == 1 else first_steps(full, steps, window)
             self.cotangents.setdefault(start, []).append(began)
 
     def finish(self) -> None:

@@ -89,7 +89,6 @@ class _Context:
         self.spread = {n.inputs[0] for n in graph if n.op.name == "spread"}  # read one by one, so as they are
         self.loop_values = {n.inputs[0] for n in graph if isinstance(n.op, (Memorize, Previous, Carry))}
         self.again: dict[tuple[str, Round], str] = {}
-        self.looped = {m for members in graph.components if len(members) > 1 for m in members}
         self.nodes: dict[str, Node] = {}
 
     def crosses(self, name: str, later: Round) -> bool:
@@ -226,7 +225,8 @@ class _Context:
                 events, inputs = self._listed(node, later)
                 made = replace(node, op=events, inputs=inputs)
             else:
-                op = Previous(node.type.features) if isinstance(node.op, Memorize) else node.op
+                late = isinstance(node.op, Memorize)
+                op = Previous(node.type.features, node.op.steps) if late else node.op  # type: ignore[attr-defined]
                 made = replace(self._reading(node, later), op=op)
             half = "backward" if later[1] else "forward"
             self.nodes[again] = replace(made, name=again, half=half, stage=_stage(node, later[0]))
@@ -238,12 +238,13 @@ class _Context:
         if not is_spike(self.graph, source.name):
             return Events(), (self._read(source.name, later),)
         if self._on_loop(source):  # the spikes are kept once, however many read the step before
-            return Events(previous=True), (self._bits(source.inputs[0]), self._read(source.inputs[1], later))
+            previous: int = source.op.steps  # type: ignore[attr-defined]
+            return Events(previous), (self._bits(source.inputs[0]), self._read(source.inputs[1], later))
         return Events(), (self._bits(source.name),)
 
     def _on_loop(self, node: Node) -> bool:
         """Whether a value is that of the step before of what depends on it."""
-        return isinstance(node.op, Memorize) and node.name in self.looped
+        return isinstance(node.op, Memorize) and node.name in self.graph.looped
 
     def _bits(self, name: str) -> str:
         """Spikes kept as bits."""

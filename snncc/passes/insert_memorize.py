@@ -1,11 +1,14 @@
-"""insert_memorize: a buffer for each value that a loop carries from a step to the next.
+"""insert_memorize: a buffer for each value that a loop carries from a step to a later one.
 
 before:  %mem.prev = delay(%mem, %mem.initial)      %d_mem.prev.next = advance(%d_mem.prev)
 after:   %mem.prev = memorize<mem>(%mem, %mem.initial)
          %d_mem.prev.next = carry<d_mem>(%d_mem.prev)
 
 A buffer is one row of features a sample. When one kernel both reads and writes it, the rows stay in
-registers for the whole scan. What moves by several steps carries nothing: it reads rows of a stored sequence.
+registers for the whole scan. Of several steps the buffer has a row for each: it is what was before the first
+step, and later steps read what went in, a row of the stored sequence or of a ring.
+
+What moves by several steps outside of loops carries nothing: it reads rows of a stored sequence.
 
 before:  %x.prev = delay<3 steps>(%x, %x.initial)
 after:   %x.prev = previous<3 steps>(%x, %x.initial)
@@ -16,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..graph import Graph, Node
+from ..graph import Graph, Node, Op
 from ..ops.time import Carry, Following, Memorize, Previous
 from .base import Pass
 
@@ -29,13 +32,15 @@ class InsertMemorize(Pass):
 
 def _buffered(node: Node) -> Node:
     op: Any = node.op
+    if op.name not in ("delay", "advance"):
+        return node
     features, name = node.type.features, node.name
-    if op.name == "delay" and op.steps > 1:
-        return replace(node, op=Previous(features, op.steps))
-    if op.name == "advance" and op.steps > 1:
-        return replace(node, op=Following(features, op.steps))
+    loop = op.steps == 1 or (node.stage is not None and node.stage.kind in ("scan", "reverse"))
     if op.name == "delay":
-        return replace(node, op=Memorize(features, buffer=name.removesuffix(".prev")))
-    if op.name == "advance":
-        return replace(node, op=Carry(features, every=op.every, buffer=name.removesuffix(".prev.next")))
-    return node
+        buffer = name.removesuffix(".prev")
+        made: Op = Memorize(features, op.steps, buffer) if loop else Previous(features, op.steps)
+    else:
+        buffer = name.removesuffix(".prev.next")
+        moved = (features, op.steps, op.every)
+        made = Carry(*moved, buffer) if loop else Following(*moved)
+    return replace(node, op=made)

@@ -112,7 +112,7 @@ class _Orders:
             return images | {place: channels_of(weight[:-1] if op == "conv_transpose" else weight[1:])}
         if op in ("spread", "sum_groups"):
             return self._groups(node)
-        if op in (Delay.name, Previous.name) and getattr(node.op, "steps", 1) > 1:
+        if isinstance(node.op, Delay) and node.op.steps > 1:
             return dict.fromkeys(images, 0)  # of the rows before the first, [steps, *features]
         if op in ("linear", "weight_gradient") and _of_tokens(node, types):
             return dict.fromkeys(images, 0)

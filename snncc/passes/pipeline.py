@@ -16,7 +16,6 @@ from .insert_context import InsertContext
 from .insert_memorize import InsertMemorize
 from .order_features import OrderFeatures
 from .simplify import Simplify
-from .split_delays import SplitDelays
 from .split_time import SplitTime
 from .unroll_time import UnrollTime
 
@@ -45,13 +44,12 @@ def pipeline(options: Options, gradient: str = "", inputs: bool = False) -> tupl
     """The passes for one entry point; gradient: "loss", "outputs" or "" for none."""
     return (
         InferTypes(options.dtype),
-        SplitDelays(options.checkpoint_every > 0),  # before differentiate: it makes the loops that there are
         *(
             (Differentiate(gradient, inputs, options.truncate),) if gradient else ()
         ),  # needs types: what sums over time
         *(() if gradient else (FoldAffine(),)),  # before simplify, which forgets what is a scale and shift
         Simplify(),  # after differentiate, which writes plainly and relies on it
-        UnrollTime(options.unroll),
+        UnrollTime(options.unroll, options.checkpoint_every > 0),
         InsertMemorize(),
         ChooseKernels(options.products, options.lists),  # before contexts: says what the backward half reads
         InsertContext(options.context),  # after the loops are known: what is on one cannot be computed again

@@ -46,7 +46,8 @@ class SplitTime(Pass):
 def _part(graph: Graph, node: Node, parts: dict[str, str]) -> str:
     if node.stage is None or node.stage.kind in ("once", "finish"):
         return ""  # not in a tile
-    summed = node.op.name in (*REDUCTIONS, "weight_gradient", "conv_gradient", *SYNAPSE_SUMS)
+    kept = ("first_steps", "last_steps")
+    summed = node.op.name in (*REDUCTIONS, *kept, "weight_gradient", "conv_gradient", *SYNAPSE_SUMS)
     if node.type.time or (summed and any(graph[i].type.time for i in node.inputs)):
         return node.half
     waits = [LATER.get(parts[i], parts[i]) for i in node.inputs]

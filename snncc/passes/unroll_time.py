@@ -5,7 +5,8 @@ after:   %mem.prev = delay(%mem, %mem.initial)  @ scan 1 unroll=4
          %fc1 = linear(%x, %w, %b)  @ tile
 
 The strongly connected components of the graph are the loops over time; a delay outside of any is a
-loop of its own, for it carries something (one of several steps reads what is stored). What is outside
+loop of its own, for it carries something. (One of several steps does not: it reads an earlier row of a
+stored sequence, unless what is stored is a segment of time.) What is outside
 of the loops runs for all steps at once (`parallel`), once a tile if it does not vary over time (`tile`),
 or once a call if it does not vary over the batch either: before the tiles (`once`) or after them
 (`finish`).
@@ -20,6 +21,7 @@ after:   %mean = sum_batch(%x)  @ tile   %y = sub(%x, %mean)  @ parallel, phase 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..errors import CompileError, located
 from ..graph import Graph, Node, Stage
@@ -33,9 +35,10 @@ SUMS = ("sum_batch", "weight_gradient", "conv_gradient", *STEP_SUMS, *SYNAPSE_SU
 
 @dataclass(frozen=True)
 class UnrollTime(Pass):
-    """unroll: steps that one turn of a loop does."""
+    """unroll: steps that one turn of a loop does. segmented: whether time is cut into segments."""
 
     unroll: int = 1
+    segmented: bool = False
 
     def __post_init__(self) -> None:
         if self.unroll < 1:
@@ -47,7 +50,9 @@ class UnrollTime(Pass):
         stages: dict[str, Stage] = {}
         loops = 0
         for members in graph.components:
-            kinds = {SHIFTS[graph[m].op.name] for m in members if _carries(graph[m])}
+            all_carry = self.segmented or len(members) > 1
+            shifts: list[Any] = [graph[m].op for m in members if graph[m].op.name in SHIFTS]
+            kinds = {SHIFTS[op.name] for op in shifts if all_carry or op.steps == 1}
             phase = _phase(graph, members, stages)
             if kinds:
                 loops += 1
@@ -58,11 +63,6 @@ class UnrollTime(Pass):
         stages |= _given_late(graph, stages)
         stages |= _finished_late(graph, stages)
         return graph.map(lambda n: replace(n, stage=stages[n.name]))
-
-
-def _carries(node: Node) -> bool:
-    """Whether a node carries something from step to step; by several steps it reads what is stored."""
-    return node.op.name in SHIFTS and node.op.steps == 1  # type: ignore[attr-defined]
 
 
 def _late(graph: Graph, name: str, stages: dict[str, Stage]) -> bool:

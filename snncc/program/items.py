@@ -13,8 +13,8 @@ from .memory import Buffer
 class Pointer:
     """An argument of a sweep: statements write `name_at[i]` for the element at hand.
 
-    steps: the element is that of so many steps before, or, if negative, after; beyond the last step it is 0.
-    initial: before the first step it is that of this buffer, which of several steps has a row for each.
+    steps: the element is that of so many steps before, or, if negative, after. initial: before the first step
+    (after the last one) it is that of this buffer, which of several steps has a row for each; else 0.
     whole: `name_at` is the whole row, of groups that the neurons belong to.
     """
 
@@ -67,7 +67,8 @@ class Local:
 class Sweep:
     """An elementwise kernel: for each sample and neuron, for each step. See templates/c/sweep.c.j2.
 
-    checked: elements of the caller's arrays, as C, that must be finite.
+    checked: elements of the caller's arrays, as C, that must be finite. stepped: it is called for one step
+    at a time, with the rows of that step.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Sweep:
     layer: str = ""  # whose equations these are, in the user's words; with ".backward" for the backward half
     locals: tuple[Local, ...] = ()
     checked: tuple[str, ...] = ()
+    stepped: bool = False
 
     @property
     def buffers(self) -> tuple[Buffer, ...]:
@@ -168,23 +170,30 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Loop:
-    """A loop over time around kernels that run one step each.
+class State:
+    """What a loop carries: kernels that read `start` read the value of so many steps before, once there is
+    one; in reverse, of so many after. start: rows before the first step, of several steps a ring of them."""
 
-    states: (rows before the first step, value): kernels that read the first read the value of the step
-    before, once there is one; in reverse, of the step after.
-    """
+    start: Buffer
+    value: Buffer
+    steps: int = 1
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A loop over time around kernels that run one step each."""
 
     items: tuple[Item, ...]
     reverse: bool
     unroll: int
-    states: tuple[tuple[Buffer, Buffer], ...]
+    states: tuple[State, ...]
 
     def __str__(self) -> str:
         head = f"loop over time{' in reverse' if self.reverse else ''}:"
         body = "\n".join(str(i) for i in self.items)
-        neighbour = "after" if self.reverse else "before"
-        states = "".join(f"    {a.name}: {b.name} of the step {neighbour}\n" for a, b in self.states)
+        where = "after" if self.reverse else "before"
+        moved = ((s, f"{s.steps} steps" if s.steps > 1 else "the step") for s in self.states)
+        states = "".join(f"    {s.start.name}: {s.value.name} of {by} {where}\n" for s, by in moved)
         return head + "\n" + states + "\n".join("    " + line for line in body.splitlines())
 
 
@@ -248,8 +257,8 @@ def used(item: Item) -> Iterator[Buffer]:
         case Loop():
             for inner in item.items:
                 yield from used(inner)
-            for pair in item.states:
-                yield from pair
+            for state in item.states:
+                yield from (state.start, state.value)
         case Panels():
             for inner in item.items:
                 yield from used(inner)

@@ -44,7 +44,7 @@ class Buffer:
     layout: "real" rows, rows rounded to "float32", "float16" or "bfloat16", spike "bits", "events", "valued"
     events, "labels", "table" (whole numbers of 32 bits), weight "panels", or "transposed" lists (scratch of a
     gradient), or "scratch" of a kernel; factors for tensor cores as bf16 "halves" or three "parts". ring:
-    rows of two steps of a loop in turn, so that the next step can read those of the last.
+    of how many steps of a loop there are rows, which take turns, for later steps to read; 0: of one.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Buffer:
     layout: str = "real"
     size: Size = Size()
     label: str = ""  # what the user calls it, where he has a name for it
-    ring: bool = False
+    ring: int = 0
     value: float = 0.0
     channels: int = 0
 
@@ -75,7 +75,10 @@ class Buffer:
     def __str__(self) -> str:
         steps = "segments" if self.layout == "marks" else "T"
         axes = (
-            [steps] * self.time + ["2"] * self.ring + ["tile"] * self.batch + [str(n) for n in self.features]
+            [steps] * self.time
+            + [str(self.ring)] * bool(self.ring)
+            + ["tile"] * self.batch
+            + [str(n) for n in self.features]
         )
         return f"{self.name}: {self.layout}[{', '.join(axes)}] in {self.place}"
 

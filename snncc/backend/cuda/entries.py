@@ -11,7 +11,7 @@ from ...errors import InternalError
 from ...lower import layout_of
 from ...plan_meetings import persistent
 from ...plan_memory import SCRATCH, sum_reals
-from ...program import CALLERS, NARROW, Buffer, Call, Entry, Item, Loop, Program, Segments, Sweep, used
+from ...program import CALLERS, NARROW, Buffer, Call, Entry, Item, Loop, Program, Segments, State, Sweep, used
 from ..buffers import TYPES, BufferText, bytes_text, unique
 from ..dialects import dialect
 from ..render import render
@@ -170,28 +170,30 @@ class DeviceEntry:
 
     def _loop(self, loop: Loop) -> list[str]:
         read = {b for item in loop.items for b in used(item)}
-        states = {start: value for start, value in loop.states if start in read}
+        states = [s for s in loop.states if s.start in read]
         if persistent(loop):
             return [self._kernel(loop, states)]
         forward, back = f"int t = 0; t < {self.steps}; t++", f"int t = {self.steps} - 1; t >= 0; t--"
-        body = [self._state(*pair, loop.reverse, self.steps) for pair in states.items()]
-        body += self._items(loop.items, "t", tuple(states))
+        body = [self._state(s, loop.reverse, self.steps) for s in states]
+        body += self._items(loop.items, "t", tuple(s.start for s in states))
         return [f"for ({back if loop.reverse else forward}) {{", *("    " + line for line in body), "}"]
 
-    def _kernel(self, loop: Loop, states: dict[Buffer, Buffer]) -> str:
+    def _kernel(self, loop: Loop, states: list[State]) -> str:
         """The start of a kernel for all steps."""
-        lines = [self._state(*pair, loop.reverse, "steps") for pair in states.items()]
-        rows = partial(self._argument, t="t", states=tuple(states))
+        lines = [self._state(s, loop.reverse, "steps") for s in states]
+        rows = partial(self._argument, t="t", states=tuple(s.start for s in states))
         kernel = LoopKernel(loop, self.entry, self.buffers, self.kernels, rows, lines)
         given = {"steps": self.steps, "start": self.start or "0", "seed": "io->seed"}
         return kernel.start({**given, "meeting": "model->meeting"})
 
-    def _state(self, start: Buffer, value: Buffer, reverse: bool, steps: str) -> str:
-        """The rows that a step reads of the one before, or where it is the first one, those at the start."""
-        later, step = (f"t < {steps} - 1", "t + 1") if reverse else ("t > 0", "t - 1")
+    def _state(self, state: State, reverse: bool, steps: str) -> str:
+        """The rows that a step reads of an earlier one, or where there is none, those at the start."""
+        start, k = state.start, state.steps
+        later, step = (f"t < {steps} - {k}", f"t + {k}") if reverse else (f"t > {k - 1}", f"t - {k}")
+        here = self.buffers.row_of(start, "start + t" if self.start else "t")
         type = self.buffers.types.get(start.layout, self.buffers.real)
         declared = f"const {type} *const {start.name}_at ="
-        return f"{declared} {later} ? {self.buffers.row_of(value, step)} : {start.name};"
+        return f"{declared} {later} ? {self.buffers.row_of(state.value, step)} : {here};"
 
     def _segments(self, loop: Segments) -> list[str]:
         order = "segment = 0; segment < segments; segment++"

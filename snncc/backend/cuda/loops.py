@@ -154,7 +154,7 @@ class LoopKernel:
         """Whether others than the items of a turn touch a buffer: another step, the caller."""
         others = [i for i in flat(self.entry.items) if i != self.loop]
         others += [i for i in self.loop.items if i not in turn.items]
-        states = {b for pair in self.loop.states for b in pair}
+        states = {b for s in self.loop.states for b in (s.start, s.value)}
         return buffer.place != "tile" or buffer in states or any(buffer in used(item) for item in others)
 
     def _element(self, item: Sweep | Call) -> str:

@@ -130,7 +130,8 @@ class DeviceSweep(SweepText):
                 raise InternalError(f"{buffer}: bits of other neurons than the thread's")
             return f" + (size_t){t} * snncc_words({self.count}) + at / 32" if buffer.time else " + at / 32"
         if alike:
-            return f" + (size_t){t} * rows * {size} + at" if buffer.time else " + at"
+            turn = f"({t} % {buffer.ring})" if buffer.ring and not self.sweep.stepped else t
+            return f" + (size_t){turn} * rows * {size} + at" if buffer.time or turn != t else " + at"
         return super()._offset(replace(p, buffer=replace(buffer, place="tile")), t)  # the caller's or not
 
     def _section(self, statements: tuple[Statement, ...]) -> list[str]:

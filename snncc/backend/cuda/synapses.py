@@ -23,11 +23,11 @@ def _sparse_input_gradient(call: Call, place: Place) -> str:
     return start("snncc_sparse_input_gradient", place.rows, n_in, n, *wired, d_x)
 
 
-def _late(call: Call, place: Place) -> tuple[str, list[str], int]:
+def _late(call: Call, place: Place, steps: str = "") -> tuple[str, list[str], int]:
     """C++ of the layer, names of what else a kernel takes, and which of its two results is meant."""
     longest, n_in, n_out, synapses, *_, learned, which = call.numbers
     values, positions, index, offsets, *rest = place.names
-    sizes = f"{place.steps}, rows, {longest}, {n_in}, {n_out}, {synapses}"
+    sizes = f"{steps or place.steps}, rows, {longest}, {n_in}, {n_out}, {synapses}"
     late = f"NULL, {positions}" if learned else f"{positions}, NULL"
     return f"snncc_late{{{sizes}, {offsets}, {index}, {late}, {values}}}", rest, which
 
@@ -35,6 +35,17 @@ def _late(call: Call, place: Place) -> tuple[str, list[str], int]:
 def _late_rows(call: Call, place: Place) -> str:
     layer, rest, _ = _late(call, place)
     return start("snncc_late_rows", layer, *rest)
+
+
+def _late_before(call: Call, place: Place) -> str:
+    layer, rest, _ = _late(call, place)
+    return start("snncc_late_before", layer, *rest)
+
+
+def _late_step(call: Call, place: Place) -> str:
+    """A layer of the steps that are left, the first of which is at hand."""
+    layer, rest, _ = _late(call, place, "steps - t")
+    return start(f"snncc_{call.kind}", layer, *rest)
 
 
 def _late_gradient(call: Call, place: Place) -> str:
@@ -60,6 +71,8 @@ SYNAPSES: dict[str, Form] = {
     "sparse_gradient_rows": _sparse_gradient,
     "sparse_input_gradient": _sparse_input_gradient,
     "late_rows": _late_rows,
+    "late_before": _late_before,
+    **dict.fromkeys(("late_step", "late_input_gradient_step"), _late_step),
     **dict.fromkeys(("late_gradient_rows", "late_input_gradient"), _late_gradient),
     "embedding": _embedding,
     "embedding_gradient": _embedding_gradient,

@@ -344,16 +344,22 @@ SNNCC_FUNCTION void snncc_pack_rows(int rows, int n, int stride, const snncc_rea
             snncc_pack(x + (size_t)row * stride + i, n - i < 64 ? n - i : 64, bits + (size_t)row * words + i / 64);
 }
 
-/* Events of the spikes a step before those of `bits`: first the nonzeros of `initial`, [rows][stride], then the spikes of
- * all steps but the last, `all` rows together. One thread's work. Returns how many there are. */
-SNNCC_FUNCTION int32_t snncc_events_from_previous(snncc_events events, int all, int rows, int n, int stride,
-                                                  const snncc_real *initial, const uint64_t *bits)
+/* Events of the spikes `count` steps before those of `bits`: first the nonzeros of `initial`, then the spikes of all steps
+ * but the last ones, `all` rows together. initial: what comes out at step t, counted from `start` on, at t % count, samples
+ * and steps as far apart as said. One thread's work. Returns how many there are. */
+SNNCC_FUNCTION int32_t snncc_events_from_previous(snncc_events events, int all, int rows, int n, int count, int start,
+                                                  int sample, int step, const snncc_real *initial, const uint64_t *bits)
 {
     int32_t end = 0;
     for (int row = 0; row < all; row++) {
+        const int t = row / rows;
         events.offsets[row] = end;
-        end = row < rows ? snncc_list_row(events, end, n, initial + (size_t)row * stride, 0)
-                         : snncc_list_bits(events, end, n, bits + (size_t)(row - rows) * ((n + 63) / 64), 0);
+        if (t < count) {
+            const snncc_real *const x = initial + (size_t)((start + t) % count) * step + (size_t)(row % rows) * sample;
+            end = snncc_list_row(events, end, n, x, 0);
+        } else {
+            end = snncc_list_bits(events, end, n, bits + (size_t)(row - count * rows) * ((n + 63) / 64), 0);
+        }
     }
     events.offsets[all] = end;
     return end;

@@ -49,24 +49,45 @@ SNNCC_INLINE void snncc_late_add(const snncc_late *l, int32_t i, snncc_real x, i
     }
 }
 
-/* y = bias + what the events of x, and of the steps before, hand on: this thread's part of the samples. */
-SNNCC_FUNCTION void snncc_late_events(const snncc_late *l, snncc_events x, const snncc_real *before,
-                                      const snncc_real *bias, snncc_real *y, const snncc_crew *crew)
+/* y += what the n_in inputs x of step t hand on. */
+SNNCC_INLINE void snncc_late_row(const snncc_late *l, const snncc_real *x, int t, int b, snncc_real *y)
+{
+    for (int32_t i = 0; i < l->n_in; i++)
+        if (x[i] != 0) snncc_late_add(l, i, x[i], t, b, y);
+}
+
+/* y = bias + what the steps before hand on: this thread's part of the samples. */
+SNNCC_FUNCTION void snncc_late_before(const snncc_late *l, const snncc_real *before, const snncc_real *bias,
+                                      snncc_real *y, const snncc_crew *crew)
 {
     const snncc_range mine = snncc_part(crew, l->rows);
     for (int b = mine.begin; b < mine.end; b++) {
         for (int t = 0; t < l->steps; t++)
             snncc_sparse_start(l->n_out, l->y_stride, bias, y + ((size_t)t * l->rows + b) * l->y_stride);
-        const snncc_real *past = before + (size_t)b * l->before_stride;
-        for (int t = -l->longest; t < 0; t++, past += l->n_in)
-            for (int32_t i = 0; i < l->n_in; i++)
-                if (past[i] != 0) snncc_late_add(l, i, past[i], t, b, y);
+        for (int k = 0; k < l->longest; k++)
+            snncc_late_row(l, before + (size_t)b * l->before_stride + (size_t)k * l->n_in, k - l->longest, b, y);
+    }
+}
+
+/* y, which has begun, += what the inputs of its first step hand on: a step of a loop over time. x: [rows][x_stride]. */
+SNNCC_FUNCTION void snncc_late_step(const snncc_late *l, const snncc_real *x, snncc_real *y, const snncc_crew *crew)
+{
+    const snncc_range mine = snncc_part(crew, l->rows);
+    for (int b = mine.begin; b < mine.end; b++) snncc_late_row(l, x + (size_t)b * l->x_stride, 0, b, y);
+}
+
+/* y = bias + what the events of x, and of the steps before, hand on: this thread's part of the samples. */
+SNNCC_FUNCTION void snncc_late_events(const snncc_late *l, snncc_events x, const snncc_real *before,
+                                      const snncc_real *bias, snncc_real *y, const snncc_crew *crew)
+{
+    snncc_late_before(l, before, bias, y, crew);
+    const snncc_range mine = snncc_part(crew, l->rows);
+    for (int b = mine.begin; b < mine.end; b++)
         for (int t = 0; t < l->steps; t++) {
             const int row = t * l->rows + b;
             for (int32_t e = x.offsets[row]; e < x.offsets[row + 1]; e++)
                 snncc_late_add(l, x.index[e], x.value ? x.value[e] : 1, t, b, y);
         }
-    }
 }
 
 /* d += the gradients of the values of input i, or of their positions, for x that came at step t. */
@@ -115,6 +136,17 @@ SNNCC_INLINE snncc_real snncc_late_gather(const snncc_late *l, int32_t i, int t,
         if (second >= 0) sum += l->values[s] * rest * d_y[second];
     }
     return sum;
+}
+
+/* d_x of the first step alone, when d_y of all steps is there: a step of a loop over time. */
+SNNCC_FUNCTION void snncc_late_input_gradient_step(const snncc_late *l, const snncc_real *d_y, snncc_real *d_x,
+                                                   const snncc_crew *crew)
+{
+    const snncc_range mine = snncc_part(crew, l->rows);
+    for (int b = mine.begin; b < mine.end; b++) {
+        snncc_real *const to = d_x + (size_t)b * l->x_stride;
+        for (int i = 0; i < l->x_stride; i++) to[i] = i < l->n_in ? snncc_late_gather(l, i, 0, b, d_y) : 0;
+    }
 }
 
 /* d_x of all steps, or of those before the first one, in rows like theirs: this thread's part of the samples. */

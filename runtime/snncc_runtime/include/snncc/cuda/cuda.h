@@ -20,6 +20,7 @@
 #include "split.h"
 #include "moves.h"
 #include "steps.h"
+#include "delay.h"
 #include "sparse.h"
 #include "late.h"
 #include "embedding.h"

@@ -51,16 +51,17 @@ static inline __device__ void snncc_late_add(snncc_late l, int32_t s, snncc_real
     if (second >= 0) y[second] += x * (l.values[s] * rest);
 }
 
-/* A block has a sample. Its threads share the synapses of one input of one step after the other. */
-static __global__ void snncc_late_rows_kernel(snncc_late l, const snncc_real *x, const snncc_real *before,
-                                              const snncc_real *bias, snncc_real *y)
+/* A block has a sample. Its threads share the synapses of one input of one step after the other. `begins`: y is not
+ * there yet. */
+static __global__ void snncc_late_rows_kernel(snncc_late l, int begins, int first, int end, const snncc_real *x,
+                                              const snncc_real *before, const snncc_real *bias, snncc_real *y)
 {
     SNNCC_SHARED(snncc_real, some, SNNCC_THREADS);
     const int thread = (int)threadIdx.x, b = (int)blockIdx.x;
-    for (int t = 0; t < l.steps; t++)
+    for (int t = 0; begins && t < l.steps; t++)
         for (int o = thread; o < l.n_out; o += SNNCC_THREADS)
             y[snncc_late_place(l, t, b, o)] = bias ? bias[o] : (snncc_real)0;
-    for (int t = -l.longest; t < l.steps; t++)
+    for (int t = first; t < end; t++)
         for (int from = 0; from < l.n_in; from += SNNCC_THREADS) {
             const int count = l.n_in - from < SNNCC_THREADS ? l.n_in - from : SNNCC_THREADS;
             __syncthreads();
@@ -79,7 +80,23 @@ static __global__ void snncc_late_rows_kernel(snncc_late l, const snncc_real *x,
 static inline void snncc_late_rows(cudaStream_t stream, snncc_late l, const snncc_real *x, const snncc_real *before,
                                    const snncc_real *bias, snncc_real *y)
 {
-    SNNCC_LAUNCH(snncc_late_rows_kernel, (unsigned)l.rows, SNNCC_THREADS, 0, stream, l, x, before, bias, y);
+    SNNCC_LAUNCH(snncc_late_rows_kernel, (unsigned)l.rows, SNNCC_THREADS, 0, stream, l, 1, -l.longest, l.steps, x, before,
+                 bias, y);
+}
+
+/* y = bias + what the steps before hand on. */
+static inline void snncc_late_before(cudaStream_t stream, snncc_late l, const snncc_real *before, const snncc_real *bias,
+                                     snncc_real *y)
+{
+    SNNCC_LAUNCH(snncc_late_rows_kernel, (unsigned)l.rows, SNNCC_THREADS, 0, stream, l, 1, -l.longest, 0,
+                 (const snncc_real *)NULL, before, bias, y);
+}
+
+/* y, which has begun, += what the inputs of its first step hand on: a step of a loop over time. x: [rows][n_in]. */
+static inline void snncc_late_step(cudaStream_t stream, snncc_late l, const snncc_real *x, snncc_real *y)
+{
+    SNNCC_LAUNCH(snncc_late_rows_kernel, (unsigned)l.rows, SNNCC_THREADS, 0, stream, l, 0, 0, 1, x,
+                 (const snncc_real *)NULL, (const snncc_real *)NULL, y);
 }
 
 static __global__ void snncc_late_gradient_kernel(snncc_late l, int of_positions, const snncc_real *x,
@@ -136,6 +153,13 @@ static inline void snncc_late_input_gradient(cudaStream_t stream, snncc_late l, 
 {
     const size_t count = (size_t)l.rows * (size_t)(of_before ? l.longest : l.steps) * (size_t)l.n_in;
     SNNCC_EACH(snncc_late_input_gradient_kernel, count, stream, count, l, of_before, d_y, d_x);
+}
+
+/* d_x of the first step alone, when d_y of all steps is there: a step of a loop over time. */
+static inline void snncc_late_input_gradient_step(cudaStream_t stream, snncc_late l, const snncc_real *d_y, snncc_real *d_x)
+{
+    const size_t count = (size_t)l.rows * (size_t)l.n_in;
+    SNNCC_EACH(snncc_late_input_gradient_kernel, count, stream, count, l, 0, d_y, d_x);
 }
 
 #endif

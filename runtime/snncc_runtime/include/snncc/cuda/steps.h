@@ -1,4 +1,4 @@
-/* Products over the steps of a sequence, rows that belong to steps, and steps that a delay keeps.
+/* Products over the steps of a sequence, and rows that belong to steps.
  *
  * A sequence is [steps][rows][n]: a matrix of `steps` rows, whose columns are the features of all samples. */
 #ifndef SNNCC_CUDA_STEPS_H
@@ -79,41 +79,6 @@ static inline void snncc_at_step(cudaStream_t stream, int steps, int rows, int n
 {
     const size_t count = (size_t)steps * (size_t)rows * (size_t)n;
     SNNCC_EACH(snncc_at_step_kernel, count, stream, count, rows, n, p, y);
-}
-
-static __global__ void snncc_first_steps_kernel(size_t count, int steps, int rows, int kept_steps, int n,
-                                                const snncc_real *x, snncc_real *kept)
-{
-    const size_t at = snncc_thread();
-    if (at >= count) return;
-    const size_t i = at % (size_t)n, t = at / (size_t)n % (size_t)kept_steps, row = at / (size_t)n / (size_t)kept_steps;
-    kept[at] = t < (size_t)steps ? x[(t * (size_t)rows + row) * (size_t)n + i] : (snncc_real)0;
-}
-
-/* kept[row] = the first steps of x, 0 where there are fewer. x: [steps][rows][n], kept: [rows][kept_steps][n]. */
-static inline void snncc_first_steps(cudaStream_t stream, int steps, int rows, int kept_steps, int n, const snncc_real *x,
-                                     snncc_real *kept)
-{
-    const size_t count = (size_t)rows * (size_t)kept_steps * (size_t)n;
-    SNNCC_EACH(snncc_first_steps_kernel, count, stream, count, steps, rows, kept_steps, n, x, kept);
-}
-
-static __global__ void snncc_last_steps_kernel(size_t count, int steps, int rows, int kept_steps, int n,
-                                               const snncc_real *x, const snncc_real *before, snncc_real *kept)
-{
-    const size_t at = snncc_thread();
-    if (at >= count) return;
-    const size_t i = at % (size_t)n, row = at / (size_t)n / (size_t)kept_steps;
-    const ptrdiff_t t = (ptrdiff_t)(at / (size_t)n % (size_t)kept_steps) + steps - kept_steps;
-    kept[at] = t < 0 ? before[at + (size_t)steps * (size_t)n] : x[((size_t)t * (size_t)rows + row) * (size_t)n + i];
-}
-
-/* kept[row] = the last steps of what was kept before followed by x. */
-static inline void snncc_last_steps(cudaStream_t stream, int steps, int rows, int kept_steps, int n, const snncc_real *x,
-                                    const snncc_real *before, snncc_real *kept)
-{
-    const size_t count = (size_t)rows * (size_t)kept_steps * (size_t)n;
-    SNNCC_EACH(snncc_last_steps_kernel, count, stream, count, steps, rows, kept_steps, n, x, before, kept);
 }
 
 #endif
