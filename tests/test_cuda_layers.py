@@ -135,7 +135,7 @@ def test_layers_give_the_bits_of_c(name: str, tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("segment", [None, 2])
-def test_delays_give_the_bits_of_c(segment: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_delays_give_the_bits_of_c(segment: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also in segments shorter than the delays; samples that end in any of them."""
     found = kinds(Delays(), checkpoint_every=segment)
     assert found >= ({"keep_first", "keep_last", "keep_rows", "restore_rows"} if segment else {"start_ring"})
