@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from snncc import loss, nn, optim
+from snncc.lower import unfold
 from tests.cuda_host import ORDERS
 from tests.cuda_pairs import Pair, inputs
 
@@ -85,6 +86,12 @@ class Residual(nn.Module):
         y = self.pool(self.groups(self.second(self.norm(self.conv(spk))).spk + self.road(spk)))
         tokens = y.reshape(6, 4).permute(1, 0)
         return self.out(self.fc(self.flat(self.third(self.tokens(tokens)).spk)))
+
+
+@pytest.fixture(autouse=True)
+def room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few images at a time where adjoints need memory, so there are several lots and a rest."""
+    monkeypatch.setattr(unfold, "ROOM", 1 << 13)
 
 
 @pytest.mark.parametrize(("make", "dtype"), [(Flat, "float64"), (Pools, "float32")])

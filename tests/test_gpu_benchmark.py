@@ -88,7 +88,7 @@ def test_every_start_has_its_kernel_of_the_table(tmp_path: Path) -> None:
     assert [len(rows[name].launches) for name in ("lif.loop", "lif.loop.2")] == [1, 1]    # for all steps
     assert started("lif.loop.2") == {"lif_backward_loop_2_kernel"}
     assert rows["lif.loop"].work.multiplications == (8 * 8 + 8) * steps * 3    # and a decay
-    assert started("fc.product") == started("fc.gradient") == {"snncc_product_kernel<1, 1>"}
+    assert started("fc.product") == started("fc.gradient") == {"snncc_product_kernel<1, 1, 64>"}
     assert "clear" not in rows    # what is first added starts a sum
     assert started("update") == {"update_parameters_numbers_kernel", "update_parameters_kernel"}
     assert [row.name for row in rows.values() if not row.launches] == ["add"]    # there are no other slots

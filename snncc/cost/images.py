@@ -52,6 +52,10 @@ def sliding(call: Call, per: int, how: How, work: Work) -> None:
             work.read(RUN, size.inputs * how.row_bytes(size.outputs))
         else:
             work.read(per, row_bytes(buffer, how.layout))
+    for buffer in (b for b in call.buffers if b is not None and b.layout == "scratch" and b.place == "tile"):
+        unfolded = buffer.size.fixed // call.numbers[2]  # a GPU's windows as rows: bytes of an image
+        work.write(per, unfolded)
+        work.read(per, unfolded)
     gradient = target.layout == "panels"
     work.write(
         RUN if gradient else per,

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import prod
 from typing import Any
 
 from ..graph import Node
 from ..ops.conv import in_lanes
 from ..ops.windows import Windows
+from ..passes.choose_kernels import is_spike
 from ..program import Buffer, Call, Size
 from .buffers import Buffers
+from .unfold import fits
+from .unfold import room as room_of
 
 CHUNK_BYTES = 1 << 17  # of unfolded windows at a time: they stay in the second-level cache beside weights
 LEAST_CHUNK = 24  # windows, so that a weight is read for many of them
@@ -31,10 +35,10 @@ def geometry(
     return (channels, outputs, groups, *(n for axis in full for n in axis))
 
 
-def _scratch(buffers: Buffers, node: Node, bytes: int) -> Buffer:
-    """Memory that a thread needs while a kernel runs."""
-    name = buffers.names.new(f"{node.name}.scratch")
-    return Buffer(name, "panel", (1,), layout="scratch", size=Size(fixed=bytes))
+def _scratch(buffers: Buffers, node: Node, bytes: int, room: bool = False) -> Buffer:
+    """Memory that a thread needs while a kernel runs; a GPU's that of all its threads, if any."""
+    name, place = buffers.names.new(f"{node.name}.scratch"), "tile" if room else "panel"
+    return Buffer(name, place, (1,), layout="scratch", size=Size(fixed=bytes))
 
 
 def _convolution(buffers: Buffers, node: Node) -> Call:
@@ -83,6 +87,8 @@ def _sliding(
 ) -> Call:
     """sizes: inputs and outputs of a window and group; pixels: of the image, and of the outputs."""
     op: Any = node.op
+    if buffers.layout.device:
+        return _at_a_time(buffers, node, name, numbers, sizes, pixels[1])
     (n_in, n_out), (inside, windows), layout = sizes, pixels, buffers.layout
     fitting = CHUNK_BYTES // (n_in * layout.real_bytes) // LEAST_CHUNK * LEAST_CHUNK
     chunk = max(LEAST_CHUNK, min(fitting, max(windows, SMALL_IMAGE)))
@@ -98,6 +104,29 @@ def _sliding(
     return _call(buffers, node, f"{name}_{op.kernel}", (*_sizes(buffers, node), chunk, *numbers), need)
 
 
+def _at_a_time(
+    buffers: Buffers, node: Node, name: str, numbers: tuple[int, ...], sizes: tuple[int, int], windows: int
+) -> Call:
+    """On a GPU: some images at a time. windows: of an image."""
+    layout, gradient = buffers.layout, name == "conv_gradient"
+    x = node.inputs[gradient]
+    precision = layout.product(is_spike(buffers.graph, x)) if fits(sizes, windows) else ""
+    inside, outside, size, stride, before = (numbers[k : k + 3] for k in range(3, 18, 3))
+    pixels = inside == outside and size == stride == (1, 1, 1) and not any(before)
+    folded = name == "conv_transpose" and len(node.inputs) > 2
+    images, bytes = room_of(name, precision, sizes, windows, pixels and not folded, layout.real_bytes)
+    given = (*_sizes(buffers, node), images, *numbers)
+    call = _call(buffers, node, f"{name}_dense", given, bytes, bytes > 0)
+    return replace(call, precision=precision)
+
+
+def weight_sizes(call: Call) -> tuple[int, int]:
+    """Rows and columns of a convolution's weights in memory; those of an adjoint are turned."""
+    channels, outputs, _, *axes = call.numbers[-GEOMETRY:]
+    inputs = channels * prod(axes[6:9])
+    return (outputs, inputs) if call.kind.startswith("conv_transpose") else (inputs, outputs)
+
+
 def _sizes(buffers: Buffers, node: Node) -> tuple[int, int]:
     """Features of a row that is read, and of one that is written or read with it."""
     x = buffers.graph[node.inputs[0]]
@@ -105,7 +134,9 @@ def _sizes(buffers: Buffers, node: Node) -> tuple[int, int]:
     return x.type.size, other.type.size
 
 
-def _call(buffers: Buffers, node: Node, kind: str, numbers: tuple[int, ...], scratch: int) -> Call:
+def _call(
+    buffers: Buffers, node: Node, kind: str, numbers: tuple[int, ...], scratch: int, room: bool = False
+) -> Call:
     """The operands in the kernels' order: lists, rows, weight, bias, scratch, result."""
     buffer, gradient = buffers.buffer, kind.startswith("conv_gradient")
     listed = [i for i in node.inputs if buffers.graph[buffers.source(i)].op.name == "events"]
@@ -120,7 +151,7 @@ def _call(buffers: Buffers, node: Node, kind: str, numbers: tuple[int, ...], scr
         weight, *bias = rest if by_events else rest[1:]
         operands += [buffer(_straight(buffers, weight) if kind.endswith("_groups") else weight, "panels")]
         operands += [buffer(bias[0]) if bias else None]
-    operands += [_scratch(buffers, node, scratch), buffer(node.name)]
+    operands += [_scratch(buffers, node, scratch, room), buffer(node.name)]
     timed = buffers.graph[node.inputs[1]].type.time if gradient else buffers.runs_all_steps(node)
     return Call(kind, tuple(operands), numbers, timed)
 

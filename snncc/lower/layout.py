@@ -19,6 +19,7 @@ LISTS = {**BY_ROW, **BY_INPUT}
 LISTED = Fraction(5, 8)  # SNNCC_LISTED of events.h
 ROOM = 5 * 64  # bytes: a vector behind the indices and one behind the values, and three arrays' ends
 SLICE = 128  # SNNCC_SLICE of gradient.h
+PAD = 8  # SNNCC_PAD of split.h: numbers of 2 bytes that rows are padded to
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,16 @@ class Layout:
             return Size(fixed=row + fixed)
         axis = "seq" if time else {"tile": "row", "block": "block"}[rows]
         return Size(**{axis: row}, fixed=fixed)
+
+
+def padded(n: int) -> int:
+    """Numbers of a row of n in bf16, for tensor cores."""
+    return -(-n // PAD) * PAD
+
+
+def halved(n: int) -> int:
+    """Its bytes."""
+    return 2 * padded(n)
 
 
 def layout_of(program: Program) -> Layout:

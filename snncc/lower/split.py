@@ -8,7 +8,8 @@ after:   split_once(w, w_parts)                          prepared
          halve_rows(x, x_halves)
          product_dense(x_halves, w_parts, x, w, bias, y)
 
-The factors themselves stay operands, for where there is no cuBLAS.
+The factors themselves stay operands, for where there is no cuBLAS. Kernels of convolutions do the same for
+some images at a time; their weights' parts are made here.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ..program import NARROW, Buffer, Call, Size
-
-PAD = 8  # SNNCC_PAD of split.h: numbers of 2 bytes that rows are padded to
+from .images import weight_sizes
+from .layout import halved, padded
 
 
 class Splitter:
@@ -33,6 +34,12 @@ class Splitter:
         """What a product of spikes becomes."""
         x, other = call.buffers[:2]
         assert x is not None and other is not None
+        if call.kind.startswith("conv_gradient"):
+            yield call
+            return
+        if call.kind.startswith("conv"):
+            yield replace(call, buffers=(self._parts(other, weight_sizes(call), call.layer), *call.buffers))
+            return
         n_in, n_out = call.numbers
         halves = self._rows(x, "halves", n_in, call.time)
         yield Call("halve_rows", (x, halves), (n_in,), call.time, layer=call.layer)
@@ -40,26 +47,25 @@ class Splitter:
             parts = self._rows(other, "parts", n_out, call.time)
             yield Call("split_rows", (other, parts), (n_out,), call.time, layer=call.layer)
         else:
-            if other not in self.parts:
-                self.parts[other] = self._weights(other, call)
-            parts = self.parts[other]
+            parts = self._parts(other, (n_in, n_out), call.layer)
         yield replace(call, buffers=(halves, parts, *call.buffers))
 
     def _rows(self, source: Buffer, layout: str, n: int, time: bool) -> Buffer:
         """Rows of n numbers, of all steps or of one."""
-        width = _padded(n)
+        width = padded(n)
         bytes = NARROW[layout] * width
         size = Size(seq=bytes) if time else Size(row=bytes)
         return Buffer(self._name(source, layout), "tile", (width,), time, True, layout, size)
 
-    def _weights(self, weight: Buffer, call: Call) -> Buffer:
-        """The parts of weights that are the same through the whole call."""
-        n_in, n_out = call.numbers
-        size = Size(fixed=NARROW["parts"] * n_in * _padded(n_out))
-        features = (n_in, _padded(n_out))
-        parts = Buffer(self._name(weight, "parts"), "shared", features, layout="parts", size=size)
-        self.prepared.append(Call("split_once", (weight, parts), (n_in, n_out), layer=call.layer))
-        return parts
+    def _parts(self, weight: Buffer, sizes: tuple[int, int], layer: str) -> Buffer:
+        """The parts of weights that are the same through the whole call. sizes: their rows and columns."""
+        if weight not in self.parts:
+            n_in, n_out = sizes
+            size, features = Size(fixed=3 * n_in * halved(n_out)), (n_in, padded(n_out))
+            name = self._name(weight, "parts")
+            self.parts[weight] = Buffer(name, "shared", features, layout="parts", size=size)
+            self.prepared.append(Call("split_once", (weight, self.parts[weight]), sizes, layer=layer))
+        return self.parts[weight]
 
     def _name(self, source: Buffer, layout: str) -> str:
         base = name = f"{source.name}_{layout}"
@@ -67,7 +73,3 @@ class Splitter:
             name = f"{base}_{len(self.taken)}"
         self.taken.add(name)
         return name
-
-
-def _padded(n: int) -> int:
-    return -(-n // PAD) * PAD

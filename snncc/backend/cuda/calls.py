@@ -132,7 +132,7 @@ def reorder(call: Call, place: Place) -> str:
 
 def windows(call: Call, place: Place) -> str:
     names = (place.names[k] for k in used(call))
-    return start(place.function, place.rows, *names)
+    return start(place.function, *["blas"] * bool(call.precision), place.rows, *names)
 
 
 GROUPED = ("softmax", "log_softmax", "first_maximum", "max_last")

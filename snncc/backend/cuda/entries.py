@@ -77,6 +77,8 @@ class DeviceBuffers(BufferText):
         if buffer.place in CALLERS:
             const = "const " * (buffer.place == "optional")
             return f"{const}{self._caller(buffer)} ? io->{buffer.label} : ({self.real} *){piece};"
+        if buffer.layout == "scratch":
+            return f"void *const {buffer.name} = {piece};"
         type, length = self.types.get(buffer.layout, self.real), self.row_length(buffer)
         steps = "segments" if buffer.layout == "marks" else self.held
         axes = "".join(f"[{a}]" for a in ([steps] * buffer.time + ["rows"] + [str(length)]))

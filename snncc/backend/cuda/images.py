@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...lower import Layout
 from ...program import Call
 from ..images import FORMS, WINDOWS, WindowsText
 from .starts import added
@@ -14,31 +15,52 @@ POOLS = {
     "sum_unpool": "snncc_unpool_sum",
 }
 MEANS = ("snncc_pool", "snncc_unpool_sum")  # kernels that are told what a window comes to
+TYPES = {"parts": "const uint16_t *", "scratch": "void *"}
+
+
+def in_lots(call: Call) -> bool:
+    """Whether the kernel takes some images at a time, in memory of its own."""
+    return bool(call.precision) or call.kind.startswith("conv_transpose_dense")
 
 
 def used(call: Call) -> list[int]:
-    """The positions of the buffers that the kernel reads or writes: scratch is of the C kernels."""
+    """The positions of the buffers that it reads or writes: other scratch is of the C kernels."""
+    return [k for k, name in enumerate(_operands(call)) if name != "scratch" or in_lots(call)]
+
+
+def _operands(call: Call) -> tuple[str, ...]:
+    """In the order of the buffers; a weight's parts for tensor cores come first, see lower/split.py."""
     operands, _ = FORMS[call.kind]
-    return [k for k, name in enumerate(operands) if name != "scratch"]
+    return ("parts",) * (len(call.buffers) - len(operands)) + operands
 
 
 class DeviceWindows(WindowsText):
     """The parameters and lines of the function for a call."""
 
+    def __init__(self, call: Call, layout: Layout) -> None:
+        super().__init__(call, layout)
+        self.operands = _operands(call)
+
     @property
     def parameters(self) -> str:
         *read, written = (self.operands[k] for k in used(self.call))
-        given = (f"const {self.real} *{name}" for name in read)
-        return ", ".join(["cudaStream_t stream", "int rows", *given, f"{self.real} *{written}"])
+        given = (TYPES.get(name, f"const {self.real} *") + name for name in read)
+        blas = ["snncc_blas *blas"] * bool(self.call.precision)
+        return ", ".join(["cudaStream_t stream", *blas, "int rows", *given, f"{self.real} *{written}"])
 
     @property
     def lines(self) -> tuple[str, ...]:
-        function = POOLS.get(self.call.kind) or f"snncc_{self.call.kind.removesuffix('_dense')}"
-        given = ["stream", "g"]
+        name, precision = self.call.kind.removesuffix("_dense"), self.call.precision
+        function, given = POOLS.get(name) or f"snncc_{name}", ["stream"]
+        if precision:
+            function = f"snncc_{'split' if precision == 'split' else 'blas'}_{name}"
+            given += ["blas"] + [f"SNNCC_{precision.upper()}"] * (precision != "split")
+        given += ["g"]
         if function in MEANS:
             what, ends = self.pool
             given += [what, f"{{{{{ends}}}}}"]
-        if self.call.kind.startswith("conv_gradient"):
+        if name.startswith("conv_gradient"):
             given.append(str(added(self.call)))
+        given += [str(self.call.numbers[2])] * in_lots(self.call)
         given += ["rows", *(self.operands[k] for k in used(self.call))]
         return *self.geometry, f"{function}({', '.join(given)});"

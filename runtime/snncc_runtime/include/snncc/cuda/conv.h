@@ -51,23 +51,46 @@ static inline snncc_axes snncc_axes_of(const int *sizes)
     return axes;
 }
 
-/* Number i = [place][channel] of window n = [row][window], of images x; 0 outside of the image. */
+/* Images x as their windows: number [place][channel] of window [row][window]; 0 outside of the image. */
 struct snncc_unfolded {
+    /* The first place of a window, which may lie outside, or a number of it from there; `first` and `number`: of x. */
+    struct Window {
+        ptrdiff_t first;
+        int z, y, x;
+    };
+    struct Input {
+        int z, y, x, number;
+    };
+
     snncc_windows g;
     snncc_axes windows, places;
     snncc_divisor channels;
     const snncc_real *x;
 
-    __device__ snncc_real number(int row, snncc_place window, int i) const
+    __device__ int number(int z, int y, int w) const { return ((z * g.in[1] + y) * g.in[2] + w) * g.channels; }
+
+    __device__ Window window(int row, snncc_place at) const
     {
-        const int place = channels.quotient(i), channel = i - place * g.channels;
+        const int z = at.a * g.stride[0] - g.before[0], y = at.b * g.stride[1] - g.before[1];
+        const int w = at.c * g.stride[2] - g.before[2];
+        const ptrdiff_t image = (ptrdiff_t)row * (g.in[0] * g.in[1] * g.in[2] * g.channels);
+        return {image + number(z, y, w), z, y, w};
+    }
+
+    __device__ Input input(int i) const
+    {
+        const int place = channels.quotient(i);
         const snncc_place at = places.split(place);
-        const int z = window.a * g.stride[0] - g.before[0] + at.a * g.dilation[0];
-        const int y = window.b * g.stride[1] - g.before[1] + at.b * g.dilation[1];
-        const int w = window.c * g.stride[2] - g.before[2] + at.c * g.dilation[2];
-        if (z < 0 || z >= g.in[0] || y < 0 || y >= g.in[1] || w < 0 || w >= g.in[2]) return 0;
-        const size_t pixel = (((size_t)row * g.in[0] + z) * g.in[1] + y) * g.in[2] + w;
-        return x[pixel * g.channels + channel];
+        const int z = at.a * g.dilation[0], y = at.b * g.dilation[1], w = at.c * g.dilation[2];
+        return {z, y, w, number(z, y, w) + i - place * g.channels};
+    }
+
+    __device__ snncc_real at(const Window &window, const Input &input) const
+    {
+        const unsigned z = (unsigned)(window.z + input.z), y = (unsigned)(window.y + input.y);
+        const unsigned w = (unsigned)(window.x + input.x);
+        const bool inside = z < (unsigned)g.in[0] && y < (unsigned)g.in[1] && w < (unsigned)g.in[2];
+        return inside ? x[window.first + input.number] : (snncc_real)0;
     }
 };
 
@@ -95,16 +118,20 @@ static inline int snncc_windows_are_pixels(snncc_windows g)
 /* ---- y = conv(x, w) + bias */
 
 struct snncc_conv_left {
+    typedef snncc_unfolded::Window Row;
+    typedef snncc_unfolded::Input Term;
+
     snncc_unfolded x;
 
-    __device__ int part() const { return 0; }
     __device__ void select(unsigned) {}
     __device__ bool along_terms() const { return true; }
-    __device__ snncc_real at(int row, int term) const
+    __device__ Row row(int row) const
     {
         const snncc_place window = x.windows.split(row);
-        return x.number(window.rest, window, term);
+        return x.window(window.rest, window);
     }
+    __device__ Term term(int term) const { return x.input(term); }
+    __device__ snncc_real at(const Row &row, const Term &term) const { return x.at(row, term); }
 };
 
 /* x: [rows][in][channels], y: [rows][out][outputs]. */
@@ -125,20 +152,13 @@ static inline void snncc_conv(cudaStream_t stream, snncc_windows g, int rows, co
     }
 }
 
-/* ---- its adjoint by the input: an element gathers from the windows that reach it, in ascending order, that is from
- * the places of a window in descending order */
+/* ---- its adjoint by the input: of each window the product with its outputs, then an element gathers from the windows
+ * that reach it, in ascending order, that is from the places of a window in descending order */
 
-/* Term = [place, descending][output, padded with zeros to whole tiles]. */
-struct snncc_conv_transpose_left {
+struct snncc_folded {
     snncc_windows g;
-    snncc_axes pixels, places;
-    snncc_divisor padded, strides[3];
-    int count; /* places of a window */
-    const snncc_real *y;
-
-    __device__ int part() const { return padded.by; }
-    __device__ void select(unsigned) {}
-    __device__ bool along_terms() const { return true; }
+    snncc_axes pixels;
+    snncc_divisor channels, strides[3];
 
     /* The window along an axis whose place k is pixel p, or -1. */
     __device__ int window(int axis, int p, int k) const
@@ -148,81 +168,111 @@ struct snncc_conv_transpose_left {
         return n >= 0 && n * g.stride[axis] == from_start && n < g.out[axis] ? n : -1;
     }
 
-    __device__ snncc_real at(int row, int term) const
+    /* Element [row][pixel][channel]: start + the sum over the windows that reach it; sums: [rows][windows][places][channels]. */
+    __device__ snncc_real at(int element, snncc_real start, const snncc_real *sums) const
     {
-        const int before = padded.quotient(term), output = term - before * padded.by;
-        const snncc_place pixel = pixels.split(row), at = places.split(count - 1 - before);
-        const int a = window(0, pixel.a, at.a), b = window(1, pixel.b, at.b), c = window(2, pixel.c, at.c);
-        if (output >= g.outputs || a < 0 || b < 0 || c < 0) return 0;
-        const size_t number = (((size_t)pixel.rest * g.out[0] + a) * g.out[1] + b) * g.out[2] + c;
-        return y[number * g.outputs + output];
+        const int number = channels.quotient(element), places = g.size[0] * g.size[1] * g.size[2];
+        const snncc_place pixel = pixels.split(number);
+        sums += (size_t)pixel.rest * g.out[0] * g.out[1] * g.out[2] * places * g.channels + (element - number * g.channels);
+        snncc_real sum = start;
+        for (int a = g.size[0] - 1; a >= 0; a--) {
+            const int z = window(0, pixel.a, a);
+            for (int b = g.size[1] - 1; b >= 0 && z >= 0; b--) {
+                const int y = window(1, pixel.b, b);
+                for (int c = g.size[2] - 1; c >= 0 && y >= 0; c--) {
+                    const int x = window(2, pixel.c, c), place = (a * g.size[1] + b) * g.size[2] + c;
+                    if (x >= 0) sum += sums[((size_t)((z * g.out[1] + y) * g.out[2] + x) * places + place) * g.channels];
+                }
+            }
+        }
+        return sum;
     }
 };
 
-struct snncc_conv_transpose_right {
-    int channels, outputs, count;
-    snncc_divisor padded;
-    const snncc_real *turned;
-
-    __device__ void select(unsigned) {}
-    __device__ bool along_terms() const { return false; }
-    __device__ snncc_real at(int channel, int term) const
-    {
-        const int before = padded.quotient(term), output = term - before * padded.by, place = count - 1 - before;
-        return output < outputs ? turned[((size_t)output * count + place) * channels + channel] : (snncc_real)0;
-    }
-};
-
-/* x = the adjoint of conv on y, + bias. turned: [outputs][places][channels]. */
-static inline void snncc_conv_transpose(cudaStream_t stream, snncc_windows g, int rows, const snncc_real *y,
-                                        const snncc_real *turned, const snncc_real *bias, snncc_real *x)
+static __global__ void snncc_fold_kernel(snncc_folded folded, size_t count, const snncc_real *sums,
+                                         const snncc_real *bias, snncc_real *x)
 {
-    const int pixels = snncc_in_pixels(g), places = snncc_window_places(g), lot = snncc_lot(rows, pixels);
-    const int part = (g.outputs + SNNCC_DEPTH - 1) / SNNCC_DEPTH * SNNCC_DEPTH;
-    const snncc_divisor padded = snncc_divide_by(part);
-    const size_t from = (size_t)snncc_out_pixels(g) * g.outputs, to = (size_t)pixels * g.channels;
-    const snncc_conv_transpose_right right = {g.channels, g.outputs, places, padded, turned};
-    snncc_conv_transpose_left left = {g, snncc_axes_of(g.in), snncc_axes_of(g.size), padded, {}, places, NULL};
-    for (int axis = 0; axis < 3; axis++) left.strides[axis] = snncc_divide_by(g.stride[axis]);
+    const size_t at = snncc_thread();
+    if (at >= count) return;
+    const snncc_real start = bias ? bias[at % (size_t)folded.g.channels] + (snncc_real)0 : (snncc_real)0;
+    x[at] = folded.at((int)at, start, sums);
+}
+
+/* x = bias + the sums of all windows that reach a pixel. sums: [rows][windows][places][channels], x: [rows][in][channels]. */
+static inline void snncc_fold(cudaStream_t stream, snncc_windows g, int rows, const snncc_real *sums,
+                              const snncc_real *bias, snncc_real *x)
+{
+    const size_t count = (size_t)rows * (size_t)snncc_in_pixels(g) * (size_t)g.channels;
+    snncc_folded folded = {g, snncc_axes_of(g.in), snncc_divide_by(g.channels), {}};
+    for (int axis = 0; axis < 3; axis++) folded.strides[axis] = snncc_divide_by(g.stride[axis]);
+    SNNCC_EACH(snncc_fold_kernel, count, stream, folded, count, sums, bias, x);
+}
+
+/* x = the adjoint of conv on y, + bias, for `images` rows at a time. product(rows, y, sums): of rows of outputs with the
+ * turned weights. sums: [images][windows][places][channels]. */
+template <class Product>
+static void snncc_conv_transpose_by(cudaStream_t stream, snncc_windows g, int images, int rows, const snncc_real *y,
+                                    const snncc_real *bias, snncc_real *sums, snncc_real *x, Product product)
+{
+    const int windows = snncc_out_pixels(g), inside = snncc_in_pixels(g) * g.channels;
+    const int lot = snncc_lot(snncc_lot(images, windows), inside);
+    const int whole = snncc_windows_are_pixels(g) && !bias;
     for (int row = 0; row < rows; row += lot) {
-        const int count = (rows - row < lot ? rows - row : lot) * pixels;
-        left.y = y + row * from;
-        if (snncc_windows_are_pixels(g) && !bias)
-            snncc_product(stream, count, g.outputs, g.channels, left.y, turned, NULL, x + row * to);
-        else
-            snncc_multiply(stream, 1, count, g.channels, places * part, left, right, bias, 0, x + row * to);
+        const int count = rows - row < lot ? rows - row : lot;
+        snncc_real *const to = x + row * (size_t)inside;
+        product(count * windows, y + row * ((size_t)windows * g.outputs), whole ? to : sums);
+        if (!whole) snncc_fold(stream, g, count, sums, bias, to);
     }
+}
+
+/* turned: [outputs][places][channels]. */
+static inline void snncc_conv_transpose(cudaStream_t stream, snncc_windows g, int images, int rows, const snncc_real *y,
+                                        const snncc_real *turned, const snncc_real *bias, void *scratch, snncc_real *x)
+{
+    const auto product = [=](int count, const snncc_real *from, snncc_real *to) {
+        snncc_product(stream, count, g.outputs, snncc_window_inputs(g), from, turned, NULL, to);
+    };
+    snncc_conv_transpose_by(stream, g, images, rows, y, bias, (snncc_real *)scratch, x, product);
 }
 
 /* ---- the weight's gradient */
 
 /* Element [place, channel] of term = [row, descending][window]. */
 struct snncc_conv_gradient_left {
+    typedef snncc_unfolded::Input Row;
+    typedef snncc_unfolded::Window Term;
+
     snncc_unfolded x;
     int last; /* row */
 
-    __device__ int part() const { return 0; }
     __device__ void select(unsigned) {}
     __device__ bool along_terms() const { return false; }
-    __device__ snncc_real at(int row, int term) const
+    __device__ Row row(int row) const { return x.input(row); }
+    __device__ Term term(int term) const
     {
         const snncc_place window = x.windows.split(term);
-        return x.number(last - window.rest, window, row);
+        return x.window(last - window.rest, window);
     }
+    __device__ snncc_real at(const Row &row, const Term &term) const { return x.at(term, row); }
 };
 
 struct snncc_conv_gradient_right {
+    typedef int Row;
+    typedef ptrdiff_t Term;
+
     int outputs, last;
     snncc_divisor windows;
     const snncc_real *d_y;
 
     __device__ void select(unsigned) {}
     __device__ bool along_terms() const { return false; }
-    __device__ snncc_real at(int output, int term) const
+    __device__ Row row(int output) const { return output; }
+    __device__ Term term(int term) const
     {
         const int row = windows.quotient(term), window = term - row * windows.by;
-        return d_y[((size_t)(last - row) * windows.by + window) * outputs + output];
+        return ((ptrdiff_t)(last - row) * windows.by + window) * outputs;
     }
+    __device__ snncc_real at(Row output, Term term) const { return d_y[term + output]; }
 };
 
 /* d_w += the gradient of conv(x, w); where `add` is 0, d_w = it. */

@@ -25,6 +25,7 @@
 #include "late.h"
 #include "embedding.h"
 #include "conv.h"
+#include "conv_blas.h"
 #include "conv_groups.h"
 #include "spikes.h"
 #include "images.h"

@@ -10,13 +10,13 @@
 #include "product.h"
 
 enum {
-    SNNCC_TALL = 2, /* elements of a thread in a tile, SNNCC_DEPTH rows apart */
-    SNNCC_LINES = SNNCC_DEPTH * SNNCC_TALL, /* rows of a tile; it has SNNCC_DEPTH features */
+    SNNCC_TALL = 2, /* elements of a thread in a tile, SNNCC_SIDE rows apart */
+    SNNCC_LINES = SNNCC_SIDE * SNNCC_TALL, /* rows of a tile; it has SNNCC_SIDE features */
     SNNCC_CHUNK = 128, /* terms of a product at a time */
     SNNCC_QUAD = 4, /* terms that are read at once */
     SNNCC_CHUNK_ROW = SNNCC_CHUNK + SNNCC_QUAD, /* 16 rows side by side use all banks of shared memory */
     SNNCC_LEFT = SNNCC_LINES * SNNCC_CHUNK_ROW, /* reals of shared memory for rows, */
-    SNNCC_RIGHT = SNNCC_DEPTH * SNNCC_CHUNK_ROW /* and for weights that do not stay there */
+    SNNCC_RIGHT = SNNCC_SIDE * SNNCC_CHUNK_ROW /* and for weights that do not stay there */
 };
 
 /* Of a loop's kernel: registers of so few that a multiprocessor holds two blocks. */
@@ -34,7 +34,7 @@ struct snncc_tile {
 
     __device__ snncc_tile(int rows, int n) : rows(rows), n(n)
     {
-        lines = (int)snncc_tiles(rows, SNNCC_LINES), columns = (int)snncc_tiles(n, SNNCC_DEPTH);
+        lines = (int)snncc_tiles(rows, SNNCC_LINES), columns = (int)snncc_tiles(n, SNNCC_SIDE);
         column_step = columns < (int)gridDim.x ? columns : (int)gridDim.x;
         line_step = (int)gridDim.x / column_step;
         column = (int)blockIdx.x % column_step;
@@ -51,8 +51,8 @@ struct snncc_tile {
         if (line >= lines) line = first_line, column += column_step;
     }
 
-    __device__ int row(int i) const { return line * SNNCC_LINES + i * SNNCC_DEPTH + (int)threadIdx.x / SNNCC_DEPTH; }
-    __device__ int feature() const { return column * SNNCC_DEPTH + (int)threadIdx.x % SNNCC_DEPTH; }
+    __device__ int row(int i) const { return line * SNNCC_LINES + i * SNNCC_SIDE + (int)threadIdx.x / SNNCC_SIDE; }
+    __device__ int feature() const { return column * SNNCC_SIDE + (int)threadIdx.x % SNNCC_SIDE; }
 
     /* Whether the thread's element i is one. */
     __device__ bool has(int i) const { return row(i) < rows && feature() < n; }
@@ -80,7 +80,7 @@ SNNCC_INLINE size_t snncc_slice_row(int n_in)
 /* Reals of shared memory that a block's columns of a matrix take. */
 SNNCC_INLINE size_t snncc_slice(int n_in)
 {
-    return SNNCC_DEPTH * snncc_slice_row(n_in);
+    return SNNCC_SIDE * snncc_slice_row(n_in);
 }
 
 /* A matrix [n_in][n_out], and the block's columns of it as rows, if they stay in shared memory. */
@@ -94,10 +94,10 @@ struct snncc_weights {
 static inline __device__ void snncc_turn(const snncc_real *w, int n_in, int n_out, int first, int term0, int count,
                                          size_t row, snncc_real *slice)
 {
-    for (int k = (int)threadIdx.x; k < SNNCC_DEPTH * count; k += SNNCC_THREADS) {
-        const int term = term0 + k / SNNCC_DEPTH, j = k % SNNCC_DEPTH;
+    for (int k = (int)threadIdx.x; k < SNNCC_SIDE * count; k += SNNCC_THREADS) {
+        const int term = term0 + k / SNNCC_SIDE, j = k % SNNCC_SIDE;
         const bool inside = term < n_in && first + j < n_out;
-        slice[(size_t)j * row + (size_t)(k / SNNCC_DEPTH)] = inside ? w[(size_t)term * n_out + first + j] : (snncc_real)0;
+        slice[(size_t)j * row + (size_t)(k / SNNCC_SIDE)] = inside ? w[(size_t)term * n_out + first + j] : (snncc_real)0;
     }
 }
 
@@ -106,7 +106,7 @@ static inline __device__ snncc_weights snncc_keep(const snncc_real *w, int n_in,
 {
     const snncc_tile tile(1, n_out);
     const size_t row = snncc_slice_row(n_in);
-    if (slice) snncc_turn(w, n_in, n_out, (int)blockIdx.x % tile.column_step * SNNCC_DEPTH, 0, (int)row, row, slice);
+    if (slice) snncc_turn(w, n_in, n_out, (int)blockIdx.x % tile.column_step * SNNCC_SIDE, 0, (int)row, row, slice);
     return {w, n_in, n_out, slice};
 }
 
@@ -115,9 +115,9 @@ static inline __device__ snncc_weights snncc_keep(const snncc_real *w, int n_in,
 static inline __device__ void snncc_tile_product(const snncc_tile &tile, const snncc_weights &weights, const snncc_real *x,
                                                  const snncc_real *bias, snncc_real *room, snncc_real *sum)
 {
-    const int n_in = weights.n_in, row0 = tile.line * SNNCC_LINES, i0 = (int)threadIdx.x / SNNCC_DEPTH;
+    const int n_in = weights.n_in, row0 = tile.line * SNNCC_LINES, i0 = (int)threadIdx.x / SNNCC_SIDE;
     const size_t row = weights.slice ? snncc_slice_row(n_in) : (size_t)SNNCC_CHUNK_ROW;
-    const snncc_real *right = (weights.slice ? weights.slice : room + SNNCC_LEFT) + threadIdx.x % SNNCC_DEPTH * row;
+    const snncc_real *right = (weights.slice ? weights.slice : room + SNNCC_LEFT) + threadIdx.x % SNNCC_SIDE * row;
     const snncc_real start = bias && tile.feature() < tile.n ? bias[tile.feature()] : (snncc_real)0;
     for (int i = 0; i < SNNCC_TALL; i++) sum[i] = start;
     for (int term0 = 0; term0 < n_in; term0 += SNNCC_CHUNK) {
@@ -129,13 +129,13 @@ static inline __device__ void snncc_tile_product(const snncc_tile &tile, const s
             room[r * SNNCC_CHUNK_ROW + term] = inside ? x[(size_t)(row0 + r) * n_in + term0 + term] : (snncc_real)0;
         }
         if (!weights.slice)
-            snncc_turn(weights.w, n_in, weights.n_out, tile.column * SNNCC_DEPTH, term0, SNNCC_CHUNK, row, room + SNNCC_LEFT);
+            snncc_turn(weights.w, n_in, weights.n_out, tile.column * SNNCC_SIDE, term0, SNNCC_CHUNK, row, room + SNNCC_LEFT);
         __syncthreads();
         SNNCC_UNROLL(4)
         for (int term = 0; term < terms; term += SNNCC_QUAD) {
             const snncc_quad b = *(const snncc_quad *)(const void *)(right + term);
             for (int i = 0; i < SNNCC_TALL; i++) {
-                const snncc_real *const left = room + (i0 + i * SNNCC_DEPTH) * SNNCC_CHUNK_ROW + term;
+                const snncc_real *const left = room + (i0 + i * SNNCC_SIDE) * SNNCC_CHUNK_ROW + term;
                 const snncc_quad a = *(const snncc_quad *)(const void *)left;
                 for (int k = 0; k < SNNCC_QUAD; k++) sum[i] += a.term[k] * b.term[k];
             }
@@ -172,7 +172,7 @@ static unsigned snncc_resident(Kernel kernel, size_t bytes)
 template <class Kernel>
 static snncc_grid snncc_plan_grid(Kernel kernel, int rows, int apart, int widest, size_t slices)
 {
-    const unsigned columns = snncc_tiles(widest, SNNCC_DEPTH), tiled = columns * snncc_tiles(rows, SNNCC_LINES);
+    const unsigned columns = snncc_tiles(widest, SNNCC_SIDE), tiled = columns * snncc_tiles(rows, SNNCC_LINES);
     const unsigned tiles = tiled < (unsigned)apart ? (unsigned)apart : tiled;
     const size_t room = slices ? SNNCC_LEFT + SNNCC_RIGHT : 0, all = (room + slices) * sizeof(snncc_real);
     unsigned resident = slices ? snncc_resident(kernel, all) : 0;

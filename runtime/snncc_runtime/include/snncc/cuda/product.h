@@ -9,23 +9,34 @@
 #include "device.h"
 
 enum {
-    SNNCC_DEPTH = 16, /* terms at a time, and threads along each side of a block's tile */
-    SNNCC_FEW_BLOCKS = 256 /* tiles that leave processors idle: smaller ones follow */
+    SNNCC_SIDE = 16, /* threads along each side of a tile */
+    SNNCC_GROUP = 4, /* numbers that are read at once */
+    SNNCC_FEW_BLOCKS = 128 /* fewer tiles leave processors idle: smaller ones are taken */
+};
+
+struct alignas(16) snncc_group {
+    snncc_real numbers[SNNCC_GROUP];
 };
 
 /* Where the factors of a term stand: element [row][term] of matrix k at
  * data[k * matrix_step + row * row_step + term * term_step]. */
 struct snncc_factor {
-    const snncc_real *data;
-    ptrdiff_t row_step, term_step, matrix_step;
+    typedef ptrdiff_t Row;
+    typedef ptrdiff_t Term;
 
-    /* Terms of a part of a sum, or 0. */
-    __device__ int part() const { return 0; }
+    const snncc_real *data;
+    int row_step, term_step;
+    ptrdiff_t matrix_step;
+
     __device__ void select(unsigned matrix) { data += matrix * matrix_step; }
 
     /* Whether neighbouring terms, and not rows, are neighbouring numbers. */
     __device__ bool along_terms() const { return term_step == 1; }
-    __device__ snncc_real at(int row, int term) const { return data[row * row_step + term * term_step]; }
+
+    /* What all numbers of a row, and all of a term, have in common is found once for them; also of terms that are none. */
+    __device__ Row row(int row) const { return (ptrdiff_t)row * row_step; }
+    __device__ Term term(int term) const { return (ptrdiff_t)term * term_step; }
+    __device__ snncc_real at(Row row, Term term) const { return data[row + term]; }
 };
 
 /* How many tiles cover n rows or outputs. */
@@ -34,88 +45,173 @@ SNNCC_INLINE unsigned snncc_tiles(int n, int tile)
     return (unsigned)(n + tile - 1) / (unsigned)tile;
 }
 
-/* Elements [row][term] of a factor, from (first, term0) on, in shared memory: tile[term][row],
- * where a row of ROWS + 1 spreads over the banks of the memory. */
+/* What a block knows of a factor's rows, from `first` on; beyond the last one the last again, whose sums are not kept. */
 template <int ROWS, class Factor>
-static __device__ void snncc_load_tile(const Factor &factor, int rows, int first, int terms, int term0, snncc_real *tile)
+static __device__ void snncc_find_rows(const Factor &factor, int first, int count, typename Factor::Row *rows)
 {
-    const bool along = factor.along_terms(); /* neighbouring threads read neighbouring numbers */
-    for (int k = (int)threadIdx.x; k < SNNCC_DEPTH * ROWS; k += SNNCC_THREADS) {
-        const int t = along ? k % SNNCC_DEPTH : k / ROWS, r = along ? k / SNNCC_DEPTH : k % ROWS;
-        const bool inside = first + r < rows && term0 + t < terms;
-        tile[t * (ROWS + 1) + r] = inside ? factor.at(first + r, term0 + t) : (snncc_real)0;
+    SNNCC_UNROLL(1)
+    for (int k = (int)threadIdx.x; k < ROWS; k += SNNCC_THREADS)
+        rows[k] = factor.row(first + k < count ? first + k : count - 1);
+}
+
+/* What it knows of the terms from `first` on. */
+template <int DEPTH, class Factor>
+static __device__ void snncc_find_terms(const Factor &factor, int first, typename Factor::Term *terms)
+{
+    if (threadIdx.x < DEPTH) terms[threadIdx.x] = factor.term(first + (int)threadIdx.x);
+}
+
+/* A thread's share of the tile [DEPTH terms][ROWS] of a factor: read from memory while the tile before is in use, then
+ * written to shared memory, in rows of PITCH, which spreads them over its banks. Its k-th number is `rows_apart` and
+ * `terms_apart` from the one before. */
+template <int ROWS, int DEPTH, class Factor> struct snncc_share {
+    enum { COUNT = ROWS * DEPTH / SNNCC_THREADS, PITCH = ROWS + SNNCC_GROUP, SIZE = DEPTH * PITCH };
+
+    snncc_real numbers[COUNT];
+    int row, term, rows_apart, terms_apart;
+
+    __device__ explicit snncc_share(const Factor &factor)
+    {
+        const int thread = (int)threadIdx.x;
+        const bool along = factor.along_terms(); /* neighbouring threads read neighbouring numbers */
+        row = along ? thread / DEPTH : thread % ROWS, rows_apart = along ? SNNCC_THREADS / DEPTH : 0;
+        term = along ? thread % DEPTH : thread / ROWS, terms_apart = along ? 0 : SNNCC_THREADS / ROWS;
     }
+
+    /* So many terms; zeros beyond the last. */
+    __device__ void read(const Factor &factor, const typename Factor::Row *rows, const typename Factor::Term *terms, int count)
+    {
+        SNNCC_UNROLL(8)
+        for (int k = 0; k < COUNT; k++) {
+            const int at = term + k * terms_apart;
+            numbers[k] = at < count ? factor.at(rows[row + k * rows_apart], terms[at]) : (snncc_real)0;
+        }
+    }
+
+    __device__ void write(snncc_real *tile) const
+    {
+        tile += term * PITCH + row;
+        SNNCC_UNROLL(8)
+        for (int k = 0; k < COUNT; k++) tile[k * (terms_apart * PITCH + rows_apart)] = numbers[k];
+    }
+};
+
+/* Which row of a tile is a thread's k-th of N: as many as are read at once lie side by side. */
+template <int N> SNNCC_INLINE int snncc_row_of(int thread, int k)
+{
+    enum { TOGETHER = N < SNNCC_GROUP ? N : SNNCC_GROUP };
+    return (k / TOGETHER * SNNCC_SIDE + thread) * TOGETHER + k % TOGETHER;
+}
+
+/* A thread's N numbers of a term. */
+template <int N> static __device__ void snncc_factors(const snncc_real *term, int thread, snncc_real *numbers)
+{
+    for (int k = 0; k < N / SNNCC_GROUP; k++) {
+        const snncc_group group = ((const snncc_group *)term)[k * SNNCC_SIDE + thread];
+        for (int i = 0; i < SNNCC_GROUP; i++) numbers[k * SNNCC_GROUP + i] = group.numbers[i];
+    }
+    for (int k = N / SNNCC_GROUP * SNNCC_GROUP; k < N; k++) numbers[k] = term[snncc_row_of<N>(thread, k)];
 }
 
 /* Of each matrix: y[r][o] = start + sum over the terms of a[r][term] * b[o][term]. start: bias[o], or y itself, or 0.
- * y: [matrices][rows][outputs]. A block makes a tile of SNNCC_DEPTH * TALL rows and SNNCC_DEPTH * WIDE outputs, a thread
- * TALL * WIDE elements of it. a.part(): 0, or after how many terms, a multiple of SNNCC_DEPTH, a sum is added to
- * the result and a new one begins. */
-template <int TALL, int WIDE, class Left, class Right>
-static __global__ void snncc_product_kernel(int rows, int outputs, int terms, Left a, Right b,
+ * y: [matrices][rows][outputs]. A block makes a tile of SNNCC_SIDE * TALL rows and SNNCC_SIDE * WIDE outputs, a thread
+ * TALL * WIDE elements of it, DEPTH terms at a time. There are two tiles of each factor in turn: while one is used the
+ * next is on its way from memory. */
+template <int TALL, int WIDE, int DEPTH, class Left, class Right>
+static __global__ void __launch_bounds__(SNNCC_THREADS, 64 / SNNCC_REAL_BITS) snncc_product_kernel(int rows, int outputs, int terms, Left a, Right b,
                                             const snncc_real *bias, int add, snncc_real *y)
 {
-    enum { ROWS = SNNCC_DEPTH * TALL, OUTPUTS = SNNCC_DEPTH * WIDE };
-    SNNCC_SHARED(snncc_real, left, SNNCC_DEPTH * (ROWS + 1));
-    SNNCC_SHARED(snncc_real, right, SNNCC_DEPTH * (OUTPUTS + 1));
+    enum { ROWS = SNNCC_SIDE * TALL, OUTPUTS = SNNCC_SIDE * WIDE };
+    typedef snncc_share<ROWS, DEPTH, Left> Lefts;
+    typedef snncc_share<OUTPUTS, DEPTH, Right> Rights;
+    SNNCC_SHARED(snncc_group, lefts, 2 * Lefts::SIZE / SNNCC_GROUP);
+    SNNCC_SHARED(snncc_group, rights, 2 * Rights::SIZE / SNNCC_GROUP);
+    SNNCC_SHARED(typename Left::Row, left_rows, ROWS);
+    SNNCC_SHARED(typename Right::Row, right_rows, OUTPUTS);
+    SNNCC_SHARED(typename Left::Term, left_terms, 2 * DEPTH);
+    SNNCC_SHARED(typename Right::Term, right_terms, 2 * DEPTH);
     const unsigned lines = snncc_tiles(rows, ROWS), columns = snncc_tiles(outputs, OUTPUTS);
     const unsigned matrix = blockIdx.x / columns / lines;
     const int first_row = (int)(blockIdx.x / columns % lines) * ROWS, first_output = (int)(blockIdx.x % columns) * OUTPUTS;
-    const int i0 = (int)threadIdx.x / SNNCC_DEPTH, j0 = (int)threadIdx.x % SNNCC_DEPTH, part = a.part();
+    const int i0 = (int)threadIdx.x / SNNCC_SIDE, j0 = (int)threadIdx.x % SNNCC_SIDE;
     a.select(matrix), b.select(matrix), y += matrix * ((size_t)rows * outputs);
-    snncc_real sum[TALL][WIDE], total[TALL][WIDE];
-    for (int i = 0; i < TALL; i++)
-        for (int j = 0; j < WIDE; j++) {
-            const int row = first_row + i0 + i * SNNCC_DEPTH, output = first_output + j0 + j * SNNCC_DEPTH;
-            const bool inside = row < rows && output < outputs;
-            snncc_real start = 0;
-            if (inside && add) start = y[(size_t)row * outputs + output];
-            else if (inside && bias) start += bias[output];
-            total[i][j] = start;
-            sum[i][j] = part ? (snncc_real)0 : start;
-        }
-    for (int term0 = 0; term0 < terms; term0 += SNNCC_DEPTH) {
-        snncc_load_tile<ROWS>(a, rows, first_row, terms, term0, left);
-        snncc_load_tile<OUTPUTS>(b, outputs, first_output, terms, term0, right);
-        __syncthreads();
-        for (int term = 0; term < SNNCC_DEPTH; term++)
-            for (int i = 0; i < TALL; i++)
-                for (int j = 0; j < WIDE; j++)
-                    sum[i][j] += left[term * (ROWS + 1) + i0 + i * SNNCC_DEPTH]
-                                 * right[term * (OUTPUTS + 1) + j0 + j * SNNCC_DEPTH];
-        __syncthreads();
-        if (part && (term0 + SNNCC_DEPTH) % part == 0)
-            for (int i = 0; i < TALL; i++)
-                for (int j = 0; j < WIDE; j++) {
-                    total[i][j] += sum[i][j];
-                    sum[i][j] = 0;
-                }
+    snncc_find_rows<ROWS>(a, first_row, rows, left_rows);
+    snncc_find_rows<OUTPUTS>(b, first_output, outputs, right_rows);
+    for (int turn = 0; turn < 2; turn++) {
+        snncc_find_terms<DEPTH>(a, turn * DEPTH, left_terms + turn * DEPTH);
+        snncc_find_terms<DEPTH>(b, turn * DEPTH, right_terms + turn * DEPTH);
     }
+    Lefts left(a);
+    Rights right(b);
+    snncc_real sum[TALL][WIDE];
+    SNNCC_UNROLL(8)
     for (int i = 0; i < TALL; i++)
+        SNNCC_UNROLL(8)
         for (int j = 0; j < WIDE; j++) {
-            const int row = first_row + i0 + i * SNNCC_DEPTH, output = first_output + j0 + j * SNNCC_DEPTH;
-            if (row < rows && output < outputs) y[(size_t)row * outputs + output] = part ? total[i][j] : sum[i][j];
+            const int row = first_row + snncc_row_of<TALL>(i0, i), output = first_output + snncc_row_of<WIDE>(j0, j);
+            const bool inside = row < rows && output < outputs;
+            sum[i][j] = 0;
+            if (inside && add) sum[i][j] = y[(size_t)row * outputs + output];
+            else if (inside && bias) sum[i][j] += bias[output];
+        }
+    __syncthreads();
+    left.read(a, left_rows, left_terms, terms), right.read(b, right_rows, right_terms, terms);
+    for (int term0 = 0, turn = 0; term0 < terms; term0 += DEPTH, turn ^= 1) {
+        snncc_real *const ours = lefts[0].numbers + turn * Lefts::SIZE, *const theirs = rights[0].numbers + turn * Rights::SIZE;
+        left.write(ours), right.write(theirs);
+        __syncthreads(); /* nobody is in the turn before any more: what was read there is written in the next */
+        if (term0 + DEPTH < terms) {
+            left.read(a, left_rows, left_terms + (turn ^ 1) * DEPTH, terms - term0 - DEPTH);
+            right.read(b, right_rows, right_terms + (turn ^ 1) * DEPTH, terms - term0 - DEPTH);
+            snncc_find_terms<DEPTH>(a, term0 + 2 * DEPTH, left_terms + turn * DEPTH);
+            snncc_find_terms<DEPTH>(b, term0 + 2 * DEPTH, right_terms + turn * DEPTH);
+        }
+        for (int term = 0; term < DEPTH; term++) {
+            snncc_real x[TALL], w[WIDE];
+            snncc_factors<TALL>(ours + term * Lefts::PITCH, i0, x);
+            snncc_factors<WIDE>(theirs + term * Rights::PITCH, j0, w);
+            for (int i = 0; i < TALL; i++)
+                for (int j = 0; j < WIDE; j++) sum[i][j] += x[i] * w[j];
+        }
+    }
+    SNNCC_UNROLL(8)
+    for (int i = 0; i < TALL; i++)
+        SNNCC_UNROLL(8)
+        for (int j = 0; j < WIDE; j++) {
+            const int row = first_row + snncc_row_of<TALL>(i0, i), output = first_output + snncc_row_of<WIDE>(j0, j);
+            if (row < rows && output < outputs) y[(size_t)row * outputs + output] = sum[i][j];
         }
 }
 
-/* Starts the kernel in tiles that fit: narrow ones for few outputs, small ones where larger ones would be few. */
+template <int TALL, int WIDE> static inline unsigned snncc_product_blocks(int matrices, int rows, int outputs)
+{
+    return (unsigned)matrices * snncc_tiles(rows, SNNCC_SIDE * TALL) * snncc_tiles(outputs, SNNCC_SIDE * WIDE);
+}
+
+template <int TALL, int WIDE, int DEPTH, class Left, class Right>
+static void snncc_multiply_tiled(cudaStream_t stream, int matrices, int rows, int outputs, int terms, Left a, Right b,
+                                 const snncc_real *bias, int add, snncc_real *y)
+{
+    SNNCC_LAUNCH((snncc_product_kernel<TALL, WIDE, DEPTH, Left, Right>),
+                 (snncc_product_blocks<TALL, WIDE>(matrices, rows, outputs)), SNNCC_THREADS, 0, stream, rows, outputs,
+                 terms, a, b, bias, add, y);
+}
+
+/* Starts the kernel in tiles that fit: narrow ones for few outputs, small ones where larger ones would be few. A small
+ * tile's sums wait for memory more than for each other: it reads many terms ahead. */
 template <class Left, class Right>
 static void snncc_multiply(cudaStream_t stream, int matrices, int rows, int outputs, int terms, Left a, Right b,
                            const snncc_real *bias, int add, snncc_real *y)
 {
-    enum { SMALL = SNNCC_DEPTH, LARGE = 4 * SNNCC_DEPTH };
-    const unsigned all = (unsigned)matrices, large = all * snncc_tiles(rows, LARGE) * snncc_tiles(outputs, LARGE);
-    const unsigned narrow = all * snncc_tiles(rows, LARGE) * snncc_tiles(outputs, SMALL);
-    const unsigned small = all * snncc_tiles(rows, SMALL) * snncc_tiles(outputs, SMALL);
-    if (outputs > SMALL && large >= SNNCC_FEW_BLOCKS)
-        SNNCC_LAUNCH((snncc_product_kernel<4, 4, Left, Right>), large, SNNCC_THREADS, 0, stream, rows, outputs, terms,
-                     a, b, bias, add, y);
-    else if (narrow >= SNNCC_FEW_BLOCKS)
-        SNNCC_LAUNCH((snncc_product_kernel<4, 1, Left, Right>), narrow, SNNCC_THREADS, 0, stream, rows, outputs, terms,
-                     a, b, bias, add, y);
+    const auto enough = [](unsigned blocks) { return blocks >= SNNCC_FEW_BLOCKS; };
+    if (outputs > SNNCC_SIDE && enough(snncc_product_blocks<8, 4>(matrices, rows, outputs)))
+        snncc_multiply_tiled<8, 4, 8>(stream, matrices, rows, outputs, terms, a, b, bias, add, y);
+    else if (outputs > SNNCC_SIDE && enough(snncc_product_blocks<4, 4>(matrices, rows, outputs)))
+        snncc_multiply_tiled<4, 4, 16>(stream, matrices, rows, outputs, terms, a, b, bias, add, y);
+    else if (enough(snncc_product_blocks<4, 1>(matrices, rows, outputs)))
+        snncc_multiply_tiled<4, 1, 16>(stream, matrices, rows, outputs, terms, a, b, bias, add, y);
     else
-        SNNCC_LAUNCH((snncc_product_kernel<1, 1, Left, Right>), small, SNNCC_THREADS, 0, stream, rows, outputs, terms,
-                     a, b, bias, add, y);
+        snncc_multiply_tiled<1, 1, 64>(stream, matrices, rows, outputs, terms, a, b, bias, add, y);
 }
 
 /* y = a b, `matrices` products in each row. a: [n][k], or [k][n] if a_turned; b: [k][m], or [m][k] if b_turned. */
@@ -149,7 +245,7 @@ static inline void snncc_weight_gradient(cudaStream_t stream, int add, int rows,
                                          const snncc_real *d_y, snncc_real *d_w)
 {
     const ptrdiff_t last = (ptrdiff_t)rows - 1;
-    const snncc_factor a = {x + last * n_in, 1, -(ptrdiff_t)n_in, 0}, b = {d_y + last * n_out, 1, -(ptrdiff_t)n_out, 0};
+    const snncc_factor a = {x + last * n_in, 1, -n_in, 0}, b = {d_y + last * n_out, 1, -n_out, 0};
     snncc_multiply(stream, 1, n_in, n_out, rows, a, b, NULL, add, d_w);
 }
 

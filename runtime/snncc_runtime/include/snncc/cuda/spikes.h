@@ -29,13 +29,11 @@ struct snncc_spike_rows {
 
     snncc_spikes x;
 
-    __device__ int part() const { return 0; }
     __device__ void select(unsigned) {}
     __device__ bool along_terms() const { return true; }
     __device__ Row row(int row) const { return x.first(row); }
     __device__ Term term(int term) const { return term; }
     __device__ snncc_real at(Row row, Term term) const { return x.at(row + term); }
-    __device__ snncc_real at(int row, int term) const { return x.at(x.first(row) + term); }
 };
 
 /* One whose terms are those of the spikes, from the last row to the first. */
@@ -46,13 +44,11 @@ struct snncc_spike_terms {
     snncc_spikes x;
     int last;
 
-    __device__ int part() const { return 0; }
     __device__ void select(unsigned) {}
     __device__ bool along_terms() const { return false; }
     __device__ Row row(int row) const { return row; }
     __device__ Term term(int term) const { return x.first(last - term); }
     __device__ snncc_real at(Row row, Term term) const { return x.at(row + term); }
-    __device__ snncc_real at(int row, int term) const { return x.at(x.first(last - term) + row); }
 };
 
 /* snncc_product of spikes: `samples` rows a step. */
