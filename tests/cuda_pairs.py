@@ -69,8 +69,11 @@ class Pair:
             assert losses[0] == losses[1]
             same(*(model.gradients() for model in self.both))
         same(*(model.params for model in self.both))
+        gradients = self.c.gradients()
         results = [model.evaluate(given, targets, **options) for model in self.both]
         assert results[0] == results[1]
+        for model in self.both:    # an evaluation leaves them
+            same(gradients, model.gradients())
 
 
 def same(expected: Mapping[str, Array], found: Mapping[str, Array]) -> None:

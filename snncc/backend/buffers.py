@@ -31,6 +31,7 @@ class BufferText:
         self.layout = layout_of(program)
         self.offsets = {t.name: t.offset for t in program.tensors}
         self.learnable = sum(t.length for t in program.tensors if t.learnable)
+        self.sums = "model->sums" if entry.trains else "model->other_sums"
         self.held = "most" if program.segment else "steps"
 
     def memory(self) -> EntryMemory:
@@ -163,7 +164,7 @@ class BufferText:
             return f"{self.real} *const {buffer.name} = sums + {self.offsets[buffer.label]};"
         if buffer.place == "sum":
             mine = buffer in self.entry.sums[phase]
-            sums = "sums" if mine else "model->sums"  # added over all slots, in the first one's
+            sums = "sums" if mine else self.sums  # added over all slots, in the first one's
             return f"{self.real} *const {buffer.name} = {sums} + {self._sum_offset(buffer)};"
         offset = 0
         for region in self.entry.shared:

@@ -93,7 +93,7 @@ class EntryText:
             tuple(self._levels(phase, number)),
             self._block_call("before" + several, phase.before),
             self._block_call("after" + several, phase.after),
-            f"model->sums + {begin}" if begin else "model->sums",
+            f"{self.buffers.sums} + {begin}" if begin else self.buffers.sums,
             str(reals) if reals else "",
             tuple(finish),
             _unused(("sums", "io", "steps", "batch"), finish),

@@ -308,7 +308,7 @@ static SNNCC_GLUE void forward_work(const neuron_model *model, const neuron_io *
     snncc_profile profile = snncc_profile_start(model->profile, KERNELS, worker);
     for (int slot = worker / parts; slot < slots; slot += workers / parts) {
         snncc_crew crew = {teams + slot, worker % parts, parts, 1, &profile};
-        double *const sums = model->sums + slot * model->sums_stride;
+        double *const sums = model->other_sums + slot * model->sums_stride;
         char *const scratch = model->scratch + slot * model->scratch_stride;
         char *const panels = model->panels + worker * model->panels_stride;
         const int begin = (int)snncc_share((size_t)batch, slot, slots);
@@ -573,6 +573,7 @@ SNNCC_GLUE int32_t neuron_init(neuron_model *model, const neuron_config *config,
     model->parameters = (double *)arena;
     model->moments = (double *)(void *)(start + l.moments);
     model->sums = (double *)(void *)(start + l.sums);
+    model->other_sums = model->sums + (config->training ? LEARNABLE : 0);
     model->shared = start + l.shared;
     model->teams = start + l.teams;
     model->scratch = start + l.scratch;
@@ -684,6 +685,6 @@ void neuron_abi(neuron_abi_record *record)
     record->config_bytes = (int32_t)sizeof(neuron_config);
     record->io_bytes = (int32_t)sizeof(neuron_io);
     record->model_bytes = (int32_t)sizeof(neuron_model);
-    memcpy(record->digest, "d370a2bea55c4945822c27a5e29a87a2722fa7a263ad963851f05b0233ed334d", 64);
+    memcpy(record->digest, "8e97e3a038cc9f70e7548d34afa3e4f3960d66698df25c19fcd57b83baa6b0d7", 64);
 }
 

@@ -399,7 +399,7 @@ static SNNCC_GLUE void forward_work(const layer_model *model, const layer_io *io
     snncc_profile profile = snncc_profile_start(model->profile, KERNELS, worker);
     for (int slot = worker / parts; slot < slots; slot += workers / parts) {
         snncc_crew crew = {teams + slot, worker % parts, parts, 1, &profile};
-        float *const sums = model->sums + slot * model->sums_stride;
+        float *const sums = model->other_sums + slot * model->sums_stride;
         char *const scratch = model->scratch + slot * model->scratch_stride;
         char *const panels = model->panels + worker * model->panels_stride;
         const int begin = (int)snncc_share((size_t)batch, slot, slots);
@@ -593,7 +593,7 @@ static SNNCC_GLUE void evaluate_work(const layer_model *model, const layer_io *i
     snncc_profile profile = snncc_profile_start(model->profile, KERNELS, worker);
     for (int slot = worker / parts; slot < slots; slot += workers / parts) {
         snncc_crew crew = {teams + slot, worker % parts, parts, 1, &profile};
-        float *const sums = model->sums + slot * model->sums_stride;
+        float *const sums = model->other_sums + slot * model->sums_stride;
         char *const scratch = model->scratch + slot * model->scratch_stride;
         char *const panels = model->panels + worker * model->panels_stride;
         const int begin = (int)snncc_share((size_t)batch, slot, slots);
@@ -609,14 +609,14 @@ static SNNCC_GLUE void evaluate_work(const layer_model *model, const layer_io *i
     }
     const snncc_crew all = {teams + slots, worker, workers, 0, &profile};
     snncc_meet(&all);
-    snncc_add_slots(16, slots, model->sums_stride, model->sums, &all);
+    snncc_add_slots(16, slots, model->sums_stride, model->other_sums, &all);
     snncc_tick_shared(&all, EVALUATE_ADD);
 }
 
 /* evaluate: once a call, when the sums of all tiles are known. */
 static SNNCC_GLUE void evaluate_finish(layer_model *model, const layer_io *io, int steps, int batch)
 {
-    float *const sums = model->sums;
+    float *const sums = model->other_sums;
     snncc_profile profile = snncc_profile_start(model->profile, KERNELS, 0);
     const snncc_crew *const crew = &(snncc_crew){NULL, 0, 1, 0, &profile};
     float *const loss_sum_batch = sums + 0;
@@ -925,6 +925,7 @@ SNNCC_GLUE int32_t layer_init(layer_model *model, const layer_config *config, vo
     model->parameters = (float *)arena;
     model->moments = (float *)(void *)(start + l.moments);
     model->sums = (float *)(void *)(start + l.sums);
+    model->other_sums = model->sums + (config->training ? LEARNABLE : 0);
     model->shared = start + l.shared;
     model->teams = start + l.teams;
     model->scratch = start + l.scratch;
@@ -1055,6 +1056,6 @@ void layer_abi(layer_abi_record *record)
     record->config_bytes = (int32_t)sizeof(layer_config);
     record->io_bytes = (int32_t)sizeof(layer_io);
     record->model_bytes = (int32_t)sizeof(layer_model);
-    memcpy(record->digest, "b149e70e1f0bafb76ab70e3fd67e852e9206df29e8a166c3c211589da14a38c5", 64);
+    memcpy(record->digest, "fcc01ed814e4fb4d7059168348088ac25c8783f66e50d19074f10db3544cff7d", 64);
 }
 
