@@ -10,13 +10,16 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-from snncc import CompileError, loss, nn, optim, rules
+import snncc
+from snncc import CompileError, ModelError, loss, nn, optim, rules
 from snncc.arguments import check_fields, checked
 from snncc.nn.connections import Connections
 
@@ -86,6 +89,7 @@ ODD: dict[str, Any] = {
     "long": 10**30, "empty": [], "three": np.array([0.1, 0.2, 0.3]), "matrix": np.full((2, 2), 0.5),
     "True": True, "half": 0.5, "texts": ["a", "b"], "NumPy's": np.int64(3), "truths": np.array([True, False]),
 }
+REFUSED = {word: ODD[word] for word in ("text", "matrix", "empty")}
 TAKES_ANYTHING = {"nn.snntorch.LeakyParallel(device)", "nn.snntorch.LeakyParallel(dtype)"}
 LONGEST = 300  # characters of a message
 
@@ -200,3 +204,48 @@ def test_annotations_that_cannot_be_read_check_nothing() -> None:
     assert Pair(np.int8(1), [1, 2]) == Pair(1, (1.0, 2.0))  # type: ignore[arg-type]
     with pytest.raises(CompileError, match="Pair: y must be a list, each a finite number, got"):
         Pair(1, "ab")  # type: ignore[arg-type]
+
+
+def model_calls(folder: Path) -> Iterator[Call]:
+    """A model's methods, and metrics."""
+    net = nn.Sequential(fc=nn.Linear(2, 3), lif=nn.Leaky(0.9))
+    model = snncc.compile(net, num_steps=3, loss=loss.cross_entropy("count"), optimizer=optim.SGD(0.1))
+    x, y = np.ones((3, 4, 2)), np.zeros(4, int)
+    model.save(folder / "m")
+    for name in ("__call__", "step", "backward", "train_step", "fit", "evaluate", "predict", "profile"):
+        function = getattr(model, name)
+        parameters = inspect.signature(function).parameters.values()
+        data = {} if name in ("__call__", "step", "backward", "profile") else {"x": x}
+        data |= {"y": y} if name in ("train_step", "fit", "evaluate") else {}
+        data |= {"progress": False} if name == "fit" else {}
+        first = x[0] if name == "step" else x
+        call = function if data else partial(function, first)
+        named = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY or p.name in (*data, "by"))
+        yield Call(name, call, data, named)
+    for name in ("accuracy", "scores", "first_spike"):
+        function = getattr(snncc.metrics, name)
+        names = tuple(inspect.signature(function).parameters)
+        yield Call(name, function, {names[0]: x} | ({"targets": y} if name == "accuracy" else {}), names)
+    yield Call("load", snncc.load, {"folder": folder / "m"}, ("folder", "threads", "slots", "tile"))
+    weights = {"source": dict(model.params)}
+    yield Call("load_weights", model.load_weights, weights, ("source", "rename", "strict"))
+    yield Call("save", model.save, {}, ("folder",))
+
+
+def test_a_models_methods_refuse_what_makes_no_sense(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    wrong, count = [], 0
+    for call in model_calls(tmp_path):
+        for argument in call.names:
+            for word, value in (SENSELESS | REFUSED).items():
+                count += 1
+                try:
+                    call.function(**{**call.given, argument: value})
+                except ModelError as error:
+                    if "\n" in str(error) or len(str(error)) > LONGEST:
+                        wrong.append(f"{call.name}({argument}={word}): {error}")
+                else:
+                    if word in SENSELESS and (argument, word) != ("rename", "dict"):
+                        wrong.append(f"{call.name}({argument}={word}) is taken")
+    assert wrong == []
+    assert count > 500

@@ -146,7 +146,7 @@ def test_train_learns_and_saves(run: Terminal, model: Path, arrays: dict[str, An
         (["y"], [], "input 'x' is missing"),
         (["x", "y"], ["--epochs", "0"], "epochs must be a positive integer, got 0"),
         (["x", "y"], ["--batch-size", "-3"], "batch_size must be a positive integer, got -3"),
-        (["x", "y"], ["--lr", "inf"], "lr must be a finite number from 0, got inf"),
+        (["x", "y"], ["--lr", "inf"], "lr must be a finite number, a function or None, got inf"),
         (["x", "y"], ["--validation", "absent.npz"], "absent.npz: cannot be read"),
     ],
 )

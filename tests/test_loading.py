@@ -184,12 +184,12 @@ def test_a_library_for_another_cpu_is_refused(folder: Path, monkeypatch: pytest.
 @pytest.mark.parametrize("argument", ["threads", "slots", "tile"])
 @pytest.mark.parametrize("value", [0, -1, 1.5, "2", True])
 def test_sizes_are_checked(argument: str, value: Any, original: Path) -> None:
-    with pytest.raises(ModelError, match=f"{argument} must be a positive integer"):
+    with pytest.raises(ModelError, match=f"{argument} must be a(n| positive) integer"):
         load(original, **{argument: value})
 
 
 def test_the_folder_must_be_a_path() -> None:
-    with pytest.raises(ModelError, match="expected the path of a model folder, got int"):
+    with pytest.raises(ModelError, match="load: folder must be text or a path, got 3"):
         load(3)    # type: ignore[arg-type]
 
 

@@ -217,7 +217,7 @@ def test_prediction(model: Model) -> None:
         ({"epochs": 0}, "epochs must be a positive integer"),
         ({"batch_size": 21, "drop_last": True}, "20 samples make no batch of 21"),
         ({"lr": -1}, "lr must be a finite number from 0, got -1"),
-        ({"lr": "fast"}, "lr must be a finite number from 0, got 'fast'"),
+        ({"lr": "fast"}, "lr must be a finite number, a function or None, got 'fast'"),
         ({"lr": 1e200}, "the loss is inf in epoch 1, batch 2; train with a lower learning rate"),
         ({"validation_data": (SAMPLES, LABELS[:3])}, "y: axis 0 is batch: expected 20 as in x, found 3"),
     ],

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from .checked import checked, shown
 from .errors import ModelError
 from .instance import Draws
 
 LARGEST = 2**31 - 1
+argument = checked(ModelError)  # a decorator
 
 
 def inputs_of(x: Any, named: Mapping[str, Any]) -> Any:
@@ -31,7 +33,7 @@ def draws_of(seed: Any, first_step: Any) -> Draws:
     for name, value, limit in (("seed", seed, 2**63), ("number", first_step, 2**31)):
         whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
         if not whole or not 0 <= value < limit:
-            raise ModelError(f"{name} must be an integer from 0 to {limit - 1}, got {value!r}")
+            raise ModelError(f"{name} must be an integer from 0 to {limit - 1}, got {shown(value)}")
     return Draws(int(seed), int(first_step))
 
 
@@ -43,5 +45,5 @@ def positive(name: str, value: int | None, default: int = 1) -> int:
     except TypeError:
         number = 0
     if isinstance(value, bool) or not 0 < number <= LARGEST:
-        raise ModelError(f"{name} must be a positive integer, got {value!r}")
+        raise ModelError(f"{name} must be a positive integer, got {shown(value)}")
     return number

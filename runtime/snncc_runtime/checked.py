@@ -87,14 +87,14 @@ def shown(value: Any) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
-def numbers(value: Any, kinds: str = "iuf") -> np.ndarray:
-    """An array of finite numbers whose types are of these kinds (NumPy's letters), or WRONG."""
+def numbers(value: Any, kinds: str = "iuf", finite: bool = True) -> np.ndarray:
+    """An array of numbers whose types are of these kinds (NumPy's letters), not empty, or WRONG."""
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         return WRONG  # type: ignore[no-any-return]
     real = array.dtype.kind in kinds and array.size > 0
-    return array if real and bool(np.isfinite(array).all()) else WRONG
+    return array if real and (not finite or bool(np.isfinite(array).all())) else WRONG
 
 
 class Signature(NamedTuple):

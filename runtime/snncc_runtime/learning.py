@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import Extent, named, plain_array
+from .checked import shown
 from .errors import ModelError
 from .instance import Instance
 from .manifest import Manifest
@@ -62,5 +63,5 @@ def learning_rate(manifest: Manifest, rate: float | None) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if not 0 <= number < math.inf:
-        raise ModelError(f"lr must be a finite number from 0, got {rate!r}")
+        raise ModelError(f"lr must be a finite number from 0, got {shown(rate)}")
     return number

@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from .checked import WRONG, checked, numbers, shown
 from .errors import ModelError
 
+argument = checked(ModelError)
 READOUTS = ("rate", "count", "mem", "mem_last", "mem_max", "mem_mean", "latency")
 OUTPUTS = {"rate": "spk", "count": "spk", "latency": "spk"}  # the others are of "mem"
 
 
+@argument
 def scores(values: Any, readout: str = "count", population: int = 0, lengths: Any = None) -> np.ndarray:
     """What is largest for the chosen class, [B, classes], of an output over time [T, B, outputs].
 
@@ -20,9 +23,7 @@ def scores(values: Any, readout: str = "count", population: int = 0, lengths: An
     population: the number of classes, if each has a group of neighbouring outputs, which are added.
     lengths: steps of each sample, [B]; all, if not given. Raises ModelError.
     """
-    array = np.asarray(values)
-    if array.ndim != 3 or not array.shape[0]:
-        raise ModelError(f"scores: expected an output [T, B, outputs], found {list(array.shape)}")
+    array = _output(values, "scores")
     inside = _inside(array, lengths)
     if readout == "mem_last":
         found = array[inside.sum(axis=0)[:, 0] - 1, np.arange(array.shape[1])]
@@ -41,30 +42,42 @@ def scores(values: Any, readout: str = "count", population: int = 0, lengths: An
 
 def first_spike(spk: Any, lengths: Any = None) -> np.ndarray:
     """The step of each neuron's first spike, [B, n]; the sample's last step where there is none."""
-    inside = _inside(np.asarray(spk), lengths)
-    fired = (np.asarray(spk) != 0) & inside
+    array = _output(spk, "first_spike")
+    inside = _inside(array, lengths)
+    fired = (array != 0) & inside
     steps: np.ndarray = np.where(fired.any(axis=0), fired.argmax(axis=0), inside.sum(axis=0) - 1)
     return steps
+
+
+def _output(values: Any, who: str) -> np.ndarray:
+    """An output over time, [T, B, outputs], of numbers. Raises ModelError."""
+    array = numbers(values, "biuf", finite=False)
+    if array is WRONG or array.ndim != 3:
+        found = shown(values) if array is WRONG else list(array.shape)
+        raise ModelError(f"{who}: expected an output [T, B, outputs], found {found}")
+    return array
 
 
 def _inside(array: np.ndarray, lengths: Any) -> np.ndarray:
     """Which steps are a sample's own, [T, B, 1]. Raises ModelError."""
     steps, batch = array.shape[:2]
-    own = np.full(batch, steps) if lengths is None else np.asarray(lengths)
-    if own.shape != (batch,) or not ((own >= 1) & (own <= steps)).all():
-        raise ModelError(f"lengths: expected {batch} numbers from 1 to {steps}, found {own.tolist()}")
+    own = np.full(batch, steps) if lengths is None else numbers(lengths, "iu")
+    if own is WRONG or own.shape != (batch,) or not ((own >= 1) & (own <= steps)).all():
+        raise ModelError(f"lengths: expected {batch} numbers from 1 to {steps}, found {shown(lengths)}")
     inside: np.ndarray = np.arange(steps)[:, None, None] < own[:, None]
     return inside
 
 
+@argument
 def accuracy(
     values: Any, targets: Any, readout: str = "count", population: int = 0, lengths: Any = None
 ) -> float:
     """The share of samples whose class has the largest score, of equal ones the first."""
     chosen = most(scores(values, readout, population, lengths))
-    labels = np.asarray(targets)
-    if labels.shape != chosen.shape:
-        raise ModelError(f"accuracy: expected {len(chosen)} class labels, found {list(labels.shape)}")
+    labels = numbers(targets, "iuf")
+    if labels is WRONG or labels.shape != chosen.shape:
+        found = shown(targets) if labels is WRONG else list(labels.shape)
+        raise ModelError(f"accuracy: expected {len(chosen)} class labels, found {found}")
     return float((chosen == labels).mean())
 
 

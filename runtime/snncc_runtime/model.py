@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import draws_of, inputs_of, positive, steps_of
+from .arguments import argument, draws_of, inputs_of, positive, steps_of
 from .arrays import Extent
 from .binding import Library
 from .cpu import default_slots, default_threads
@@ -32,6 +32,7 @@ from .values import Arrays, Gradients, Output
 from .weights import Match, save_weights
 
 
+@argument
 def load(
     folder: str | os.PathLike[str],
     *,
@@ -81,15 +82,13 @@ class Model:
     """A compiled spiking network. Arrays are [T, B, *features], or [B, *features] without time.
 
     State starts fresh at each call unless it is passed in. A network with random numbers draws others at each
-    call: those of `seed`, which then grows by one; a call's own `seed=` repeats numbers. Every wrong argument
-    raises ModelError. Calls from several threads run one after the other; load the folder twice to run at
-    the same time. A model for CUDA takes arrays that are on the GPU where they lie, and gives such.
+    call: those of `seed`, which then grows by one; a call's own `seed=` repeats numbers. What is wrong raises
+    ModelError. Threads wait for each other; load the folder twice to run at the same time. A model for CUDA
+    takes arrays on the GPU where they lie, and gives such.
     """
 
     def __init__(self, manifest: Manifest, instance: Instance, files: Mapping[str, bytes]) -> None:
-        self._manifest = manifest
-        self._instance = instance
-        self._files = files
+        self._manifest, self._instance, self._files = manifest, instance, files
         self._params = Parameters(instance)
 
     @property
@@ -189,13 +188,14 @@ class Model:
         With `seed` and the number of the step (from 0) it draws what a call of all steps draws there.
         """
         given = {"input": inputs_of(x, inputs), "state": state}
-        extent = Extent(time=False, steps=1)
-        if seed is None and number:
+        if seed is None and draws_of(0, number) != draws_of(0, 0):
             raise ModelError("step: the number of a step says which numbers of a seed are drawn: give seed")
         draws = None if seed is None else draws_of(seed, number)
-        filled = self._instance.call("step", given, extent, ("output", "state_out"), draws=draws)
+        once = Extent(time=False, steps=1)
+        filled = self._instance.call("step", given, once, ("output", "state_out"), draws=draws)
         return Output(filled["output"], filled["state_out"])
 
+    @argument
     def backward(
         self,
         x: Any = None,
@@ -240,6 +240,7 @@ class Model:
             raise ModelError(f"{self.name}: queue_step: x or y on a GPU is needed; otherwise use train_step")
         return loss
 
+    @argument
     def learn(
         self,
         x: Any = None,
@@ -263,6 +264,7 @@ class Model:
         """Parameter gradients of the last `backward` or `train_step`, by parameter name."""
         return self._instance.gradients()
 
+    @argument
     def fit(
         self,
         x: Any,
@@ -291,12 +293,13 @@ class Model:
             epochs=positive("epochs", epochs),
             batch_size=positive("batch_size", batch_size),
             shuffle=shuffle,
-            seed=seed,
+            seed=draws_of(seed, 0).seed,
             rate=lr,
             drop_last=drop_last,
         )
         return self._trainer(num_steps).fit(x, y, plan, validation_data, progress, callbacks, lengths)
 
+    @argument
     def evaluate(
         self, x: Any, y: Any, batch_size: int = 512, *, num_steps: int | None = None, lengths: Any = None
     ) -> dict[str, float]:
@@ -307,6 +310,7 @@ class Model:
         """
         return self._trainer(num_steps).evaluate(x, y, positive("batch_size", batch_size), lengths)
 
+    @argument
     def predict(
         self,
         x: Any,
@@ -323,6 +327,7 @@ class Model:
         """
         return self._trainer(num_steps).predict(x, by, positive("batch_size", batch_size), lengths)
 
+    @argument
     def profile(
         self,
         x: Any = None,
@@ -350,15 +355,18 @@ class Model:
         given["lengths"] = self._lengths(lengths)
         return measure(self._instance, given, steps_of(num_steps), positive("repeats", repeats))
 
+    @argument
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes the whole model with its present weights, or nothing. Replaces only an older model."""
         replace_folder(folder, {**self._files, WEIGHTS: to_bytes({**self.params, **self.structure})})
 
+    @argument
     def save_weights(self, path: str | os.PathLike[str]) -> None:
         """Writes the parameters, and connections of sparse layers: .pt and .pth for PyTorch, .npz, or else
         safetensors."""
         save_weights(path, {**self.params, **self.structure})
 
+    @argument
     def load_weights(
         self,
         source: str | os.PathLike[str] | Mapping[str, Any],

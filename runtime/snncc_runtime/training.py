@@ -120,6 +120,10 @@ class Trainer:
             raise ModelError(
                 f"{dataset.size} samples make no batch of {plan.batch_size}, and drop_last is set"
             )
+        if validation is not None and len(validation) not in (2, 3):
+            raise ModelError(
+                f"validation_data must be (x, y), with lengths (x, y, lengths), got {len(validation)} items"
+            )
         x_held, y_held, held_lengths = (*(validation or (None, None)), None)[:3]
         if validation is not None:  # complain before training, not after
             Dataset(self._manifest, "evaluate", x_held, y_held, self._num_steps, held_lengths)
