@@ -46,7 +46,7 @@ def sliding(call: Call, per: int, how: How, work: Work) -> None:
         work.add("multiplications", EVENT, each * how.valued)
         work.read(EVENT, how.entry_bytes)
         work.read(per, 4)
-    *sources, target = (b for b in call.buffers if b is not None and b.layout in ("real", "panels"))
+    *sources, target = (b for b in call.buffers if b is not None and b.layout in ("real", "bits", "panels"))
     for buffer in sources:
         if buffer.layout == "panels":
             work.read(RUN, size.inputs * how.row_bytes(size.outputs))

@@ -20,7 +20,10 @@ from ..passes.choose_kernels import STEPS
 from ..program import Buffer, Call, Entry, Item, Phase, Statement, Sweep, used
 from .layout import Layout
 
-READERS = ("product_dense", "wide_gradient_dense", "narrow_gradient_dense")  # of their first buffer
+READERS = (  # of their first buffer
+    *("product_dense", "wide_gradient_dense", "narrow_gradient_dense"),
+    *("conv_dense", "conv_gradient_dense"),
+)
 
 
 def pack_spikes(entry: Entry, layout: Layout) -> Entry:

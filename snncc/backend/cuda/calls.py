@@ -8,7 +8,7 @@ from __future__ import annotations
 from ...errors import CompileError
 from ...program import Call
 from ..calls import INDEXED, MOVES
-from .images import WINDOWS, used
+from .images import WINDOWS, of_spikes, used
 from .products import PRODUCTS
 from .starts import Form, Place, added, once, plain, start
 from .steps import STEPS
@@ -132,7 +132,8 @@ def reorder(call: Call, place: Place) -> str:
 
 def windows(call: Call, place: Place) -> str:
     names = (place.names[k] for k in used(call))
-    return start(place.function, *["blas"] * bool(call.precision), place.rows, *names)
+    more = ["blas"] * bool(call.precision) + ["rows"] * of_spikes(call)
+    return start(place.function, *more, place.rows, *names)
 
 
 GROUPED = ("softmax", "log_softmax", "first_maximum", "max_last")

@@ -18,6 +18,12 @@ MEANS = ("snncc_pool", "snncc_unpool_sum")  # kernels that are told what a windo
 TYPES = {"parts": "const uint16_t *", "scratch": "void *"}
 
 
+def of_spikes(call: Call) -> bool:
+    """Whether it reads images of spikes that are a bit each."""
+    x = call.buffers[0]
+    return x is not None and x.layout == "bits"
+
+
 def in_lots(call: Call) -> bool:
     """Whether the kernel takes some images at a time, in memory of its own."""
     return bool(call.precision) or call.kind.startswith("conv_transpose_dense")
@@ -44,9 +50,11 @@ class DeviceWindows(WindowsText):
     @property
     def parameters(self) -> str:
         *read, written = (self.operands[k] for k in used(self.call))
-        given = (TYPES.get(name, f"const {self.real} *") + name for name in read)
-        blas = ["snncc_blas *blas"] * bool(self.call.precision)
-        return ", ".join(["cudaStream_t stream", *blas, "int rows", *given, f"{self.real} *{written}"])
+        spikes = of_spikes(self.call)
+        types = TYPES | ({"x": "const uint32_t *"} if spikes else {})
+        given = (types.get(name, f"const {self.real} *") + name for name in read)
+        more = ["snncc_blas *blas"] * bool(self.call.precision) + ["int samples"] * spikes
+        return ", ".join(["cudaStream_t stream", *more, "int rows", *given, f"{self.real} *{written}"])
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -56,6 +64,8 @@ class DeviceWindows(WindowsText):
             function = f"snncc_{'split' if precision == 'split' else 'blas'}_{name}"
             given += ["blas"] + [f"SNNCC_{precision.upper()}"] * (precision != "split")
         given += ["g"]
+        if of_spikes(self.call):
+            function, given = f"{function}_spikes", [*given, "samples"]
         if function in MEANS:
             what, ends = self.pool
             given += [what, f"{{{{{ends}}}}}"]

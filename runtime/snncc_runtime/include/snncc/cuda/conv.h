@@ -51,8 +51,18 @@ static inline snncc_axes snncc_axes_of(const int *sizes)
     return axes;
 }
 
+/* Rows of n numbers. */
+struct snncc_images {
+    const snncc_real *data;
+    int n;
+
+    snncc_images from(int row) const { return {data + (size_t)row * (size_t)n, n}; }
+    __device__ ptrdiff_t first(int row) const { return (ptrdiff_t)row * n; }
+    __device__ snncc_real at(ptrdiff_t number) const { return data[number]; }
+};
+
 /* Images x as their windows: number [place][channel] of window [row][window]; 0 outside of the image. */
-struct snncc_unfolded {
+template <class Images> struct snncc_unfolded_of_images {
     /* The first place of a window, which may lie outside, or a number of it from there; `first` and `number`: of x. */
     struct Window {
         ptrdiff_t first;
@@ -65,7 +75,7 @@ struct snncc_unfolded {
     snncc_windows g;
     snncc_axes windows, places;
     snncc_divisor channels;
-    const snncc_real *x;
+    Images x;
 
     __device__ int number(int z, int y, int w) const { return ((z * g.in[1] + y) * g.in[2] + w) * g.channels; }
 
@@ -73,8 +83,7 @@ struct snncc_unfolded {
     {
         const int z = at.a * g.stride[0] - g.before[0], y = at.b * g.stride[1] - g.before[1];
         const int w = at.c * g.stride[2] - g.before[2];
-        const ptrdiff_t image = (ptrdiff_t)row * (g.in[0] * g.in[1] * g.in[2] * g.channels);
-        return {image + number(z, y, w), z, y, w};
+        return {x.first(row) + number(z, y, w), z, y, w};
     }
 
     __device__ Input input(int i) const
@@ -90,14 +99,20 @@ struct snncc_unfolded {
         const unsigned z = (unsigned)(window.z + input.z), y = (unsigned)(window.y + input.y);
         const unsigned w = (unsigned)(window.x + input.x);
         const bool inside = z < (unsigned)g.in[0] && y < (unsigned)g.in[1] && w < (unsigned)g.in[2];
-        return inside ? x[window.first + input.number] : (snncc_real)0;
+        return inside ? x.at(window.first + input.number) : (snncc_real)0;
     }
 };
 
+typedef snncc_unfolded_of_images<snncc_images> snncc_unfolded;
+
+template <class Images> static inline snncc_unfolded_of_images<Images> snncc_unfold_images(snncc_windows g, Images x)
+{
+    return {g, snncc_axes_of(g.out), snncc_axes_of(g.size), snncc_divide_by(g.channels), x};
+}
+
 static inline snncc_unfolded snncc_unfolded_of(snncc_windows g, const snncc_real *x)
 {
-    const snncc_unfolded u = {g, snncc_axes_of(g.out), snncc_axes_of(g.size), snncc_divide_by(g.channels), x};
-    return u;
+    return snncc_unfold_images(g, snncc_images{x, snncc_in_pixels(g) * g.channels});
 }
 
 /* Rows of samples whose windows, of so many a row, are counted by an int. */
@@ -117,11 +132,11 @@ static inline int snncc_windows_are_pixels(snncc_windows g)
 
 /* ---- y = conv(x, w) + bias */
 
-struct snncc_conv_left {
-    typedef snncc_unfolded::Window Row;
-    typedef snncc_unfolded::Input Term;
+template <class Images> struct snncc_conv_left_of {
+    typedef typename snncc_unfolded_of_images<Images>::Window Row;
+    typedef typename snncc_unfolded_of_images<Images>::Input Term;
 
-    snncc_unfolded x;
+    snncc_unfolded_of_images<Images> x;
 
     __device__ void select(unsigned) {}
     __device__ bool along_terms() const { return true; }
@@ -134,21 +149,33 @@ struct snncc_conv_left {
     __device__ snncc_real at(const Row &row, const Term &term) const { return x.at(row, term); }
 };
 
+typedef snncc_conv_left_of<snncc_images> snncc_conv_left;
+
+template <class Images>
+static void snncc_conv_of(cudaStream_t stream, snncc_windows g, int rows, Images x, const snncc_real *w,
+                          const snncc_real *bias, snncc_real *y)
+{
+    const int windows = snncc_out_pixels(g), inputs = snncc_window_inputs(g), lot = snncc_lot(rows, windows);
+    const size_t to = (size_t)windows * g.outputs;
+    const snncc_factor weight = {w, 1, g.outputs, 0};
+    for (int row = 0; row < rows; row += lot) {
+        const int count = (rows - row < lot ? rows - row : lot) * windows;
+        const snncc_conv_left_of<Images> left = {snncc_unfold_images(g, x.from(row))};
+        snncc_multiply(stream, 1, count, g.outputs, inputs, left, weight, bias, 0, y + row * to);
+    }
+}
+
 /* x: [rows][in][channels], y: [rows][out][outputs]. */
 static inline void snncc_conv(cudaStream_t stream, snncc_windows g, int rows, const snncc_real *x, const snncc_real *w,
                               const snncc_real *bias, snncc_real *y)
 {
     const int windows = snncc_out_pixels(g), inputs = snncc_window_inputs(g), lot = snncc_lot(rows, windows);
-    const size_t from = (size_t)snncc_in_pixels(g) * g.channels, to = (size_t)windows * g.outputs;
-    const snncc_factor weight = {w, 1, g.outputs, 0};
+    const snncc_images images = {x, snncc_in_pixels(g) * g.channels};
+    if (!snncc_windows_are_pixels(g)) return snncc_conv_of(stream, g, rows, images, w, bias, y);
     for (int row = 0; row < rows; row += lot) {
         const int count = (rows - row < lot ? rows - row : lot) * windows;
-        if (snncc_windows_are_pixels(g)) {
-            snncc_product(stream, count, inputs, g.outputs, x + row * from, w, bias, y + row * to);
-        } else {
-            const snncc_conv_left left = {snncc_unfolded_of(g, x + row * from)};
-            snncc_multiply(stream, 1, count, g.outputs, inputs, left, weight, bias, 0, y + row * to);
-        }
+        snncc_product(stream, count, inputs, g.outputs, images.from(row).data, w, bias,
+                      y + row * ((size_t)windows * g.outputs));
     }
 }
 
@@ -238,11 +265,11 @@ static inline void snncc_conv_transpose(cudaStream_t stream, snncc_windows g, in
 /* ---- the weight's gradient */
 
 /* Element [place, channel] of term = [row, descending][window]. */
-struct snncc_conv_gradient_left {
-    typedef snncc_unfolded::Input Row;
-    typedef snncc_unfolded::Window Term;
+template <class Images> struct snncc_conv_gradient_left_of {
+    typedef typename snncc_unfolded_of_images<Images>::Input Row;
+    typedef typename snncc_unfolded_of_images<Images>::Window Term;
 
-    snncc_unfolded x;
+    snncc_unfolded_of_images<Images> x;
     int last; /* row */
 
     __device__ void select(unsigned) {}
@@ -255,6 +282,8 @@ struct snncc_conv_gradient_left {
     }
     __device__ snncc_real at(const Row &row, const Term &term) const { return x.at(term, row); }
 };
+
+typedef snncc_conv_gradient_left_of<snncc_images> snncc_conv_gradient_left;
 
 struct snncc_conv_gradient_right {
     typedef int Row;
@@ -275,18 +304,25 @@ struct snncc_conv_gradient_right {
     __device__ snncc_real at(Row output, Term term) const { return d_y[term + output]; }
 };
 
+template <class Images>
+static void snncc_conv_gradient_of(cudaStream_t stream, snncc_windows g, int add, int rows, Images x,
+                                   const snncc_real *d_y, snncc_real *d_w)
+{
+    const int windows = snncc_out_pixels(g), inputs = snncc_window_inputs(g), lot = snncc_lot(rows, windows);
+    const size_t to = (size_t)windows * g.outputs;
+    for (int end = rows; end > 0; end -= lot, add = 1) {
+        const int begin = end < lot ? 0 : end - lot, last = end - begin - 1;
+        const snncc_conv_gradient_left_of<Images> left = {snncc_unfold_images(g, x.from(begin)), last};
+        const snncc_conv_gradient_right right = {g.outputs, last, snncc_divide_by(windows), d_y + begin * to};
+        snncc_multiply(stream, 1, inputs, g.outputs, (end - begin) * windows, left, right, NULL, add, d_w);
+    }
+}
+
 /* d_w += the gradient of conv(x, w); where `add` is 0, d_w = it. */
 static inline void snncc_conv_gradient(cudaStream_t stream, snncc_windows g, int add, int rows, const snncc_real *x,
                                        const snncc_real *d_y, snncc_real *d_w)
 {
-    const int windows = snncc_out_pixels(g), inputs = snncc_window_inputs(g), lot = snncc_lot(rows, windows);
-    const size_t from = (size_t)snncc_in_pixels(g) * g.channels, to = (size_t)windows * g.outputs;
-    for (int end = rows; end > 0; end -= lot, add = 1) {
-        const int begin = end < lot ? 0 : end - lot, last = end - begin - 1;
-        const snncc_conv_gradient_left left = {snncc_unfolded_of(g, x + begin * from), last};
-        const snncc_conv_gradient_right right = {g.outputs, last, snncc_divide_by(windows), d_y + begin * to};
-        snncc_multiply(stream, 1, inputs, g.outputs, (end - begin) * windows, left, right, NULL, add, d_w);
-    }
+    snncc_conv_gradient_of(stream, g, add, rows, snncc_images{x, snncc_in_pixels(g) * g.channels}, d_y, d_w);
 }
 
 #endif

@@ -1,5 +1,5 @@
-/* Products of spikes that are a bit each, and weight gradients of such: those of product.h, which turn bits into 0 and 1
- * where they read their factors. */
+/* Products and convolutions of spikes that are a bit each, and weight gradients of such: those of product.h and conv.h,
+ * which turn bits into 0 and 1 where they read their factors. */
 #ifndef SNNCC_CUDA_SPIKES_H
 #define SNNCC_CUDA_SPIKES_H
 
@@ -11,15 +11,20 @@ struct snncc_spikes {
     const uint32_t *words;
     snncc_divisor samples; /* of a step */
     int n, pad;            /* bits between two steps */
+    int before;            /* rows in front of the first one that is meant */
 
-    __device__ ptrdiff_t first(int row) const { return (ptrdiff_t)row * n + (ptrdiff_t)samples.quotient(row) * pad; }
+    snncc_spikes from(int row) const { return {words, samples, n, pad, before + row}; }
+    __device__ ptrdiff_t first(int row) const
+    {
+        return (ptrdiff_t)(before + row) * n + (ptrdiff_t)samples.quotient(before + row) * pad;
+    }
     __device__ snncc_real at(ptrdiff_t bit) const { return (snncc_real)(words[bit / 32] >> bit % 32 & 1); }
 };
 
 static inline snncc_spikes snncc_spikes_of(const uint32_t *words, int samples, int n)
 {
     const size_t count = (size_t)samples * (size_t)n;
-    return {words, snncc_divide_by(samples), n, (int)(32 * snncc_words(count) - count)};
+    return {words, snncc_divide_by(samples), n, (int)(32 * snncc_words(count) - count), 0};
 }
 
 /* A factor whose rows are those of the spikes. */
@@ -68,6 +73,20 @@ static inline void snncc_weight_gradient_spikes(cudaStream_t stream, int samples
     const snncc_spike_terms a = {snncc_spikes_of(x, samples, n_in), last};
     const snncc_factor b = {d_y + (ptrdiff_t)last * n_out, 1, -n_out, 0};
     snncc_multiply(stream, 1, n_in, n_out, rows, a, b, NULL, add, d_w);
+}
+
+/* snncc_conv of images of spikes. */
+static inline void snncc_conv_spikes(cudaStream_t stream, snncc_windows g, int samples, int rows, const uint32_t *x,
+                                     const snncc_real *w, const snncc_real *bias, snncc_real *y)
+{
+    snncc_conv_of(stream, g, rows, snncc_spikes_of(x, samples, snncc_in_pixels(g) * g.channels), w, bias, y);
+}
+
+/* snncc_conv_gradient of images of spikes. */
+static inline void snncc_conv_gradient_spikes(cudaStream_t stream, snncc_windows g, int samples, int add, int rows,
+                                              const uint32_t *x, const snncc_real *d_y, snncc_real *d_w)
+{
+    snncc_conv_gradient_of(stream, g, add, rows, snncc_spikes_of(x, samples, snncc_in_pixels(g) * g.channels), d_y, d_w);
 }
 
 #endif
