@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -142,3 +143,20 @@ def test_lists_are_made_again_where_later_layers_run_between() -> None:
 
 def test_a_list_that_no_product_reads_forward_is_made_backward() -> None:
     assert lists(final(2, products="dense")) == {"lif0.spk.events.again": "backward"}
+
+
+@pytest.mark.parametrize("density", [0.6, 0.66, 1.0])
+def test_threads_share_lists_that_end_early(density: float, tmp_path: Path) -> None:
+    """Below and above the density that lists of inputs have room for: the dense kernels' bits."""
+    rng = np.random.default_rng(5)
+    x = (rng.normal(size=(7, 9, 150)) * (rng.random((7, 9, 150)) < density)).astype(np.float32)
+    found = []
+    for products, threads in (("dense", 1), ("auto", 1), ("auto", 3)):
+        options = {"loss": loss.mse("rate"), "optimizer": optim.SGD(0.1), "products": products}
+        snncc.compile(network(150), num_steps=7, out=tmp_path / products, **options)
+        model = snncc.load(tmp_path / products, threads=threads, slots=1, tile=4)
+        model.train_step(x, np.ones((9, 40), np.float32), 0.0)
+        found.append([model(x).mem, *model.gradients().values()])
+    for other in found[1:]:
+        for one, same in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(one, same)
