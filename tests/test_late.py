@@ -13,6 +13,7 @@ from snncc import CompileError, loss, nn, optim
 from snncc.driver import generate
 from snncc.frontend.dsl import trace
 from snncc.nn.connections import FanIn
+from snncc.ops import leaf
 from snncc.target import Target
 from tests.networks import BOUND, CLASSES, Bench, Case, Extent, difference
 from tests.test_delays import states
@@ -118,6 +119,18 @@ def test_whole_delays_are_sums_of_earlier_inputs() -> None:
     assert (nn.Delay([2, 0]).longest, nn.DelayedLinear(2, 2, max_delay=9).longest) == (2, 9)
 
 
+class Echo(nn.Module):
+    """A loop whose values come back after delays that are learned."""
+
+    def __init__(self) -> None:
+        delays = np.linspace(0.3, 2.8, 16).reshape(4, 4)
+        self.back = nn.DelayedLinear(4, 4, delays, max_delay=3, learn_delays=True)
+
+    def forward(self, x: Any) -> Any:
+        loop = snncc.delay(shape=4, steps=2, name="echo")
+        return loop.feed(x + 0.25 * self.back(loop.value))
+
+
 BETWEEN = np.linspace(0.3, 2.8, 12).reshape(3, 4)
 
 
@@ -126,13 +139,16 @@ BETWEEN = np.linspace(0.3, 2.8, 12).reshape(3, 4)
     [
         lambda: nn.DelayedLinear(4, 3, BETWEEN, max_delay=3, learn_delays=True),
         lambda: nn.Delay([0.25, 1.5, 2.75, 2.0625], learn=True, max_delay=3),
+        Echo,
     ],
 )
 def test_gradients_are_slopes(make: Any) -> None:
     """Finite differences by values, positions, inputs and what was before the first step."""
     bench, extent, h = one_layer(make()), Extent(5, 2), 1e-6
     rng = np.random.default_rng(1)
-    x, state = rng.normal(size=(5, 2, 4)), {"fc.delay": rng.normal(size=(2, 3, 4))}
+    x, kept = rng.normal(size=(5, 2, 4)), {"fc.delay": 3, "fc.back.delay": 3, "fc.echo": 2}
+    labels = [n.op.label for n in bench.traced.graph if isinstance(n.op, leaf.State)]
+    state = {label: rng.normal(size=(2, kept[label], 4)) for label in labels}
     weight = rng.normal(size=bench.reference("forward", extent, {"x": x})["output", "out"].shape)
     back = bench.reference("backward", extent, {"x": x, "d_out": weight}, state)
 
@@ -142,7 +158,7 @@ def test_gradients_are_slopes(make: Any) -> None:
 
     learned = {name: bench.values[name] for (role, name) in back if role == "gradient"}
     arrays = {("gradient", name): array for name, array in learned.items()}
-    arrays |= {("d_input", "x"): x, ("d_state", "fc.delay"): state["fc.delay"]}
+    arrays |= {("d_input", "x"): x, **{("d_state", label): array for label, array in state.items()}}
     for key, array in arrays.items():
         for place in list(np.ndindex(array.shape))[::3]:
             kept = array[place]
@@ -204,12 +220,28 @@ class Images(nn.Module):
         return self.sparse(spk.reshape(48)) + self.sparse(mixed.reshape(48))
 
 
+class Loops(nn.Module):
+    """Delays of several steps in loops over time, longer and shorter than a run."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.lif = size, nn.Leaky(0.9)
+        self.back = nn.DelayedLinear(size, size, max_delay=2, connections=FanIn(2))
+        self.fc = nn.Linear(size, size)
+
+    def forward(self, x: Any) -> Any:
+        near, far = (snncc.delay(shape=self.size, steps=k) for k in (3, 12))
+        echo = snncc.delay(shape=self.size, steps=2)
+        spk, mem = self.lif(x + self.back(near.value) + self.fc(far.value))
+        near.feed(spk), far.feed(spk)
+        return spk + echo.feed(mem - 0.5 * echo.value)
+
+
 def test_sanitizers_find_nothing(tmp_path: Path) -> None:
     """In layers of whole numbers, sparse and late synapses, delays, and of images."""
     network = nn.Sequential(
         words=nn.Embedding(7, 70), a=nn.SparseLinear(70, 90, FanIn(3)), lif=nn.Leaky(0.9), all=nn.Delay(2),
         b=nn.DelayedLinear(90, 80, max_delay=3), images=Images(), middle=nn.Leaky(0.8),
-        each=nn.Delay(np.arange(80) % 5),
+        each=nn.Delay(np.arange(80) % 5), loops=Loops(80),
         c=nn.DelayedLinear(80, CLASSES, max_delay=12, learn_delays=True), last=nn.Leaky(0.8),
         input=nn.Input(dtype="int"),
     )    # fmt: skip

@@ -185,7 +185,7 @@ def kept_steps(call: Call, place: Place) -> str:
 
 
 def start_ring(call: Call, place: Place) -> str:
-    return place.shared(f"snncc_{call.kind}", "rows", *call.numbers[1:], *place.names) + ";"
+    return place.shared(f"snncc_{call.kind}", "steps", "rows", *call.numbers[1:], *place.names) + ";"
 
 
 def copy_rows(call: Call, place: Place) -> str:

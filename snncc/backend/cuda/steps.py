@@ -38,7 +38,7 @@ def _first_steps(call: Call, place: Place) -> str:
 
 def _start_ring(call: Call, place: Place) -> str:
     _, kept, n, *_ = call.numbers
-    return start("snncc_start_ring", "rows", kept, n, *place.names)
+    return start("snncc_start_ring", "steps", "rows", kept, n, *place.names)
 
 
 STEPS: dict[str, Form] = {

@@ -43,12 +43,12 @@ SNNCC_FUNCTION void snncc_last_steps(int steps, int rows, int start, int count, 
     }
 }
 
-/* The ring before the first step. */
-SNNCC_FUNCTION void snncc_start_ring(int rows, int count, int n, int stride, int kept_stride, const snncc_real *kept,
+/* The ring before the first step, as far as so many steps read it. */
+SNNCC_FUNCTION void snncc_start_ring(int steps, int rows, int count, int n, int stride, int kept_stride, const snncc_real *kept,
                                      snncc_real *ring, const snncc_crew *crew)
 {
     const snncc_range mine = snncc_part(crew, rows);
-    for (int k = 0; k < count; k++)
+    for (int k = 0; k < count && k < steps; k++)
         for (int row = mine.begin; row < mine.end; row++) {
             snncc_real *const to = ring + ((size_t)k * rows + row) * stride;
             memcpy(to, kept + (size_t)row * kept_stride + (size_t)k * n, (size_t)n * sizeof *to);
@@ -57,13 +57,13 @@ SNNCC_FUNCTION void snncc_start_ring(int rows, int count, int n, int stride, int
 }
 
 /* The same of spikes, as bits. */
-SNNCC_FUNCTION void snncc_start_ring_bits(int rows, int count, int n, int stride, int kept_stride, const snncc_real *kept,
+SNNCC_FUNCTION void snncc_start_ring_bits(int steps, int rows, int count, int n, int stride, int kept_stride, const snncc_real *kept,
                                           uint64_t *ring, const snncc_crew *crew)
 {
     const snncc_range mine = snncc_part(crew, rows);
     const int words = (n + 63) / 64;
     (void)stride;
-    for (int k = 0; k < count; k++)
+    for (int k = 0; k < count && k < steps; k++)
         for (int row = mine.begin; row < mine.end; row++)
             for (int i = 0; i < n; i += 64)
                 snncc_pack(kept + (size_t)row * kept_stride + (size_t)k * n + i, n - i < 64 ? n - i : 64,

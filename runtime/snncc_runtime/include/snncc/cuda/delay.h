@@ -62,11 +62,11 @@ static __global__ void snncc_start_ring_kernel(size_t number, int rows, int coun
     ring[at] = kept[(row * (size_t)count + k) * (size_t)n + i];
 }
 
-/* The ring before the first step. */
-static inline void snncc_start_ring(cudaStream_t stream, int rows, int count, int n, const snncc_real *kept,
+/* The ring before the first step, as far as so many steps read it. */
+static inline void snncc_start_ring(cudaStream_t stream, int steps, int rows, int count, int n, const snncc_real *kept,
                                     snncc_real *ring)
 {
-    const size_t number = (size_t)count * (size_t)rows * (size_t)n;
+    const size_t number = (size_t)(steps < count ? steps : count) * (size_t)rows * (size_t)n;
     SNNCC_EACH(snncc_start_ring_kernel, number, stream, number, rows, count, n, kept, ring);
 }
 
