@@ -1,4 +1,4 @@
-"""Delays of several steps: read from the stored sequence, or as a chain of states in loops and segments."""
+"""Delays of several steps: read from the stored sequence, in loops and segments from a ring as well."""
 
 from __future__ import annotations
 
@@ -58,6 +58,22 @@ class Around(nn.Module):
         return {"spk": self.out(spk), "mem": echo.feed(0.5 * echo.value + mem)}
 
 
+class Images(nn.Module):
+    """The same of images, whose channels lie last: around a convolution, and of numbers alone."""
+
+    inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(2, 4, 4)}
+
+    def __init__(self) -> None:
+        self.fc, self.back = nn.Conv2d(2, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+        self.lif = nn.Leaky(0.9)
+
+    def forward(self, x: Any) -> dict[str, Any]:
+        loop, echo = (snncc.delay(shape=(3, 4, 4), steps=k, name=f"by{k}") for k in (3, 2))
+        spk, mem = self.lif(self.fc(x) + self.back(loop.value))
+        loop.feed(spk)
+        return {"spk": spk, "mem": echo.feed(0.5 * echo.value + mem)}
+
+
 def states(bench: Bench, extent: Extent) -> dict[str, Any]:
     rng = np.random.default_rng(3)
     graph = bench.traced.graph
@@ -74,6 +90,7 @@ def states(bench: Bench, extent: Extent) -> dict[str, Any]:
         (Late, "float64", {"checkpoint_every": 4, "unroll": 2}),
         (Around, "float32", {}),
         (Around, "float64", {"checkpoint_every": 4}),
+        (Images, "float32", {"checkpoint_every": 4}),
     ],
 )
 def test_delays_are_the_interpreters(

@@ -150,10 +150,11 @@ def is_spike(graph: Graph, name: str) -> bool:
 
 def is_spike_state(graph: Graph, node: Node) -> bool:
     """Whether a value of the step before starts at 0 or 1, as long as the caller's array does: see
-    `needs_spikes`. Of several steps before only in a loop, where nothing else is as fast as a list."""
+    `needs_spikes`. Of several steps before only in a loop, where nothing else is as fast as a list, and not
+    of images, as what was before the first step has another order."""
     op: Any = node.op
     late = op.name in ("delay", "memorize", "previous")
-    if not late or (op.steps > 1 and node.name not in graph.looped):
+    if not late or (op.steps > 1 and (len(node.type.features) > 1 or node.name not in graph.looped)):
         return False
     start: Any = graph[node.inputs[1]]
     start = graph[start.inputs[0]] if start.op.name == "state" else start
