@@ -1,7 +1,8 @@
 """Every neuron with every reset and every surrogate: compiled as interpreted, and its gradients are slopes.
 
 Neuron and reset number i gets surrogate i + r in rotation r. An ordinary run takes few rotations, in which
-each surrogate meets several neurons. The whole product takes about 20 minutes of one core:
+each surrogate meets several neurons, in float64 or float32. The whole product, in both, takes about 40 minutes
+of one core:
 
     pytest tests/test_combinations.py --combinations all
 
@@ -51,6 +52,14 @@ def surrogate_of(name: str, rotation: int, surrogates: tuple[Surrogate, ...]) ->
     return surrogates[(list(TABLE).index(name) + rotation) % len(surrogates)]
 
 
+DTYPES = ("float64", "float32")
+
+
+def dtype_of(group: str) -> str:
+    """Of an ordinary run: by turns. The whole product is run in both."""
+    return DTYPES[list(GROUPS).index(group) % 2]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The rotations of this run."""
     if "rotation" not in metafunc.fixturenames:
@@ -59,6 +68,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     whole = metafunc.config.getoption("--combinations") == "all"
     every = range(len(COMPILED if compiled else SMOOTH))
     metafunc.parametrize("rotation", every if whole else FEW["compiled" if compiled else "slopes"])
+    if "dtype" in metafunc.fixturenames:
+        chosen = [(g, d) for g in GROUPS for d in DTYPES if whole or d == dtype_of(g)]
+        metafunc.parametrize(("group", "dtype"), chosen)
 
 
 class Zoo(nn.Module):
@@ -79,17 +91,18 @@ class Zoo(nn.Module):
         return outputs
 
 
-def bench_of(group: str, rotation: int, folder: Path, compiled: bool = True) -> Bench:
+def bench_of(
+    group: str, rotation: int, folder: Path, compiled: bool = True, dtype: str = "float64"
+) -> Bench:
     """With biases that let parallel neurons fire."""
     case = Case(lambda: Zoo(group, rotation), None)
-    bench = Bench(case, "float64", folder / "bench", compiled, num_steps=STEPS)
+    bench = Bench(case, dtype, folder / "bench", compiled, num_steps=STEPS)
     bench.values |= {key: value / 16 for key, value in bench.values.items() if key.endswith("bias")}
     return bench
 
 
-@pytest.mark.parametrize("group", GROUPS)
-def test_compiled_neurons_agree(group: str, rotation: int, tmp_path: Path) -> None:
-    bench = bench_of(group, rotation, tmp_path)
+def test_compiled_neurons_agree(group: str, dtype: str, rotation: int, tmp_path: Path) -> None:
+    bench = bench_of(group, rotation, tmp_path, dtype=dtype)
     checks = (check_outputs_and_final_states, check_gradients_of_everything)
     assert [problem for check in checks for problem in check(bench, "custom", EXTENT)] == []
 

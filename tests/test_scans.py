@@ -148,3 +148,18 @@ def test_every_neuron_is_here() -> None:
 def test_a_product_on_the_way_back_makes_it_a_loop_of_items() -> None:
     assert scans(lambda: nn.RLeaky(0.9, linear_features=N)) == (0, 0)
     assert scans(lambda: nn.SLSTM(N, N)) == (0, 0)
+
+
+class Layers(nn.Module):
+    """Two neurons with a product between them: two loops over time."""
+
+    def __init__(self) -> None:
+        self.first, self.fc, self.second = nn.Leaky(0.9), nn.Linear(N, N), nn.Leaky(0.9)
+
+    def forward(self, current: Any) -> Any:
+        return self.second(self.fc(self.first(current)[0]))
+
+
+def test_two_loops_are_counted_as_two() -> None:
+    """So that one kernel each way says something."""
+    assert scans(Layers) == (2, 2)
