@@ -1,8 +1,8 @@
 """Every neuron with every reset and every surrogate: compiled as interpreted, and its gradients are slopes.
 
 Neuron and reset number i gets surrogate i + r in rotation r. An ordinary run takes few rotations, in which
-each surrogate meets several neurons, in float64 or float32. The whole product, in both, takes about 40 minutes
-of one core:
+each surrogate meets several neurons, in float64 or float32. The whole product, in both dtypes, takes about 40
+minutes of one core:
 
     pytest tests/test_combinations.py --combinations all
 
