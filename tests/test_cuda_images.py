@@ -22,7 +22,8 @@ class Flat(nn.Module):
     inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(4, 7, 6)}
 
     def __init__(self) -> None:
-        self.stem, self.lif = nn.Conv2d(4, 6, 3, padding=1), nn.Leaky(0.9)
+        self.stem, self.lif, self.bits = nn.Conv2d(4, 6, 3, padding=1), nn.Leaky(0.9), nn.Leaky(0.8)
+        self.of_bits, self.pixels_of_bits = nn.Conv2d(6, 5, 3, padding=1, stride=2), nn.Conv2d(6, 2, 1)
         self.layers = {
             "edges": nn.Conv2d(6, 17, 3, stride=(2, 1), padding=(2, 1), dilation=(1, 2)),
             "pixels": nn.Conv2d(6, 7, 1),
@@ -36,8 +37,10 @@ class Flat(nn.Module):
         }
 
     def forward(self, x: Any) -> dict[str, Any]:
-        spk = self.lif(self.stem(x)).spk
-        return {name: layer(spk) for name, layer in self.layers.items()}
+        stem = self.stem(x)
+        spk, bits = self.lif(stem).spk, self.bits(stem).spk
+        found = {name: layer(spk) for name, layer in self.layers.items()}
+        return found | {"of_bits": self.of_bits(bits), "pixels_of_bits": self.pixels_of_bits(bits)}
 
 
 class Pools(nn.Module):
