@@ -85,6 +85,7 @@ def feed_another(loop: Any, x: Any) -> None:
         (sequence(nn.Linear(3, 4), nn.Leaky(0.9, init_mem=[0.0] * 5)), "init_mem has length 5 for 4"),
         (sequence(nn.Linear(3, 4), nn.Leaky(0.9), nn.Linear(5, 2)), r"5 features, its input has shape \[4\]"),
         (sequence(nn.Linear(3, 4), input=nn.Input(7)), r"takes 3 features, its input has shape \[7\]"),
+        (sequence(nn.Linear(2**31 - 1, 2**31 - 1)), r"0.weight: shape \[2147483647, .* more than memory"),
         (lambda: snncc.compile(Loop(lambda loop, x: None)), "loop: this delay is never fed; call its .feed"),
         (lambda: snncc.compile(Loop(feed_twice)), "is no open delay; each is fed once"),
         (lambda: snncc.compile(Loop(feed_another)), "the state has shape"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from ..ops.lengths import lengths as own_lengths
 from ..ops.reduce import expand
 from ..ops.time import Delay, LastSteps
 from ..ops.value import apply, operand
+
+MOST_NUMBERS = 2**40  # of a parameter: 8 TiB, so that nobody has to try
 
 
 @dataclass(frozen=True)
@@ -208,8 +211,7 @@ class _Trace:
             return self._table(label, declared)
         op = leaves.Parameter(label, declared.shape, declared.learnable, declared.panels, declared.at_least)
         value = Value(self.builder, self.builder.add(op, name=label))
-        generator = np.random.default_rng([self.seed, len(self.parameters)])
-        self.parameters[label] = declared.draw(generator)
+        self.parameters[label] = self._drawn(label, declared)
         if declared.limits is None:
             return value
         scope, self.builder.scope = self.builder.scope, label
@@ -217,6 +219,17 @@ class _Trace:
         self.builder.scope = scope
         self.name(clamped, f"{label}.clamped", exact=True)
         return clamped
+
+    def _drawn(self, label: str, declared: Parameter) -> np.ndarray:
+        """A parameter's initial numbers."""
+        generator = np.random.default_rng([self.seed, len(self.parameters)])
+        try:
+            if prod(declared.shape) > MOST_NUMBERS:
+                raise MemoryError
+            return declared.draw(generator)
+        except MemoryError:
+            found = f"{label}: shape {list(declared.shape)} is more than memory holds; take smaller layers"
+            raise located(found, self.builder.where) from None
 
     def update(self, module: Module, name: str, value: Value) -> None:
         """A parameter's value after the training step, which later readers see as well."""
