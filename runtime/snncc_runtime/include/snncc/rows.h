@@ -145,19 +145,6 @@ SNNCC_FUNCTION SNNCC_NOINLINE void snncc_sum_block(int rows, int n, int stride, 
     }
 }
 
-/* y[row] = the sum of the n features, in ascending order. x: [rows][stride]. */
-SNNCC_FUNCTION void snncc_sum_features(int rows, int n, int stride, const snncc_real *x, snncc_real *y,
-                                       const snncc_crew *crew)
-{
-    const snncc_range mine = snncc_part(crew, rows);
-    for (int row = mine.begin; row < mine.end; row += SNNCC_LANES) {
-        const int count = snncc_block_size(mine.end - row);
-        snncc_real sum[SNNCC_LANES];
-        snncc_sum_block(count, n, stride, x + (size_t)row * stride, NULL, sum);
-        memcpy(y + row, sum, (size_t)count * sizeof *y);
-    }
-}
-
 /* The sum of n numbers side by side: of every SNNCC_LANES-th by itself, then of these in ascending order. */
 SNNCC_INLINE snncc_real snncc_sum_run(int n, const snncc_real *x)
 {
@@ -168,6 +155,23 @@ SNNCC_INLINE snncc_real snncc_sum_run(int n, const snncc_real *x)
     for (int i = whole; i < n; i++) lanes[i - whole] += x[i];
     for (int k = 0; k < SNNCC_LANES && k < n; k++) sum += lanes[k];
     return sum;
+}
+
+/* y[row] = snncc_sum_run of the n features. x: [rows][stride]. Short rows lie side by side in registers. */
+SNNCC_FUNCTION void snncc_sum_features(int rows, int n, int stride, const snncc_real *x, snncc_real *y,
+                                       const snncc_crew *crew)
+{
+    const snncc_range mine = snncc_part(crew, rows);
+    if (n > SNNCC_LANES) {
+        for (int row = mine.begin; row < mine.end; row++) y[row] = snncc_sum_run(n, x + (size_t)row * stride);
+        return;
+    }
+    for (int row = mine.begin; row < mine.end; row += SNNCC_LANES) {
+        const int count = snncc_block_size(mine.end - row);
+        snncc_real sum[SNNCC_LANES];
+        snncc_sum_block(count, n, stride, x + (size_t)row * stride, NULL, sum);
+        memcpy(y + row, sum, (size_t)count * sizeof *y);
+    }
 }
 
 /* y[row][g] = the sum of those features i of the row whose group i / inner % groups is g; rows of x and y are x_stride

@@ -166,11 +166,23 @@ static inline void snncc_add_samples(cudaStream_t stream, int add, int steps, in
     SNNCC_EACH(snncc_add_samples_kernel, (size_t)steps * (size_t)n, stream, add, steps, rows, n, x, y);
 }
 
+/* The sum of n numbers side by side, as the C kernels add it up: in SNNCC_LANES parts, then these. */
+static inline __device__ snncc_real snncc_sum_run(int n, const snncc_real *x)
+{
+    const int whole = n / SNNCC_LANES * SNNCC_LANES;
+    snncc_real sum = 0;
+    for (int k = 0; k < SNNCC_LANES && k < n; k++) {
+        snncc_real lane = 0;
+        for (int i = k; i < whole; i += SNNCC_LANES) lane += x[i];
+        if (whole + k < n) lane += x[whole + k];
+        sum += lane;
+    }
+    return sum;
+}
+
 static inline __device__ void snncc_sum_row(size_t row, int n, const snncc_real *x, snncc_real *y)
 {
-    snncc_real sum = 0;
-    for (int i = 0; i < n; i++) sum += x[row * (size_t)n + i];
-    y[row] = sum;
+    y[row] = snncc_sum_run(n, x + row * (size_t)n);
 }
 
 enum { SNNCC_SUMS = 16 }; /* at most, of a call */
@@ -212,24 +224,10 @@ static __global__ void snncc_sum_features_kernel(int rows, int n, const snncc_re
     if (at < (size_t)rows) snncc_sum_row(at, n, x, y);
 }
 
-/* y[row] = the sum of the n features, in ascending order. */
+/* y[row] = snncc_sum_run of the n features. */
 static inline void snncc_sum_features(cudaStream_t stream, int rows, int n, int, const snncc_real *x, snncc_real *y)
 {
     SNNCC_EACH(snncc_sum_features_kernel, (size_t)rows, stream, rows, n, x, y);
-}
-
-/* The sum of n numbers side by side, as the C kernels add it up: in SNNCC_LANES parts, then these. */
-static inline __device__ snncc_real snncc_sum_run(int n, const snncc_real *x)
-{
-    const int whole = n / SNNCC_LANES * SNNCC_LANES;
-    snncc_real sum = 0;
-    for (int k = 0; k < SNNCC_LANES && k < n; k++) {
-        snncc_real lane = 0;
-        for (int i = k; i < whole; i += SNNCC_LANES) lane += x[i];
-        if (whole + k < n) lane += x[whole + k];
-        sum += lane;
-    }
-    return sum;
 }
 
 static __global__ void snncc_sum_groups_kernel(int rows, int n, int groups, int inner, const snncc_real *x, snncc_real *y)
