@@ -5,47 +5,24 @@
 #ifndef SNNCC_STEPS_H
 #define SNNCC_STEPS_H
 
-#include "target.h"
+#include "product.h"
 #include "team.h"
 
-#define SNNCC_MIX_ROWS 4    /* results of a block, held in registers: this many steps ... */
-#define SNNCC_MIX_VECTORS 2 /* ... of this many vectors of columns */
+#define SNNCC_MIX_VECTORS 4 /* vectors of columns at a time */
 #define SNNCC_MIX_CHUNK 64  /* steps whose columns are gathered at a time: rows may be multiples of a page apart */
 
-/* y[t][k] += sum of w[t w_row + s w_column] x[s][k] for `count` results t and s < `steps`; x: [steps][vectors]. */
-SNNCC_INLINE void snncc_mix_block(int count, int vectors, int steps, const snncc_real *w, size_t w_row, size_t w_column,
-                                  const snncc_vec *x, size_t columns, snncc_real *y)
-{
-    snncc_vec sum[SNNCC_MIX_ROWS][SNNCC_MIX_VECTORS];
-    for (int t = 0; t < count; t++)
-        for (int k = 0; k < vectors; k++) sum[t][k] = ((const snncc_vec *)(y + (size_t)t * columns))[k];
-    for (int s = 0; s < steps; s++, x += vectors)
-        for (int t = 0; t < count; t++) {
-            const snncc_real weight = w[(size_t)t * w_row + (size_t)s * w_column];
-            for (int k = 0; k < vectors; k++) sum[t][k] += weight * x[k];
-        }
-    for (int t = 0; t < count; t++)
-        for (int k = 0; k < vectors; k++) ((snncc_vec *)(y + (size_t)t * columns))[k] = sum[t][k];
-}
-
-/* All results of `vectors` vectors of columns. */
-SNNCC_INLINE void snncc_mix_columns(int vectors, int steps, const snncc_real *w, size_t w_row, size_t w_column,
+/* `vectors` vectors of columns: a dense product whose rows are the steps of y and whose terms are those of x. */
+SNNCC_INLINE void snncc_mix_columns(int vectors, int steps, const snncc_real *w, int w_row, int w_column,
                                     size_t columns, const snncc_real *x, snncc_real *y)
 {
-    snncc_vec gathered[SNNCC_MIX_CHUNK * SNNCC_MIX_VECTORS];
-    const size_t bytes = (size_t)vectors * sizeof(snncc_vec);
-    for (int t = 0; t < steps; t++) memset(y + (size_t)t * columns, 0, bytes);
+    snncc_real gathered[SNNCC_MIX_CHUNK * SNNCC_MIX_VECTORS * SNNCC_LANES] __attribute__((aligned(64)));
+    const int width = vectors * SNNCC_LANES;
     for (int from = 0; from < steps; from += SNNCC_MIX_CHUNK) {
         const int chunk = steps - from < SNNCC_MIX_CHUNK ? steps - from : SNNCC_MIX_CHUNK;
-        for (int s = 0; s < chunk; s++) memcpy(gathered + s * vectors, x + (size_t)(from + s) * columns, bytes);
-        const snncc_real *weights = w + (size_t)from * w_column;
-        int t = 0;
-        for (; t + SNNCC_MIX_ROWS <= steps; t += SNNCC_MIX_ROWS)
-            snncc_mix_block(SNNCC_MIX_ROWS, vectors, chunk, weights + (size_t)t * w_row, w_row, w_column, gathered,
-                            columns, y + (size_t)t * columns);
-        for (; t < steps; t++)
-            snncc_mix_block(1, vectors, chunk, weights + (size_t)t * w_row, w_row, w_column, gathered, columns,
-                            y + (size_t)t * columns);
+        for (int s = 0; s < chunk; s++)
+            memcpy(gathered + s * width, x + (size_t)(from + s) * columns, (size_t)width * sizeof *x);
+        snncc_dense(vectors, from > 0, steps, chunk, w_row, w_column, width, (int)columns, w + (size_t)from * w_column,
+                    gathered, NULL, y);
     }
 }
 
@@ -55,7 +32,7 @@ SNNCC_INLINE void snncc_mix_steps(int transposed, int steps, size_t columns, con
                                   const snncc_real *SNNCC_RESTRICT x, snncc_real *SNNCC_RESTRICT y,
                                   const snncc_crew *crew)
 {
-    const size_t w_row = transposed ? 1 : (size_t)steps, w_column = transposed ? (size_t)steps : 1;
+    const int w_row = transposed ? 1 : steps, w_column = transposed ? steps : 1;
     const size_t wide = SNNCC_MIX_VECTORS * SNNCC_LANES;
     const snncc_range mine = snncc_part(crew, (int)(columns / wide));
     size_t k = (size_t)mine.begin * wide;
@@ -73,60 +50,79 @@ SNNCC_INLINE void snncc_mix_steps(int transposed, int steps, size_t columns, con
         }
 }
 
-#define SNNCC_OUTER_ROWS 4
-#define SNNCC_OUTER_COLUMNS 2
+/* Steps of d_y and of x whose products are summed in registers: their square, and a vector of each, at most. */
+#ifdef SNNCC_AVX512
+#define SNNCC_OUTER 5
+#else
+#define SNNCC_OUTER 3
+#endif
 
-/* d_w[t][s] += sum of d_y[t] x[s] over all features, for t < `count`, s < `width`; steps of d_y and x are `columns`
+/* sum[t][s] += a[t] b[s] of one vector each, `columns` apart; `count` numbers of it, of which there may be fewer than
+ * lanes. */
+SNNCC_INLINE void snncc_outer_vector(int height, int width, int count, size_t columns, const snncc_real *a,
+                                     const snncc_real *b, snncc_vec *sum)
+{
+    snncc_vec of_b[SNNCC_OUTER] = {{0}};
+    for (int s = 0; s < width; s++) memcpy(of_b + s, b + (size_t)s * columns, (size_t)count * sizeof *b);
+    for (int t = 0; t < height; t++) {
+        snncc_vec of_a = {0};
+        memcpy(&of_a, a + (size_t)t * columns, (size_t)count * sizeof *a);
+        for (int s = 0; s < width; s++) sum[t * width + s] += of_a * of_b[s];
+    }
+}
+
+/* d_w[t][s] += sum of d_y[t] x[s] over all features, for t < `height`, s < `width`; steps of d_y and x are `columns`
  * apart, rows of d_w `steps`. Pads do not count. The sum is made in lanes, which are added in ascending order. */
-SNNCC_INLINE void snncc_outer_block(int count, int width, int steps, int rows, int n, int stride, const snncc_real *d_y,
-                                    const snncc_real *x, snncc_real *d_w)
+SNNCC_INLINE void snncc_outer_block(int height, int width, int steps, int rows, int n, int stride,
+                                    const snncc_real *d_y, const snncc_real *x, snncc_real *d_w)
 {
     const size_t columns = (size_t)rows * stride;
     const int whole = n / SNNCC_LANES * SNNCC_LANES;
-    snncc_vec sum[SNNCC_OUTER_ROWS][SNNCC_OUTER_COLUMNS] = {{{0}}};
-    for (int row = 0; row < rows; row++)
-        for (int first = 0; first < n; first += SNNCC_LANES) {
-            snncc_vec b[SNNCC_OUTER_COLUMNS] = {{0}};
-            const size_t place = (size_t)row * stride + first;
-            const size_t bytes = (size_t)(first < whole ? SNNCC_LANES : n - whole) * sizeof(snncc_real);
-            for (int s = 0; s < width; s++) {
-                if (first < whole) memcpy(b + s, x + (size_t)s * columns + place, sizeof *b);
-                else memcpy(b + s, x + (size_t)s * columns + place, bytes);
-            }
-            for (int t = 0; t < count; t++) {
-                snncc_vec a = {0};
-                if (first < whole) memcpy(&a, d_y + (size_t)t * columns + place, sizeof a);
-                else memcpy(&a, d_y + (size_t)t * columns + place, bytes);
-                for (int s = 0; s < width; s++) sum[t][s] += a * b[s];
-            }
-        }
-    for (int t = 0; t < count; t++)
+    snncc_vec sum[SNNCC_OUTER * SNNCC_OUTER] = {{0}};
+    for (int row = 0; row < rows; row++, d_y += stride, x += stride) {
+        for (int k = 0; k < whole; k += SNNCC_LANES)
+            snncc_outer_vector(height, width, SNNCC_LANES, columns, d_y + k, x + k, sum);
+        if (whole < n) snncc_outer_vector(height, width, n - whole, columns, d_y + whole, x + whole, sum);
+    }
+    for (int t = 0; t < height; t++)
         for (int s = 0; s < width; s++) {
             snncc_real total = 0;
-            for (int k = 0; k < SNNCC_LANES; k++) total += sum[t][s][k];
+            for (int k = 0; k < SNNCC_LANES; k++) total += sum[t * width + s][k];
             d_w[(size_t)t * steps + s] += total;
         }
 }
 
-/* d_w[t][s] += sum of d_y[t] x[s] over samples and features. d_y, x: [steps][rows][stride], d_w: [steps][steps], of
- * whose rows each thread of the crew takes a part. */
-SNNCC_FUNCTION void snncc_steps_gradient(int steps, int rows, int n, int stride, const snncc_real *SNNCC_RESTRICT d_y,
-                                         const snncc_real *SNNCC_RESTRICT x, snncc_real *SNNCC_RESTRICT d_w,
-                                         const snncc_crew *crew)
+/* `height` rows of d_w: blocks of as equal widths as there are. */
+SNNCC_INLINE void snncc_outer_rows(int height, int steps, int rows, int n, int stride, const snncc_real *d_y,
+                                   const snncc_real *x, snncc_real *d_w)
 {
     const size_t columns = (size_t)rows * stride;
-    const snncc_range mine = snncc_part(crew, (steps + SNNCC_OUTER_ROWS - 1) / SNNCC_OUTER_ROWS);
-    for (int t = mine.begin * SNNCC_OUTER_ROWS; t < mine.end * SNNCC_OUTER_ROWS; t += SNNCC_OUTER_ROWS)
-        for (int s = 0; s < steps; s += SNNCC_OUTER_COLUMNS) {
-            const int count = steps - t < SNNCC_OUTER_ROWS ? steps - t : SNNCC_OUTER_ROWS;
-            const int width = steps - s < SNNCC_OUTER_COLUMNS ? steps - s : SNNCC_OUTER_COLUMNS;
-            const snncc_real *const d = d_y + (size_t)t * columns, *const from = x + (size_t)s * columns;
-            snncc_real *const to = d_w + (size_t)t * steps + s;
-            if (count == SNNCC_OUTER_ROWS && width == SNNCC_OUTER_COLUMNS)
-                snncc_outer_block(SNNCC_OUTER_ROWS, SNNCC_OUTER_COLUMNS, steps, rows, n, stride, d, from, to);
-            else
-                snncc_outer_block(count, width, steps, rows, n, stride, d, from, to);
-        }
+    const int blocks = (steps + SNNCC_OUTER - 1) / SNNCC_OUTER, narrow = steps / blocks, wider = steps % blocks;
+    const int wide = narrow + (wider > 0);
+    int s = 0;
+    for (int block = 0; block < wider; block++, s += wide)
+        snncc_outer_block(height, wide, steps, rows, n, stride, d_y, x + (size_t)s * columns, d_w + s);
+    for (int block = wider; block < blocks; block++, s += narrow)
+        snncc_outer_block(height, narrow, steps, rows, n, stride, d_y, x + (size_t)s * columns, d_w + s);
+}
+
+/* d_w[t][s] += sum of d_y[t] x[s] over samples and features. d_y, x: [steps][rows][stride], d_w: [steps][steps], of
+ * whose rows each thread of the crew takes a part. Call with constant sizes. */
+SNNCC_INLINE void snncc_steps_gradient(int steps, int rows, int n, int stride, const snncc_real *SNNCC_RESTRICT d_y,
+                                       const snncc_real *SNNCC_RESTRICT x, snncc_real *SNNCC_RESTRICT d_w,
+                                       const snncc_crew *crew)
+{
+    const size_t columns = (size_t)rows * stride;
+    const int blocks = (steps + SNNCC_OUTER - 1) / SNNCC_OUTER, low = steps / blocks, higher = steps % blocks;
+    const int high = low + (higher > 0);
+    const snncc_range mine = snncc_part(crew, blocks);
+    for (int block = mine.begin; block < mine.end; block++) {
+        const int t = block * low + (block < higher ? block : higher);
+        const snncc_real *const d = d_y + (size_t)t * columns;
+        snncc_real *const to = d_w + (size_t)t * steps;
+        if (block < higher) snncc_outer_rows(high, steps, rows, n, stride, d, x, to);
+        else snncc_outer_rows(low, steps, rows, n, stride, d, x, to);
+    }
 }
 
 /* y[t][row] = p[t]: at step t, row t of a parameter [steps][n] for every sample; pads become 0. */
