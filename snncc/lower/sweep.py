@@ -189,19 +189,27 @@ class SweepBuilder:
         return f"({neuron}) % {node.channels} * {pixels} + ({neuron}) / {node.channels}"
 
     def _reduction(self, node: Node) -> None:
-        """A sum over time is added up in a local array; first and last keep what came last."""
+        """A sum over time is added up in a local array; first and last keep what came last, as a state of the same
+        value does."""
         start: str | Expr = "zero" if node.op.name == "sum_time" else ""
         if start and self.memory.segmented:  # the sum goes on from where the last segment left it
             start = Ref(self._element(self.memory.buffer(node.name), written=True))
-        array = self._array(node, start)
-        kind = "add" if node.op.name == "sum_time" else "set"
-        self._emit("body", kind, f"{array}[i]", self.value(node.inputs[0]))
+        array = "" if start else self._carrier(node.inputs[0])
+        if not array:
+            array = self._array(node, start)
+            kind = "add" if node.op.name == "sum_time" else "set"
+            self._emit("body", kind, f"{array}[i]", self.value(node.inputs[0]))
         self.expressions[node.name] = Ref(f"{array}[i]")
         if node.op.name == "first" and self.memory.one_round:
             target = self._element(self.memory.passing(node), written=True)
             self._emit("after", "set", target, Ref(f"{array}[i]"))
         else:
             self._store(node, Ref(f"{array}[i]"), "after")
+
+    def _carrier(self, name: str) -> str:
+        """The array that carries a value to the next step, or nothing."""
+        found = (array for state, array in self.carriers.items() if self.inside[state].inputs[0] == name)
+        return next(found, "")
 
     def _carried(self, node: Node) -> None:
         """A state in registers: its element at the start of a step is the value of the step before."""
