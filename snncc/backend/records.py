@@ -17,12 +17,12 @@ class LoopText:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """What a sweep does in one step, for one block of neurons."""
+    """What a sweep does in one step, for one block of neurons. loops: over them, each with its lines."""
 
     real: str
     rows: tuple[str, ...]
     arrays: tuple[str, ...]
-    body: tuple[str, ...]
+    loops: tuple[tuple[str, ...], ...]
     packs: tuple[str, ...]
 
 

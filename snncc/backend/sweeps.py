@@ -13,6 +13,7 @@ from ..program import CALLERS, ROUNDED, Array, Buffer, Local, Pointer, Statement
 from .dialects import dialect, double_dialect
 from .records import BlockRecord, LoopText, StepRecord, SweepRecord
 from .render import render
+from .stages import staged
 
 BLOCK = 64  # SNNCC_BLOCK of target.h
 INLINED = 8  # a loop with more copies of its step than this calls it: compile time grows faster than copies
@@ -108,9 +109,14 @@ class SweepText:
     def _step(self) -> StepRecord:
         s = self.sweep
         words = _words(s.body)
-        arrays = tuple(a.name for a in s.arrays if a.step and a.name in words)
+        arrays = [a.name for a in s.arrays if a.step and a.name in words]
+        loops, crossing = staged(s.body, words)
         return StepRecord(
-            self.real, tuple(self._rows(s.body, True)), arrays, self._lines(s.body), self._packs(s.body)
+            self.real,
+            tuple(self._rows(s.body, True)),
+            (*arrays, *crossing),
+            tuple(tuple(map(self.line, statements)) for statements in loops),
+            self._packs(s.body),
         )
 
     def _block(self) -> BlockRecord:

@@ -189,8 +189,10 @@ class SweepBuilder:
         return f"({neuron}) % {node.channels} * {pixels} + ({neuron}) / {node.channels}"
 
     def _reduction(self, node: Node) -> None:
-        """A sum over time is added up in a local array; first and last keep what came last, as a state of the same
-        value does."""
+        """A sum over time is added up in a local array; first and last keep what came last.
+
+        A state of the same value does so, too.
+        """
         start: str | Expr = "zero" if node.op.name == "sum_time" else ""
         if start and self.memory.segmented:  # the sum goes on from where the last segment left it
             start = Ref(self._element(self.memory.buffer(node.name), written=True))

@@ -41,10 +41,8 @@ SNNCC_INLINE void lif_block(const double *SNNCC_RESTRICT lif_mem_initial,
     const double *const lif_mem_initial_at = lif_mem_initial + (size_t)b * 72 + n0;
     double *const lif_mem_last_at = lif_mem_last + (size_t)b * 72 + n0;
     double mem_state[SNNCC_BLOCK];
-    double mem_last[SNNCC_BLOCK];
     for (int i = 0; i < width; i++) {
         mem_state[i] = lif_mem_initial_at[i];
-        mem_last[i] = 0.0;
     }
     for (int t = 0; t < steps; t++) {
         const double lif_beta_clamped_at = lif_beta_clamped[0];
@@ -57,13 +55,12 @@ SNNCC_INLINE void lif_block(const double *SNNCC_RESTRICT lif_mem_initial,
             const double mem = lif_beta_clamped_at * mem_prev + x_at[i] - (mem_prev > 1.0 ? 1.0 : 0.0);
             lif_mem_at[i] = mem;
             lif_spk_at[i] = mem > 1.0 ? 1.0 : 0.0;
-            mem_last[i] = mem;
             mem_state[i] = mem;
         }
     }
     SNNCC_EACH_LANE
     for (int i = 0; i < width; i++) {
-        lif_mem_last_at[i] = mem_last[i];
+        lif_mem_last_at[i] = mem_state[i];
     }
 }
 
@@ -193,11 +190,9 @@ SNNCC_INLINE void lif_backward_block(const double *SNNCC_RESTRICT lif_mem, const
     double *const d_lif_mem_initial_at = d_lif_mem_initial + (size_t)b * 72 + n0;
     double d_mem_state[SNNCC_BLOCK];
     double d_mul_sum_time_sum[SNNCC_BLOCK];
-    double d_mem_initial[SNNCC_BLOCK];
     for (int i = 0; i < width; i++) {
         d_mem_state[i] = 0.0;
         d_mul_sum_time_sum[i] = 0.0;
-        d_mem_initial[i] = 0.0;
     }
     for (int t = steps - 1; t >= 0; t--) {
         const double *const lif_mem_at = lif_mem + ((size_t)t * rows + b) * 64 + n0 % SNNCC_PANEL;
@@ -216,14 +211,13 @@ SNNCC_INLINE void lif_backward_block(const double *SNNCC_RESTRICT lif_mem, const
             const double mem_prev_again = lif_mem_prev_at[i];
             const double d_mem_prev = d_mem * lif_beta_clamped_at;
             d_mul_sum_time_sum[i] += d_mem * mem_prev_again;
-            d_mem_initial[i] = d_mem_prev;
             d_mem_state[i] = d_mem_prev;
         }
     }
     SNNCC_EACH_LANE
     for (int i = 0; i < width; i++) {
         d_lif_mul_sum_batch_at[i] += d_mul_sum_time_sum[i];
-        d_lif_mem_initial_at[i] = d_mem_initial[i];
+        d_lif_mem_initial_at[i] = d_mem_state[i];
     }
 }
 

@@ -40,10 +40,8 @@ static void lif(const float *SNNCC_RESTRICT lif_mem_initial, const float *SNNCC_
         const float *const lif_mem_initial_at = lif_mem_initial + (size_t)b * 16 + n0;
         float *const lif_mem_last_at = lif_mem_last + (size_t)b * 16 + n0;
         float mem_state[SNNCC_BLOCK];
-        float mem_last[SNNCC_BLOCK];
         for (int i = 0; i < width; i++) {
             mem_state[i] = lif_mem_initial_at[i];
-            mem_last[i] = 0.0f;
         }
         for (int t = 0; t < steps; t++) {
             const float *const fc_linear_at = fc_linear + ((size_t)t * rows + b) * 16 + n0;
@@ -55,13 +53,12 @@ static void lif(const float *SNNCC_RESTRICT lif_mem_initial, const float *SNNCC_
                 const float mem = 0.9f * ((1.0f - (mem_prev > 1.0f ? 1.0f : 0.0f)) * mem_prev) + fc_linear_at[i];
                 lif_mem_at[i] = mem;
                 lif_spk_at[i] = mem > 1.0f ? 1.0f : 0.0f;
-                mem_last[i] = mem;
                 mem_state[i] = mem;
             }
         }
         SNNCC_EACH_LANE
         for (int i = 0; i < width; i++) {
-            lif_mem_last_at[i] = mem_last[i];
+            lif_mem_last_at[i] = mem_state[i];
         }
     }
 }
@@ -103,11 +100,9 @@ static void lif_backward(const float *SNNCC_RESTRICT lif_mem, const float *SNNCC
         float *const d_lif_mem_initial_at = d_lif_mem_initial + (size_t)b * 16 + n0;
         float *const d_fc_bias_at = d_fc_bias + n0;
         float d_mem_state[SNNCC_BLOCK];
-        float d_mem_initial[SNNCC_BLOCK];
         float d_fc_linear_sum_time_sum[SNNCC_BLOCK];
         for (int i = 0; i < width; i++) {
             d_mem_state[i] = 0.0f;
-            d_mem_initial[i] = 0.0f;
             d_fc_linear_sum_time_sum[i] = 0.0f;
         }
         for (int t = steps - 1; t >= 0; t--) {
@@ -125,14 +120,13 @@ static void lif_backward(const float *SNNCC_RESTRICT lif_mem, const float *SNNCC
                 d_lif_mem_at[i] = d_mem;
                 const float mem_prev_again = lif_mem_prev_at[i];
                 const float d_mem_prev = d_mem * 0.9f * (1.0f - (mem_prev_again > 1.0f ? 1.0f : 0.0f));
-                d_mem_initial[i] = d_mem_prev;
                 d_fc_linear_sum_time_sum[i] += d_mem;
                 d_mem_state[i] = d_mem_prev;
             }
         }
         SNNCC_EACH_LANE
         for (int i = 0; i < width; i++) {
-            d_lif_mem_initial_at[i] = d_mem_initial[i];
+            d_lif_mem_initial_at[i] = d_mem_state[i];
             d_fc_bias_at[i] += d_fc_linear_sum_time_sum[i];
         }
     }
@@ -175,12 +169,10 @@ static void lif_3(const float *SNNCC_RESTRICT lif_mem_initial, const float *SNNC
         float *const sum_time_at = sum_time + (size_t)b * 16 + n0;
         float *const sum_time_2_at = sum_time_2 + (size_t)b * 16 + n0;
         float mem_state[SNNCC_BLOCK];
-        float mem_last[SNNCC_BLOCK];
         float sum_time_sum[SNNCC_BLOCK];
         float sum_time_2_sum[SNNCC_BLOCK];
         for (int i = 0; i < width; i++) {
             mem_state[i] = lif_mem_initial_at[i];
-            mem_last[i] = 0.0f;
             sum_time_sum[i] = 0.0f;
             sum_time_2_sum[i] = 0.0f;
         }
@@ -193,7 +185,6 @@ static void lif_3(const float *SNNCC_RESTRICT lif_mem_initial, const float *SNNC
                 const float mem = 0.9f * ((1.0f - (mem_prev > 1.0f ? 1.0f : 0.0f)) * mem_prev) + fc_linear_at[i];
                 lif_mem_at[i] = mem;
                 const float spk = mem > 1.0f ? 1.0f : 0.0f;
-                mem_last[i] = mem;
                 sum_time_sum[i] += spk;
                 sum_time_2_sum[i] += mem;
                 mem_state[i] = mem;
@@ -201,7 +192,7 @@ static void lif_3(const float *SNNCC_RESTRICT lif_mem_initial, const float *SNNC
         }
         SNNCC_EACH_LANE
         for (int i = 0; i < width; i++) {
-            lif_mem_last_at[i] = mem_last[i];
+            lif_mem_last_at[i] = mem_state[i];
             sum_time_at[i] = sum_time_sum[i];
             sum_time_2_at[i] = sum_time_2_sum[i];
         }
