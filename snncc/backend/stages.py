@@ -61,7 +61,7 @@ def _carries(statements: Sequence[Statement]) -> bool:
     """Whether something is read and then changed: what a step leaves to the next one, which waits for it."""
     read: set[str] = set()
     for s in statements:
-        read.update(_texts(s.value))
+        read.update(refs(s.value))
         if s.kind == "set" and s.target in read:
             return True
     return False
@@ -108,7 +108,7 @@ def _direct(statements: list[Statement]) -> list[Statement]:
 def _names_element(s: Statement, rest: Sequence[Statement]) -> bool:
     if s.kind != "let" or not isinstance(s.value, Ref) or "[" not in s.value.text:
         return False
-    last = max((n for n, r in enumerate(rest) if s.target in _texts(r.value)), default=0)
+    last = max((n for n, r in enumerate(rest) if s.target in refs(r.value)), default=0)
     return all(r.target != s.value.text for r in rest[:last])
 
 
@@ -119,18 +119,18 @@ def _put(s: Statement, here: Mapping[str, Expr]) -> Statement:
 
 def _before(step: _Step, earlier: Sequence[_Step]) -> Iterator[tuple[_Step, bool]]:
     """Statements that this one must not come before, and whether it reads what they write."""
-    read, target = set(_texts(step.statement.value)), step.statement.target
+    read, target = set(refs(step.statement.value)), step.statement.target
     for other in earlier:
         if other.statement.target in read:
             yield other, True
-        elif target == other.statement.target or target in _texts(other.statement.value):
+        elif target == other.statement.target or target in refs(other.statement.value):
             yield other, False
 
 
 def _crossing(steps: Sequence[_Step]) -> set[str]:
     """Locals that a statement of another stage reads."""
     stages = {s.statement.target: s.stage for s in steps if s.statement.kind == "let"}
-    return {name for s in steps for name in _texts(s.statement.value) if stages.get(name, s.stage) != s.stage}
+    return {name for s in steps for name in refs(s.statement.value) if stages.get(name, s.stage) != s.stage}
 
 
 def _by_element(s: Statement, crossing: set[str]) -> Statement:
@@ -146,9 +146,10 @@ def _changed(expr: Expr, change: Callable[[Expr], Expr]) -> Expr:
     return change(expr)
 
 
-def _texts(expr: Expr) -> Iterator[str]:
+def refs(expr: Expr) -> Iterator[str]:
+    """The texts that an expression reads."""
     if isinstance(expr, Ref):
         yield expr.text
     elif isinstance(expr, Apply):
         for operand in expr.operands:
-            yield from _texts(operand)
+            yield from refs(operand)

@@ -6,14 +6,14 @@ import re
 import textwrap
 from dataclasses import dataclass, replace
 
-from ..expr import Apply, Const, Expr, Ref, show
+from ..expr import Apply, Const, Ref, show
 from ..lower import Layout
 from ..ops.random import SEED
 from ..program import CALLERS, ROUNDED, Array, Buffer, Local, Pointer, Statement, Sweep
 from .dialects import dialect, double_dialect
 from .records import BlockRecord, LoopText, StepRecord, SweepRecord
 from .render import render
-from .stages import staged
+from .stages import refs, staged
 
 BLOCK = 64  # SNNCC_BLOCK of target.h
 INLINED = 8  # a loop with more copies of its step than this calls it: compile time grows faster than copies
@@ -387,15 +387,6 @@ def _is_far(p: Pointer) -> bool:
     """Whether rows of the caller's are read that lie so far apart that a processor does not see the next one
     coming: that of the same step and the next sample."""
     return p.buffer.place in CALLERS and p.buffer.count > 1 and not (p.written or p.steps)
-
-
-def refs(expr: Expr) -> list[str]:
-    match expr:
-        case Ref(text):
-            return [text]
-        case Apply(_, operands):
-            return [t for o in operands for t in refs(o)]
-    return []
 
 
 def _words(statements: tuple[Statement, ...]) -> frozenset[str]:

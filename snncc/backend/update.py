@@ -6,7 +6,8 @@ from ..lower import Layout
 from ..program import Program, Sweep
 from .records import UpdateRecord
 from .render import render
-from .sweeps import SweepText, refs
+from .stages import refs
+from .sweeps import SweepText
 
 
 def update_text(sweep: Sweep, layout: Layout) -> str:
