@@ -17,7 +17,7 @@ from snncc.frontend.dsl import trace
 from snncc.target import Target
 from snncc_runtime import ModelError
 from tests import cuda_host
-from tests.cuda_pairs import Pair, inputs
+from tests.cuda_pairs import Pair, inputs, same
 
 ROOT = Path(__file__).parents[1]
 STEPS, BATCH, CLASSES = 7, 3, 4
@@ -137,6 +137,16 @@ def test_what_is_wrong_with_a_call_is_said(tmp_path: Path) -> None:
         model(given)    # and goes on
     with pytest.raises(ModelError, match="nsys profile"):
         pair.cuda.profile(given)
+
+
+def test_weights_that_learn_by_their_rule(tmp_path: Path) -> None:
+    network = nn.Sequential(input=nn.Input(6), fc=nn.Linear(6, 8), spk=nn.Leaky(0.9))
+    pair = Pair(network, tmp_path, rule=rules.stdp(every="step"), optimizer=optim.SGD(0.1))
+    spikes = {name: (array > 0).astype(np.float32) for name, array in inputs(pair.c, STEPS, BATCH).items()}
+    for _ in range(2):
+        for found in zip(*(model.learn(spikes) for model in pair.both), strict=True):
+            np.testing.assert_array_equal(*found)
+        same(*(model.params for model in pair.both))
 
 
 def test_larger_calls_and_streams(tmp_path: Path) -> None:
