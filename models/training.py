@@ -13,14 +13,18 @@ from digits import Digits, DigitsError, from_idx, mnist_5000
 from snncc.loss import Loss
 from snncc.optim import Optimizer
 
+IDX = "IDX files of MNIST, Fashion-MNIST, ..."
 
-def options(about: str, out: str, epochs: int, batch_size: int, num_steps: int) -> argparse.ArgumentParser:
+
+def options(
+    about: str, out: str, epochs: int, batch_size: int, num_steps: int, data: str = IDX
+) -> argparse.ArgumentParser:
     """The options that all have, with these defaults."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--epochs", type=positive, default=epochs)
     parser.add_argument("--batch-size", type=positive, default=batch_size)
     parser.add_argument("--num-steps", type=positive, default=num_steps, help="steps that an image is shown")
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="IDX files of MNIST, Fashion-MNIST, ...")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help=data)
     parser.add_argument("--out", type=Path, default=f"build/{out}", metavar="FOLDER", help="where to save")
     parser.add_argument("--seed", type=int, default=0, help="of the initial weights and the order of images")
     return parser

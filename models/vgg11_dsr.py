@@ -95,7 +95,8 @@ def arranged(pixels: Any) -> Any:
 
 def main() -> int:
     """Train with the options of the command line; 2 if the images cannot be read."""
-    parser = training.options("Train a spiking VGG-11 by DSR.", "vgg", 5, 64, 20)
+    data = "CIFAR-10's binary files; without it, handwritten digits"
+    parser = training.options("Train a spiking VGG-11 by DSR.", "vgg", 5, 64, 20, data)
     parser.add_argument("--width", type=training.positive, default=64, help="channels of the first layer")
     given = parser.parse_args()
     network = VGG11(given.width)

@@ -203,7 +203,13 @@ def train_command(folder: Path, samples: Path, out: Path | None, **options: Any)
 @click.option("--program", is_flag=True, help="The lowered program.")
 @click.option("--c", "c", is_flag=True, help="The generated C.")
 @click.option("--cost", is_flag=True, help="Operations, bytes and time of each kernel, before it runs.")
-@click.option("--batch", type=click.IntRange(1), default=128, show_default=True, help="Samples, for --cost.")
+@click.option(
+    "--batch",
+    type=click.IntRange(1),
+    default=128,
+    show_default=True,
+    help="Samples, for --cost and --memory.",
+)
 @click.option(
     "--density",
     multiple=True,

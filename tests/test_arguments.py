@@ -186,6 +186,11 @@ def test_a_users_own_constructors_are_the_users() -> None:
         type("Mine", (nn.Leaky,), {})("a")
 
 
+def test_what_has_no_arguments_takes_none() -> None:
+    with pytest.raises(CompileError, match=r"Flatten: takes no arguments, got 2, end_dim=-1 \(test_arg"):
+        nn.Flatten(2, end_dim=-1)  # type: ignore[call-arg]
+
+
 def test_annotations_that_cannot_be_read_check_nothing() -> None:
     @checked
     def f(x: Unknown, y: int = 1) -> Any:  # type: ignore[name-defined] # noqa: F821

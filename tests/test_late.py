@@ -185,6 +185,7 @@ def test_a_delay_is_learned(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: nn.Delay(3, max_delay=2), "whole numbers from 0 to 2, got int64 from 3 to 3"),
         (lambda: nn.Delay([]), "one number, or one a channel or feature"),
         (lambda: nn.Delay([1.5, 2.0]), "whole numbers from 0 to 2, got float64"),
         (lambda: nn.Delay([1, -2]), "from -2 to 1"),

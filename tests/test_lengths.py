@@ -180,6 +180,7 @@ def test_scores_of_arrays_end_where_samples_do() -> None:
     [
         (leaky, {"rule": "ottt"}, "lengths need rule='bptt'"),
         (lambda: nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), {}, "would count what lies past"),
+        (lambda: nn.Sequential(nn.Linear(2, 2), nn.BatchNormTT1d(2, 5)), {"num_steps": 5}, "would count"),
         (
             lambda: nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, track_running_stats=False)),
             {"loss": None},    # of the batch in a call too

@@ -155,8 +155,11 @@ class Stored:
 
     shape = (3, 4)
 
+    def __init__(self, times: complex = 1.0) -> None:
+        self.data = np.array([0.5, -2.0, 0.25, 0.0]) * times
+
     def tocoo(self) -> Entries:
-        return Entries(np.array([2, 0, 2, 1]), np.array([3, 1, 3, 0]), np.array([0.5, -2.0, 0.25, 0.0]))
+        return Entries(np.array([2, 0, 2, 1]), np.array([3, 1, 3, 0]), self.data)
 
 
 def test_masks_and_matrices() -> None:
@@ -184,6 +187,7 @@ def test_masks_and_matrices() -> None:
         (lambda: nn.SparseLinear(3, 4, np.ones((4, 3))), "an array of float64"),
         (lambda: nn.SparseLinear(3, 4, np.zeros((4, 3), bool)), "no input leads to any output"),
         (lambda: nn.SparseLinear(3, 4, "random"), "got str"),
+        (lambda: nn.SparseLinear(4, 3, Stored(1j)), "real numbers, got complex128"),
         (lambda: nn.snngrow.SparseSynapse(3, 4, connection="all"), "None, 'random' or a matrix"),
         (lambda: nn.snngrow.SparseSynapse(3, 4, connection=np.full((4, 3), 0.5)), "0 and 1 alone"),
     ],

@@ -209,6 +209,8 @@ def wired(given: Any, n_in: int, n_out: int) -> Connections:
     elif hasattr(given, "tocoo"):
         _check_shape(given.shape, n_in, n_out)
         entries = given.tocoo()
+        if np.asarray(entries.data).dtype.kind not in "biuf":
+            raise CompileError(f"connections must be real numbers, got {entries.data.dtype} ({user_line()})")
         made = pairs(n_in, n_out, entries.col, entries.row, entries.data)
     elif isinstance(given, np.ndarray) and given.dtype == bool:
         _check_shape(given.shape, n_in, n_out)

@@ -51,6 +51,7 @@ class Delay(Module):
         if not self.each:
             if not isinstance(steps, int) or not 0 <= steps <= LARGEST:
                 raise self.error(f"steps must be an integer, at least 0, got {shown(steps)}")
+            check_steps(self, np.asarray(steps), False, max_delay)
             self.steps = steps
             return
         self.given = np.asarray(steps)

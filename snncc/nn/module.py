@@ -112,6 +112,12 @@ class Module:
         object.__setattr__(module, "where", user_line())
         return module
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Of modules without a constructor of their own, which have nothing to set."""
+        if args or kwargs:
+            given = ", ".join([*map(repr, args), *(f"{key}={value!r}" for key, value in kwargs.items())])
+            raise self.error(f"takes no arguments, got {given}")
+
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Parameter):
             self._parameters[name] = value

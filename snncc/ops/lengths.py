@@ -89,7 +89,7 @@ def check_ends(graph: Graph) -> None:
     if not any(isinstance(n.op, Input) and n.op.role == LENGTHS for n in graph):
         return
     for node in graph:
-        if node.op.name == "sum_batch":
+        if not node.type.batch and any(graph[i].type.batch for i in node.inputs):
             raise located(
                 f"%{node.name}: lengths: statistics of a batch would count what lies past a sample's end; "
                 "normalise by nn.LayerNorm or nn.GroupNorm, or leave lengths out",
