@@ -110,24 +110,45 @@ static inline __device__ snncc_weights snncc_keep(const snncc_real *w, int n_in,
     return {w, n_in, n_out, slice};
 }
 
+/* Terms from term0 on of a tile's rows, in shared memory; what is not there is 0. Four at a time where they lie so that
+ * the few loads of a thread wait together. */
+static inline __device__ void snncc_stage(const snncc_tile &tile, int n_in, const snncc_real *x, int term0, int terms,
+                                          snncc_real *room)
+{
+    const int row0 = tile.line * SNNCC_LINES;
+    if (n_in % SNNCC_QUAD == 0 && (uintptr_t)x % sizeof(snncc_quad) == 0) {
+        enum { QUADS = SNNCC_CHUNK / SNNCC_QUAD };
+        SNNCC_UNROLL(4)
+        for (int k = 0; k < SNNCC_LINES * QUADS / SNNCC_THREADS; k++) {
+            const int place = k * SNNCC_THREADS + (int)threadIdx.x, r = place / QUADS, term = place % QUADS * SNNCC_QUAD;
+            snncc_quad quad = {};
+            if (row0 + r < tile.rows && term < terms)
+                quad = *(const snncc_quad *)(const void *)(x + (size_t)(row0 + r) * n_in + term0 + term);
+            *(snncc_quad *)(void *)(room + r * SNNCC_CHUNK_ROW + term) = quad;
+        }
+        return;
+    }
+    SNNCC_UNROLL(8)
+    for (int k = 0; k < SNNCC_LINES * SNNCC_CHUNK / SNNCC_THREADS; k++) {
+        const int place = k * SNNCC_THREADS + (int)threadIdx.x, r = place / SNNCC_CHUNK, term = place % SNNCC_CHUNK;
+        const bool inside = row0 + r < tile.rows && term < terms;
+        room[r * SNNCC_CHUNK_ROW + term] = inside ? x[(size_t)(row0 + r) * n_in + term0 + term] : (snncc_real)0;
+    }
+}
+
 /* sum[i] = bias + row times column, of each element i of the thread: the terms in ascending order. x: [rows][n_in].
  * Every thread of the block comes here; `room` is shared memory, SNNCC_LEFT + SNNCC_RIGHT reals. */
 static inline __device__ void snncc_tile_product(const snncc_tile &tile, const snncc_weights &weights, const snncc_real *x,
                                                  const snncc_real *bias, snncc_real *room, snncc_real *sum)
 {
-    const int n_in = weights.n_in, row0 = tile.line * SNNCC_LINES, i0 = (int)threadIdx.x / SNNCC_SIDE;
+    const int n_in = weights.n_in, i0 = (int)threadIdx.x / SNNCC_SIDE;
     const size_t row = weights.slice ? snncc_slice_row(n_in) : (size_t)SNNCC_CHUNK_ROW;
     const snncc_real *right = (weights.slice ? weights.slice : room + SNNCC_LEFT) + threadIdx.x % SNNCC_SIDE * row;
     const snncc_real start = bias && tile.feature() < tile.n ? bias[tile.feature()] : (snncc_real)0;
     for (int i = 0; i < SNNCC_TALL; i++) sum[i] = start;
     for (int term0 = 0; term0 < n_in; term0 += SNNCC_CHUNK) {
         const int terms = n_in - term0 < SNNCC_CHUNK ? n_in - term0 : (int)SNNCC_CHUNK;
-        SNNCC_UNROLL(8)
-        for (int k = 0; k < SNNCC_LINES * SNNCC_CHUNK / SNNCC_THREADS; k++) {
-            const int place = k * SNNCC_THREADS + (int)threadIdx.x, r = place / SNNCC_CHUNK, term = place % SNNCC_CHUNK;
-            const bool inside = row0 + r < tile.rows && term < terms;
-            room[r * SNNCC_CHUNK_ROW + term] = inside ? x[(size_t)(row0 + r) * n_in + term0 + term] : (snncc_real)0;
-        }
+        snncc_stage(tile, n_in, x, term0, terms, room);
         if (!weights.slice)
             snncc_turn(weights.w, n_in, weights.n_out, tile.column * SNNCC_SIDE, term0, SNNCC_CHUNK, row, room + SNNCC_LEFT);
         __syncthreads();
@@ -152,7 +173,8 @@ typedef struct {
     int kept;
 } snncc_grid;
 
-/* Blocks that the device holds at once, each with so much shared memory; 0 if it has less. */
+/* Blocks that the device holds at once, each with so much shared memory beside what the kernel declares, at most a real
+ * for each thread; 0 if it has less. */
 template <class Kernel>
 static unsigned snncc_resident(Kernel kernel, size_t bytes)
 {
@@ -160,7 +182,7 @@ static unsigned snncc_resident(Kernel kernel, size_t bytes)
     cudaGetDevice(&device);
     cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
     cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
-    if (bytes > (size_t)most) return 0;
+    if (bytes + SNNCC_THREADS * sizeof(snncc_real) > (size_t)most) return 0;
     cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
     cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, SNNCC_THREADS, bytes);
     return (unsigned)blocks * (unsigned)processors;
