@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ...names import RESERVED, Names
 from ...plan_meetings import ROWS, Turn, accesses, alike, turns
@@ -30,12 +30,16 @@ class LoopKernel:
         self.names = Names(RESERVED | {b.name for b in entry.buffers})
         self.slices: dict[Buffer, tuple[str, str]] = {}  # of weights: name, and the sizes of the matrix
         self.registers: dict[Buffer, str] = {}  # of a thread's elements: what it alone makes, or read early
+        self.now: dict[Buffer, str] = {}  # of states that a sweep makes: the name of the thread's element
+        self.kept = dict(self._states())  # of states, before a step and after it: the name of their registers
         self.turns = turns(loop)
         head = "int t = steps - 1; t >= 0; t--" if loop.reverse else "int t = 0; t < steps; t++"
         body = [*states, *(line for turn in self.turns for line in self._turn(turn))]
         apart = any(turn.width == ROWS for turn in self.turns)
         some = ["SNNCC_SHARED(snncc_real, some, SNNCC_THREADS);"] * apart
-        self.lines = [*some, *self._weights(), f"for ({head}) {{", *("    " + line for line in body), "}"]
+        before = [*some, *self._weights()]
+        before += [f"snncc_real {name}[SNNCC_TALL];" for name in dict.fromkeys(self.kept.values())]
+        self.lines = [*before, f"for ({head}) {{", *("    " + line for line in body), "}"]
         self.parameters = mentioned(list(self._parameters()), self.lines)
 
     def start(self, given: dict[str, str]) -> str:
@@ -71,6 +75,23 @@ class LoopKernel:
             found.append(Parameter(buffer.name, f"{const}{type} *{buffer.name}"))
         return found
 
+    def _states(self) -> Iterator[tuple[Buffer, str]]:
+        """What a thread carries from step to step in registers: what its neurons read of the step before, if
+        they do so before it is made anew."""
+        sweeps = [(number, i) for number, i in enumerate(self.loop.items) if isinstance(i, Sweep)]
+        for start, value in self.loop.states:
+            readers = [k for k, i in sweeps for p in i.pointers if p.buffer == start and alike(p, i.size)]
+            writers = [
+                k
+                for k, item in enumerate(self.loop.items)
+                for access in accesses(item, self.loop)
+                if access.buffer == value and access.written
+            ]
+            plain = start.layout == value.layout == "real"
+            if plain and readers and len(writers) == 1 and max(readers) <= writers[0]:
+                name = self.names.new(f"{value.name}_kept")
+                yield from ((start, name), (value, name))
+
     def _weights(self) -> list[str]:
         """Where a block keeps its columns of each matrix."""
         lines, before = ["SNNCC_DYNAMIC_SHARED(snncc_real, room);"] * bool(self.slices), ROOM
@@ -87,14 +108,14 @@ class LoopKernel:
         if turn.width == ROWS:
             return [*meet, *(line for item in turn.items for line in self._rows(item))]
         self.registers = {}
-        body, elements = self._early(turn), list[str]()
+        body, elements = self._read(turn), list[str]()
         for item in turn.items:
             if isinstance(item, Call) and item.kind == "product_dense":
                 body += self._of_elements(elements)
                 product, elements = self._product(item, turn)
                 body += product
             else:
-                elements.append(self._element(item))
+                elements += self._element(item)
         body += self._of_elements(elements)
         head = f"for (snncc_tile tile(rows, {turn.width}); tile.some(); tile.next()) {{"
         return [*meet, head, *("    " + line for line in body), "}"]
@@ -130,24 +151,28 @@ class LoopKernel:
         given = f"tile, {self.slices[weight][0]}, {self.row(x)}, {self.row(bias)}, room, {sums}"
         lines = [f"snncc_real {sums}[SNNCC_TALL];", f"snncc_tile_product({given});"]
         if self._read_elsewhere(y, turn):
-            return lines, [f"*({self.row(y)} + at) = {sums}[i];"]
+            return lines, [f"*({self.row(y)} + at) = {self._keep(y, f'{sums}[i]')}"]
         self.registers[y] = sums
         return lines, []
 
-    def _early(self, turn: Turn) -> list[str]:
-        """Reads what is there before a product, for neurons behind it: they need not wait then."""
-        if not any(isinstance(item, Call) and item.kind == "product_dense" for item in turn.items):
-            return []
-        lines = []
-        written = {
-            access.buffer for item in turn.items for access in accesses(item, self.loop) if access.written
-        }
+    def _read(self, turn: Turn) -> list[str]:
+        """Reads states where registers do not have them; before a product also what neurons behind it read,
+        which need not wait then."""
+        first, lines = "t == steps - 1" if self.loop.reverse else "t == 0", []
+        touched = [access for item in turn.items for access in accesses(item, self.loop)]
+        written = {access.buffer for access in touched if access.written}
+        products = any(isinstance(item, Call) and item.kind == "product_dense" for item in turn.items)
         pointers = [p for item in turn.items if isinstance(item, Sweep) for p in item.pointers]
         for buffer in dict.fromkeys(p.buffer for p in pointers if alike(p, turn.width)):
-            if buffer.layout == "real" and buffer not in written:
+            if buffer in written or buffer.layout != "real":
+                continue
+            if buffer in self.kept:
+                self.registers[buffer] = self.kept[buffer]
+                lines.append(f"snncc_tile_keep(tile, {first}, {self.row(buffer)}, {self.kept[buffer]});")
+            elif products:
                 name = self.registers[buffer] = self.names.new(f"{buffer.name}_early")
-                read = f"snncc_tile_read(tile, {self.row(buffer)}, {name});"
-                lines += [f"snncc_real {name}[SNNCC_TALL];", read]
+                lines += [f"snncc_real {name}[SNNCC_TALL];"]
+                lines += [f"snncc_tile_read(tile, {self.row(buffer)}, {name});"]
         return lines
 
     def _read_elsewhere(self, buffer: Buffer, turn: Turn) -> bool:
@@ -157,18 +182,33 @@ class LoopKernel:
         states = {b for s in self.loop.states for b in (s.start, s.value)}
         return buffer.place != "tile" or buffer in states or any(buffer in used(item) for item in others)
 
-    def _element(self, item: Sweep | Call) -> str:
+    def _element(self, item: Sweep | Call) -> list[str]:
         if isinstance(item, Sweep):
-            return self.kernels.element(item, self.entry.name).at(self._argument)
+            return self._neurons(item)
         *read, made = (self.row(b) for b in item.buffers)
         if item.kind == "sum_features":
-            return f"snncc_sum_row(at, {item.numbers[0]}, {read[0]}, {made});"
+            return [f"snncc_sum_row(at, {item.numbers[0]}, {read[0]}, {made});"]
         if item.kind == "sparse_input_gradient":
             n_in, n, *_ = item.numbers
-            return f"snncc_gather({', '.join(['at', str(n_in), str(n), *read[:-1], made])});"
-        return f"{self.kernels.moved_element(item, self.entry.name)}({', '.join(['at', *read, made])});"
+            return [f"snncc_gather({', '.join(['at', str(n_in), str(n), *read[:-1], made])});"]
+        return [f"{self.kernels.moved_element(item, self.entry.name)}({', '.join(['at', *read, made])});"]
+
+    def _neurons(self, sweep: Sweep) -> list[str]:
+        """A call for an element, which makes states in registers, and what stores them."""
+        states = [p.buffer for p in sweep.pointers if p.written and p.buffer in self.kept]
+        self.now = {state: self.names.new(f"{state.name}_now") for state in states}
+        call = self.kernels.element(sweep, self.entry.name).at(self._argument)
+        stored = (
+            f"*({self.row(state)} + at) = {self._keep(state, name)}" for state, name in self.now.items()
+        )
+        return [*(f"snncc_real {name};" for name in self.now.values()), call, *stored]
+
+    def _keep(self, state: Buffer, value: str) -> str:
+        return f"{self.kept[state]}[i] = {value};" if state in self.kept else f"{value};"
 
     def _argument(self, p: Pointer, at_element: bool) -> str:
+        if p.buffer in self.now:
+            return f"&{self.now[p.buffer]}"
         if p.buffer in self.registers and at_element:
             return f"&{self.registers[p.buffer]}[i]"
         rows = self.row(p.buffer)

@@ -54,6 +54,9 @@ struct snncc_tile {
     __device__ int row(int i) const { return line * SNNCC_LINES + i * SNNCC_SIDE + (int)threadIdx.x / SNNCC_SIDE; }
     __device__ int feature() const { return column * SNNCC_SIDE + (int)threadIdx.x % SNNCC_SIDE; }
 
+    /* Whether the block has no tile but this one, so that registers of one step are those of the next. */
+    __device__ bool alone() const { return column_step == columns && line_step >= lines; }
+
     /* Whether the thread's element i is one. */
     __device__ bool has(int i) const { return row(i) < rows && feature() < n; }
     __device__ size_t at(int i) const { return (size_t)row(i) * (size_t)n + (size_t)feature(); }
@@ -69,6 +72,12 @@ struct snncc_tile {
 static inline __device__ void snncc_tile_read(const snncc_tile &tile, const snncc_real *x, snncc_real *elements)
 {
     for (int i = 0; i < SNNCC_TALL; i++) elements[i] = tile.has(i) ? x[tile.at(i)] : (snncc_real)0;
+}
+
+/* A state before a step: read, unless it is still there from the step before. */
+static inline __device__ void snncc_tile_keep(const snncc_tile &tile, bool first, const snncc_real *x, snncc_real *state)
+{
+    if (first || !tile.alone()) snncc_tile_read(tile, x, state);
 }
 
 /* Distance between two columns of a matrix in shared memory: as SNNCC_CHUNK_ROW, of n_in terms. */
