@@ -14,13 +14,9 @@ from dataclasses import dataclass
 from .program import Buffer, Call, Item, Loop, Pointer, Sweep
 
 ROWS = -1  # in the place of a width: blocks have samples, whole rows of them
-GATHERED = (
-    "take",
-    "scatter_add",
-    "sum_features",
-    "sparse_input_gradient",
-)  # an element made of several of its row
-MOVED = ("move", "move_sum")  # likewise, but the element need not be the thread's
+# Calls that make an element of several of the same row: the thread's own, or any.
+GATHERED = ("take", "scatter_add", "sum_features", "sparse_input_gradient")
+MOVED = ("move", "move_sum")
 
 
 @dataclass(frozen=True)

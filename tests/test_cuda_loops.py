@@ -14,12 +14,12 @@ import snncc
 from snncc import loss, nn, optim, plan_meetings
 from snncc.driver import generate
 from snncc.frontend.dsl import trace
+from snncc.nn.connections import FanIn
 from snncc.program import Call, Loop, Program, Segments
 from snncc.target import Target
 from tests.cuda_host import ORDERS
 from tests.cuda_pairs import Pair, inputs
 from tests.networks import Deep
-from tests.test_cuda_layers import Synapses
 
 STEPS, CLASSES = 4, 4
 LEARNING = {"loss": loss.cross_entropy("mem"), "optimizer": optim.SGD(0.1), "num_steps": STEPS}
@@ -31,6 +31,10 @@ def around(recurrent: nn.Module, size: int) -> nn.Sequential:
         input=nn.Input(6), fc=nn.Linear(6, size), back=recurrent,
         out=nn.Linear(size, CLASSES), last=nn.Leaky(0.75, threshold=0.1),
     )    # fmt: skip
+
+
+def sparse() -> nn.Sequential:
+    return around(nn.Recurrent(nn.Leaky(0.9), nn.SparseLinear(20, 20, FanIn(4))), 20)
 
 
 class Normalised(nn.Module):
@@ -64,6 +68,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], int]] = {
         {"context": "float16"}, 35,
     ),
     "four gates": (lambda: around(nn.SLSTM(20, 20, threshold=0.1), 20), {"dtype": "float64"}, 3),
+    "sparse": (sparse, {}, 3),
     "normalised": (Normalised, {"checkpoint_every": 3}, 3),
     "more tiles than blocks": (two_layers, {}, 3),    # 34, of which a device of tests/cuda holds 32
 }    # fmt: skip
@@ -113,9 +118,9 @@ def test_where_blocks_meet() -> None:
         assert isinstance(call, Call) and call.kind == "product_dense"
 
 
-def test_sparse_layers_are_in_the_kernel_too() -> None:
-    """Forward a block has a sample, so all meet before and behind; test_cuda_layers.py compares the bits."""
-    program = generate(trace(Synapses()), Target(target="cuda", num_steps=STEPS)).program
+def test_blocks_meet_before_and_behind_a_sparse_product() -> None:
+    """There a block has whole samples."""
+    program = generate(trace(sparse()), Target(target="cuda", **LEARNING)).program
     meetings = {loop.reverse: [t.meet for t in plan_meetings.turns(loop)] for loop in loops(program)}
     assert meetings == {False: [False, True, True], True: [False, True]}
 

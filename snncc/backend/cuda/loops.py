@@ -79,7 +79,9 @@ class LoopKernel:
         """What a thread carries from step to step in registers: what its neurons read of the step before, if
         they do so before it is made anew."""
         sweeps = [(number, i) for number, i in enumerate(self.loop.items) if isinstance(i, Sweep)]
-        for start, value in self.loop.states:
+        before = [s for s in self.loop.states if s.steps == 1]
+        for state in before:
+            start, value = state.start, state.value
             readers = [k for k, i in sweeps for p in i.pointers if p.buffer == start and alike(p, i.size)]
             writers = [
                 k
@@ -87,7 +89,7 @@ class LoopKernel:
                 for access in accesses(item, self.loop)
                 if access.buffer == value and access.written
             ]
-            plain = start.layout == value.layout == "real"
+            plain = start.layout == value.layout == "real" and [s.value for s in before].count(value) == 1
             if plain and readers and len(writers) == 1 and max(readers) <= writers[0]:
                 name = self.names.new(f"{value.name}_kept")
                 yield from ((start, name), (value, name))
