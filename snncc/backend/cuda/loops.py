@@ -84,13 +84,14 @@ class LoopKernel:
             start, value = state.start, state.value
             readers = [k for k, i in sweeps for p in i.pointers if p.buffer == start and alike(p, i.size)]
             writers = [
-                k
+                (k, access.own)
                 for k, item in enumerate(self.loop.items)
                 for access in accesses(item, self.loop)
                 if access.buffer == value and access.written
             ]
             plain = start.layout == value.layout == "real" and [s.value for s in before].count(value) == 1
-            if plain and readers and len(writers) == 1 and max(readers) <= writers[0]:
+            made = [k for k, own in writers if own and k >= max(readers, default=0)]
+            if plain and readers and len(made) == len(writers) == 1:
                 name = self.names.new(f"{value.name}_kept")
                 yield from ((start, name), (value, name))
 
@@ -188,12 +189,15 @@ class LoopKernel:
         if isinstance(item, Sweep):
             return self._neurons(item)
         *read, made = (self.row(b) for b in item.buffers)
+        state = item.buffers[-1]
+        kept = [f"{self.kept[state]}[i] = *({made} + at);"] if state in self.kept else []
         if item.kind == "sum_features":
-            return [f"snncc_sum_row(at, {item.numbers[0]}, {read[0]}, {made});"]
+            return [f"snncc_sum_row(at, {item.numbers[0]}, {read[0]}, {made});", *kept]
         if item.kind == "sparse_input_gradient":
             n_in, n, *_ = item.numbers
-            return [f"snncc_gather({', '.join(['at', str(n_in), str(n), *read[:-1], made])});"]
-        return [f"{self.kernels.moved_element(item, self.entry.name)}({', '.join(['at', *read, made])});"]
+            return [f"snncc_gather({', '.join(['at', str(n_in), str(n), *read[:-1], made])});", *kept]
+        function = self.kernels.moved_element(item, self.entry.name)
+        return [f"{function}({', '.join(['at', *read, made])});", *kept]
 
     def _neurons(self, sweep: Sweep) -> list[str]:
         """A call for an element, which makes states in registers, and what stores them."""
