@@ -13,7 +13,7 @@ import snncc
 from snncc import CompileError, ModelError, loss, nn
 from snncc.driver import generate
 from snncc.frontend.dsl import trace
-from snncc.nn.connections import FanIn, Local, OneToOne, Probability, wired
+from snncc.nn.connections import Connections, FanIn, Local, OneToOne, Probability, pairs, wired
 from snncc.reference import Call, evaluate
 from snncc.target import Target
 from snncc_runtime.safetensors import write_safetensors
@@ -187,6 +187,10 @@ def test_masks_and_matrices() -> None:
         (lambda: nn.SparseLinear(3, 4, np.ones((4, 3))), "an array of float64"),
         (lambda: nn.SparseLinear(3, 4, np.zeros((4, 3), bool)), "no input leads to any output"),
         (lambda: nn.SparseLinear(3, 4, "random"), "got str"),
+        (lambda: pairs(3, 2, [0, 3], [1, 1]), "inputs from 0 to 2, got 0 to 3"),
+        (lambda: pairs(3, 2, [0], [-1]), "outputs from 0 to 1, got -1 to -1"),
+        (lambda: Connections(1, 2, np.array([2]), np.array([0, 1])), "outputs from 0 to 1, got 2 to 2"),
+        (lambda: Connections(2, 2, np.array([1]), np.array([0, 3, 1])), "3 numbers that ascend from 0 to 1"),
         (lambda: nn.SparseLinear(4, 3, Stored(1j)), "real numbers, got complex128"),
         (lambda: nn.snngrow.SparseSynapse(3, 4, connection="all"), "None, 'random' or a matrix"),
         (lambda: nn.snngrow.SparseSynapse(3, 4, connection=np.full((4, 3), 0.5)), "0 and 1 alone"),

@@ -27,7 +27,8 @@ Array = np.ndarray
 class Connections:
     """Synapse s leads from input i, offsets[i] <= s < offsets[i + 1], to output indices[s].
 
-    weights: of the synapses, if whoever made them said so.
+    weights: of the synapses, if whoever made them said so. Generated code trusts these numbers, so they are
+    checked here.
     """
 
     n_in: int
@@ -35,6 +36,16 @@ class Connections:
     indices: Array
     offsets: Array
     weights: Array | None = None
+
+    def __post_init__(self) -> None:
+        ends, places = np.asarray(self.offsets), np.asarray(self.indices)
+        sorted_ends = len(ends) == self.n_in + 1 and ends[0] == 0 and (np.diff(ends) >= 0).all()
+        if not sorted_ends or ends[-1] != len(places):
+            raise CompileError(
+                f"offsets must be {self.n_in + 1} numbers that ascend from 0 to {len(places)}, the number of "
+                f"synapses ({user_line()})"
+            )
+        _check_ends("outputs", places, self.n_out)
 
     @property
     def inputs(self) -> Array:
@@ -53,6 +64,8 @@ Rule = Callable[[int, int], Connections]
 
 def pairs(n_in: int, n_out: int, inputs: Any, outputs: Any, weights: Any = None) -> Connections:
     """Connections from their two ends, in any order; a pair that occurs twice is one, its weights added."""
+    _check_ends("inputs", np.asarray(inputs), n_in)
+    _check_ends("outputs", np.asarray(outputs), n_out)
     places = np.asarray(inputs, np.int64) * n_out + np.asarray(outputs, np.int64)
     found, first = np.unique(places, return_inverse=True)
     if len(found) > MOST:
@@ -226,6 +239,14 @@ def wired(given: Any, n_in: int, n_out: int) -> Connections:
     if not len(made.indices):
         raise CompileError(f"no input leads to any output ({user_line()})")
     return made
+
+
+def _check_ends(what: str, found: Array, count: int) -> None:
+    if found.size and not 0 <= found.min() <= found.max() < count:
+        raise CompileError(
+            f"synapses must have {what} from 0 to {count - 1}, got {found.min()} to {found.max()} "
+            f"({user_line()})"
+        )
 
 
 def _check_shape(shape: Sequence[int], n_in: int, n_out: int) -> None:
