@@ -194,3 +194,24 @@ def test_calls_and_their_gradients_are_the_interpreters() -> None:
     for (role, name), array in wanted.items():
         if role == "gradient":
             close(model.gradients()[name], array, 1e-12, name)
+
+
+class Unread(nn.Module):
+    """A branch that nothing reads, with two layers of batch normalisation, beside one that is folded."""
+
+    inputs: ClassVar = {"x": nn.Input(3)}
+
+    def __init__(self) -> None:
+        self.fc1, self.norm1, self.norm2 = nn.Linear(3, 3), nn.BatchNorm1d(3), nn.BatchNorm1d(3)
+        self.fc2, self.norm3 = nn.Linear(3, 2), nn.BatchNorm1d(2)
+
+    def forward(self, x: Value) -> dict[str, Value]:
+        self.norm2(self.norm1(self.fc1(x)) * 2.0)
+        return {"y": self.norm3(self.fc2(x))}
+
+
+def test_a_branch_that_nothing_reads_is_dropped() -> None:
+    (forward,) = (s for s in entry_stages(trace(Unread()), Target(STEPS)) if s.name == "forward")
+    graph = {step.title(): g for step, g in forward.run(Options("f64"))}["fold-affine"]
+    kinds = [node.op.name for node in graph]
+    assert (kinds.count("linear"), kinds.count("affine")) == (1, 0)

@@ -20,6 +20,7 @@ from .simplify import live
 @dataclass(frozen=True)
 class FoldAffine(Pass):
     def run(self, graph: Graph) -> Graph:
+        graph = live(graph)  # a fold drops what nothing reads, which may be a later one's
         for node in [n for n in graph if n.op.name == "affine"]:
             if _foldable(graph, node):
                 graph = _folded(graph, node)
