@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -196,3 +198,25 @@ def test_fast_products_drop_digits(compute: int, digits: int) -> None:
     one = np.ones((1, 1), np.float32)
     assert Products().multiply(kept, one, one, compute=compute)[1] == 2 * kept
     assert Products().multiply(lost, one, one, compute=compute)[1] == 2
+
+
+WRONG = """
+import ctypes, sys
+import numpy as np
+from tests.test_cuda_host import Products
+p = Products()
+a, one = p.upload(np.ones((4, 4), np.float32)), (ctypes.c_float * 1)(1)
+place = ctypes.c_void_p(a.value + int(sys.argv[1]))
+p.blas.cublasGemmEx(p.handle, 0, 0, 2, 2, 2, one, a, 0, 2, a, 0, 2, one, place, 0, 2, 68, -1)
+p.cuda.cudaDeviceSynchronize()
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "said"), [(12, "lies where a factor does"), (52, "does not lie within device memory"), (16, "")]
+)
+def test_a_product_that_writes_where_it_may_not_is_found(place: int, said: str) -> None:
+    """Of 2 x 2 matrices at the start of 16 numbers, and a result so many bytes behind it."""
+    command = [sys.executable, "-c", WRONG, str(place)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cuda_host.HERE.parent)
+    assert said in answer.stderr and (answer.returncode == 0) == (not said)

@@ -40,12 +40,21 @@ struct Matrix {
         return type == CUDA_R_64F ? 8 : type == CUDA_R_8I ? 1 : type == CUDA_R_16BF ? 2 : 4;
     }
     bool is_sound() const { return rows >= 0 && columns >= 0 && pitch >= std::max(1, rows); }
-    bool is_there(int batch) const
+    /* From the first byte to the last one. */
+    size_t extent(int batch) const
     {
         if (rows == 0 || columns == 0 || batch == 0)
-            return true;
-        const size_t last = size_t(batch - 1) * size_t(distance) + size_t(columns - 1) * size_t(pitch) + size_t(rows);
-        return snncc_host::type_of(start, last * bytes()) == cudaMemoryTypeDevice;
+            return 0;
+        return bytes() * (size_t(batch - 1) * size_t(distance) + size_t(columns - 1) * size_t(pitch) + size_t(rows));
+    }
+    bool is_there(int batch) const
+    {
+        return extent(batch) == 0 || snncc_host::type_of(start, extent(batch)) == cudaMemoryTypeDevice;
+    }
+    bool meets(const Matrix &other, int batch) const
+    {
+        const char *const from = static_cast<const char *>(start), *const there = static_cast<const char *>(other.start);
+        return from < there + other.extent(batch) && there < from + extent(batch);
     }
     size_t place(int i, int j, int which) const
     {
@@ -140,6 +149,8 @@ cublasStatus_t submit(cublasHandle_t handle, const Product &p)
         const snncc_host::Touching memory;
         if (!p.a.is_there(p.batch) || !p.b.is_there(p.batch) || !p.c.is_there(p.batch))
             snncc_host::fail("a matrix of a cuBLAS product does not lie within device memory");
+        if (p.c.meets(p.a, p.batch) || p.c.meets(p.b, p.batch))
+            snncc_host::fail("the result of a cuBLAS product lies where a factor does");
         if (p.compute == CUBLAS_COMPUTE_64F)
             multiply<double>(p);
         else if (p.compute == CUBLAS_COMPUTE_32I)

@@ -15,6 +15,7 @@ from ..render import render
 from ..sweeps import NAME, Parameter, SweepText, declared, mentioned
 from .records import SweepRecord
 
+EARLY = 4  # steps whose numbers a thread reads at a time
 SEED, STATUS = Parameter("seed", "const int64_t *seed"), Parameter("status", "int32_t *status")
 
 
@@ -25,6 +26,7 @@ class DeviceSweep(SweepText):
         sweep = self.sweep
         self.count = f"(size_t)rows * {sweep.size}" if sweep.batch else str(sweep.size)
         self.plain = {a.name for a in sweep.arrays} | {f"{p.name}_at" for p in sweep.pointers if is_value(p)}
+        self.early = self._read_early()
         lines = [*self._draws(), *self._outside(), *self._starting(), *self._section(sweep.before)]
         lines += [*self._over_steps(), *self._section(sweep.after), *self._finite()]
         place = self._place(lines)
@@ -116,10 +118,44 @@ class DeviceSweep(SweepText):
             return []
         s = self.sweep
         kept = [f"{self.real} {a.name};" for a in s.arrays if a.step]
-        head = "for (int t = steps - 1; t >= 0; t--) {" if s.reverse else "for (int t = 0; t < steps; t++) {"
         body = [*self._rows(s.body, True), *kept, *self._section(s.body)]
+        if self.early:
+            return self._in_turns(body)
+        head = "for (int t = steps - 1; t >= 0; t--) {" if s.reverse else "for (int t = 0; t < steps; t++) {"
         unroll = [f"SNNCC_UNROLL({s.unroll})"] if s.unroll > 1 else []
         return [*unroll, head, *("    " + line for line in body), "}"]
+
+    def _in_turns(self, body: list[str]) -> list[str]:
+        """The loop in turns of some steps, whose numbers are read before the first of them."""
+        last_first = "steps - 1 - " * self.sweep.reverse
+        reads = [f"{p.name}_early[k] = {p.name}{self._early_place(p)};" for p in self.early]
+        reading = [f"const int t = {last_first}(turn + k < steps ? turn + k : steps - 1);", *reads]
+        step = _block("if (turn + k < steps) {", [f"const int t = {last_first}(turn + k);", *body])
+        turn = [
+            *(f"{self.real} {p.name}_early[{EARLY}];" for p in self.early),
+            f"SNNCC_UNROLL({EARLY})",
+            *_block(f"for (int k = 0; k < {EARLY}; k++) {{", reading),
+            f"SNNCC_UNROLL({EARLY})",
+            *_block(f"for (int k = 0; k < {EARLY}; k++) {{", step),
+        ]
+        return _block(f"for (int turn = 0; turn < steps; turn += {EARLY}) {{", turn)
+
+    def _early_place(self, p: Pointer) -> str:
+        return f"[{self._offset(p, 't')[3:]}]"
+
+    def _read_early(self) -> list[Pointer]:
+        """What a turn reads at its start. nvcc does this by itself, unless a step has branches, as a division
+        has: then each step would wait for memory."""
+        s = self.sweep
+        if not s.time or s.unroll > 1 or not any(" / " in self.line(x) for x in s.body):
+            return []
+        text = " ".join(self.line(x) for x in s.body)
+        return [p for p in s.pointers if self._is_early(p) and re.search(rf"\b{p.name}_at\b", text)]
+
+    def _is_early(self, p: Pointer) -> bool:
+        b = p.buffer
+        plain = b.layout == "real" and b.place != "state" and not (p.written or p.steps or p.whole or b.ring)
+        return plain and b.time and b.batch and self.sweep.batch and b.count == self.sweep.size > 1
 
     def _offset(self, p: Pointer, t: str) -> str:
         """` + ...` to the thread's element at step t; of rows as long as the thread's, by its number."""
@@ -192,12 +228,18 @@ class DeviceSweep(SweepText):
         return [Parameter(p.name, words_of_32(p.declaration)) for p in super()._pointers()]
 
     def _row(self, p: Pointer, step: bool) -> str:
+        if step and p in self.early:
+            return f"const {self.real} *const {p.name}_at = {p.name}_early + k;"
         if p.buffer.place == "state":
             return f"const {self.real} {p.name}_at = {self._state(p.name, p.buffer)};"
         if _starts_from_state(p):
             there, row, _ = self._other_step(p)
             return f"const {self.real} {p.name}_at = {there} ? *({row}) : {self._otherwise(p)};"
         return words_of_32(super()._row(p, step))
+
+
+def _block(head: str, lines: list[str]) -> list[str]:
+    return [head, *("    " + line for line in lines), "}"]
 
 
 def words_of_32(text: str) -> str:
