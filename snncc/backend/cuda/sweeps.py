@@ -7,6 +7,7 @@ here it is a register, as the thread has one neuron.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ...errors import InternalError
@@ -20,7 +21,10 @@ SEED, STATUS = Parameter("seed", "const int64_t *seed"), Parameter("status", "in
 
 
 class DeviceSweep(SweepText):
-    """The CUDA text of one sweep. `kernel` is what the starting function is called."""
+    """The CUDA text of one sweep. `kernel` is what the starting function is called; `early`: what it reads
+    some steps at a time."""
+
+    early: Sequence[Pointer] = ()
 
     def _write(self) -> None:
         sweep = self.sweep
@@ -130,7 +134,8 @@ class DeviceSweep(SweepText):
         last_first = "steps - 1 - " * self.sweep.reverse
         reads = [f"{p.name}_early[k] = {p.name}{self._early_place(p)};" for p in self.early]
         reading = [f"const int t = {last_first}(turn + k < steps ? turn + k : steps - 1);", *reads]
-        step = _block("if (turn + k < steps) {", [f"const int t = {last_first}(turn + k);", *body])
+        at_step = [f"const int t = {last_first}(turn + k);"] * any(re.search(r"\bt\b", line) for line in body)
+        step = _block("if (turn + k < steps) {", [*at_step, *body])
         turn = [
             *(f"{self.real} {p.name}_early[{EARLY}];" for p in self.early),
             f"SNNCC_UNROLL({EARLY})",
