@@ -123,30 +123,57 @@ SNNCC_FUNCTION void snncc_late_gradient(const snncc_late *l, int of_positions, s
         }
 }
 
-/* What input i gathers that came at step t. */
-SNNCC_INLINE snncc_real snncc_late_gather(const snncc_late *l, int32_t i, int t, int b, const snncc_real *d_y)
+/* Samples that gather side by side, so that a synapse is looked up once for all of them. */
+#define SNNCC_LATE_ROWS 4
+
+/* What input i gathers that came at step t: of `count` samples, of which the first is b. */
+SNNCC_INLINE void snncc_late_gather(const snncc_late *l, int32_t i, int t, int b, int count, const snncc_real *d_y,
+                                    snncc_real sums[SNNCC_LATE_ROWS])
 {
-    snncc_real sum = 0;
+    for (int r = 0; r < count; r++) sums[r] = 0;
     for (int32_t s = l->offsets[i]; s < l->offsets[i + 1]; s++) {
         snncc_real rest;
         const int k = snncc_share_of(l, s, &rest);
+        const snncc_real near = l->values[s] * (1 - rest), far = l->values[s] * rest;
         const ptrdiff_t first = snncc_late_place(l, t + k, b, l->index[s]);
         const ptrdiff_t second = rest != 0 ? snncc_late_place(l, t + k + 1, b, l->index[s]) : -1;
-        if (first >= 0) sum += l->values[s] * (1 - rest) * d_y[first];
-        if (second >= 0) sum += l->values[s] * rest * d_y[second];
+        if (first >= 0)
+            for (int r = 0; r < count; r++) sums[r] += near * d_y[first + (ptrdiff_t)r * l->y_stride];
+        if (second >= 0)
+            for (int r = 0; r < count; r++) sums[r] += far * d_y[second + (ptrdiff_t)r * l->y_stride];
     }
-    return sum;
+}
+
+/* The same of all inputs; d_x of a sample begins `stride` after that of the one before. */
+SNNCC_INLINE void snncc_late_gather_rows(const snncc_late *l, int t, int b, int count, int stride, const snncc_real *d_y,
+                                         snncc_real *d_x)
+{
+    for (int32_t i = 0; i < l->n_in; i++) {
+        snncc_real sums[SNNCC_LATE_ROWS];
+        if (count == SNNCC_LATE_ROWS) snncc_late_gather(l, i, t, b, SNNCC_LATE_ROWS, d_y, sums);
+        else if (count == 1) snncc_late_gather(l, i, t, b, 1, d_y, sums);
+        else snncc_late_gather(l, i, t, b, count, d_y, sums);
+        for (int r = 0; r < count; r++) d_x[(size_t)r * stride + i] = sums[r];
+    }
+}
+
+/* d_x of step t; pads become 0. d_x: [rows][x_stride]. */
+SNNCC_INLINE void snncc_late_input_gradient_at(const snncc_late *l, int t, const snncc_real *d_y, snncc_real *d_x,
+                                               snncc_range mine)
+{
+    for (int b = mine.begin; b < mine.end; b += SNNCC_LATE_ROWS) {
+        const int count = mine.end - b < SNNCC_LATE_ROWS ? mine.end - b : SNNCC_LATE_ROWS;
+        snncc_late_gather_rows(l, t, b, count, l->x_stride, d_y, d_x + (size_t)b * l->x_stride);
+    }
+    for (int b = mine.begin; b < mine.end; b++)
+        for (int i = l->n_in; i < l->x_stride; i++) d_x[(size_t)b * l->x_stride + i] = 0;
 }
 
 /* d_x of the first step alone, when d_y of all steps is there: a step of a loop over time. */
 SNNCC_FUNCTION void snncc_late_input_gradient_step(const snncc_late *l, const snncc_real *d_y, snncc_real *d_x,
                                                    const snncc_crew *crew)
 {
-    const snncc_range mine = snncc_part(crew, l->rows);
-    for (int b = mine.begin; b < mine.end; b++) {
-        snncc_real *const to = d_x + (size_t)b * l->x_stride;
-        for (int i = 0; i < l->x_stride; i++) to[i] = i < l->n_in ? snncc_late_gather(l, i, 0, b, d_y) : 0;
-    }
+    snncc_late_input_gradient_at(l, 0, d_y, d_x, snncc_part(crew, l->rows));
 }
 
 /* d_x of all steps, or of those before the first one, in rows like theirs: this thread's part of the samples. */
@@ -154,14 +181,13 @@ SNNCC_FUNCTION void snncc_late_input_gradient(const snncc_late *l, int of_before
                                               const snncc_crew *crew)
 {
     const snncc_range mine = snncc_part(crew, l->rows);
-    for (int b = mine.begin; b < mine.end; b++) {
-        snncc_real *to = d_x + (size_t)b * l->before_stride;
-        if (of_before) memset(to, 0, (size_t)l->before_stride * sizeof *to);
-        for (int t = of_before ? -l->longest : 0; t < (of_before ? 0 : l->steps); t++, to += l->n_in) {
-            if (!of_before) to = d_x + ((size_t)t * l->rows + b) * l->x_stride;
-            for (int32_t i = 0; i < l->n_in; i++) to[i] = snncc_late_gather(l, i, t, b, d_y);
-            for (int i = l->n_in; !of_before && i < l->x_stride; i++) to[i] = 0;
-        }
+    for (int t = 0; !of_before && t < l->steps; t++)
+        snncc_late_input_gradient_at(l, t, d_y, d_x + (size_t)t * l->rows * l->x_stride, mine);
+    for (int b = mine.begin; of_before && b < mine.end; b++) {
+        snncc_real *const to = d_x + (size_t)b * l->before_stride;
+        memset(to, 0, (size_t)l->before_stride * sizeof *to);
+        for (int k = 0; k < l->longest; k++)
+            snncc_late_gather_rows(l, k - l->longest, b, 1, l->before_stride, d_y, to + (size_t)k * l->n_in);
     }
 }
 
