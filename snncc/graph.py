@@ -279,6 +279,7 @@ class Builder:
         self.half = "forward"
         self.where = ""
         self.scope = ""
+        self.title = ""  # of the network: what an error outside of its layers names
 
     def unique(self, name: str) -> str:
         """`name`, or `name.2`, `name.3` ... where it is taken."""
@@ -296,9 +297,10 @@ class Builder:
             try:
                 type = op.infer(*(self.nodes[i].type for i in inputs))
             except CompileError as error:
-                label = f"{self.scope}: " if self.scope else ""
+                layer = self.scope or self.title
+                message = f"{layer}: {error}" if layer else str(error)
                 # The line of the equation where there is one, else the one that made the layer.
-                raise located(f"{label}{error}", user_line(within="trace") or self.where) from None
+                raise located(message, user_line(within="trace") or self.where) from None
         name = self.unique(name or (f"{self.scope}.{op.name}" if self.scope else op.name))
         self.nodes[name] = Node(name, op, inputs, type, self.half, self.where)
         return name
@@ -317,6 +319,12 @@ class Builder:
 def scope_of(name: str) -> str:
     """The layer that a value's name says, all but its last part: `lif1` of `lif1.mem`."""
     return re.sub(r"(\.prev|\.here(\.\d+)?)$", "", name).rpartition(".")[0]
+
+
+def layer_of(node: Node) -> str:
+    """What a message calls the layer of a node."""
+    scope = scope_of(node.name)
+    return f"layer {scope}" if scope else f"%{node.name}"
 
 
 def constant_value(graph: Graph, name: str) -> float | None:

@@ -79,6 +79,8 @@ def feed_another(loop: Any, x: Any) -> None:
         (lambda: nn.Linear(3, 0), "Linear: out_features must be a positive integer, got 0"),
         (lambda: nn.Linear(3.5, 2), "Linear: in_features must be an integer, got 3.5"),  # type: ignore[arg-type]
         (lambda: nn.Input(3, -1), "Input: shape must be positive integers"),
+        (lambda: nn.Conv2d(2, 4, 3, padding_mode="reflect"), "must be 'zeros', .* got 'reflect'"),
+        (lambda: nn.ConvTranspose1d(2, 4, 3, padding_mode=None), "padding_mode must be"),    # type: ignore[arg-type]
         (sequence(nn.Linear(3, 4), nn.Leaky([0.9, 0.8, 0.7])), "1: beta has length 3 for 4 neurons"),
         (sequence(nn.Linear(3, 4), nn.Leaky([0.9, 0.8, 0.7], learn_beta=True)), "beta has length 3 for 4"),
         (sequence(nn.Linear(3, 4), nn.Leaky(0.9, [1.0] * 5)), "threshold has length 5 for 4"),
@@ -104,6 +106,35 @@ def test_a_delay_that_is_never_fed_names_its_own_line() -> None:
     made = first + next(k for k, line in enumerate(lines) if "snncc.delay" in line)
     with pytest.raises(CompileError, match=rf"never fed; .*\(test_bad_input.py:{made}\)$"):
         snncc.compile(Loop(lambda loop, x: None))
+
+
+class Roads(nn.Module):
+    """Two roads of different widths that meet as `join` says."""
+
+    def __init__(self, join: Callable[[Any, Any], Any]) -> None:
+        self.inputs, self.join = {"x": nn.Input(3)}, join
+        self.one, self.other = nn.Linear(3, 5), nn.Linear(3, 4)
+
+    def forward(self, x: Any) -> Any:
+        one, other = self.one(x), self.other(x)
+        return self.join(one, other)
+
+
+@pytest.mark.parametrize(
+    ("join", "words"),
+    [
+        (lambda a, b: a + b, r"Roads: add needs .* found \[5\] and \[4\]"),
+        (lambda a, b: snncc.where(a, b, 0.0), r"Roads: where needs .* found \[5\] and \[4\]"),
+        (lambda a, b: snncc.concat([a[None], b[None]]), r"Roads: concat .* found \[1, 5\], \[1, 4\]"),
+    ],
+)
+def test_shapes_that_do_not_meet_name_the_network_and_the_line(join: Any, words: str) -> None:
+    where = rf"\(test_bad_input.py:{inspect.getsourcelines(join)[1]}\)$"
+    with pytest.raises(CompileError, match=f"^{words} {where}"):
+        snncc.compile(Roads(join), num_steps=2)
+    nested = nn.Sequential(roads=Roads(join), input=nn.Input(3))
+    with pytest.raises(CompileError, match=f"^{words.replace('Roads', 'roads')} {where}"):
+        snncc.compile(nested, num_steps=2)
 
 
 @pytest.mark.parametrize("steps", [0, -1, 2.5, True, "25"])

@@ -170,6 +170,13 @@ def test_gradients_are_slopes(make: Any) -> None:
             assert back[key][place] == pytest.approx(slope, abs=1e-7), (key, place)
 
 
+def test_only_what_is_learned_is_a_parameter() -> None:
+    """The synapses of weight 1 that features go through are nobody's."""
+    layers = {"fixed": nn.Delay([2, 0, 1, 7]), "learned": nn.Delay([1.5], learn=True, max_delay=3)}
+    graph = trace(nn.Sequential(**layers, input=nn.Input(4))).graph
+    assert [n.op.label for n in graph if isinstance(n.op, leaf.Parameter)] == ["learned.positions"]
+
+
 def test_a_delay_is_learned(tmp_path: Path) -> None:
     """An input that comes at step 2 and is to go out at step 5: the position moves towards 3."""
     network = nn.Sequential(late=nn.Delay([1.5], learn=True, max_delay=6), input=nn.Input(1))
@@ -190,6 +197,7 @@ def test_a_delay_is_learned(tmp_path: Path) -> None:
         (lambda: nn.Delay([1.5, 2.0]), "whole numbers from 0 to 2, got float64"),
         (lambda: nn.Delay([1, -2]), "from -2 to 1"),
         (lambda: nn.Delay([1.0], learn=True), "need max_delay"),
+        (lambda: nn.Delay(float("nan"), learn=True, max_delay=3), r"where it is learned, a finite number\)"),
         (lambda: nn.Delay([4.0], learn=True, max_delay=3), "numbers from 0 to 3"),
         (lambda: nn.DelayedLinear(3, 2), "give delays, or max_delay"),
         (lambda: nn.DelayedLinear(3, 2, [1, 2]), r"a matrix \[2, 3\]"),

@@ -140,9 +140,12 @@ def test_without_lengths_all_steps_count_and_fit_takes_them(samples: Any) -> Non
     assert history.val_loss[-1] == model.evaluate(x, y, 2, lengths=LENGTHS)["loss"] < history.val_loss[0]
     assert model.step(x[0]).mem.shape == (len(y), CLASSES)
     too_long = "from 1 to the steps of the call, found 2 to 14"
-    for wrong, message in ((LENGTHS + 1, too_long), (LENGTHS[:2], "batch")):
+    truth = [True] * len(y)    # would be ones
+    for wrong, message in ((LENGTHS + 1, too_long), (LENGTHS[:2], "batch"), (truth, "found dtype bool")):
         with pytest.raises(ModelError, match=message):
             model(x, lengths=wrong)
+    with pytest.raises(ModelError, match="lengths: expected numbers, found dtype bool"):
+        model.fit(x, y, lengths=truth, progress=False)
     plain = snncc.compile(leaky(), num_steps=STEPS)
     with pytest.raises(ModelError, match="compile it with lengths=True"):
         plain(x, lengths=LENGTHS)

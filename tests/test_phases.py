@@ -137,6 +137,26 @@ def test_dropout_is_off_in_a_call_and_keeps_its_mask_over_steps() -> None:
         assert abs((array == 0).mean() - 0.25) < 0.05
 
 
+def dropped(layer: nn.Module, *shape: int) -> np.ndarray:
+    """What a layer leaves of ones in training, [8, *shape]."""
+    network = trace(nn.Sequential(layer, input=nn.Input(*shape)))
+    array = evaluate(network.trained, Call({"x": np.ones((1, 8, *shape))}, {}, {}, 1, 8, seed=1))
+    found: np.ndarray = array["output", "out"][0]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"), [(nn.Dropout1d, (40, 5)), (nn.Dropout2d, (40, 5, 2)), (nn.Dropout3d, (40, 5, 2, 3))]
+)
+def test_dropout_of_channels_takes_all_of_one(layer: Any, shape: tuple[int, ...]) -> None:
+    found = dropped(layer(0.25), *shape).reshape(8, 40, -1)
+    assert (found == found[..., :1]).all() and set(np.unique(found)) == {0.0, 1 / 0.75}
+    assert 0.15 < (found[..., 0] == 0).mean() < 0.35
+    assert not dropped(layer(1.0), *shape).any(), "as PyTorch's"
+    with pytest.raises(snncc.CompileError, match=rf"expected features \[C, .*\], found \[{shape[0]}\]"):
+        trace(nn.Sequential(layer(), input=nn.Input(shape[0])))
+
+
 class Loop(nn.Module):
     """Normalises what a step feeds back."""
 
@@ -152,13 +172,20 @@ class Loop(nn.Module):
         return {"spk": spk, "mem": mem}
 
 
+def first(norm: nn.Module) -> nn.Module:
+    """A network that begins with a norm."""
+    return nn.Sequential(norm=norm, fc=nn.Linear(4, 3), lif=nn.Leaky(0.9), input=nn.Input(4))
+
+
 def test_what_cannot_be_is_refused_by_name() -> None:
     def target(**options: Any) -> Target:
         return Target(STEPS, loss.cross_entropy("mem"), **options)
 
     cases: tuple[tuple[nn.Module, dict[str, Any], str], ...] = (
         (Loop(), {}, "within a feedback loop; normalise what comes into the loop"),
-        (deep(), {"checkpoint_every": 2}, "waits for statistics of all steps and samples"),
+        (deep(), {"checkpoint_every": 2}, r"waits for statistics .*\(test_phases.py:\d+\)$"),
+        (first(nn.BatchNorm1d(4)), {"checkpoint_every": 2}, r"^layer norm waits .*\(test_phases.py:\d+\)$"),
+        (first(nn.BatchNormTT1d(4, STEPS)), {"checkpoint_every": 2}, "^layer norm needs all steps at once"),
         (deep(), {"rule": "ottt"}, "with rule='bptt' or 'dsr'"),
     )
     for module, options, words in cases:
@@ -167,7 +194,7 @@ def test_what_cannot_be_is_refused_by_name() -> None:
     with pytest.raises(snncc.CompileError, match=r"expected features .5. or .5, length., found .4."):
         trace(nn.Sequential(nn.BatchNorm1d(5), input=nn.Input(4)))
     with pytest.raises(snncc.CompileError, match="p must be a probability"):
-        nn.Dropout(1.0)
+        nn.Dropout(1.5)
     with pytest.raises(snncc.CompileError, match="cannot be divided into 3 groups"):
         nn.GroupNorm(3, 4)
 

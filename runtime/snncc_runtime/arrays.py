@@ -74,13 +74,13 @@ class Extent:
         return text
 
 
-def plain_array(name: str, values: Any) -> np.ndarray:
-    """`values` as an array of numbers, not yet of the model's type. Raises ModelError."""
+def plain_array(name: str, values: Any, kinds: str = "biuf") -> np.ndarray:
+    """`values` as an array of these kinds of numbers, not yet of the model's type. Raises ModelError."""
     try:
         array = np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ModelError(f"{name}: cannot be made an array: {error}") from None
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in kinds:
         raise ModelError(
             f"{name}: expected numbers, found dtype {array.dtype}; convert it to a number type first"
         )

@@ -63,7 +63,7 @@ class Dataset:
         for port in ports:
             if port.name not in by_name:
                 raise ModelError(f"{manifest.name}: {role} {port.name!r} is missing")
-            array = plain_array(port.name, by_name[port.name])
+            array = plain_array(port.name, by_name[port.name], port.kinds)
             self._extent.check(port, array.shape)
             self._arrays.append((port, array, self._extent.batch_axis(port)))
 

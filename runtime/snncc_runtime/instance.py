@@ -233,8 +233,9 @@ class Instance:
             values = named(values, point.known[role], role)
             for port in point.ports[role]:
                 if port.name in values:
-                    view = self.memory.view(port, values[port.name])
-                    array = plain_array(port.name, values[port.name]) if view is None else view
+                    value = values[port.name]
+                    view = self.memory.view(port, value)
+                    array = plain_array(port.name, value, port.kinds) if view is None else view
                     extent.check(port, array.shape)
                     arrays.append((port, view or as_dtype(port.name, array, port.dtype)))
                 elif role in ("input", "target"):

@@ -48,6 +48,11 @@ class Port:
     below: int = 0
     reader: str = ""
 
+    @property
+    def kinds(self) -> str:
+        """NumPy's letters of what it may be given: truth is a number, but no number of steps."""
+        return "iuf" if self.role == "lengths" else "biuf"
+
 
 @dataclass(frozen=True)
 class Tensor:

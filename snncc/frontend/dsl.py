@@ -159,6 +159,7 @@ class _Trace:
 
     def __post_init__(self) -> None:
         self.paths = {id(module): path for path, module in self.network.named_modules()}
+        self.builder.title = type(self.network).__name__
         self.values: dict[str, Value] = {}
         self.updated: dict[str, Value] = {}  # parameters that a training step changes, beside learning
 

@@ -3,7 +3,7 @@
 from . import aidge, connections, neurons, nir, snngrow, snntorch, spikingjelly, surrogate
 from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d
 from .delay import Delay, DelayedLinear
-from .dropout import Dropout, Dropout2d
+from .dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
 from .embedding import Embedding
 from .encoders import Delta, Latency, Rate, Repeat
 from .layers import Flatten, Linear, Sequential
@@ -62,7 +62,9 @@ __all__ = [
     "DelayedLinear",
     "Delta",
     "Dropout",
+    "Dropout1d",
     "Dropout2d",
+    "Dropout3d",
     "Embedding",
     "Flatten",
     "GroupNorm",

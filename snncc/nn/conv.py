@@ -30,7 +30,9 @@ class Convolution(Module):
 
     axes: ClassVar[int] = 2
 
-    def _declare(self, in_channels: int, out_channels: int, kernel_size: Numbers, groups: int) -> None:
+    def _declare(
+        self, in_channels: int, out_channels: int, kernel_size: Numbers, groups: int, padding_mode: str
+    ) -> None:
         positive(self, in_channels=in_channels, out_channels=out_channels, groups=groups)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size = each(self, "kernel_size", kernel_size, self.axes)
@@ -38,6 +40,8 @@ class Convolution(Module):
             raise self.error(
                 f"groups must divide both channels, got {groups} for {in_channels} and {out_channels}"
             )
+        if padding_mode != "zeros":
+            raise self.error(f"padding_mode must be 'zeros', the only one here, got {padding_mode!r}")
 
     def _weights(self, shape: tuple[int, ...], bias: bool) -> None:
         """Uniform in +-1/sqrt(inputs of an output), as PyTorch's are."""
@@ -70,8 +74,9 @@ class Conv2d(Convolution):
         dilation: Numbers = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: str = "zeros",
     ) -> None:
-        self._declare(in_channels, out_channels, kernel_size, groups)
+        self._declare(in_channels, out_channels, kernel_size, groups, padding_mode)
         steps = each(self, "stride", stride, self.axes)
         apart = each(self, "dilation", dilation, self.axes)
         before, after = self._ends(padding, steps, apart)
@@ -136,8 +141,9 @@ class ConvTranspose2d(Convolution):
         groups: int = 1,
         bias: bool = True,
         dilation: Numbers = 1,
+        padding_mode: str = "zeros",
     ) -> None:
-        self._declare(in_channels, out_channels, kernel_size, groups)
+        self._declare(in_channels, out_channels, kernel_size, groups, padding_mode)
         steps, ends = each(self, "stride", stride, self.axes), each(self, "padding", padding, self.axes, 0)
         apart = each(self, "dilation", dilation, self.axes)
         self.output_padding = each(self, "output_padding", output_padding, self.axes, least=0)

@@ -13,14 +13,16 @@ from ..graph import Type
 from ..ops import Value
 from ..ops.delays import delayed_linear
 from ..ops.reduce import expand
+from ..ops.value import operand
 from .connections import OneToOne, Probability, check_seed, drawn_below, wired
 from .layers import positive
-from .module import LARGEST, Module, Parameter, Table, delay
+from .module import LARGEST, Module, Parameter, Table, delay, tracer
 from .neuron import beside, for_each
 from .sparse import SparseLinear
 
 Delays = Annotated[
-    int | float | Sequence[int] | Sequence[float] | np.ndarray, "an integer, at least 0, or one a feature"
+    int | float | Sequence[int] | Sequence[float] | np.ndarray,
+    "an integer, at least 0 (where it is learned, a finite number), or one a feature",
 ]
 LEAST = 1  # steps that a layer of late synapses remembers
 
@@ -75,7 +77,6 @@ class Delay(Module):
                 "all, one for each channel ([C]) or one for each feature"
             )
         made = OneToOne()(n, n)
-        self.values = Parameter((n,), np.ones(n), learnable=False)
         self.indices = Table((n,), made.indices, most=n - 1)
         self.offsets = Table(made.offsets.shape, made.offsets, most=n, ascending=True)
         if not self.learn:
@@ -84,7 +85,9 @@ class Delay(Module):
         late_by: Any = self.positions
         if self.learn:
             late_by = expand(for_each(late_by, x.shape), Type(x.shape)).reshape(n)
-        flat = late(self, x, self.longest, n, self.initial, late_by)
+        ones = expand(Value(x.builder, operand(x.builder, 1.0)), Type((n,)))
+        tracer("Delay").name(ones, "ones")
+        flat = late(self, x, self.longest, n, self.initial, ones, late_by)
         return flat.reshape(x.shape)
 
 
@@ -140,7 +143,7 @@ class DelayedLinear(SparseLinear):
 
     def forward(self, x: Value) -> Value:
         bias = [self.bias] if self.has_bias else []
-        return late(self, x, self.longest, self.out_features, 0.0, self.positions, *bias)
+        return late(self, x, self.longest, self.out_features, 0.0, self.values, self.positions, *bias)
 
 
 def check_steps(module: Module, given: np.ndarray, learn: bool, max_delay: int | None) -> int:
@@ -166,9 +169,11 @@ def positions(given: np.ndarray, learn: bool, longest: int) -> Parameter:
     return Table(given.shape, given.astype(np.int32), most=max(longest, LEAST))
 
 
-def late(module: Any, x: Value, longest: int, n_out: int, initial: float, late_by: Any, *bias: Any) -> Value:
+def late(
+    module: Any, x: Value, longest: int, n_out: int, initial: float, values: Any, late_by: Any, *bias: Any
+) -> Value:
     """What a module's synapses hand on, [n_out], each so many steps late."""
     n, held = prod(x.shape), delay(x, initial=initial, steps=longest)  # for its state alone
     before = Value(held.builder, held.builder.nodes[held.node].inputs[1]).reshape(longest, n)
-    operands = (module.values, late_by, module.indices, module.offsets)
+    operands = (values, late_by, module.indices, module.offsets)
     return delayed_linear(x.reshape(n), before, longest, n_out, *operands, *bias)

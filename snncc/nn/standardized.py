@@ -63,10 +63,12 @@ class WSConv2d(Conv2d):
         dilation: Numbers = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: str = "zeros",
         gain: bool = True,
         eps: float = 1e-4,
     ) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias)
+        sizes = (in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
+        super().__init__(*sizes, bias, padding_mode)
         declared: Parameter = self._parameters["weight"]
         if prod(declared.shape[1:]) < 2:
             raise self.error(f"the variance of one weight is not defined: weights are {declared.shape}")

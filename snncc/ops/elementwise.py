@@ -106,7 +106,7 @@ class Elementwise(Op):
         return ""
 
     def infer(self, *types: Type) -> Type:
-        return broadcast(*types)
+        return broadcast(*types, of=self.name)
 
     def evaluate(self, *arrays: Any) -> Any:
         return _exactly(SCALARS[self.function].numpy)(*align(*arrays))
@@ -201,12 +201,12 @@ IN_PLACE = (Uniform, Vector, StepNumber)  # of no operands, made in each kernel 
 ELEMENTWISE = (Elementwise, Spike, Detach, Substitute, Expand, *IN_PLACE)
 
 
-def broadcast(*types: Type) -> Type:
+def broadcast(*types: Type, of: str = "an elementwise operator") -> Type:
     """The type of an elementwise result. Numbers and float64 scalars give way to the network's dtype."""
-    shapes = {t.features for t in types if t.features != ()}
+    shapes = dict.fromkeys(t.features for t in types if t.features != ())
     if len(shapes) > 1:
-        shown = " and ".join(str(list(s)) for s in sorted(shapes))
-        raise CompileError(f"feature shapes must be equal or scalar, found {shown}")
+        shown = " and ".join(str(list(s)) for s in shapes)
+        raise CompileError(f"{of} needs feature shapes that are equal or scalar, found {shown}")
     dtype = max((t.dtype for t in types), key=lambda d: {"number": 0, "scalar": 1}.get(d, 2))
     return Type(
         next(iter(shapes), ()),

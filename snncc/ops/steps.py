@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import CompileError, located
-from ..graph import Graph, Op, Type
+from ..graph import Graph, Op, Type, layer_of
 from .reduce import expand
 from .value import Value, apply
 
@@ -136,28 +136,28 @@ def fixed_steps(graph: Graph, num_steps: int, segment: int) -> int:
     Raises CompileError where that is not num_steps, where two layers differ, where steps are to be computed
     in segments, and where the next step would need all.
     """
-    found: list[tuple[Any, str]] = [(n.op, n.where) for n in graph if isinstance(n.op, Numbered)]
-    looped = {m for members in graph.components if len(members) > 1 for m in members}
-    if any(graph[name].op.name == "mix_steps" for name in looped):
-        where = next(n.where for n in graph if n.name in looped and n.op.name == "mix_steps")
-        message = "a layer that mixes all steps is part of a feedback loop; take it out, or use nn.SlidingPSN"
-        raise located(message, where)
+    found = [(node, node.op) for node in graph if isinstance(node.op, Numbered)]
+    for node, op in found:
+        if op.name == "mix_steps" and node.name in graph.looped:
+            message = "mixes all steps and is part of a feedback loop; take it out, or use nn.SlidingPSN"
+            raise located(f"{layer_of(node)} {message}", node.where)
     if not found:
         return 0
-    exact = int(found[0][0].steps)
-    for op, where in found:
+    first, exact = found[0][0], found[0][1].steps
+    for node, op in found:
         if op.steps != exact:
-            raise located(f"layers for {exact} and {op.steps} steps in one network; give all the same", where)
+            both = f"{layer_of(first)} and {layer_of(node)} are for {exact} and {op.steps} steps"
+            raise located(f"{both} in one network; give all the same", node.where)
     if exact != num_steps:
         raise located(
-            f"num_steps is {num_steps}, but this layer was made for {exact} steps; compile with "
+            f"num_steps is {num_steps}, but {layer_of(first)} was made for {exact} steps; compile with "
             f"num_steps={exact}",
-            found[0][1],
+            first.where,
         )
     if segment:
         raise located(
-            "this layer needs all steps at once, so they cannot be computed segment by segment; compile "
-            "without checkpoint_every and with rule='bptt'",
-            found[0][1],
+            f"{layer_of(first)} needs all steps at once, so they cannot be computed segment by segment; "
+            "compile without checkpoint_every and with rule='bptt'",
+            first.where,
         )
     return exact

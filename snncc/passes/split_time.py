@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..errors import located
-from ..graph import Graph, Node
+from ..graph import Graph, Node, layer_of
 from ..ops.sparse import SYNAPSE_SUMS
 from ..ops.time import REDUCTIONS
 from .base import Pass
@@ -28,19 +28,24 @@ LATER = {"forward": "turn", "backward": "end"}  # where the sums of all segments
 @dataclass(frozen=True)
 class SplitTime(Pass):
     def run(self, graph: Graph) -> Graph:
-        for node in graph:
-            if node.stage and node.stage.phase:
-                raise located(
-                    f"%{node.name} waits for statistics of all steps and samples, so it cannot be computed "
-                    "segment by segment; compile without checkpoint_every, with rule='bptt' or 'dsr'",
-                    node.where,
-                )
+        _check_phases(graph)
         parts: dict[str, str] = {}
         for name in graph.order:
             node = graph[name]
             parts[name] = _part(graph, node, parts)
             _check(graph, node, parts)
         return graph.map(lambda n: replace(n, stage=n.stage and replace(n.stage, part=parts[n.name])))
+
+
+def _check_phases(graph: Graph) -> None:
+    waiting = [n for n in graph if n.stage and n.stage.phase]
+    if waiting:
+        node = next((n for n in waiting if n.op.name != "input"), waiting[0])  # inputs are of no layer
+        raise located(
+            f"{layer_of(node)} waits for statistics of all steps and samples, so it cannot be computed "
+            "segment by segment; compile without checkpoint_every, with rule='bptt' or 'dsr'",
+            node.where,
+        )
 
 
 def _part(graph: Graph, node: Node, parts: dict[str, str]) -> str:
