@@ -34,7 +34,10 @@ except ImportError as error:
 
 # Public figures of an H200: 4.8 TB/s, 67 TFLOP/s where one instruction does two, 132 multiprocessors.
 GBS, GFLOPS, MULTIPROCESSORS = 4800.0, 33500.0, 132
-TESTS = [f"tests/test_cuda{part}.py" for part in ("", "_layers", "_images")]
+TESTS = [    # whose models a GPU runs
+    f"tests/test_cuda{part}.py"
+    for part in ("", "_layers", "_images", "_loops", "_neurons", "_precision", "_conv_precision")
+]
 
 
 def main() -> int:

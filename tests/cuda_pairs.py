@@ -20,6 +20,7 @@ from snncc_runtime import Model
 from tests import cuda_host
 
 Array = np.ndarray[Any, Any]
+LARGEST = 24.0    # of inputs: enough for neurons to fire behind layers of random weights
 GPU = "SNNCC_TEST_GPU"    # set by pytest --gpu, for the processes of a run
 
 
@@ -31,9 +32,13 @@ def executed_on_the_host(variant: str = "plain") -> Iterator[None]:
         yield
 
 
+def on_a_gpu() -> bool:
+    return bool(os.environ.get(GPU))
+
+
 def built() -> AbstractContextManager[None]:
     """Within: CUDA models are built for where they are tested."""
-    return nullcontext() if os.environ.get(GPU) else executed_on_the_host()
+    return nullcontext() if on_a_gpu() else executed_on_the_host()
 
 
 class Pair:
@@ -53,6 +58,8 @@ class Pair:
         """Outputs, final states, and gradients of everything."""
         c, cuda = (model(given, **options) for model in self.both)
         same(*({name: out[name] for name in self.c.output_names} for out in (c, cuda)))
+        spikes = [name for name in self.c.output_names if name.startswith("spk")]
+        assert [name for name in spikes if len(np.unique(c[name])) < 2] == []    # silence proves nothing
         same(c.state, cuda.state)
         on = [model(given, state=c.state, **options) for model in self.both]    # from states that are given
         same(*({name: out[name] for name in self.c.output_names} for out in on))
@@ -90,6 +97,6 @@ def inputs(model: Model, steps: int, batch: int) -> dict[str, Array]:
     for port in model.manifest["io"]:
         if port["role"] == "input":
             shape = (*[steps] * port["time"], batch, *port["shape"])
-            sparse = random.random(shape) * (random.random(shape) < 0.5) * 3
+            sparse = random.random(shape) * (random.random(shape) < 0.5) * LARGEST
             found[port["name"]] = sparse if port["dtype"] != "int64" else random.integers(0, 3, shape)
     return found

@@ -28,7 +28,7 @@ def layers(*between: nn.Module, static: bool = False) -> nn.Sequential:
     named = {f"layer{k}": layer for k, layer in enumerate(between)}
     return nn.Sequential(
         input=nn.Input(6, static=static), fc=nn.Linear(6, 8),
-        **named, out=nn.Linear(8, CLASSES), spk=nn.Leaky(0.75),
+        **named, out=nn.Linear(8, CLASSES), spk=nn.Leaky(0.75, threshold=0.1),
     )    # fmt: skip
 
 
@@ -98,7 +98,7 @@ def test_sanitizers_find_nothing(variant: str) -> None:
 
 def test_nvcc_takes_what_is_printed(tmp_path: Path) -> None:
     try:
-        found = nvcc.find_compiler("sm_90")
+        found = nvcc.find_compiler("sm_75")    # the oldest; test_gpu_benchmark.py compiles for sm_90
     except CompileError as error:
         pytest.skip(f"NOTHING WAS COMPILED FOR A GPU: {error}")
     learning = {"loss": loss.cross_entropy("mem"), "optimizer": optim.Adam(0.01), "context": "float16"}

@@ -13,7 +13,7 @@ from snncc import nn
 from snncc.lower import unfold
 from snncc_runtime import Model, cublas
 from tests import cuda_host
-from tests.cuda_pairs import executed_on_the_host
+from tests.cuda_pairs import built, on_a_gpu
 from tests.test_cuda_precision import ROUNDED, UNIT
 
 STEPS, BATCH, CHANNELS, HEIGHT, WIDTH = 2, 3, 3, 7, 6
@@ -44,7 +44,8 @@ class Images(nn.Module):
 def room(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few of the six images at a time, so there are several lots and a rest; and a cuBLAS."""
     monkeypatch.setattr(unfold, "ROOM", 1 << 12)
-    monkeypatch.setattr(cublas, "candidates", lambda: iter([str(cuda_host.cublas())]))
+    if not on_a_gpu():
+        monkeypatch.setattr(cublas, "candidates", lambda: iter([str(cuda_host.cublas())]))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def test_convolutions_are_as_precise_as_is_said(
 ) -> None:
     """Against float64. What a sum's terms come to is the result of absolute values."""
     dtype = "float64" if precision == "float64" else "float32"
-    with executed_on_the_host():
+    with built():
         model = snncc.compile(Images(), target="cuda", precision=precision, dtype=dtype, out=tmp_path)
     random = np.random.default_rng(3)
     x = np.abs(random.normal(size=(STEPS, BATCH, CHANNELS, HEIGHT, WIDTH))).astype(dtype)

@@ -82,7 +82,7 @@ class Residual(nn.Module):
         self.road, self.pool = nn.Conv2d(6, 6, 1, stride=2), nn.MaxPool2d(2)
         self.first, self.second = nn.Leaky(0.9), nn.Leaky(0.8)
         self.tokens, self.third, self.flat = nn.Linear(6, 5), nn.Leaky(0.7), nn.Flatten()
-        self.fc, self.out = nn.Linear(20, CLASSES), nn.Leaky(0.9)
+        self.fc, self.out = nn.Linear(20, CLASSES), nn.Leaky(0.9, threshold=0.05)
 
     def forward(self, x: Any) -> Any:
         spk = self.first(self.before(self.stem(x))).spk

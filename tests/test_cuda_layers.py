@@ -60,7 +60,7 @@ class Delays(nn.Module):
         loop, echo = snncc.delay(shape=20, steps=2), snncc.delay(shape=CLASSES, steps=3)
         spk, mem = self.lif(self.late(self.fc(x)) + self.back(loop.value))
         loop.feed(spk)
-        return {"spk": self.late(spk), "mem": echo.feed(self.out(mem) + 0.5 * echo.value)}
+        return {"spk": spk, "late": self.late(spk), "mem": echo.feed(self.out(mem) + 0.5 * echo.value)}
 
 
 class Parallel(nn.Module):

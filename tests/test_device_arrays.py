@@ -31,8 +31,8 @@ Array = np.ndarray[Any, Any]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = nn.Sequential(
-        input=nn.Input(FEATURES), fc=nn.Linear(FEATURES, 8), lif=nn.Leaky(0.9),
-        out=nn.Linear(8, 4), spk=nn.Leaky(0.75),
+        input=nn.Input(FEATURES), fc=nn.Linear(FEATURES, 8), lif=nn.Leaky(0.9, threshold=0.2),
+        out=nn.Linear(8, 4), spk=nn.Leaky(0.75, threshold=0.1),
     )    # fmt: skip
     path = tmp_path_factory.mktemp("models") / "cuda"
     learning: dict[str, Any] = {"loss": loss.cross_entropy("rate"), "optimizer": optim.SGD(0.1)}
@@ -93,6 +93,7 @@ def test_arrays_are_used_where_they_lie(model: Model, cuda: Cuda, kind: type[Ten
     again = model(x, state=out.state)    # what a model gave, it takes
     assert cuda.crossings() == crossings
     np.testing.assert_array_equal(again.spk.numpy(), model(x.values, state=expected.state).spk)
+    assert 0 < expected.spk.mean() < 1    # so the tests below see what is read too early
 
 
 def test_the_host_waits_for_nothing(model: Model, cuda: Cuda, late: None) -> None:
@@ -277,6 +278,31 @@ def test_streams_of_others(model: Model, cuda: Cuda) -> None:
         model.stream = 4096
     with pytest.raises(ModelError, match="compile it with target='cuda'"):
         HostMemory(None, "net").stream = handle    # type: ignore[arg-type]
+
+
+def test_a_model_is_called_where_it_lies(model: Model, cuda: Cuda) -> None:
+    """A thread whose current device is another one touches nothing."""
+    expected, large = model(numbers()).spk, numbers(0, STEPS, 50, FEATURES)
+    model._instance._model.device = 1
+    for given in (numbers(), Described(cuda, numbers()), large):
+        with pytest.raises(ModelError, match="lies on another GPU than the current one of this thread"):
+            model(given)
+    model._instance._model.device = 0
+    np.testing.assert_array_equal(model(numbers()).spk, expected)
+
+
+def test_what_the_host_gives_along_is_copied_at_once(model: Model, cuda: Cuda, late: None) -> None:
+    """Also from pinned memory, which the device reads when it comes to it."""
+    model.stream = cuda.stream()
+    x, lengths = numbers(), np.array([5, 2, 3], np.int64)
+    expected = model(x, lengths=lengths).spk
+    place = cuda.memory(x.nbytes, "cudaMallocHost")
+    pinned = np.frombuffer((ctypes.c_char * x.nbytes).from_address(place), np.float32).reshape(x.shape)
+    pinned[:] = x
+    out = model(pinned, lengths=Described(cuda, lengths))
+    assert not cuda.idle(model.stream)
+    pinned[:] = 0
+    np.testing.assert_array_equal(out.spk.numpy(), expected)
 
 
 def test_memory_that_is_not_there(folder: Path, cuda: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,6 +105,12 @@ def test_every_start_has_its_kernel_of_the_table(tmp_path: Path) -> None:
     assert "tiny inference" in static.summary([train, infer], H200)
 
 
+def test_a_gpu_runs_all_tests_of_models() -> None:
+    every = Path(__file__).parent.glob("test_cuda*.py")
+    of_models = {f"tests/{path.name}" for path in every if "from tests.cuda_pairs" in path.read_text()}
+    assert of_models == set(gpu.TESTS)
+
+
 def test_what_is_measured_on_a_gpu_runs_here_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By what executes CUDA on the processor; times mean nothing, rates are there."""
     library = tmp_path / "device.so"

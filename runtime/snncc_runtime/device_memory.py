@@ -66,6 +66,7 @@ class DeviceMemory:
         return view_of(port.name, values, port.dtype, self)
 
     def begin(self, arrays: Iterable[Any]) -> None:
+        self._check("device", self._library.function("here")(self._model))
         self._codes, self._results = [], []
         self._views = [array for array in arrays if isinstance(array, DeviceView)]
         if self.pending and not self._views:
@@ -75,6 +76,8 @@ class DeviceMemory:
         if isinstance(array, DeviceView):
             return self._typed(self._in_order(port, array), array.dtype)
         pointer = self._typed(self._buffer(port.field, array.nbytes), array.dtype)
+        if self._views:  # nothing waits: the caller's own may be pinned, and change before it is read
+            array = array.copy()
         copy, source = self._library.function("to_device"), self._library.pointer(array)
         self._codes.append(copy(self._model, pointer, source, array.nbytes))
         return pointer

@@ -103,11 +103,11 @@ class Instance:
         filled: dict[str, Arrays] = {role: {} for role in results}
         memory = self.memory
         with self.lock:
+            memory.begin(array for _, array in arrays)
             steps = self._settle(extent)
             batch = extent.batch or 1
             phased = self.device or entry in self.manifest.phased
             self._reserve(steps, point.trains, batch if phased else 0)
-            memory.begin(array for _, array in arrays)
             pointers = {port.field: memory.given(port, array) for port, array in arrays}
             for port in point.ports["seed"]:
                 pointers[port.field] = memory.given(port, self._draw(draws))

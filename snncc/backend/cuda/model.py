@@ -99,6 +99,9 @@ def _prototypes(program: Program, prefix: str) -> Iterator[Prototype]:
     yield Prototype(
         f"void {prefix}_close({model})", "Forgets recorded calls: before an arena ends or is used anew."
     )
+    yield Prototype(
+        f"int32_t {prefix}_here({known})", "0 where the model lies on the thread's current device."
+    )
     yield from _orders(prefix, known)
     yield Prototype(f"int32_t {prefix}_allocate(size_t bytes, void **memory)", "Device memory.")
     yield Prototype(f"int32_t {prefix}_release(void *memory)", "Device memory, given back.")

@@ -101,6 +101,7 @@ enum {
     SNNCC_BATCH = 11, /* more samples than the memory of statistics over all samples has room for */
     SNNCC_FEW = 12,   /* a variance of a single number */
     SNNCC_LENGTH = 13, /* a sample has no steps, or more than the call */
+    SNNCC_ELSEWHERE = 15, /* the model lies on another GPU; 14 is SNNCC_LIBRARY */
     SNNCC_DEVICE = 1000 /* and up: an error of CUDA's */
 };
 
@@ -121,6 +122,9 @@ SNNCC_FUNCTION const char *snncc_error_text(int32_t code)
                "compile for as many steps (num_steps), or with checkpoint_every or a rule with shorter windows";
     case SNNCC_SPIKES: return "an initial state holds the spikes of the step before, which are 0 or 1; found something else";
     case SNNCC_LENGTH: return "a sample's length is not from 1 to the number of steps";
+    case SNNCC_ELSEWHERE:
+        return "the model lies on another GPU than the current one of this thread: choose that one (cudaSetDevice, "
+               "torch.cuda.set_device), or load the model here";
     case SNNCC_BATCH: return "the batch is larger than the configured number of samples";
     case SNNCC_FEW:
         return "training with batch normalisation needs more than one number a channel: more samples, or more steps";

@@ -37,6 +37,14 @@ static inline int32_t snncc_started(void)
     return snncc_checked(cudaGetLastError());
 }
 
+/* The thread's current device. */
+static inline int32_t snncc_device(void)
+{
+    int device = -1;
+    cudaGetDevice(&device);
+    return device;
+}
+
 /* x[0 .. count] = 0. */
 static inline void snncc_clear(cudaStream_t stream, snncc_real *x, size_t count)
 {

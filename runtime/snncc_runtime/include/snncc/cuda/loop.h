@@ -187,8 +187,8 @@ typedef struct {
 template <class Kernel>
 static unsigned snncc_resident(Kernel kernel, size_t bytes)
 {
-    int device = 0, most = 0, processors = 0, blocks = 0;
-    cudaGetDevice(&device);
+    const int device = snncc_device();
+    int most = 0, processors = 0, blocks = 0;
     cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
     cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
     if (bytes + SNNCC_THREADS * sizeof(snncc_real) > (size_t)most) return 0;
