@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import snncc
 from benchmarks import gpu, worker
+from benchmarks.contest import Settings
 from benchmarks.on_gpu import launches, measured, static
 from benchmarks.on_gpu.cases import CASES, Case
 from benchmarks.on_gpu.device import PROBE, Probe
@@ -140,6 +142,17 @@ def test_what_is_measured_on_a_gpu_runs_here_too(tmp_path: Path, monkeypatch: py
     assert [shown.count(text) for text in ("training step ", "inference ", "gradient ")] == [1, 1, 1]
     assert record["modes"]["gradient"]["contestants"]["snncc"]["calls"] == 10
     assert record["modes"]["train"]["gops"] > 0
+
+
+def test_cases_without_a_workload_have_peers_as_well() -> None:
+    """Here they say that there is no torch, or run on the processor."""
+    case = replace(CASES["layer"], num_steps=2, batch=1)
+    peers = gpu.contestants("snncc,torch:eager,jax,snntorch")
+    results = measured.beside(case, case.modes, peers, Settings(1, 0.0))
+    assert [r.contestant.name for r in results] == ["layer:eager", "layer:snntorch"]
+    for result in results:
+        took_part = set(result.turns) == set(case.modes) and not result.failure
+        assert took_part or result.failure.startswith("No module named"), result.failure
 
 
 def test_names_are_checked(capsys: pytest.CaptureFixture[str]) -> None:

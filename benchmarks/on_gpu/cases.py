@@ -29,7 +29,8 @@ FILLED = {"train": ("loss",), "forward": ("output", "state_out"), "backward": ("
 
 @dataclass(frozen=True)
 class Case:
-    """source: the network, file.py:name of models/. workload: what peers can be given, if they can."""
+    """source: the network, file.py:name of models/. workload: what peers are given; without one, those in
+    the file `peer` of peers/ draw their own."""
 
     name: str
     title: str
@@ -39,6 +40,7 @@ class Case:
     modes: tuple[str, ...]
     loss: Loss | None = None
     workload: Workload | None = None
+    peer: str = ""
 
     def target(self) -> Target:
         optimizer = Adam(5e-4) if self.loss else None
@@ -74,8 +76,9 @@ def _cases() -> Iterator[Case]:
         source = f"workloads.py:{w.attribute}"
         yield Case(w.name, w.title, source, w.num_steps, w.batch, w.modes, w.loss, w)
     title, loss = "65,536 leaky neurons, no weights", cross_entropy("mem_mean")
-    yield Case("layer", title, "workloads.py:layer", 32, 64, ("infer", "gradient"))
-    yield Case("ResNet", "SEW ResNet-18", "sew_resnet18.py:net", 4, 128, ("train", "infer"), loss)
+    yield Case("layer", title, "workloads.py:layer", 32, 64, ("infer", "gradient"), peer="layer")
+    source = "sew_resnet18.py:net"
+    yield Case("ResNet", "SEW ResNet-18", source, 4, 128, ("train", "infer"), loss, peer="resnet")
 
 
 CASES = {case.name: case for case in _cases()}

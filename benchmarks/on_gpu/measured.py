@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import snncc
-from benchmarks.contest import CONTESTANTS, OURS, Contestant, Result, Settings, compete
+from benchmarks.case_task import CaseGiven
+from benchmarks.contest import CONTESTANTS, OURS, ROUNDS, Contestant, Player, Result, Settings, compete
 from benchmarks.on_gpu.cases import MODES, TITLES, Case
 from benchmarks.on_gpu.device import BITS, PROBE, Probe
 from benchmarks.report import Report
@@ -26,13 +28,31 @@ from snncc_runtime.kernels import Load, Work, parse_kernels
 
 SOURCE = Path(__file__).with_name("device.cu")
 MIB, TURNS = 2**20, 5
+QUESTIONS = {"train": "train", "infer": "infer", "gradient": "train"}    # as workers know calls
 COLUMNS = ("median, ms", "min", "max", "calls", "memory, MiB", "first call, s", "x snncc")
 PEERS = {
     **CONTESTANTS,
     "snncc:numpy": Contestant("snncc", "numpy", "snncc, arrays of NumPy"),
     "torch:graphs": Contestant("torch", "graphs", "PyTorch by hand, all compiled, CUDA graphs", "torch"),
 }
-USUAL = (OURS, "snncc:numpy", "torch:eager", "torch:scans", "torch:graphs", "jax:scan", "snntorch:tutorial")
+# Of the cases without a workload, by the file in peers/; what else the peer is called in --peers.
+JELLY: Any = {"label": "SpikingJelly, multi-step", "environment": "torch", "exact": False}
+CASE_PEERS = {
+    "layer": (
+        (Contestant("layer", "eager", "PyTorch by hand", "torch"), "torch:eager"),
+        (Contestant("layer", "scans", "PyTorch by hand, loops compiled", "torch"), "torch:scans"),
+        (Contestant("layer", "spikingjelly", **JELLY), "spikingjelly"),
+        (Contestant("layer", "snntorch", "snnTorch", "torch"), "snntorch:tutorial"),
+    ),
+    "resnet": (
+        (Contestant("resnet", "spikingjelly", **JELLY), "spikingjelly"),
+        (Contestant("resnet", "snntorch", "snnTorch", "torch", exact=False), "snntorch:tutorial"),
+    ),
+}
+USUAL = (
+    *(OURS, "snncc:numpy", "torch:eager", "torch:scans", "torch:graphs", "jax:scan", "snntorch:tutorial"),
+    "spikingjelly",
+)
 
 
 @dataclass(frozen=True)
@@ -84,6 +104,7 @@ def measured(
     else:
         os.environ[PROBE] = settings.probe
         results = [alone(case, modes, settings.seconds, Probe(settings.probe), precision)]
+        results += beside(case, modes, peers, settings)
     return Measured(case, results, works(case, modes))
 
 
@@ -123,6 +144,29 @@ def alone(
     except (snncc.CompileError, ModelError) as error:
         result.failure = str(error)
     return result
+
+
+def beside(
+    case: Case, modes: Sequence[str], peers: Sequence[Contestant], settings: Settings
+) -> list[Result]:
+    """The peers of a case without a workload, in turns."""
+    names = [peer.name for peer in peers]
+    results = [Result(peer) for peer, name in CASE_PEERS.get(case.peer, ()) if name in names]
+    shape = next(iter(case.compiled().network.inputs.values())).shape
+    with tempfile.TemporaryDirectory() as scratch:
+        CaseGiven(case.num_steps, case.batch, shape).write(Path(scratch))
+        players = [Player(result, Path(scratch), settings) for result in results]
+        for mode in modes:
+            for player in players:
+                if first := player.ask("first", QUESTIONS[mode]):
+                    player.result.first[mode] = first
+            for number in range(ROUNDS):
+                for player in players[:: -1 if number % 2 else 1]:
+                    if turn := player.ask("turn", QUESTIONS[mode], settings.seconds / ROUNDS):
+                        player.result.turns.setdefault(mode, []).append(turn)
+        for player in players:
+            player.close()
+    return results
 
 
 def resident(model: Any, case: Case, probe: Probe) -> dict[str, Callable[..., float]]:

@@ -11,7 +11,11 @@ import torch
 from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import nn
 
-STEPS, CLASSES = 4, 10
+from ..case_task import CaseGiven, read
+from ..task import Calls
+
+__all__ = ["build", "read", "trained"]
+STEPS, CLASSES, WIDTH = 4, 10, 64
 
 
 class AllSteps(nn.Module):
@@ -66,26 +70,51 @@ def trained(
 ) -> Callable[[], float]:
     """A training step; its loss."""
     torch.set_num_threads(threads)
+    train, _ = calls(name, torch.from_numpy(images), torch.from_numpy(targets), width)
+    return lambda: train(1e-3)
+
+
+def build(given: CaseGiven, variant: str) -> Calls:
+    """The case `ResNet` of a GPU."""
+    torch.set_num_threads(given.threads)
+    images = torch.rand((given.batch, *given.shape), device=given.device)
+    return calls(variant, images, torch.randint(CLASSES, (given.batch,), device=given.device), WIDTH)
+
+
+def calls(name: str, x: torch.Tensor, y: torch.Tensor, width: int) -> Calls:
+    """A training step with Adam, and a call; in float32, on the device of x."""
     torch.manual_seed(0)
-    net = network(AllSteps if name == "spikingjelly" else OneStep, width)
-    readout = nn.Linear(8 * width, CLASSES)
-    optimizer = torch.optim.Adam([*net.parameters(), *readout.parameters()], 1e-3)
-    x, y = torch.from_numpy(images), torch.from_numpy(targets)
+    torch.backends.cudnn.allow_tf32 = False
+    net = network(AllSteps if name == "spikingjelly" else OneStep, width).to(x.device)
+    readout = nn.Linear(8 * width, CLASSES).to(x.device)
+    optimizer = torch.optim.Adam([*net.parameters(), *readout.parameters()])
 
-    def spikes() -> Any:
-        if name == "spikingjelly":
-            functional.reset_net(net)
-            return net(x.unsqueeze(0).repeat(STEPS, 1, 1, 1, 1))
-        for module in net.modules():
-            if isinstance(module, OneStep):
-                module.state = None
-        return torch.stack([net(x) for _ in range(STEPS)])
+    def scores() -> Any:
+        return readout(_spikes(net, name, x).mean((0, 3, 4)))
 
-    def step() -> float:
+    def train(rate: float) -> float:
+        optimizer.param_groups[0]["lr"] = rate
+        net.train()
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(readout(spikes().mean((0, 3, 4))), y)
+        loss = nn.functional.cross_entropy(scores(), y)
         loss.backward()
         optimizer.step()
         return float(loss.detach())
 
-    return step
+    def infer() -> float:
+        net.eval()
+        with torch.inference_mode():
+            return float(scores().sum())
+
+    return Calls(train, infer)
+
+
+def _spikes(net: nn.Sequential, name: str, x: Any) -> Any:
+    """Of all steps, [T, B, C, H, W]."""
+    if name == "spikingjelly":
+        functional.reset_net(net)
+        return net(x.unsqueeze(0).repeat(STEPS, 1, 1, 1, 1))
+    for module in net.modules():
+        if isinstance(module, OneStep):
+            module.state = None
+    return torch.stack([net(x) for _ in range(STEPS)])

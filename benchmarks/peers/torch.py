@@ -77,8 +77,8 @@ def read_out(current: Any, beta: float, steps: int) -> Any:
 class Scan:
     """The two loops of a layer of neurons, as they are or compiled, whole or in chunks of steps."""
 
-    def __init__(self, given: Given, compiled: bool) -> None:
-        self.beta, self.steps = given.task.beta, given.task.num_steps
+    def __init__(self, beta: float, steps: int, compiled: bool) -> None:
+        self.beta, self.steps = beta, steps
         self.chunk = CHUNK if self.steps > LONG else self.steps
         self._forward, self._backward = forward_steps, backward_steps
         self.recurrent, self.recurrent_backward = recurrent_steps, recurrent_backward
@@ -182,7 +182,7 @@ def build(given: Given, variant: str) -> Calls:
     if variant in ("whole", "graphs") and given.task.num_steps > LONG:
         raise LeftOut(f"{given.task.num_steps} steps in one graph do not compile in reasonable time")
     x, y = on_torch.start(given)
-    scan = Scan(given, variant == "scans")
+    scan = Scan(given.task.beta, given.task.num_steps, variant == "scans")
     spikes, membranes = neurons(scan)
     given_layers = [*given.layers, *given.back]
     on_device = [[torch.from_numpy(a).to(x.device) for a in layer] for layer in given_layers]
