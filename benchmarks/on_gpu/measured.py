@@ -43,6 +43,7 @@ CASE_PEERS = {
         (Contestant("layer", "scans", "PyTorch by hand, loops compiled", "torch"), "torch:scans"),
         (Contestant("layer", "spikingjelly", **JELLY), "spikingjelly"),
         (Contestant("layer", "snntorch", "snnTorch", "torch"), "snntorch:tutorial"),
+        (Contestant("layer_jax", "scan", "JAX by hand, scan", "jax"), "jax:scan"),
     ),
     "resnet": (
         (Contestant("resnet", "spikingjelly", **JELLY), "spikingjelly"),
