@@ -86,7 +86,7 @@ def test_types_must_be_those_of_the_rules(type: Type) -> None:
 
 def test_operands_that_do_not_fit_are_refused() -> None:
     other = node("other", leaves.Input("other", "input", (3,)), type=Type((3,), True, True))
-    with pytest.raises(CompileError, match=r"must be equal or scalar, found \[2\] and \[3\]"):
+    with pytest.raises(CompileError, match=r"that are equal or scalar, found \[2\] and \[3\]"):
         graph([X, other, node("y", Elementwise("add"), "x", "other")]).verify()
 
 
