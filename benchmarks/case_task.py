@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .task import DEVICE
+from .task import Process
 
 
 @dataclass(frozen=True)
-class CaseGiven:
+class CaseGiven(Process):
     """shape: features of a step of the input."""
 
     num_steps: int
@@ -20,15 +19,6 @@ class CaseGiven:
 
     def write(self, folder: Path) -> None:
         (folder / "case.json").write_text(json.dumps(asdict(self)))
-
-    @property
-    def device(self) -> str:
-        """Where to compute: "cpu" or "cuda"."""
-        return os.environ.get(DEVICE, "cpu")
-
-    @property
-    def threads(self) -> int:
-        return int(os.environ["OMP_NUM_THREADS"])
 
 
 def read(folder: Path) -> CaseGiven:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from .task import Calls
+from .task import Calls, Process
 
 Array = np.ndarray
 Gradient = Callable[[], tuple[Array, Mapping[str, Array]]]
 
 
 @dataclass(frozen=True)
-class NeuronGiven:
+class NeuronGiven(Process):
     """preset, options: a constructor's name and arguments. x, d_out [T, B, n]: currents, cotangent."""
 
     folder: Path
@@ -27,10 +26,6 @@ class NeuronGiven:
     x: Array
     d_out: Array
     parameters: dict[str, Array]
-
-    @property
-    def threads(self) -> int:
-        return int(os.environ["OMP_NUM_THREADS"])
 
     def calls(self, name: str, forward: Callable[[], Array], gradient: Gradient) -> Calls:
         """What is timed; before, what it computes is written for `found`.

@@ -59,8 +59,21 @@ class Task:
         np.savez(folder / "arrays.npz", x=samples[0], y=samples[1], **parameters)
 
 
+class Process:
+    """What a measured process is told by its environment."""
+
+    @property
+    def device(self) -> str:
+        """Where to compute: "cpu" or "cuda"."""
+        return os.environ.get(DEVICE, "cpu")
+
+    @property
+    def threads(self) -> int:
+        return int(os.environ["OMP_NUM_THREADS"])
+
+
 @dataclass(frozen=True)
-class Given:
+class Given(Process):
     """A task as a contestant gets it.
 
     Inputs are [T, B, n], or [B, n] if static, where n may also be channels, height, width; targets [B] or
@@ -90,15 +103,6 @@ class Given:
     def by_membrane(self) -> bool:
         """Whether the loss reads the membranes of the last layer, not its spikes."""
         return self.task.loss == "cross_entropy"
-
-    @property
-    def device(self) -> str:
-        """Where to compute: "cpu" or "cuda"."""
-        return os.environ.get(DEVICE, "cpu")
-
-    @property
-    def threads(self) -> int:
-        return int(os.environ["OMP_NUM_THREADS"])
 
 
 def read(folder: Path) -> Given:
