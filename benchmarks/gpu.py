@@ -34,9 +34,10 @@ except ImportError as error:
 
 # Public figures of an H200: 4.8 TB/s, 67 TFLOP/s where one instruction does two, 132 multiprocessors.
 GBS, GFLOPS, MULTIPROCESSORS = 4800.0, 33500.0, 132
+MODELS = ("", "_layers", "_images", "_loops", "_neurons", "_precision", "_conv_precision")
 TESTS = [    # whose models a GPU runs
-    f"tests/test_cuda{part}.py"
-    for part in ("", "_layers", "_images", "_loops", "_neurons", "_precision", "_conv_precision")
+    *(f"tests/test_cuda{part}.py" for part in MODELS),
+    *(f"tests/test_device_{part}.py" for part in ("arrays", "libraries", "training")),
 ]
 
 

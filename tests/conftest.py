@@ -89,6 +89,12 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    mark = item.get_closest_marker("stand_in")
+    if mark and item.config.getoption("--gpu"):
+        pytest.skip(f"not on a GPU, but on what stands in for one: {mark.args[0]}")
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not _is_worker(config) and SESSION in os.environ:
         shutil.rmtree(os.environ.pop(SESSION), ignore_errors=True)

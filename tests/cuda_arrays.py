@@ -1,62 +1,180 @@
-"""Another library with arrays on the device, as far as a model sees it: streams, memory, descriptions."""
+"""Another library with arrays on the device, as a model sees it: streams, memory, descriptions.
+
+Arrays and streams are made by CUDA's driver: a GPU's (libcuda.so.1, nothing else is needed), or on the
+processor by what stands in for it. `present()` is that of this run.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tests import cuda_host
+from tests.cuda_pairs import on_a_gpu
 
-NOT_READY = 600    # cudaErrorNotReady
-TO_DEVICE, TO_HOST = 1, 2
-NON_BLOCKING = 1
+OUT_OF_MEMORY, ENDED, NOT_READY = 2, 4, 600    # CUresult; ENDED: at the end of a process
+NON_BLOCKING, NO_TIMES, EQUAL = 1, 2, 1    # flags of streams, of events, and of what a stream waits for
+PATIENCE = 30.0    # seconds that a stream is held at most: a test that waits for it fails, and does not hang
+FILLS = 4    # of an array, at most
+PAGE, MEBI = 4096, 2**20
 MANAGED = struct.Struct("<QiiiBBHQQQQQ")    # DLManagedTensor, as a 64-bit machine has it
 
 
 class Cuda:
-    """CUDA's own functions, on the processor: the library that models are linked with as well."""
+    """The driver's functions, in the context that models use."""
 
-    def __init__(self, variant: str = "plain") -> None:
-        self._library = ctypes.CDLL(str(cuda_host.library(variant)))
-        self._library.snncc_host_crossings.restype = ctypes.c_size_t
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library, context = library, ctypes.c_void_p()
+        self.call("cuInit", 0)
+        self.call("cuDevicePrimaryCtxRetain", ctypes.byref(context), 0)
+        self.call("cuCtxSetCurrent", context)
+        page = self.pinned(PAGE)
+        self.words = iter(range(page, page + PAGE, 4))    # of gates: nothing is allocated while one is closed
 
     def call(self, name: str, *arguments: Any) -> None:
-        assert getattr(self._library, name)(*arguments) == 0
+        code = self._library[name](*arguments)
+        assert code == 0, f"{name}: {code}"
 
     def stream(self) -> int:
         """A stream that no other one waits for."""
         found = ctypes.c_void_p()
-        self.call("cudaStreamCreateWithFlags", ctypes.byref(found), NON_BLOCKING)
+        self.call("cuStreamCreate", ctypes.byref(found), NON_BLOCKING)
         assert found.value
         return found.value
 
     def idle(self, stream: int) -> bool:
-        code = self._library.cudaStreamQuery(ctypes.c_void_p(stream))
-        assert code in (0, NOT_READY)
+        code = self._library.cuStreamQuery(ctypes.c_void_p(stream))
+        assert code in (0, NOT_READY), code
         return bool(code == 0)
+
+    def synchronize(self, stream: int) -> None:
+        self.call("cuStreamSynchronize", ctypes.c_void_p(stream))
+
+    def hold(self, stream: int) -> Gate:
+        """What is put on the stream from now on waits until the gate is opened."""
+        return Gate(self, stream)
+
+    def order(self, first: int | None, then: int | None) -> None:
+        """Work put on `then` from now on waits for what is on `first` now."""
+        event = ctypes.c_void_p()
+        self.call("cuEventCreate", ctypes.byref(event), NO_TIMES)
+        self.call("cuEventRecord", event, ctypes.c_void_p(first))
+        self.call("cuStreamWaitEvent", ctypes.c_void_p(then), event, 0)
+        self.call("cuEventDestroy_v2", event)
+
+    def available(self) -> int:
+        """Bytes of the device that are free."""
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        self.call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
+        return free.value
+
+    def memory(self, size: int) -> int:
+        found = ctypes.c_uint64()
+        self.call("cuMemAlloc_v2", ctypes.byref(found), ctypes.c_size_t(size))
+        return found.value
+
+    def pinned(self, size: int) -> int:
+        """Memory of the host that the device reads by itself."""
+        found = ctypes.c_void_p()
+        self.call("cuMemAllocHost_v2", ctypes.byref(found), ctypes.c_size_t(size))
+        assert found.value
+        return found.value
+
+    def free(self, pointer: int, pinned: bool = False) -> None:
+        name = "cuMemFreeHost" if pinned else "cuMemFree_v2"
+        assert self._library[name](ctypes.c_void_p(pointer)) in (0, ENDED)
+
+    def copy(self, to: int, start: int, size: int, stream: int | None) -> None:
+        """Between device and pinned memory, whichever is which."""
+        where = ctypes.c_uint64(to), ctypes.c_uint64(start)
+        self.call("cuMemcpyAsync", *where, ctypes.c_size_t(size), ctypes.c_void_p(stream))
+
+    def values(self, pointer: int, like: np.ndarray[Any, Any], stream: int) -> np.ndarray[Any, Any]:
+        """What lies there when the stream comes to it; waits for it."""
+        found, pinned = np.empty_like(like), self.pinned(like.nbytes)
+        self.copy(pinned, pointer, like.nbytes, stream)
+        self.synchronize(stream)
+        ctypes.memmove(found.ctypes.data, pinned, like.nbytes)
+        self.free(pinned, pinned=True)
+        return found
+
+
+class StandIn(Cuda):
+    """On the processor: the library that models are linked with as well."""
+
+    samples = 500    # of a call that needs more memory than `full` leaves
+
+    def __init__(self, variant: str = "plain") -> None:
+        library = ctypes.CDLL(str(cuda_host.library(variant)))
+        library.snncc_host_crossings.restype = ctypes.c_size_t
+        super().__init__(library)
 
     def crossings(self) -> int:
         """How many copies between host and device there were in this process."""
         return int(self._library.snncc_host_crossings())
 
-    def available(self) -> int:
-        """Bytes of the device that are free."""
-        free, total = ctypes.c_size_t(), ctypes.c_size_t()
-        self.call("cudaMemGetInfo", ctypes.byref(free), ctypes.byref(total))
-        return free.value
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """Within: the device is smaller than what is there already."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SNNCC_HOST_MEMORY", "65536")
+            yield
 
-    def memory(self, size: int, name: str = "cudaMalloc") -> int:
-        found = ctypes.c_void_p()
-        self.call(name, ctypes.byref(found), ctypes.c_size_t(size))
-        assert found.value
-        return found.value
 
-    def copy(self, to: int, start: int, size: int, kind: int, stream: int | None) -> None:
-        pointers = ctypes.c_void_p(to), ctypes.c_void_p(start)
-        self.call("cudaMemcpyAsync", *pointers, ctypes.c_size_t(size), kind, ctypes.c_void_p(stream))
+class Gpu(Cuda):
+    samples = 2**21
+
+    def __init__(self) -> None:
+        super().__init__(ctypes.CDLL("libcuda.so.1"))
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """Within: 256 MiB are left, a little more or less."""
+        taken, size = [], self.available()
+        while size >= 64 * MEBI:
+            wanted, found = min(size, self.available() - 256 * MEBI), ctypes.c_uint64()
+            if wanted < 64 * MEBI:
+                break
+            code = self._library.cuMemAlloc_v2(ctypes.byref(found), ctypes.c_size_t(wanted))
+            assert code in (0, OUT_OF_MEMORY), code
+            if code:    # not in one piece
+                size //= 2
+            else:
+                taken.append(found.value)
+        try:
+            yield
+        finally:
+            for pointer in taken:
+                self.free(pointer)
+
+
+def present() -> Any:
+    """StandIn, or with `pytest --gpu` Gpu: then tests that need more of StandIn are left out by a marker."""
+    return Gpu() if on_a_gpu() else StandIn()
+
+
+class Gate:
+    """Holds a stream; opened after PATIENCE at the latest."""
+
+    def __init__(self, cuda: Cuda, stream: int) -> None:
+        self._word = ctypes.c_uint32.from_address(next(cuda.words))
+        self._word.value = 0
+        place = ctypes.c_uint64(ctypes.addressof(self._word))
+        cuda.call("cuStreamWaitValue32_v2", ctypes.c_void_p(stream), place, 1, EQUAL)
+        self._timer = threading.Timer(PATIENCE, self.open)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def open(self) -> None:
+        self._word.value = 1
+        self._timer.cancel()
 
 
 class Tensor:
@@ -65,17 +183,20 @@ class Tensor:
     def __init__(self, cuda: Cuda, values: np.ndarray[Any, Any], stream: int | None = None) -> None:
         self.cuda, self.values, self.stream = cuda, np.ascontiguousarray(values), stream
         self.pointer = cuda.memory(self.values.nbytes)
-        self._pinned = cuda.memory(self.values.nbytes, "cudaMallocHost")
+        size = self.values.nbytes
+        self._pinned = cuda.pinned(FILLS * size)
+        self._places = iter(range(self._pinned, self._pinned + FILLS * size, size))
         self.fill(self.values)
 
     def __del__(self) -> None:
-        self.cuda.call("cudaFree", ctypes.c_void_p(self.pointer))
-        self.cuda.call("cudaFreeHost", ctypes.c_void_p(self._pinned))
+        self.cuda.free(self.pointer)
+        self.cuda.free(self._pinned, pinned=True)
 
     def fill(self, values: np.ndarray[Any, Any]) -> None:
-        source = np.ascontiguousarray(values, self.values.dtype)
-        ctypes.memmove(self._pinned, source.ctypes.data, source.nbytes)
-        self.cuda.copy(self.pointer, self._pinned, source.nbytes, TO_DEVICE, self.stream)
+        """Each time from another place, as the copies before may not have been made yet."""
+        source, place = np.ascontiguousarray(values, self.values.dtype), next(self._places)
+        ctypes.memmove(place, source.ctypes.data, source.nbytes)
+        self.cuda.copy(self.pointer, place, source.nbytes, self.stream)
 
 
 class Described(Tensor):
@@ -105,11 +226,7 @@ class Packed(Tensor):
 
     def __dlpack__(self, *, stream: int) -> Any:
         """The reader's stream waits for what is on this one."""
-        event = ctypes.c_void_p()
-        self.cuda.call("cudaEventCreate", ctypes.byref(event))
-        self.cuda.call("cudaEventRecord", event, ctypes.c_void_p(self.stream))
-        reader = ctypes.c_void_p(None if stream == 1 else stream)
-        self.cuda.call("cudaStreamWaitEvent", reader, event, 0)
+        self.cuda.order(self.stream, None if stream == 1 else stream)
         return self._capsule()
 
     def _capsule(self) -> Any:

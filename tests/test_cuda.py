@@ -68,7 +68,7 @@ import sys
 import numpy as np
 import snncc
 from snncc import loss, nn, optim
-from tests.cuda_arrays import Cuda, Described
+from tests.cuda_arrays import Described, StandIn
 from tests.cuda_pairs import executed_on_the_host, inputs
 from tests.test_cuda import BATCH, STEPS, layers, leaky
 
@@ -82,7 +82,7 @@ model.backward(x, spk=model(x)["spk"])
 for _ in range(3):
     model.train_step(x, y)
 model.evaluate(x, y)
-out = model(Described(Cuda(sys.argv[1]), x["x"].astype("float32")))
+out = model(Described(StandIn(sys.argv[1]), x["x"].astype("float32")))
 del model    # before its arrays
 out["spk"].numpy()
 """

@@ -20,8 +20,8 @@ from snncc_runtime import DeviceArray, Model, ModelError, dlpack
 from snncc_runtime.device_memory import DeviceMemory
 from snncc_runtime.memory import HostMemory
 from tests import cuda_host
-from tests.cuda_arrays import Cuda, Described, Packed, Tensor, unpacked
-from tests.cuda_pairs import executed_on_the_host
+from tests.cuda_arrays import Cuda, Described, Packed, StandIn, Tensor, present, unpacked
+from tests.cuda_pairs import built, on_a_gpu
 
 STEPS, BATCH, FEATURES = 5, 3, 6
 LABELS = np.array([0, 3, 1])
@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )    # fmt: skip
     path = tmp_path_factory.mktemp("models") / "cuda"
     learning: dict[str, Any] = {"loss": loss.cross_entropy("rate"), "optimizer": optim.SGD(0.1)}
-    with executed_on_the_host():
+    with built():
         snncc.compile(network, target="cuda", out=path, lengths=True, num_steps=STEPS, **learning)
     return path
 
@@ -47,13 +47,13 @@ def model(folder: Path) -> Model:
 
 
 @pytest.fixture
-def cuda(folder: Path) -> Cuda:
-    return Cuda()
+def cuda(folder: Path) -> Any:
+    return present()
 
 
 @pytest.fixture
 def late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is put on a stream waits until somebody waits for it."""
+    """What is put on a stream waits until somebody waits for it; on a GPU only while the stream is held."""
     monkeypatch.setenv("SNNCC_HOST_STREAMS", "late")
 
 
@@ -79,52 +79,64 @@ def test_arrays_are_used_where_they_lie(model: Model, cuda: Cuda, kind: type[Ten
     }
     expected = model(x.values, state=plain["state"], lengths=plain["lengths"])
     slopes = model.backward(x.values, **plain)
-    crossings = cuda.crossings()
     out = model(x, state=state, lengths=lengths)
     found = model.backward(x, state=state, cotangents=cotangents, lengths=lengths)
-    assert cuda.crossings() == crossings
     same(out, {name: expected[name] for name in model.output_names})
     same(out.state, expected.state)
     same(found.inputs, slopes.inputs)
     same(found.state, slopes.state)
     for name, array in slopes.params.items():
         np.testing.assert_array_equal(found.params[name], array)
-    crossings = cuda.crossings()
     again = model(x, state=out.state)    # what a model gave, it takes
-    assert cuda.crossings() == crossings
     np.testing.assert_array_equal(again.spk.numpy(), model(x.values, state=expected.state).spk)
     assert 0 < expected.spk.mean() < 1    # so the tests below see what is read too early
 
 
-def test_the_host_waits_for_nothing(model: Model, cuda: Cuda, late: None) -> None:
-    expected = model(numbers()).spk
-    for kind in (Described, Packed):
-        own, theirs = cuda.stream(), cuda.stream()
-        model.stream = own
-        x = kind(cuda, np.zeros_like(numbers()), theirs)
-        x.fill(numbers())
-        out = model(x)
-        assert not cuda.idle(own) and not cuda.idle(theirs)
-        assert out.spk.__cuda_array_interface__["stream"] == own
-        alive = weakref.ref(x)
-        del x
-        assert alive()    # until the model has read it
-        np.testing.assert_array_equal(out.spk.numpy(), expected)
-        gc.collect()
-        assert not alive()
-        assert cuda.idle(own) and cuda.idle(theirs)
-        out = model(Described(cuda, numbers(), theirs))
-        reader = cuda.stream()
-        capsule = out.spk.__dlpack__(stream=reader)    # which waits for the model's
-        values, size = np.empty_like(expected), expected.nbytes
-        pinned = cuda.memory(size, "cudaMallocHost")
-        cuda.copy(pinned, unpacked(capsule)[0], size, 2, reader)
-        assert not cuda.idle(own)
-        cuda.call("cudaStreamSynchronize", ctypes.c_void_p(reader))
-        ctypes.memmove(values.ctypes.data, pinned, size)
-        np.testing.assert_array_equal(values, expected)
-        model.stream = None    # what comes now waits for what was put on the stream before
-        np.testing.assert_array_equal(model(Described(cuda, numbers())).spk.numpy(), expected)
+@pytest.mark.stand_in("it counts copies between host and device")
+@pytest.mark.parametrize("kind", [Described, Packed])
+def test_nothing_crosses(model: Model, cuda: StandIn, kind: type[Tensor]) -> None:
+    x, lengths = kind(cuda, numbers()), kind(cuda, np.array([5, 2, 3], np.int64))
+    cotangents = {name: kind(cuda, numbers(k, STEPS, BATCH, 4)) for k, name in enumerate(model.output_names)}
+    model.backward(numbers(), spk=np.zeros((STEPS, BATCH, 4)))    # for which memory grows
+    crossings = cuda.crossings()
+    out = model(x, lengths=lengths)
+    model.backward(x, state=out.state, cotangents=cotangents, lengths=lengths)
+    assert cuda.crossings() == crossings
+    out.spk.numpy()
+    assert cuda.crossings() > crossings
+
+
+@pytest.mark.parametrize("kind", [Described, Packed])
+def test_the_host_waits_for_nothing(model: Model, cuda: Cuda, late: None, kind: type[Tensor]) -> None:
+    expected, zeros = model(numbers()).spk, np.zeros_like(numbers())
+    own, theirs, reader = (cuda.stream() for _ in range(3))
+    model.stream = own
+    x, other = kind(cuda, zeros, theirs), Described(cuda, numbers(), theirs)
+    for _ in range(3):    # so that there is memory for two results, and the call is recorded
+        out = [model(x), model(x)]
+        del out
+    model.wait()
+    gate = cuda.hold(theirs)
+    x.fill(numbers())
+    out = model(x)
+    assert not cuda.idle(own) and not cuda.idle(theirs)
+    assert out.spk.__cuda_array_interface__["stream"] == own
+    alive = weakref.ref(x)
+    del x
+    assert alive()    # until the model has read it
+    gate.open()
+    np.testing.assert_array_equal(out.spk.numpy(), expected)
+    gc.collect()
+    assert not alive()
+    assert cuda.idle(own) and cuda.idle(theirs)
+    gate = cuda.hold(own)
+    out = model(other)
+    capsule = out.spk.__dlpack__(stream=reader)    # which waits for the model's
+    assert not cuda.idle(own) and not cuda.idle(reader)
+    gate.open()
+    np.testing.assert_array_equal(cuda.values(unpacked(capsule)[0], expected, reader), expected)
+    model.stream = None    # what comes now waits for what was put on the stream before
+    np.testing.assert_array_equal(model(Described(cuda, numbers())).spk.numpy(), expected)
 
 
 def test_what_calls_find_wrong_is_said_at_the_next_look(model: Model, cuda: Cuda) -> None:
@@ -171,8 +183,7 @@ def test_memory_of_results_comes_again(model: Model, cuda: Cuda) -> None:
     pointer = kept.spk.pointer
     del kept
     assert all(model(Described(cuda, numbers(2))).spk.pointer != pointer for _ in range(3))
-    read = ctypes.string_at(lent[0], values.nbytes)    # the device is memory of this process
-    np.testing.assert_array_equal(np.frombuffer(read, np.float32).reshape(values.shape), values)
+    np.testing.assert_array_equal(cuda.values(lent[0], values, cuda.stream()), values)
     ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lent[-2])(lent[-1])    # as a reader says that it is done
     assert pointer in {out.spk.pointer for out in [model(x) for _ in range(3)]}
 
@@ -274,10 +285,14 @@ def test_streams_of_others(model: Model, cuda: Cuda) -> None:
     for wrong in ("fast", -1, True, Stream()):
         with pytest.raises(ModelError, match="expected a cudaStream_t as a number"):
             model.stream = wrong
-    with pytest.raises(ModelError, match="invalid resource handle"):
-        model.stream = 4096
     with pytest.raises(ModelError, match="compile it with target='cuda'"):
         HostMemory(None, "net").stream = handle    # type: ignore[arg-type]
+
+
+@pytest.mark.stand_in("CUDA ends the process if a handle was never a stream's")
+def test_a_stream_that_is_none(model: Model, cuda: Cuda) -> None:
+    with pytest.raises(ModelError, match="invalid resource handle"):
+        model.stream = 4096
 
 
 def test_a_model_is_called_where_it_lies(model: Model, cuda: Cuda) -> None:
@@ -295,29 +310,28 @@ def test_what_the_host_gives_along_is_copied_at_once(model: Model, cuda: Cuda, l
     """Also from pinned memory, which the device reads when it comes to it."""
     model.stream = cuda.stream()
     x, lengths = numbers(), np.array([5, 2, 3], np.int64)
-    expected = model(x, lengths=lengths).spk
-    place = cuda.memory(x.nbytes, "cudaMallocHost")
-    pinned = np.frombuffer((ctypes.c_char * x.nbytes).from_address(place), np.float32).reshape(x.shape)
+    expected, given = model(x, lengths=lengths).spk, Described(cuda, lengths)
+    pinned = np.frombuffer((ctypes.c_char * x.nbytes).from_address(cuda.pinned(x.nbytes)), np.float32)
+    pinned = pinned.reshape(x.shape)
     pinned[:] = x
-    out = model(pinned, lengths=Described(cuda, lengths))
-    assert not cuda.idle(model.stream)
+    out = model(pinned, lengths=given)
     pinned[:] = 0
     np.testing.assert_array_equal(out.spk.numpy(), expected)
 
 
-def test_memory_that_is_not_there(folder: Path, cuda: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_that_is_not_there(folder: Path, cuda: Any) -> None:
     model = snncc.load(folder)
-    x, large = Described(cuda, numbers()), numbers(0, STEPS, 500, FEATURES)
+    x, large = Described(cuda, numbers()), np.zeros((STEPS, cuda.samples, FEATURES), np.float32)
     expected = model(numbers()).spk
-    monkeypatch.setenv("SNNCC_HOST_MEMORY", "65536")
     message = r"the model needs \d+ bytes .*, and \d+ are free: take a smaller"
-    for call in (lambda: model(large), lambda: snncc.load(folder)(large)):
-        with pytest.raises(ModelError, match=message):
-            call()
-    monkeypatch.delenv("SNNCC_HOST_MEMORY")
+    with cuda.full():
+        for call in (lambda: model(large), lambda: snncc.load(folder)(large)):
+            with pytest.raises(ModelError, match=message):
+                call()
     np.testing.assert_array_equal(model(x).spk.numpy(), expected)
 
 
+@pytest.mark.stand_in("its memory has any size, and is counted to the byte")
 def test_an_arena_in_the_place_of_a_smaller_one(
     folder: Path, cuda: Cuda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,9 +355,9 @@ def test_an_arena_in_the_place_of_a_smaller_one(
 ENDS = """
 import gc, sys
 import snncc_runtime, numpy as np
-from tests.cuda_arrays import Cuda, Described
-cuda, folder = Cuda(), sys.argv[1]
-x = np.ones((5, 3, 6), np.float32)
+from tests.cuda_arrays import present, Described
+cuda, folder, samples = present(), sys.argv[1], int(sys.argv[2])
+x = np.ones((5, samples, 6), np.float32)
 
 def one():
     model = snncc_runtime.load(folder)
@@ -355,7 +369,7 @@ model, out = one()
 free = cuda.available()
 del model
 assert cuda.available() > free
-assert out.spk.numpy().shape == (5, 3, 4)    # which lives on
+assert out.spk.numpy().shape == (5, samples, 4)    # which lives on
 capsule = out.spk.__dlpack__()
 del out, capsule
 model, out = one()
@@ -371,7 +385,8 @@ sys.kept = kept    # until modules are gone
 
 
 def test_models_end_in_any_order(folder: Path) -> None:
-    command = [sys.executable, "-X", "dev", "-W", "error", "-c", ENDS, str(folder)]
+    samples = 2**16 if on_a_gpu() else 3    # whose memory is counted in pieces of 2 MiB
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", ENDS, str(folder), str(samples)]
     environment = {**cuda_host.environment("plain"), "PYTHONPATH": ":".join(filter(None, sys.path))}
     answer = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert (answer.returncode, answer.stderr) == (0, "")

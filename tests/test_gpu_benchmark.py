@@ -108,7 +108,8 @@ def test_every_start_has_its_kernel_of_the_table(tmp_path: Path) -> None:
 
 
 def test_a_gpu_runs_all_tests_of_models() -> None:
-    every = Path(__file__).parent.glob("test_cuda*.py")
+    here = Path(__file__).parent
+    every = [*here.glob("test_cuda*.py"), *here.glob("test_device_*.py")]
     of_models = {f"tests/{path.name}" for path in every if "from tests.cuda_pairs" in path.read_text()}
     assert of_models == set(gpu.TESTS)
 

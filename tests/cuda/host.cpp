@@ -6,3 +6,4 @@
 #include "stream.cpp"
 #include "graph.cpp"
 #include "device.cpp"
+#include "driver.cpp"
