@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import subprocess
 from pathlib import Path
 
 from snncc.nvcc import CudaCompiler
+from tests import once
 
 HERE = Path(__file__).parent
 HEADERS = HERE / "cuda"
@@ -38,24 +38,20 @@ ORDERS = ("forward", "reverse", "7")    # of threads and blocks: SNNCC_HOST_ORDE
 
 
 def library(variant: str) -> Path:
-    """CUDA itself; built once in a run of the tests, whatever the number of its processes."""
-    path = Path(os.environ["SNNCC_TEST_SESSION"]) / "cuda" / variant / "libcuda_host.so"
-    _build_once(path, *LIBRARY[variant], "-shared", str(HEADERS / "host.cpp"))
-    return path
+    """CUDA itself."""
+    name = f"cuda/{variant}/libcuda_host.so"
+    return _built(name, *LIBRARY[variant], "-shared", str(HEADERS / "host.cpp"))
 
 
 def cublas(variant: str = "plain") -> Path:
     """What stands in for libcublas.so, for what is resolved at run time."""
-    path = library(variant).with_name("libcublas_host.so")
-    _build_once(path, *LIBRARY[variant], "-shared", str(HEADERS / "cublas.cpp"), *linking(variant))
-    return path
+    name = f"cuda/{variant}/libcublas_host.so"
+    return _built(name, *LIBRARY[variant], "-shared", str(HEADERS / "cublas.cpp"), *linking(variant))
 
 
 def program(source: Path, variant: str) -> Path:
-    """The program of a .cu file; built once in a run of the tests."""
-    path = library(variant).with_name(source.stem)
-    _build_once(path, *VARIANTS[variant], str(source), *linking(variant))
-    return path
+    """The program of a .cu file."""
+    return _built(f"cuda/{variant}/{source.stem}", *VARIANTS[variant], str(source), *linking(variant))
 
 
 def linking(variant: str) -> tuple[str, ...]:
@@ -71,17 +67,15 @@ def compiler(variant: str = "plain") -> CudaCompiler:
     return CudaCompiler(("c++",), (*FLAGS, *VARIANTS[variant], "-shared"), version, private=linking(variant))
 
 
-def _build_once(path: Path, *arguments: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f"{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if path.exists():
-            return
-        draft = path.with_name(f"{path.name}.draft")
+def _built(name: str, *arguments: str) -> Path:
+    """Built once in a run of the tests."""
+
+    def build(draft: Path) -> None:
         command = ["c++", *FLAGS, "-I", str(INCLUDE), *arguments, "-o", str(draft)]
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
         assert answer.returncode == 0, answer.stderr
-        draft.rename(path)
+
+    return once.file(name, build)
 
 
 def environment(variant: str) -> dict[str, str]:

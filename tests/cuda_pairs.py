@@ -6,7 +6,7 @@ The processor executes the kernels, by what is in tests/cuda; with `pytest --gpu
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -41,14 +41,25 @@ def built() -> AbstractContextManager[None]:
     return nullcontext() if on_a_gpu() else executed_on_the_host()
 
 
+def in_c(network: nn.Module, folder: Path, **options: Any) -> Model:
+    """With a tile for all samples: then sums have the order of CUDA's."""
+    snncc.compile(network, out=folder / "c", **options)
+    return snncc.load(folder / "c", slots=1, tile=64)
+
+
+def on_cuda(network: nn.Module, folder: Path, **options: Any) -> Model:
+    with built():
+        return snncc.compile(network, target="cuda", out=folder / "cuda", **options)
+
+
+BACKENDS: dict[str, Callable[..., Model]] = {"c": in_c, "cuda": on_cuda}
+
+
 class Pair:
-    """A network's two models, the one in C with a tile for all samples: then sums have the same order."""
+    """A network's two models."""
 
     def __init__(self, network: nn.Module, folder: Path, **options: Any) -> None:
-        snncc.compile(network, out=folder / "c", **options)
-        self.c = snncc.load(folder / "c", slots=1, tile=64)
-        with built():
-            self.cuda = snncc.compile(network, target="cuda", out=folder / "cuda", **options)
+        self.c, self.cuda = (make(network, folder, **options) for make in BACKENDS.values())
 
     @property
     def both(self) -> tuple[Model, Model]:

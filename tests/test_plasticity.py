@@ -10,6 +10,7 @@ import pytest
 import snncc
 from snncc import nn, optim, rules
 from tests import vectors
+from tests.cuda_pairs import built
 from tests.networks import difference
 
 STEPS, BATCH = 13, 5
@@ -34,33 +35,38 @@ def stdp_case() -> Found:
         return dict(file)
 
 
-def plastic(every: str = "step", dtype: str = "float32", neuron: Any = None, **options: Any) -> Any:
-    net = nn.Sequential(fc=nn.Linear(4, 3, bias=False), lif=neuron or IF())
+def plastic(every: str = "step", dtype: str = "float32", target: str = "c", **options: Any) -> Any:
+    net = nn.Sequential(fc=nn.Linear(4, 3, bias=False), lif=IF())
     rule = rules.stdp(every=every, **options)
-    return snncc.compile(net, num_steps=40, optimizer=optim.SGD(0.01), rule=rule, dtype=dtype)
+    return snncc.compile(net, num_steps=40, optimizer=optim.SGD(0.01), rule=rule, dtype=dtype, target=target)
 
 
-def test_stdp_is_that_of_snngrow(stdp_case: Found) -> None:
-    """Spikes, traces, changes and weights after each step, bit for bit."""
-    model = plastic()
+@pytest.fixture(params=["c", "cuda"])
+def learner(request: pytest.FixtureRequest, stdp_case: Found) -> Any:
+    """With the case's weights."""
+    with built():
+        model = plastic(target=request.param)
     model.params["fc.weight"] = stdp_case["f32.param.weight0"]
+    return model
+
+
+def test_stdp_is_that_of_snngrow(learner: Any, stdp_case: Found) -> None:
+    """Spikes, traces, changes and weights after each step, bit for bit."""
     state = None
     for t, spikes in enumerate(stdp_case["in_spike"]):
-        out = model.learn(spikes[None], state=state)
+        out = learner.learn(spikes[None], state=state)
         state = out.state
         np.testing.assert_array_equal(out.spk[0], stdp_case["f32.out.spk"][t])
         for trace_of in ("trace_pre", "trace_post"):
             np.testing.assert_array_equal(state[f"fc.{trace_of}"], stdp_case[f"f32.out.{trace_of}"][t])
-        np.testing.assert_allclose(-model.gradients()["fc.weight"], stdp_case["f32.out.dw"][t], atol=1e-6)
-        np.testing.assert_allclose(model.params["fc.weight"], stdp_case["f32.out.weight"][t], atol=1e-6)
+        np.testing.assert_allclose(-learner.gradients()["fc.weight"], stdp_case["f32.out.dw"][t], atol=1e-6)
+        np.testing.assert_allclose(learner.params["fc.weight"], stdp_case["f32.out.weight"][t], atol=1e-6)
 
 
-def test_one_call_learns_as_step_after_step(stdp_case: Found) -> None:
-    model = plastic()
-    model.params["fc.weight"] = stdp_case["f32.param.weight0"]
-    out = model.learn(stdp_case["in_spike"])
+def test_one_call_learns_as_step_after_step(learner: Any, stdp_case: Found) -> None:
+    out = learner.learn(stdp_case["in_spike"])
     np.testing.assert_array_equal(out.spk, stdp_case["f32.out.spk"])
-    np.testing.assert_allclose(model.params["fc.weight"], stdp_case["f32.out.weight"][-1], atol=1e-6)
+    np.testing.assert_allclose(learner.params["fc.weight"], stdp_case["f32.out.weight"][-1], atol=1e-6)
 
 
 @pytest.mark.parametrize("exponent", [0, 1])

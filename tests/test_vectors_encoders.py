@@ -1,10 +1,11 @@
-"""snnTorch's spikegen: its numbers, interpreted and compiled, and random spikes as they should be."""
+"""snnTorch's spikegen: its numbers, interpreted, in C and on CUDA, and random spikes as they should be."""
 
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from snncc.frontend.dsl import trace
 from snncc.nn.module import Module
 from snncc.nn.snntorch import spikegen
 from snncc.reference import Call, evaluate
-from tests import vectors
+from tests import once, vectors
+from tests.cuda_pairs import BACKENDS
 from tests.vectors import Array
 
 CASES = ["snntorch_spikegen_latency", "snntorch_spikegen_delta"]
@@ -48,12 +50,55 @@ def both(encoder: Module, x: Array, steps: int, static: bool, **options: Any) ->
     return [found, snncc.compile(network, num_steps=steps, **options)(x, num_steps=steps).out]
 
 
-@pytest.mark.parametrize("options", VARIANTS, ids=str)
+class Encoders(nn.Module):
+    """Those of both cases, each with an output of its own."""
+
+    inputs: ClassVar[dict[str, nn.Input]] = {"still": nn.Input(4, static=True), "moving": nn.Input(4)}
+
+    def __init__(self) -> None:
+        self.of_still = {name: spikegen.latency(threshold=0.01, **o) for name, o in LATENCIES.items()}
+        self.of_moving = {name: spikegen.delta(**options) for name, options in DELTAS.items()}
+
+    def forward(self, still: Any, moving: Any) -> dict[str, Any]:
+        found = {name: encoder(still) for name, encoder in self.of_still.items()}
+        return found | {name: encoder(moving) for name, encoder in self.of_moving.items()}
+
+
+STEPS = 10
+RUNS = {"interpreted": ("", {})}
+RUNS |= {f"{way}-{n}": (way, options) for way in BACKENDS for n, options in enumerate(VARIANTS)}
+
+
+@pytest.fixture(scope="module", params=RUNS)
+def found(request: pytest.FixtureRequest) -> dict[str, Array]:
+    """Spikes by encoder."""
+    return once.result(f"encoders-{request.param}", lambda: encoded(*RUNS[request.param]))
+
+
+def encoded(way: str, options: dict[str, Any]) -> dict[str, Array]:
+    """The sequence is the first of the two samples of a batch."""
+    still = vectors.read_arrays("snntorch_spikegen_latency")["data"]
+    moving = vectors.read_arrays("snntorch_spikegen_delta")["data"]
+    given = {"still": still, "moving": np.stack([moving, np.zeros_like(moving)], axis=1)}
+    network = Encoders()
+    if not way:
+        call = Call(given, {}, {}, STEPS, len(still), np.dtype("float32"))
+        return {name: array for (_, name), array in evaluate(trace(network).graph, call).items()}
+    with tempfile.TemporaryDirectory(prefix="snncc-tests-") as folder:
+        out = BACKENDS[way](network, Path(folder), num_steps=STEPS, **options)(given)
+    return {name: out[name] for name in (*LATENCIES, *DELTAS)}
+
+
 @pytest.mark.parametrize("name", LATENCIES)
-def test_latency(name: str, options: dict[str, Any]) -> None:
-    arrays = vectors.read_arrays("snntorch_spikegen_latency")
-    for spk in both(spikegen.latency(threshold=0.01, **LATENCIES[name]), arrays["data"], 10, True, **options):
-        np.testing.assert_array_equal(spk, arrays[name])
+def test_latency(name: str, found: dict[str, Array]) -> None:
+    expected = vectors.read_arrays("snntorch_spikegen_latency")[name]
+    np.testing.assert_array_equal(found[name], expected)
+
+
+@pytest.mark.parametrize("name", DELTAS)
+def test_delta(name: str, found: dict[str, Array]) -> None:
+    expected = vectors.read_arrays("snntorch_spikegen_delta")[name]
+    np.testing.assert_array_equal(found[name][:, 0], expected)
 
 
 @pytest.mark.parametrize("name", TIMES)
@@ -70,15 +115,6 @@ def test_normalized_times_are_snntorchs_where_an_input_is_at_the_threshold() -> 
     with_dark = ours.times(np.array([[0.0, 0.05, 0.3, 1.0]]), 10)
     np.testing.assert_array_equal(ours.times(x, 10), with_dark[:, 1:])    # whatever the batch
     assert with_dark.max() == 9
-
-
-@pytest.mark.parametrize("options", VARIANTS, ids=str)
-@pytest.mark.parametrize("name", DELTAS)
-def test_delta(name: str, options: dict[str, Any]) -> None:
-    arrays = vectors.read_arrays("snntorch_spikegen_delta")
-    data, expected = arrays["data"][:, None], arrays[name][:, None]
-    for spk in both(spikegen.delta(**DELTAS[name]), data, 10, False, **options):
-        np.testing.assert_array_equal(spk, expected)
 
 
 def test_rate_fires_as_often_as_its_input_says() -> None:

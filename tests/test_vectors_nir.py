@@ -1,4 +1,4 @@
-"""What importers of NIR make of its neurons: nn.nir with their dialects, interpreted and compiled."""
+"""What importers of NIR make of its neurons: nn.nir with their dialects, interpreted, in C and on CUDA."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from snncc import nn
 from tests import vectors
-from tests.vector_runs import disagreements
+from tests.vector_runs import Results, Subject, results
 
 CASES = vectors.cases("nir.")
 
@@ -24,8 +24,18 @@ def neuron(case: vectors.NeuronCase, per_neuron: bool) -> nn.Module:
     return made
 
 
+def subjects(dtype: str) -> dict[str, Subject]:
+    """Each case with numbers, and with one a neuron."""
+    loaded = {name: vectors.load_neuron(name, dtype) for name in CASES}
+    alike = {name: Subject(case, neuron(case, per_neuron=False)) for name, case in loaded.items()}
+    each = {f"{name}_each": Subject(case, neuron(case, per_neuron=True)) for name, case in loaded.items()}
+    return alike | each
+
+
+found = results("nir", subjects, "float32")    # there is no other
+
+
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("per_neuron", [False, True])
-def test_nodes(name: str, per_neuron: bool) -> None:
-    case = vectors.load_neuron(name, "float32")    # there is no other
-    assert disagreements(case, neuron(case, per_neuron), "float32") == []
+@pytest.mark.parametrize("values", ["", "_each"], ids=["alike", "each"])
+def test_nodes(name: str, values: str, found: Results) -> None:
+    assert found.disagreements(name + values) == []

@@ -1,4 +1,4 @@
-"""SNNGrow's and Aidge's numbers: their presets, in the reference interpreter and compiled.
+"""SNNGrow's and Aidge's numbers: their presets, interpreted, in C and on CUDA.
 
 Aidge's outputs are its own, in float32; the gradients are the formula of its documentation in float64.
 """
@@ -13,7 +13,7 @@ import pytest
 
 from snncc import nn
 from tests import vectors
-from tests.vector_runs import DTYPES, disagreements
+from tests.vector_runs import Results, Subject, results
 
 SNNGROW, AIDGE = vectors.cases("snngrow.base.neuron"), vectors.cases("aidge")
 CASES = [*SNNGROW, *AIDGE]
@@ -30,13 +30,6 @@ def snngrow(case: vectors.NeuronCase) -> nn.Module:
     return made
 
 
-@pytest.mark.parametrize("name", SNNGROW)
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_snngrow(name: str, dtype: str) -> None:
-    case = vectors.load_neuron(name, dtype)
-    assert disagreements(case, snngrow(case), dtype, {"v": "mem"}) == []
-
-
 def aidge_case(name: str, dtype: str) -> vectors.NeuronCase:
     """Outputs, and the gradients that the manifest calls derived, with a loss on the spikes alone."""
     case = vectors.load_neuron(name, "float32")
@@ -50,11 +43,27 @@ def aidge_case(name: str, dtype: str) -> vectors.NeuronCase:
     return replace(changed, gradients={"x": gradient}, spike_gradients={"x": gradient})
 
 
-@pytest.mark.parametrize("name", AIDGE)
-@pytest.mark.parametrize(("dtype", "output"), [("float32", True), ("float64", False)])
-def test_aidge(name: str, dtype: str, output: bool) -> None:
-    """The flag `output` changes nothing."""
-    case = aidge_case(name, dtype)
+def aidge(case: vectors.NeuronCase, output: bool) -> nn.Module:
     reset = {"subtraction": "subtraction", "zero": "to_zero"}[case.options["reset"]]
-    neuron = nn.aidge.Leaky(**{**case.options, "reset": reset, "output": output})
-    assert disagreements(case, neuron, dtype) == []
+    made: nn.Module = nn.aidge.Leaky(**{**case.options, "reset": reset, "output": output})
+    return made
+
+
+def subjects(dtype: str) -> dict[str, Subject]:
+    """Aidge's flag `output` changes nothing."""
+    found = {}
+    for name in SNNGROW:
+        case = vectors.load_neuron(name, dtype)
+        found[name] = Subject(case, snngrow(case), {"v": "mem"})
+    for name in AIDGE:
+        case = aidge_case(name, dtype)
+        found[name] = Subject(case, aidge(case, output=dtype == "float32"))
+    return found
+
+
+found = results("snngrow", subjects)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_neurons(name: str, found: Results) -> None:
+    assert found.disagreements(name) == []

@@ -1,4 +1,4 @@
-"""snnTorch's neurons, as presets: the numbers of the real package, forward and backward."""
+"""snnTorch's neurons, as presets: the numbers of the real package, forward and backward, in every way."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from snncc import nn
 from tests import vectors
-from tests.vector_runs import DTYPES, disagreements
+from tests.vector_runs import Results, Subject, results
 from tests.vectors import NeuronCase
 
 OTHERS = ("loss_", "surrogate_", "spikegen_")    # run elsewhere
@@ -55,8 +55,14 @@ def without_dangling_beta(case: NeuronCase) -> NeuronCase:
     )
 
 
-@pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_neurons(name: str, dtype: str) -> None:
+def subject(name: str, dtype: str) -> Subject:
     case = without_dangling_beta(vectors.load_neuron(name, dtype))
-    assert disagreements(case, preset(case), dtype, NAMES) == []
+    return Subject(case, preset(case), NAMES)
+
+
+found = results("snntorch", lambda dtype: {name: subject(name, dtype) for name in CASES})
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_neurons(name: str, found: Results) -> None:
+    assert found.disagreements(name) == []

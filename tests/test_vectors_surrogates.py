@@ -1,11 +1,7 @@
-"""The surrogates of snnTorch and SpikingJelly: spikes and gradients, interpreted and compiled.
-
-One network holds them all, each with its own input, so that there is one compilation a dtype.
-"""
+"""The surrogates of snnTorch and SpikingJelly: spikes and gradients, interpreted, in C and on CUDA."""
 
 from __future__ import annotations
 
-from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -14,17 +10,11 @@ import pytest
 
 import snncc
 from snncc import nn
-from snncc.driver import entry_stages
-from snncc.frontend.dsl import trace
 from snncc.nn.surrogate import Surrogate
-from snncc.passes.differentiate import Differentiate
-from snncc.passes.infer_types import InferTypes
-from snncc.reference import Call, evaluate
-from snncc.target import Target
 from tests import vectors
 from tests.networks import difference
-from tests.vector_runs import BOUND, DTYPES
-from tests.vectors import Array, SurrogateCase
+from tests.vector_runs import BOUND, DTYPES, Results, Subject, results
+from tests.vectors import NeuronCase, SurrogateCase
 
 PRESETS: dict[str, ModuleType] = {
     "snntorch": nn.snntorch.surrogate,
@@ -42,68 +32,38 @@ def preset(case: SurrogateCase) -> tuple[Surrogate, bool]:
     return made, system == "snntorch"
 
 
-class All(nn.Module):
-    """A spike for each surrogate, of its own input."""
+class Spike(nn.Module):
+    """Of u itself."""
 
-    def __init__(self, size: int) -> None:
-        self.inputs = {name: nn.Input(size) for name in FIXED}
+    def __init__(self, of: Surrogate, strict: bool) -> None:
+        self.of, self.strict = of, strict
 
-    def forward(self, *inputs: Any) -> dict[str, Any]:
-        spikes = {}
-        for name, u in zip(FIXED, inputs, strict=True):
-            made, strict = preset(vectors.load_surrogate(name, "float64"))
-            spikes[f"of_{name}"] = snncc.spike(u, made, strict=strict)
-        return spikes
+    def forward(self, u: Any) -> Any:
+        return snncc.spike(u, self.of, strict=self.strict)
 
 
-def membranes(dtype: str) -> dict[str, Array]:
-    """The u of each case as an array [1, 1, n]."""
-    return {name: vectors.load_surrogate(name, dtype).u[None, None] for name in FIXED}
+def subject(name: str, dtype: str) -> Subject:
+    """As a neuron of one step and sample."""
+    case = vectors.load_surrogate(name, dtype)
+    u, spikes, gradient = (array[None, None] for array in (case.u, case.spikes, case.gradient))
+    gradients = {"x": gradient}
+    as_neuron = NeuronCase(
+        name, case.constructor, case.options, u, {"spk": np.ones_like(u)}, {}, {}, {"spk": spikes},
+        gradients, gradients,
+    )    # fmt: skip
+    return Subject(as_neuron, Spike(*preset(case)), {"spk": "out"})
 
 
-def ones(u: dict[str, Array]) -> dict[str, Array]:
-    return {f"of_{name}": np.ones_like(array) for name, array in u.items()}
-
-
-@cache
-def interpreted(dtype: str) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Spikes and gradients by case, in the reference interpreter."""
-    u = membranes(dtype)
-    network = trace(All(u[FIXED[0]].size))
-    given = {**u, **{f"d_{name}": array for name, array in ones(u).items()}}
-    call = Call(given, {}, {}, 1, 1, np.dtype(dtype))
-    typed = InferTypes("f32" if dtype == "float32" else "f64")
-    graphs = {stages.name: typed.run(stages.graph) for stages in entry_stages(network, Target(dtype=dtype))}
-    out = evaluate(graphs["forward"], call)
-    back = evaluate(Differentiate("outputs", inputs=True).run(graphs["backward"]), call)
-    return (
-        {name: out["output", f"of_{name}"] for name in FIXED},
-        {name: back["d_input", name].reshape(-1) for name in FIXED},
-    )
-
-
-@cache
-def compiled(dtype: str) -> tuple[dict[str, Array], dict[str, Array]]:
-    """The same from compiled C."""
-    u = membranes(dtype)
-    model = snncc.compile(All(u[FIXED[0]].size), num_steps=1, dtype=dtype, name="surrogates")
-    out, back = model(u), model.backward(u, cotangents=ones(u))
-    return (
-        {name: getattr(out, f"of_{name}") for name in FIXED},
-        {name: back.inputs[name].reshape(-1) for name in FIXED},
-    )
+found = results("surrogates", lambda dtype: {name: subject(name, dtype) for name in FIXED})
 
 
 @pytest.mark.parametrize("name", FIXED)
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("run", [interpreted, compiled])
-def test_spikes_and_gradients(name: str, dtype: str, run: Any) -> None:
-    case = vectors.load_surrogate(name, dtype)
-    spikes, gradients = run(dtype)
-    np.testing.assert_array_equal(spikes[name].reshape(-1), case.spikes)
-    assert case.gradient.any()
-    assert difference(gradients[name], case.gradient) <= BOUND[dtype]
-    np.testing.assert_allclose(gradients[name], case.gradient, rtol=10 * BOUND[dtype], atol=BOUND[dtype] / 10)
+def test_spikes_and_gradients(name: str, found: Results) -> None:
+    assert found.disagreements(name) == []
+    case, bound = found.group.subjects[name].case, BOUND[found.group.dtype]
+    assert case.gradients["x"].any()
+    gradient = found.of(name).gradients["x"]
+    np.testing.assert_allclose(gradient, case.gradients["x"], rtol=10 * bound, atol=bound / 10)
 
 
 @pytest.mark.parametrize("name", RANDOM)
