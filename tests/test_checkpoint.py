@@ -26,6 +26,11 @@ from tests.terminal import NETWORK, TRAINED, Terminal
 from tests.test_passes import check
 from tests.test_variants import everything
 
+
+def late() -> nn.Module:    # states that nothing reads in the forward half, once the backward half makes them
+    return nn.Sequential(nn.Linear(6, 5), nn.SlidingPSN(4), nn.Linear(5, 4), nn.SlidingPSN(3))
+
+
 # Networks of every kind with a dtype and lengths of a segment; all lengths of calls meet all of them.
 CASES: dict[str, tuple[Case, str, tuple[int, ...]]] = {
     "stack": (Case(lambda: Stack(130, "subtract", False), loss.cross_entropy("mem")), "float32", (1, 4)),
@@ -35,6 +40,7 @@ CASES: dict[str, tuple[Case, str, tuple[int, ...]]] = {
     "deep": (Case(Deep, loss.cross_entropy("rate")), "float64", (3,)),
     "shared": (Case(Shared, loss.cross_entropy("mem")), "float64", (2,)),
     "custom": (Case(Custom, loss.mse("count", on=0.8, off=0.2)), "float32", (4,)),
+    "late": (Case(late, loss.mse("rate", on=0.75)), "float32", (1, 2)),
 }
 EXTENTS = (Extent(9, 5), Extent(8, 9), Extent(4, 2), Extent(2, 3), Extent(1, 3))
 LOADS = ({}, {"threads": 2, "slots": 1, "tile": 3}, {"threads": 2, "slots": 3, "tile": 1})

@@ -207,6 +207,11 @@ def a_value_unpacked() -> object:
     return trace(Net(lambda self, x: dict(zip("ab", x, strict=False))))
 
 
+def outputs_of_a_neuron_as_one_value() -> object:
+    layers: dict[str, nn.Module] = {"fc": nn.Linear(3, 2), "lif": nn.Leaky(0.9)}
+    return trace(Net(lambda self, x: self.fc(self.lif(x)), **layers))
+
+
 def an_array_among_values() -> object:
     return trace(Net(lambda self, x: x * np.ones(3)))
 
@@ -275,6 +280,8 @@ TRACING: dict[Mistake, str] = {
     a_choice_by_if: "%greater: the truth of a value is not known while the network is built; "
     "use snncc.where(condition, a, b) instead of if",
     a_value_unpacked: "%x is one value, it cannot be unpacked",
+    outputs_of_a_neuron_as_one_value: "fc: expected a value of the network, got the outputs of a neuron, "
+    "spk, mem; take one of them, as in lif(x).spk",
     an_array_among_values: "expected a value of the network or a number, got ndarray",
     a_value_of_another_network: "%x belongs to another network",
     a_neuron_without_equations: "Silent: must define step(self, current, *states)",

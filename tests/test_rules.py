@@ -221,20 +221,66 @@ def test_layers_in_a_row_are_one_linear_function() -> None:
         assert difference(online[name], gradient) < 1e-13, name
 
 
-class Bent(nn.Module):
-    """A current through a curve on its way to the membrane."""
+IMAGES: dict[str, tuple[tuple[int, ...], tuple[nn.Module, ...]]] = {
+    "convolution": ((2, 3, 4), (nn.Conv2d(2, 4, 3, stride=2, padding=1, groups=2),)),
+    "transposed": ((2, 3, 2), (nn.ConvTranspose2d(2, 3, 2, stride=2), nn.AvgPool2d(2))),
+    "tokens": ((5, 4), (nn.Linear(4, 3),)),
+}
 
-    def __init__(self) -> None:
-        self.inputs = {"x": nn.Input(20)}
-        self.fc, self.lif = nn.Linear(20, 4), nn.Leaky(0.9)
+
+class OnImages(nn.Module):
+    """Layers, and a membrane for each of their outputs."""
+
+    def __init__(self, shape: tuple[int, ...], layers: tuple[nn.Module, ...], static: bool) -> None:
+        self.inputs = {"x": nn.Input(*shape, static=static)}
+        self.layers, self.lif = nn.Sequential(*layers), nn.Leaky(0.9)
 
     def forward(self, x: Any) -> Any:
-        return self.lif(snncc.tanh(self.fc(x)))
+        return self.lif(self.layers(x)).mem.reshape(-1)
 
 
-def test_online_learning_refuses_a_curve() -> None:
-    with pytest.raises(snncc.CompileError, match="through a curved function"):
-        train("ottt", net=Bent())
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("name", IMAGES)
+def test_layers_of_images_and_tokens_leave_traces(name: str, static: bool) -> None:
+    """Theirs is BPTT's own gradient in a last layer as well."""
+    shape, layers = IMAGES[name]
+    x = RNG.standard_normal((*(() if static else (STEPS,)), BATCH, *shape))
+    options = {"num_steps": STEPS, "dtype": "float64", "loss": loss.cross_entropy("mem", of="out")}
+    found = []
+    for rule in ("ottt", "bptt"):
+        net = OnImages(shape, layers, static)
+        model = snncc.compile(net, optimizer=optim.SGD(0.0), rule=rule, **options)
+        model.train_step(x, Y)
+        found.append({name: np.array(g) for name, g in model.gradients().items()})
+    assert len(found[0]) == 2
+    for name, gradient in found[1].items():
+        assert np.abs(gradient).max() > 0.01
+        assert difference(found[0][name], gradient) < 1e-13, name
+
+
+class Bent(nn.Module):
+    """A current through a layer without weights on its way to the membrane."""
+
+    def __init__(self, layer: Any) -> None:
+        self.inputs = {"x": nn.Input(20)}
+        self.fc, self.layer, self.lif = nn.Linear(20, 4), layer, nn.Leaky(0.9)
+
+    def forward(self, x: Any) -> Any:
+        return self.lif(self.layer(self.fc(x)))
+
+
+@pytest.mark.parametrize(
+    ("layer", "why"),
+    [
+        (snncc.tanh, "through a curved function"),
+        (nn.LayerNorm(4), "through a curved function"),
+        (snncc.softmax, "through a curved function"),
+        (nn.Delay(1), "flows into a delay"),
+    ],
+)
+def test_online_learning_refuses_what_no_trace_goes_through(layer: Any, why: str) -> None:
+    with pytest.raises(snncc.CompileError, match=why):
+        train("ottt", net=Bent(layer))
 
 
 @pytest.mark.parametrize(
@@ -244,6 +290,7 @@ def test_online_learning_refuses_a_curve() -> None:
         (nn.Leaky(0.9, learn_beta=True), "another decay"),
         (nn.Leaky([0.9, 0.8, 0.7, 0.6]), "another decay"),
         (nn.Leaky(0.9, reset_delay=False), "another decay"),
+        (nn.StateLeaky(0.9, kernel_truncation_steps=3), "flows into a delay"),
     ],
 )
 def test_online_learning_needs_one_decay(neuron: nn.Module, why: str) -> None:

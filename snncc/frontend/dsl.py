@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import shown
 from ..errors import located, user_line
 from ..graph import Builder, Graph, Node, Output, Type, renamed
 from ..loss import Loss, Scores, Values
@@ -190,6 +192,7 @@ class _Trace:
         path = self.paths.get(id(module))
         if path is None:
             raise module.error("modules must be attributes of the network, not made inside forward")
+        _check_values(module, path, operands)
         outer = (self.builder.scope, self.builder.where)
         self.builder.scope, self.builder.where = path, module.where
         try:
@@ -341,6 +344,21 @@ class _Trace:
         own = own_lengths(self.builder)
         result: Value = apply(LastSteps(steps), following, initial, *[own] * (own is not None))
         return result
+
+
+def _check_values(module: Module, path: str, operands: tuple[Any, ...]) -> None:
+    """Layers of ours take values; a neuron's outputs are several."""
+    for parameter, given in zip(
+        inspect.signature(module.forward).parameters.values(), operands, strict=False
+    ):
+        if parameter.annotation not in ("Value", Value) or isinstance(given, Value):
+            continue
+        found = shown(given)
+        if names := getattr(given, "_fields", ()):
+            found = f"the outputs of a neuron, {', '.join(names)}; take one of them, as in lif(x).{names[0]}"
+        raise located(
+            f"{path or type(module).__name__}: expected a value of the network, got {found}", user_line()
+        )
 
 
 def _nodes(values: Any) -> tuple[str, ...]:

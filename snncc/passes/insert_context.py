@@ -60,15 +60,20 @@ BITS = {"": 32, "float32": 32, "float16": 16, "bfloat16": 16, "bits": 1}
 
 @dataclass(frozen=True)
 class InsertContext(Pass):
-    """format: of the values that elementwise operators read backward; "" for the network's own."""
+    """format: of the values that elementwise operators read backward; "" for the network's own.
+
+    segmented: whether time is cut into segments. Then a state whose sequence is read again carries on in the
+    forward half, even if nothing there reads it: a segment begins with what the one before left in it.
+    """
 
     format: str = ""
+    segmented: bool = False
 
     def run(self, graph: Graph) -> Graph:
         work = _Context(graph, self.format)
         for later in work.rounds[1:]:
             work.keep_for(later)
-        return work.rebuild()
+        return work.rebuild(self.segmented)
 
 
 Round = tuple[int, bool]  # phase, and whether it is its backward half
@@ -191,7 +196,7 @@ class _Context:
             return None
         return [i for i in node.inputs if self.crosses(i, later)]
 
-    def rebuild(self) -> Graph:
+    def rebuild(self, segmented: bool) -> Graph:
         """The graph with contexts, and with what is computed again."""
         contexts = set().union(*self.kept.values()) if self.kept else set()
         # A list that only another round reads is not made before.
@@ -206,7 +211,9 @@ class _Context:
                 self.nodes[f"ctx_{node.name}"] = replace(
                     node, name=f"ctx_{node.name}", op=op, inputs=(node.name,), stage=_stage(node)
                 )
-        return live(Graph(self.nodes, self.graph.outputs))  # forward values may be read by nothing any more
+        states = [name for name, _ in self.again if isinstance(self.graph[name].op, Memorize)]
+        # Forward values may be read by nothing any more.
+        return live(Graph(self.nodes, self.graph.outputs), states if segmented else ())
 
     def _reading(self, node: Node, later: Round) -> Node:
         """A node of a round, which reads what was kept for it and what it computes again."""

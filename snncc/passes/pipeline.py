@@ -52,7 +52,9 @@ def pipeline(options: Options, gradient: str = "", inputs: bool = False) -> tupl
         UnrollTime(options.unroll, options.checkpoint_every > 0),
         InsertMemorize(),
         ChooseKernels(options.products, options.lists),  # before contexts: says what the backward half reads
-        InsertContext(options.context),  # after the loops are known: what is on one cannot be computed again
+        InsertContext(
+            options.context, options.checkpoint_every > 0
+        ),  # after the loops are known: what is on one cannot be computed again
         *((SplitTime(),) if options.checkpoint_every else ()),  # kernels lie within one part
         OrderFeatures(options.orders),  # once all readers are known; before kernels, which have one order
         Fuse(),  # last: contexts are stores that a kernel must make

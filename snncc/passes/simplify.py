@@ -10,7 +10,7 @@ sum is rounded in another order.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -194,11 +194,11 @@ def _in_order(graph: Graph, nodes: dict[str, Node]) -> dict[str, Node]:
     return {name: nodes[name] for name in sorted(nodes, key=keys.__getitem__)}
 
 
-def live(graph: Graph) -> Graph:
-    """Only what the outputs depend on; inputs of the network stay, and initial states: who has a state may
-    give it back, read or not."""
+def live(graph: Graph, also: Iterable[str] = ()) -> Graph:
+    """Only what the outputs, or `also`, depend on; inputs of the network stay, and initial states: who has a
+    state may give it back, read or not."""
     keep: set[str] = set()
-    work = [o.value for o in graph.outputs]
+    work = [*also, *(o.value for o in graph.outputs)]
     work += [n.name for n in graph if n.op.name == "input" and getattr(n.op, "role", "") == "input"]
     work += [n.name for n in graph if n.op.name == "state"]
     while work:

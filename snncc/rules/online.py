@@ -16,16 +16,22 @@ from typing import Any
 
 from ..errors import located
 from ..graph import Builder, Graph, Node
-from ..ops import Value, detach, expand, linear, substitute
-from ..ops.elementwise import ELEMENTWISE, Elementwise
-from ..ops.time import Delay
+from ..ops import Value, detach, expand, spread, substitute
+from ..ops.elementwise import Elementwise
+from ..ops.time import Delay, Shift
 from ..ops.value import apply, operand
 from .base import Rule
 
 HELD = 16  # steps that are computed at once
-LAYERS = ("linear", "reshape", "take", "scatter_add")
+PRODUCTS = ("linear", "conv", "conv_transpose")  # of an input and a weight; layers with such learn by traces
+# Linear in their first operand, step by step: a trace goes through as well.
+LAYERS = (
+    *PRODUCTS,
+    *("reshape", "take", "scatter_add", "strided", "strided_sum", "reorder"),
+    *("spread", "sum_groups", "sum_features", "sum_pool"),
+)
 UNTRACED = ("sparse_linear", "delayed_linear", "embedding")
-SUMS = ("add", "sub", "neg", "expand", "substitute")
+SUMS = ("add", "sub", "neg", "expand", "substitute", "concat")
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ class _Online:
                     "rule=rules.bptt(truncate=k)",
                     node.where,
                 )
-        layers = [(n, leak) for n in self.graph if n.op.name == "linear" for leak in self._leak(n)]
+        layers = [(n, leak) for n in self.graph if n.op.name in PRODUCTS for leak in self._leak(n)]
         for node in self.delays:
             self._reads(node.name, detach(self.value(node.name)).node)
         for node, leak in layers:
@@ -90,12 +96,12 @@ class _Online:
         y = self.value(node.name)
         count = self._trace("count", self.value(operand(self.builder, 1.0)), leak)
         if x.type.time:
-            learning = linear(self._trace("trace", detach(x), leak), weight)
+            learning = apply(node.op, self._trace("trace", detach(x), leak), weight)
         else:
-            learning = count * linear(detach(x), weight)
-        stand_in = linear(x, detach(weight)) + learning
+            learning = count * apply(node.op, detach(x), weight)
+        stand_in = apply(node.op, x, detach(weight)) + learning
         for b in bias:
-            stand_in = stand_in + count * b
+            stand_in = stand_in + spread(count * b, y.shape, trailing=node.op.name == "linear")
         self._reads(node.name, substitute(expand(y, stand_in.type), stand_in).node)
         self.builder.scope = self.builder.where = ""
 
@@ -118,6 +124,8 @@ class _Online:
             why = ""
             if len(fed) > 1:
                 why = "flows into several states"
+            elif delay.inputs[0] not in self._reached(delay, linear=False):
+                why = "flows into a delay"
             elif slope is None:
                 why = "flows into a membrane with another decay"
             elif delay.inputs[0] not in straight:
@@ -145,9 +153,8 @@ class _Online:
         return found
 
     def _passes(self, reader: Node) -> bool:
-        """Whether a gradient comes back through a node within the step, but for spikes."""
-        op = reader.op.name
-        return op in LAYERS or (isinstance(reader.op, ELEMENTWISE) and op not in ("spike", "detach"))
+        """Whether a gradient may come back through a node within the step, but for spikes."""
+        return reader.op.name not in ("spike", "detach") and not isinstance(reader.op, Shift)
 
     def _linear(self, reader: Node, source: str) -> bool:
         """Whether a node is linear in one operand, by factors that are the same at every step."""
