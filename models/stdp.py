@@ -22,17 +22,7 @@ from snncc import nn, optim, rules
 SYNAPSES, START = 2, 0.5
 PERIOD = 10    # steps from volley to volley
 
-
-class IF(nn.Neuron):
-    """Integrates, fires at a threshold of 1, and starts again from 0."""
-
-    def step(self, current: Any, mem: Any) -> tuple[Any, Any]:
-        charged = mem + current
-        spk = snncc.spike(charged - 1.0, self.surrogate, strict=False)
-        return spk, (1.0 - spk) * charged
-
-
-net = nn.Sequential(fc=nn.Linear(SYNAPSES, 1, bias=False), neuron=IF())
+net = nn.Sequential(fc=nn.Linear(SYNAPSES, 1, bias=False), neuron=nn.snngrow.IFNode())
 
 
 def main() -> None:

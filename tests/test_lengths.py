@@ -152,6 +152,13 @@ def test_without_lengths_all_steps_count_and_fit_takes_them(samples: Any) -> Non
     assert not any(port["role"] == "lengths" for port in plain.manifest["io"]), "and costs nothing"
 
 
+def test_gradients_that_lengths_do_not_reach_take_them() -> None:
+    """Spikes of an encoder have none."""
+    model = snncc.compile(nn.Sequential(nn.Delta(), input=nn.Input(3)), num_steps=STEPS, lengths=True)
+    x = np.ones((STEPS, len(LENGTHS), 3), np.float32)
+    assert not model.backward(x, out=x, lengths=LENGTHS).inputs["x"].any()
+
+
 def test_files_may_hold_lengths(samples: Any, tmp_path: Path) -> None:
     x, y = samples
     compiled(leaky, loss.cross_entropy("mem"), out=tmp_path / "model")
