@@ -10,7 +10,7 @@ import pytest
 
 import snncc
 from snncc import nn
-from snncc.driver import entry_stages
+from snncc.driver import entry_stages, generate
 from snncc.errors import CompileError
 from snncc.frontend.dsl import trace
 from snncc.passes.choose_kernels import spike_states
@@ -95,6 +95,13 @@ def test_loops_hold_what_depends_on_itself_and_nothing_else() -> None:
     assert outside == {"parallel", "tile"}
     gradient = products["d_lif1.recurrent.weight"]
     assert str(graph[gradient.inputs[1]].op) == "events<previous>", "the spikes are kept once, as bits"
+
+
+@pytest.mark.parametrize(("steps", "tile"), [(3, 12), (25, 12), (150, 8), (2000, 1)])
+def test_a_step_reads_its_weights_for_a_block_of_samples(steps: int, tile: int) -> None:
+    """Whatever the cache has room for, unless so many samples are too many rows."""
+    net = nn.Sequential(lif=nn.RLeaky(0.9, linear_features=HIDDEN), input=nn.Input(HIDDEN))
+    assert generate(trace(net), Target(num_steps=steps)).tile == tile
 
 
 def test_all_to_all_is_recurrent_leaky() -> None:
