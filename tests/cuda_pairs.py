@@ -80,9 +80,9 @@ class Pair:
         for kind in ("inputs", "params", "state"):
             same(*(getattr(gradients, kind) for gradients in found))
 
-    def check_training(self, given: Mapping[str, Array], targets: Array, **options: Any) -> None:
+    def check_training(self, given: Any, targets: Array, calls: int = 3, **options: Any) -> None:
         """Steps of the optimiser, of which the second is recorded and the third replayed; an evaluation."""
-        for _ in range(3):
+        for _ in range(calls):
             losses = [model.train_step(given, targets, **options) for model in self.both]
             assert losses[0] == losses[1]
             same(*(model.gradients() for model in self.both))

@@ -15,11 +15,20 @@ import snncc
 from snncc import loss, optim
 
 MODELS = Path(__file__).parents[1] / "models"
-SMALL: dict[str, Callable[[Any], Any]] = {
-    "mnist_cnn": lambda script: script.net,
-    "sparse_cnn": lambda script: script.SparseCNN((3, 4), 8),
-    "vgg11_dsr": lambda script: script.VGG11(4),
+SMALL: dict[str, Callable[[Any], tuple[Any, Any]]] = {    # a network, and pixels [N, 784] as its images
+    "mnist_cnn": lambda script: (script.net, script.arranged),
+    "sparse_cnn": lambda script: (script.SparseCNN((3, 4), 8), script.arranged),
+    "vgg11_dsr": lambda script: (script.VGG11(4), script.arranged),
+    "sew_resnet18": lambda script: (script.SEWResNet18(4, depth=2), script.coloured),
+    "spikformer": lambda script: (script.Spikformer(16, heads=2, hidden=24, depth=1), lambda pixels: pixels),
 }
+STEPS = 4
+
+
+def learning(name: str) -> dict[str, Any]:
+    """How one of these is compiled."""
+    by = loss.cross_entropy("rate" if name == "mnist_cnn" else "mem_mean")
+    return {"num_steps": STEPS, "loss": by, "optimizer": optim.Adam(1e-2)}
 
 
 @pytest.fixture
@@ -30,13 +39,15 @@ def script(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> A
 
 @pytest.mark.parametrize("script", SMALL, indirect=True)
 def test_a_batch_is_learnt(script: Any) -> None:
-    network = SMALL[script.__name__](script)
-    by = loss.cross_entropy("rate" if script.__name__ == "mnist_cnn" else "mem_mean")
-    model = snncc.compile(network, num_steps=4, loss=by, optimizer=optim.Adam(1e-2))
-    pixels = np.random.default_rng(0).random((6, 784), np.float32)
-    x, y = script.arranged(pixels), np.arange(6)
+    network, arranged = SMALL[script.__name__](script)
+    model = snncc.compile(network, **learning(script.__name__))
+    x, y = arranged(np.random.default_rng(0).random((6, 784), np.float32)), np.arange(6)
     losses = [model.train_step(x, y) for _ in range(20)]
     assert losses[-1] < 0.95 * losses[0], losses
+    means = [array for name, array in model.params.items() if name.endswith(".running_mean")]
+    assert all(array.any() for array in means)
+    counts = [array for name, array in model.params.items() if name.endswith(".num_batches_tracked")]
+    assert counts == [len(losses)] * len(means)
 
 
 def stripes(script: Any) -> Any:

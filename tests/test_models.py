@@ -16,7 +16,6 @@ import pytest
 import snncc
 from models import digits, picture
 from models.digits import DigitsError
-from snncc import loss, optim
 
 
 def idx(array: np.ndarray, kind: int = 8) -> bytes:
@@ -221,20 +220,3 @@ def test_made_up_words_have_the_statistics_that_are_said(monkeypatch: pytest.Mon
     forward, backward = heidelberg.rates(4, 80), heidelberg.rates(5, 80)
     np.testing.assert_allclose(forward, backward[::-1], rtol=1e-12)
     assert 0.017 < heidelberg.rates(18, 80).mean() < forward.mean() < 0.021
-
-
-def test_a_spiking_resnet_learns_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two of its stages, four channels wide: the loss of one batch falls, and the statistics move."""
-    monkeypatch.syspath_prepend(str(ROOT / "models"))
-    from models.sew_resnet18 import SEWResNet18, coloured
-
-    adam = optim.Adam(3e-2)
-    model = snncc.compile(
-        SEWResNet18(4, depth=2), num_steps=2, loss=loss.cross_entropy("mem_mean"), optimizer=adam
-    )
-    rng = np.random.default_rng(0)
-    x, y = coloured(rng.random((6, 784), np.float32)), rng.integers(0, 10, 6)
-    losses = [model.train_step(x, y) for _ in range(40)]
-    assert losses[-1] < 0.6 * losses[0]
-    assert model.params["stem.norm.running_mean"].any()
-    assert model.params["stem.norm.num_batches_tracked"] == 40

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +18,7 @@ from snncc.nn.snntorch import spikegen
 from snncc.reference import Call, evaluate
 from tests import once, vectors
 from tests.cuda_pairs import BACKENDS
+from tests.vector_runs import model_of
 from tests.vectors import Array
 
 CASES = ["snntorch_spikegen_latency", "snntorch_spikegen_delta"]
@@ -84,8 +84,7 @@ def encoded(way: str, options: dict[str, Any]) -> dict[str, Array]:
     if not way:
         call = Call(given, {}, {}, STEPS, len(still), np.dtype("float32"))
         return {name: array for (_, name), array in evaluate(trace(network).graph, call).items()}
-    with tempfile.TemporaryDirectory(prefix="snncc-tests-") as folder:
-        out = BACKENDS[way](network, Path(folder), num_steps=STEPS, **options)(given)
+    out = model_of(network, way, num_steps=STEPS, **options)(given)
     return {name: out[name] for name in (*LATENCIES, *DELTAS)}
 
 

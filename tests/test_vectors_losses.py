@@ -5,12 +5,10 @@ A compiled network has all of as many classes, of which a call chooses one.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial, reduce
 from operator import add
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +23,7 @@ from snncc.reference import Call, evaluate
 from tests import once, vectors
 from tests.cuda_pairs import BACKENDS
 from tests.networks import difference
-from tests.vector_runs import BOUND, DTYPES
+from tests.vector_runs import BOUND, DTYPES, model_of
 from tests.vectors import Array, LossCase
 
 CASES = vectors.cases("snntorch.functional", "snntorch_loss_")
@@ -119,16 +117,15 @@ def interpreted(dtype: str) -> Results:
     return {name: run(name) for name in CASES}
 
 
-def compiled(make: Any, dtype: str) -> Results:
+def compiled(way: str, dtype: str) -> Results:
     """The same; the gradient by the weight."""
-    return {name: result for group in groups() for name, result in of_group(make, dtype, group).items()}
+    return {name: result for group in groups() for name, result in of_group(way, dtype, group).items()}
 
 
-def of_group(make: Any, dtype: str, names: list[str]) -> Results:
+def of_group(way: str, dtype: str, names: list[str]) -> Results:
     cases = {name: vectors.load_loss(name, dtype) for name in names}
     learning = {"loss": Chosen(tuple(map(loss_of, cases.values()))), "optimizer": optim.SGD(0.0)}
-    with tempfile.TemporaryDirectory(prefix="snncc-tests-") as folder:
-        model = make(Probe(len(cases)), Path(folder), dtype=dtype, num_steps=STEPS, **learning)
+    model = model_of(Probe(len(cases)), way, dtype=dtype, num_steps=STEPS, **learning)
     model.params["nudge.weight"] = np.zeros((CLASSES, STEPS * BATCH))
 
     def run(which: int, case: LossCase) -> tuple[float, Array]:
@@ -142,7 +139,7 @@ def of_group(make: Any, dtype: str, names: list[str]) -> Results:
     return {name: run(which, case) for which, (name, case) in enumerate(cases.items())}
 
 
-RUNS = {"interpreted": interpreted, **{way: partial(compiled, make) for way, make in BACKENDS.items()}}
+RUNS = {"interpreted": interpreted, **{way: partial(compiled, way) for way in BACKENDS}}
 
 
 @pytest.fixture(scope="module", params=[(way, dtype) for way in RUNS for dtype in DTYPES], ids="-".join)

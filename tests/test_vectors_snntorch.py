@@ -60,7 +60,11 @@ def subject(name: str, dtype: str) -> Subject:
     return Subject(case, preset(case), NAMES)
 
 
-found = results("snntorch", lambda dtype: {name: subject(name, dtype) for name in CASES})
+def subjects(dtype: str) -> dict[str, Subject]:
+    return {name: subject(name, dtype) for name in CASES}
+
+
+found = results("snntorch", subjects)
 
 
 @pytest.mark.parametrize("name", CASES)

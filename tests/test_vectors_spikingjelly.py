@@ -29,7 +29,11 @@ def subject(name: str, dtype: str) -> Subject:
     return Subject(case, neuron(case), NAMES)
 
 
-found = results("spikingjelly", lambda dtype: {name: subject(name, dtype) for name in CASES})
+def subjects(dtype: str) -> dict[str, Subject]:
+    return {name: subject(name, dtype) for name in CASES}
+
+
+found = results("spikingjelly", subjects)
 
 
 @pytest.mark.parametrize("name", CASES)

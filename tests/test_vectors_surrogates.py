@@ -54,7 +54,11 @@ def subject(name: str, dtype: str) -> Subject:
     return Subject(as_neuron, Spike(*preset(case)), {"spk": "out"})
 
 
-found = results("surrogates", lambda dtype: {name: subject(name, dtype) for name in FIXED})
+def subjects(dtype: str) -> dict[str, Subject]:
+    return {name: subject(name, dtype) for name in FIXED}
+
+
+found = results("surrogates", subjects)
 
 
 @pytest.mark.parametrize("name", FIXED)

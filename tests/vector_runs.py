@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snncc import nn
+from snncc import build, nn
 from snncc.driver import entry_stages
 from snncc.frontend.dsl import trace
 from snncc.passes.differentiate import Differentiate
 from snncc.passes.infer_types import InferTypes
 from snncc.reference import Call, evaluate
 from snncc.target import Target
-from tests import once
+from snncc_runtime import Model
+from tests import cuda_host, once
 from tests.cuda_pairs import BACKENDS
 from tests.networks import difference
 from tests.vectors import Array, NeuronCase
@@ -47,6 +48,9 @@ class Subject:
 
     def ours(self, name: str) -> str:
         return self.names.get(name, name)
+
+
+Subjects = Callable[[str], Mapping[str, Subject]]    # of a dtype
 
 
 @dataclass(frozen=True)
@@ -154,9 +158,16 @@ def interpreted(group: Group) -> Run:
     return Run(*by_name, frozenset(name for kind, name in everything if kind == "gradient"))
 
 
-def compiled(make: Callable[..., Any], group: Group) -> Run:
-    with tempfile.TemporaryDirectory(prefix="snncc-tests-") as folder:
-        model = make(group.network, Path(folder), num_steps=group.steps, dtype=group.dtype, name="neurons")
+def model_of(network: nn.Module, way: str, **options: Any) -> Model:
+    """In C or on CUDA, built without optimising: it runs but a few times."""
+    with tempfile.TemporaryDirectory(prefix="snncc-tests-") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "BuildOptions", partial(build.BuildOptions, level=0))
+        patch.setitem(cuda_host.VARIANTS, "plain", ("-O0",))
+        return BACKENDS[way](network, Path(folder), **options)
+
+
+def compiled(way: str, group: Group) -> Run:
+    model = model_of(group.network, way, num_steps=group.steps, dtype=group.dtype, name="neurons")
     model.params.update(group.parameters(model.params))
     given, state = group.inputs, group.initial
 
@@ -170,7 +181,7 @@ def compiled(make: Callable[..., Any], group: Group) -> Run:
 
 
 RUNS: dict[str, Callable[[Group], Run]] = {
-    "interpreted": interpreted, **{way: partial(compiled, make) for way, make in BACKENDS.items()},
+    "interpreted": interpreted, **{way: partial(compiled, way) for way in BACKENDS},
 }    # fmt: skip
 
 
@@ -218,13 +229,17 @@ class Results:
         ]
 
 
-def results(title: str, subjects: Callable[[str], Mapping[str, Subject]], *dtypes: str) -> Any:
-    """A fixture: the results of these subjects in every way, of each dtype (both, if none is named)."""
+def outcome(title: str, subjects: Subjects, way: str, dtype: str) -> Results:
+    """Of these subjects; `title` says which they are."""
+    group = Group(subjects(dtype), dtype)
+    return Results(way, group, once.result(f"{title}-{way}-{dtype}", lambda: RUNS[way](group)))
+
+
+def results(title: str, subjects: Subjects, *dtypes: str) -> Any:
+    """A fixture: their outcome in every way, in each dtype (both, if none is named)."""
 
     def run(request: pytest.FixtureRequest) -> Results:
-        way, dtype = request.param
-        group = Group(subjects(dtype), dtype)
-        return Results(way, group, once.result(f"{title}-{way}-{dtype}", lambda: RUNS[way](group)))
+        return outcome(title, subjects, *request.param)
 
     params = [(way, dtype) for dtype in dtypes or DTYPES for way in RUNS]
     return pytest.fixture(run, scope="module", params=params, ids="-".join)
