@@ -34,10 +34,12 @@ except ImportError as error:
 
 # Public figures of an H200: 4.8 TB/s, 67 TFLOP/s where one instruction does two, 132 multiprocessors.
 GBS, GFLOPS, MULTIPROCESSORS = 4800.0, 33500.0, 132
-MODELS = ("", "_layers", "_images", "_loops", "_neurons", "_precision", "_conv_precision")
+PARTS = ("", "_layers", "_images", "_loops", "_models", "_neurons", "_precision", "_conv_precision")
+VECTORS = ("encoders", "losses", "nir", "snngrow", "snntorch", "spikingjelly", "surrogates")
 TESTS = [    # whose models a GPU runs
-    *(f"tests/test_cuda{part}.py" for part in MODELS),
+    *(f"tests/test_cuda{part}.py" for part in PARTS),
     *(f"tests/test_device_{part}.py" for part in ("arrays", "libraries", "training")),
+    *(f"tests/test_vectors_{part}.py" for part in VECTORS), "tests/test_plasticity.py",
 ]
 
 

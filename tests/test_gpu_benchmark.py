@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -108,10 +109,10 @@ def test_every_start_has_its_kernel_of_the_table(tmp_path: Path) -> None:
 
 
 def test_a_gpu_runs_all_tests_of_models() -> None:
-    here = Path(__file__).parent
-    every = [*here.glob("test_cuda*.py"), *here.glob("test_device_*.py")]
-    of_models = {f"tests/{path.name}" for path in every if "from tests.cuda_pairs" in path.read_text()}
-    assert of_models == set(gpu.TESTS)
+    here = Path(__file__)
+    every = [path for path in here.parent.glob("test_*.py") if path != here]
+    sources = re.compile(r"^from tests\.(cuda_pairs|vector_runs) import", re.MULTILINE)
+    assert {f"tests/{path.name}" for path in every if sources.search(path.read_text())} == set(gpu.TESTS)
 
 
 def test_what_is_measured_on_a_gpu_runs_here_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
