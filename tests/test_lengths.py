@@ -152,6 +152,33 @@ def test_without_lengths_all_steps_count_and_fit_takes_them(samples: Any) -> Non
     assert not any(port["role"] == "lengths" for port in plain.manifest["io"]), "and costs nothing"
 
 
+@pytest.mark.parametrize(
+    ("make", "alone"),
+    [
+        (lambda: nn.DSRIF(0.6), True),
+        (lambda: nn.DSRLIF(STEPS, dt=0.2), False),
+        (lambda: nn.spikingjelly.NonSpikingLIFNode(3.0, "mean-mem"), True),
+    ],
+)
+def test_means_are_over_own_steps(make: Callable[[], nn.Module], alone: bool, samples: Any) -> None:
+    """alone: whether the layer takes other numbers of steps than it was made for."""
+    x, _ = samples
+    net = nn.Sequential(make(), input=nn.Input(6))
+    model = snncc.compile(net, num_steps=STEPS, lengths=True, dtype="float64")
+    name = model.output_names[0]
+    out = model(x, lengths=LENGTHS)[name]
+    up = np.random.default_rng(0).standard_normal(out.shape)
+    d_x = model.backward(x, cotangents={name: up}, lengths=LENGTHS).inputs["x"]
+    late = (np.arange(STEPS)[:, None] >= LENGTHS)[..., None]
+    junk = model.backward(np.where(late, 1e3, x), cotangents={name: up}, lengths=LENGTHS).inputs["x"]
+    assert d_x.any() and not np.where(late, d_x, 0.0).any()
+    np.testing.assert_array_equal(junk, d_x)
+    for b, steps in enumerate(LENGTHS if alone else ()):
+        own = up[:steps, b : b + 1] if out.ndim == 3 else up[b : b + 1]
+        found = model.backward(x[:steps, b : b + 1], cotangents={name: own})
+        np.testing.assert_allclose(d_x[:steps, b : b + 1], found.inputs["x"], atol=1e-14)
+
+
 def test_gradients_that_lengths_do_not_reach_take_them() -> None:
     """Spikes of an encoder have none."""
     model = snncc.compile(nn.Sequential(nn.Delta(), input=nn.Input(3)), num_steps=STEPS, lengths=True)

@@ -56,6 +56,12 @@ def within(x: Value) -> Value:
     return x if live is None else where(live, x, 0.0)
 
 
+def mean_time(x: Value) -> Value:
+    """x averaged over a sample's own steps; x itself where it is the same at every step."""
+    result: Value = sum_time(within(x)) / count_steps(x) if x.type.time else x
+    return result
+
+
 def at_end(x: Value) -> Value:
     """x at the last step of each sample."""
     if lengths(x.builder) is None:

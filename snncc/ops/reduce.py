@@ -98,12 +98,6 @@ def sum_batch(x: Value) -> Value:
     return result
 
 
-def mean_time(x: Value) -> Value:
-    """x averaged over the steps; x itself where it is the same at every step."""
-    result: Value = sum_time(x) / leaf(x, Steps()) if x.type.time else x
-    return result
-
-
 def sum_to(grad: Value, source: Type, target: Type) -> Value:
     """The cotangent of an operand of type `target` that was broadcast to `source`.
 

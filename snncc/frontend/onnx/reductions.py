@@ -13,8 +13,9 @@ from ...errors import CompileError
 from ...ops import Value, permute, scatter_add, sum_features, sum_time
 from ...ops.groups import sum_groups
 from ...ops.last_axis import FirstMaximum, MaxLast
-from ...ops.leaf import Steps, Vector
-from ...ops.reduce import leaf, mean_time
+from ...ops.leaf import Vector
+from ...ops.lengths import count_steps, mean_time, within
+from ...ops.reduce import leaf
 from ...ops.value import apply
 from . import constants
 from .axes import BATCH, TIME, AxisError, Tensor, described, features, length, plain, reshape
@@ -56,7 +57,7 @@ def _over_time(node: Node, value: Value) -> Value:
         return mean_time(value)
     if node.op in ("ReduceMax", "ReduceMin"):
         raise CompileError("the largest of all steps is not supported; a running maximum is Max and a state")
-    return sum_time(value) if value.type.time else value * leaf(value, Steps())
+    return sum_time(within(value)) if value.type.time else value * count_steps(value)
 
 
 def _summed(x: Tensor, places: Sequence[int], value: Value) -> Value:

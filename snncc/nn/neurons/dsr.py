@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...ops import Value, detach, greater, maximum, minimum, spike, substitute, sum_time, where
-from ...ops.reduce import mean_time
+from ...ops.lengths import mean_time, within
 from ...ops.steps import at_step
 from ..module import Parameter
 from ..neuron import Neuron
@@ -178,7 +178,7 @@ class DSRLIF(_DSR):
         1 / tau up to the top, and by the threshold dt above."""
         limit, weight = self.limit, at_step(self.weights)
         top = limit * (self.tau / self.dt)
-        r = substitute(sum_time(weight * current), mean_time(current))
+        r = substitute(sum_time(weight * within(current)), mean_time(current))
         inside = greater(r, 0.0) * greater(top, r)
         above = where(greater(r, top), self.scaled(limit) * self.dt, 0.0)
         result: Value = where(inside, r / self.tau, above) * (weight * float(self.steps))

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...arguments import shown
 from ...ops import Value, clamp, detach, sigmoid, spike
-from ...ops.reduce import mean_time
+from ...ops.lengths import mean_time
 from ..module import Module, Parameter
 from ..neuron import Neuron, Number, check_surrogate, coefficient
 from ..surrogate import Sigmoid, Surrogate

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ...ops import Value, absolute, clamp, spike
-from ...ops.reduce import mean_time
+from ...ops.lengths import mean_time
 from ..neuron import Neuron, Number, check_surrogate, coefficient
 from ..surrogate import Surrogate
 from .firing import Firing, Quantize

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...ops import Value
-from ...ops.reduce import mean_time
+from ...ops.lengths import mean_time
 from ..layers import positive
 from ..module import Module
 from ..neurons import DSRIF, DSRLIF, LI, GatedLIF, I
