@@ -16,6 +16,7 @@ from .render import render
 from .stages import refs, staged
 
 BLOCK = 64  # SNNCC_BLOCK of target.h
+CARRIED = 8  # floats of a block's neurons, each, that all vector registers of AVX-512 hold
 INLINED = 8  # a loop with more copies of its step than this calls it: compile time grows faster than copies
 NAME = "@kernel"  # stands for the function's name until sweeps of the same text are put together
 ROWS = {"float32": "float", "float16": "uint16_t", "bfloat16": "uint16_t"}
@@ -58,9 +59,9 @@ class SweepText:
         lasting = [a.name for a in sweep.arrays if not a.step]
         words = _words(sweep.body)
         self.carried = [a for a in lasting if a in words]
-        self.step_lines = _lines(render("c/step.c.j2", self._step())) if sweep.time else []
+        self.step_lines = render("c/step.c.j2", self._step()).splitlines() if sweep.time else []
         self.step_parameters = mentioned(self._candidates(True), self.step_lines)
-        self.block_lines = _lines(render("c/block.c.j2", self._block()))
+        self.block_lines = render("c/block.c.j2", self._block()).splitlines()
         self.block_parameters = mentioned(self._candidates(False), self.block_lines)
         self.body = self._body()
         self.parameters = mentioned(self._outer(), [*self.scalars, *self.body, "rows" * sweep.batch])
@@ -186,20 +187,27 @@ class SweepText:
         if self.sweep.panels:
             return self._panel_calls(whole)
         if whole > BLOCK:
-            calls.append(f"for (int n0 = 0; n0 < {whole}; n0 += SNNCC_BLOCK)")
-            calls.append("    " + self._block_call("n0", "SNNCC_BLOCK", "SNNCC_BLOCK"))
+            calls.append(f"for (int n0 = 0; n0 < {whole}; n0 += {self.width})")
+            calls.append("    " + self._block_call("n0", self.width, self.width))
         elif whole:
             calls.append(self._block_call("0", "SNNCC_BLOCK", "SNNCC_BLOCK"))
         if whole < self.stride:
             calls.append(self._block_call(str(whole), str(self.stride - whole), str(self.sweep.size - whole)))
         return calls
 
+    @property
+    def width(self) -> str:
+        """C for the neurons of a block: half, where registers do not hold what goes from step to step."""
+        carried, words = len(self.sweep.arrays), {p.buffer.layout for p in self.sweep.pointers}
+        narrow = self.sweep.time and carried > CARRIED and "bits" not in words
+        return "SNNCC_BLOCK / 2" if narrow else "SNNCC_BLOCK"
+
     def _panel_calls(self, whole: int) -> list[str]:
         """The blocks of one panel; the last panel may end with a block that is narrower or holds pads."""
         calls = [
             "const int begin = panel * SNNCC_PANEL, end = begin + SNNCC_PANEL;",
-            f"for (int n0 = begin; n0 < end && n0 < {whole}; n0 += SNNCC_BLOCK)",
-            "    " + self._block_call("n0", "SNNCC_BLOCK", "SNNCC_BLOCK"),
+            f"for (int n0 = begin; n0 < end && n0 < {whole}; n0 += {self.width})",
+            "    " + self._block_call("n0", self.width, self.width),
         ]
         if whole < self.stride:
             last = self._block_call(str(whole), str(self.stride - whole), str(self.sweep.size - whole))
@@ -362,10 +370,6 @@ def _checking(sweep: Sweep) -> Sweep:
     before = tuple(s for s in sums.values() if s not in body)
     arrays = (*sweep.arrays, Array("not_finite", "zero"))
     return replace(sweep, arrays=arrays, before=(*before, *sweep.before), body=(*body, *sweep.body))
-
-
-def _lines(text: str) -> list[str]:
-    return text.splitlines()
 
 
 def declared(parameters: list[Parameter]) -> str:

@@ -11,7 +11,7 @@ moved to the level of their readers, so that what is cheap to compute is compute
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from ..graph import Graph, Node, Stage, scope_of
@@ -173,11 +173,23 @@ class _Levels:
                 same = source in self.level and self.level[source] == self.level[node.name]
                 if same and self._swept(other) and self._joins(node, other):
                     links.add_edge(node.name, source)
+        for node, other in self._carried_and_last():
+            if self.level[node.name] == self.level[other.name] and self.key(node) == self.key(other):
+                links.add_edge(node.name, other.name)
         for unit in self.unit.values():
             links.add_edges_from((a, b) for a, b in zip(sorted(unit), sorted(unit)[1:], strict=False))
         position = {name: i for i, name in enumerate(self.graph.nodes)}
         groups = [sorted(g, key=position.__getitem__) for g in networkx.connected_components(links)]
         return sorted(groups, key=lambda g: position[g[0]])
+
+    def _carried_and_last(self) -> Iterator[tuple[Node, Node]]:
+        """States of one step, each with what wants the last value that goes in: that stays in the state."""
+        readers = self.graph.readers()
+        for node in self.graph:
+            if isinstance(node.op, Memorize) and node.op.steps == 1 and self._swept(node):
+                for other in readers[node.inputs[0]]:
+                    if other.op.name == "last" and self._swept(other):
+                        yield node, other
 
 
 def _this_step(node: Node) -> Iterable[str]:

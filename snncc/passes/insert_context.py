@@ -8,7 +8,7 @@ What a product reads backward is kept as it is. For what elementwise operators r
 the forward graph finds the cheapest set of values from which all of it can be computed again without
 running a loop or a product a second time; values are priced by their bytes a step. What takes a
 polynomial (exp, sigmoid) costs more to compute again than a number costs to keep. A delayed value
-is read from the kept sequence, one row earlier.
+is read from the kept sequence, one row earlier; a delay of a delay two rows earlier.
 
 A list of events has room for any density. If it is no input's, it is not kept through the products of later
 layers, but made again from the spikes, a bit each, or from the numbers that are listed.
@@ -34,10 +34,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..graph import Graph, Node, Stage
+from ..graph import Graph, Node, Op, Stage
 from ..ops.groups import SWEPT
 from ..ops.linear import Context, Events
+from ..ops.reduce import Reshape
 from ..ops.time import Carry, Memorize, Previous
+from ..ops.views import Concat
 from .base import Pass
 from .choose_kernels import is_spike, origin
 from .simplify import live
@@ -70,10 +72,10 @@ class InsertContext(Pass):
     segmented: bool = False
 
     def run(self, graph: Graph) -> Graph:
-        work = _Context(graph, self.format)
+        work = _Context(graph, self.format, self.segmented)
         for later in work.rounds[1:]:
             work.keep_for(later)
-        return work.rebuild(self.segmented)
+        return work.rebuild()
 
 
 Round = tuple[int, bool]  # phase, and whether it is its backward half
@@ -85,8 +87,8 @@ def _round(node: Node) -> Round:
 
 
 class _Context:
-    def __init__(self, graph: Graph, format: str) -> None:
-        self.graph, self.format = graph, format
+    def __init__(self, graph: Graph, format: str, segmented: bool) -> None:
+        self.graph, self.format, self.segmented = graph, format, segmented
         self.in_tiles = {n.name: n for n in graph if n.stage and n.stage.kind not in ("once", "finish")}
         self.rounds = sorted({(0, False), *map(_round, self.in_tiles.values())})
         self.kept: dict[Round, set[str]] = {}  # what each round reads as it was kept
@@ -190,13 +192,29 @@ class _Context:
         """What a value can be computed from again; None if it cannot."""
         if self.given(node, later):
             return []
+        if self._in_rows(node) and isinstance(node.op, (Memorize, Previous)):
+            base, before, _ = self._moved(node)
+            return [i for i in (base, *before) if self.crosses(i, later)]
         if node.name in self.loop_values or not isinstance(node.op, (*SWEPT, Memorize, Previous)):
             return None
         if format and node.op.name in STEPS:
             return None
         return [i for i in node.inputs if self.crosses(i, later)]
 
-    def rebuild(self, segmented: bool) -> Graph:
+    def _in_rows(self, node: Node) -> bool:
+        """Whether delays of delays can be one. Rows of images may lie in another order than what was before;
+        a segment of time has states of its own."""
+        return len(node.type.features) < 2 and not self.segmented
+
+    def _moved(self, node: Node) -> tuple[str, list[str], int]:
+        """The value that delays move, what they give before it, the last one first, and by how many steps."""
+        name, before, steps = node.name, [], 0
+        while isinstance(op := self.graph[name].op, (Memorize, Previous)):
+            (name, initial), steps = self.graph[name].inputs, steps + op.steps
+            before.append(initial)
+        return name, before, steps
+
+    def rebuild(self) -> Graph:
         """The graph with contexts, and with what is computed again."""
         contexts = set().union(*self.kept.values()) if self.kept else set()
         # A list that only another round reads is not made before.
@@ -213,7 +231,7 @@ class _Context:
                 )
         states = [name for name, _ in self.again if isinstance(self.graph[name].op, Memorize)]
         # Forward values may be read by nothing any more.
-        return live(Graph(self.nodes, self.graph.outputs), states if segmented else ())
+        return live(Graph(self.nodes, self.graph.outputs), states if self.segmented else ())
 
     def _reading(self, node: Node, later: Round) -> Node:
         """A node of a round, which reads what was kept for it and what it computes again."""
@@ -231,6 +249,8 @@ class _Context:
             if node.op.name == "events":
                 events, inputs = self._listed(node, later)
                 made = replace(node, op=events, inputs=inputs)
+            elif self._in_rows(node) and len(self._moved(node)[1]) > 1:
+                made = self._delayed(node, again, later)
             else:
                 late = isinstance(node.op, Memorize)
                 op = Previous(node.type.features, node.op.steps) if late else node.op  # type: ignore[attr-defined]
@@ -238,6 +258,25 @@ class _Context:
             half = "backward" if later[1] else "forward"
             self.nodes[again] = replace(made, name=again, half=half, stage=_stage(node, later[0]))
         return self.again[key]
+
+    def _delayed(self, node: Node, again: str, later: Round) -> Node:
+        """A delay of a delay as one: before the first step it reads the rows of each, one after the other."""
+        base, before, steps = self._moved(node)
+        half, stage = "backward" if later[1] else "forward", _stage(self.graph[before[0]], later[0])
+
+        def made(name: str, op: Op, *inputs: str) -> str:
+            type = op.infer(*(self.nodes[i].type for i in inputs))
+            self.nodes[name] = Node(name, op, inputs, type, half=half, stage=stage)
+            return name
+
+        rows: list[str] = []
+        for name in before:
+            count = self.graph[name].type.size // node.type.size
+            read = self._read(name, later) if self.crosses(name, later) else name
+            rows.append(made(f"{again}.before.{len(rows) + 1}", Reshape((count, *node.type.features)), read))
+        initial = made(f"{again}.before", Concat(0), *rows)
+        kept = self._read(base, later) if self.crosses(base, later) else base
+        return replace(node, op=Previous(node.type.features, steps), inputs=(kept, initial))
 
     def _listed(self, node: Node, later: Round) -> tuple[Events, tuple[str, ...]]:
         """The list that a round makes: its operator, and what it is made from."""

@@ -42,6 +42,7 @@ class Options:
 
 def pipeline(options: Options, gradient: str = "", inputs: bool = False) -> tuple[Pass, ...]:
     """The passes for one entry point; gradient: "loss", "outputs" or "" for none."""
+    segmented = options.checkpoint_every > 0
     return (
         InferTypes(options.dtype),
         *(
@@ -49,13 +50,11 @@ def pipeline(options: Options, gradient: str = "", inputs: bool = False) -> tupl
         ),  # needs types: what sums over time
         *(() if gradient else (FoldAffine(),)),  # before simplify, which forgets what is a scale and shift
         Simplify(),  # after differentiate, which writes plainly and relies on it
-        UnrollTime(options.unroll, options.checkpoint_every > 0),
+        UnrollTime(options.unroll, segmented),
         InsertMemorize(),
         ChooseKernels(options.products, options.lists),  # before contexts: says what the backward half reads
-        InsertContext(
-            options.context, options.checkpoint_every > 0
-        ),  # after the loops are known: what is on one cannot be computed again
-        *((SplitTime(),) if options.checkpoint_every else ()),  # kernels lie within one part
+        InsertContext(options.context, segmented),  # after loops are known: what is on one is not made again
+        *((SplitTime(),) if segmented else ()),  # kernels lie within one part
         OrderFeatures(options.orders),  # once all readers are known; before kernels, which have one order
         Fuse(),  # last: contexts are stores that a kernel must make
     )
