@@ -197,6 +197,7 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     from .ops.delays import check_delayed
     from .ops.embedding import check_whole
     from .ops.steps import fixed_steps
+    from .plan_meetings import without_scratch
     from .plan_memory import plan_memory
     from .plan_tiles import choose_slots, choose_tile
     from .program import Program
@@ -209,7 +210,8 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     layout = Layout(DTYPES[target.dtype][1], _index_bytes(final, target), target.device, target.blas)
     entries = [lower(graph, name, layout, target.segment) for name, graph in final.items()]
     entries = [replace(entry, fewest=counts[entry.name]) for entry in entries]
-    entries = [for_device(entry, layout) for entry in entries] if target.device else entries
+    if target.device:
+        entries = [without_scratch(for_device(entry, layout)) for entry in entries]
     whole = [lower(graph, name, layout) for name, graph in unsplit.items()]
     optimizer = target.updating
     program = Program(

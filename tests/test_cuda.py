@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import snncc
 from snncc import CompileError, headers, loss, nn, nvcc, optim, rules
 from snncc.driver import generate, text_of
 from snncc.frontend.dsl import trace
@@ -96,13 +97,25 @@ def test_sanitizers_find_nothing(variant: str) -> None:
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
 
 
+class Folded(nn.Module):
+    """8 features as two images, of which a convolution hears."""
+
+    def __init__(self) -> None:
+        self.back, self.lif = nn.Conv2d(2, 2, 3, padding=1), nn.Leaky(0.9)
+
+    def forward(self, x: Any) -> Any:
+        loop = snncc.delay(shape=(2, 2, 2))
+        return loop.feed(self.lif(x.reshape(2, 2, 2) + self.back(loop.value)).spk).reshape(8)
+
+
 def test_nvcc_takes_what_is_printed(tmp_path: Path) -> None:
     try:
         found = nvcc.find_compiler("sm_75")    # the oldest; test_gpu_benchmark.py compiles for sm_90
     except CompileError as error:
         pytest.skip(f"NOTHING WAS COMPILED FOR A GPU: {error}")
     learning = {"loss": loss.cross_entropy("mem"), "optimizer": optim.Adam(0.01), "context": "float16"}
-    network = trace(layers(leaky(), nn.BatchNorm1d(8), nn.RLeaky(0.9, linear_features=8), nn.Dropout(0.25)))
+    loops = nn.RLeaky(0.9, linear_features=8), Folded()
+    network = trace(layers(leaky(), nn.BatchNorm1d(8), *loops, nn.Dropout(0.25)))
     aim = Target(target="cuda", precision="split", **learning)    # with snncc's own products, in case
     sources = text_of(generate(network, aim)).files
     for name, text in {**sources, "snncc_cuda.h": headers.joined("cuda/cuda.h")}.items():

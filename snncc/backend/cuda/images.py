@@ -57,6 +57,17 @@ class DeviceWindows(WindowsText):
         return ", ".join(["cudaStream_t stream", *more, "int rows", *given, f"{self.real} *{written}"])
 
     @property
+    def element(self) -> tuple[str, list[str]]:
+        """The function that makes an element, in a loop over time, and what it is told of windows."""
+        function = POOLS.get(self.call.kind, f"snncc_{self.call.kind}")
+        return f"{function}_element", self._mean if function in MEANS else []
+
+    @property
+    def _mean(self) -> list[str]:
+        what, ends = self.pool
+        return [what, f"snncc_ends{{{{{ends}}}}}"]
+
+    @property
     def lines(self) -> tuple[str, ...]:
         name, precision = self.call.kind.removesuffix("_dense"), self.call.precision
         function, given = POOLS.get(name) or f"snncc_{name}", ["stream"]
@@ -67,8 +78,7 @@ class DeviceWindows(WindowsText):
         if of_spikes(self.call):
             function, given = f"{function}_spikes", [*given, "samples"]
         if function in MEANS:
-            what, ends = self.pool
-            given += [what, f"{{{{{ends}}}}}"]
+            given += self._mean
         if name.startswith("conv_gradient"):
             given.append(str(added(self.call)))
         given += [str(self.call.numbers[2])] * in_lots(self.call)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from ...names import RESERVED, Names
-from ...plan_meetings import ROWS, Turn, accesses, alike, turns
+from ...plan_meetings import PRODUCTS, ROWS, Turn, accesses, alike, turns
 from ...program import Buffer, Call, Entry, Loop, Pointer, Sweep, flat, used
 from ..buffers import BufferText, unique
 from ..render import render
 from ..sweeps import NAME, Parameter, declared, mentioned
 from .kernels import Kernels
+from .loop_calls import LoopCalls, Row
 from .records import LoopRecord
 from .sweeps import SEED, STATUS
 
 ROOM = "SNNCC_LEFT + SNNCC_RIGHT"  # reals of shared memory before those of weights
-Row = Callable[[Buffer | None], str]  # the rows that an item reads or writes at a step
 
 
 class LoopKernel:
@@ -28,7 +28,7 @@ class LoopKernel:
     ) -> None:
         self.loop, self.entry, self.buffers, self.kernels, self.row = loop, entry, buffers, kernels, row
         self.names = Names(RESERVED | {b.name for b in entry.buffers})
-        self.slices: dict[Buffer, tuple[str, str]] = {}  # of weights: name, and the sizes of the matrix
+        self.calls = LoopCalls(kernels.layout, kernels, entry.name, row, self.names)
         self.registers: dict[Buffer, str] = {}  # of a thread's elements: what it alone makes, or read early
         self.now: dict[Buffer, str] = {}  # of states that a sweep makes: the name of the thread's element
         self.kept = dict(self._states())  # of states, before a step and after it: the name of their registers
@@ -37,7 +37,7 @@ class LoopKernel:
         body = [*states, *(line for turn in self.turns for line in self._turn(turn))]
         apart = any(turn.width == ROWS for turn in self.turns)
         some = ["SNNCC_SHARED(snncc_real, some, SNNCC_THREADS);"] * apart
-        before = [*some, *self._weights()]
+        before = [*some, *self.calls.windows, *self._weights()]
         before += [f"snncc_real {name}[SNNCC_TALL];" for name in dict.fromkeys(self.kept.values())]
         self.lines = [*before, f"for ({head}) {{", *("    " + line for line in body), "}"]
         self.parameters = mentioned(list(self._parameters()), self.lines)
@@ -47,6 +47,7 @@ class LoopKernel:
         stream, rows = Parameter("stream", "cudaStream_t stream"), Parameter("rows", "int rows")
         outer = [stream, rows, *(p for p in self.parameters if p.name not in ("rows", "kept"))]
         arguments = ["grid.kept" if p.name == "kept" else p.name for p in self.parameters]
+        shapes = sorted({(t.channels, t.width // t.channels) for t in self.turns if t.width != ROWS})
         record = LoopRecord(
             NAME,
             "@comment",
@@ -54,8 +55,8 @@ class LoopKernel:
             tuple(self.lines),
             declared(outer),
             "rows" if any(turn.width == ROWS for turn in self.turns) else "0",
-            max(turn.width for turn in self.turns),
-            " + ".join(f"snncc_slice({sizes.partition(',')[0]})" for _, sizes in self.slices.values()) or "0",
+            ", ".join(f"{{{n}, {pixels}}}" for n, pixels in shapes),
+            " + ".join(f"snncc_slice({kept.terms})" for kept in self.calls.slices.values()) or "0",
             ", ".join(arguments),
         )
         first = next(item for item in self.loop.items if isinstance(item, Sweep))
@@ -97,11 +98,12 @@ class LoopKernel:
 
     def _weights(self) -> list[str]:
         """Where a block keeps its columns of each matrix."""
-        lines, before = ["SNNCC_DYNAMIC_SHARED(snncc_real, room);"] * bool(self.slices), ROOM
-        for weight, (name, sizes) in self.slices.items():
+        slices = self.calls.slices.values()
+        lines, before = ["SNNCC_DYNAMIC_SHARED(snncc_real, room);"] * bool(slices), ROOM
+        for s in slices:
             kept = f"kept ? room + ({before}) : NULL"
-            lines.append(f"const snncc_weights {name} = snncc_keep({weight.name}, {sizes}, {kept});")
-            before += f" + snncc_slice({sizes.partition(',')[0]})"
+            lines.append(f"const snncc_weights {s.name} = snncc_keep({s.weight.name}, {s.given}, {kept});")
+            before += f" + snncc_slice({s.terms})"
         return lines
 
     # ---- the items between two meetings
@@ -109,50 +111,42 @@ class LoopKernel:
     def _turn(self, turn: Turn) -> list[str]:
         meet = ["SNNCC_GRID_BARRIER(meeting);"] * turn.meet
         if turn.width == ROWS:
-            return [*meet, *(line for item in turn.items for line in self._rows(item))]
+            return [*meet, *(line for item in turn.items for line in self._sample(item))]
         self.registers = {}
         body, elements = self._read(turn), list[str]()
         for item in turn.items:
-            if isinstance(item, Call) and item.kind == "product_dense":
+            if isinstance(item, Call) and item.kind in PRODUCTS:
                 body += self._of_elements(elements)
                 product, elements = self._product(item, turn)
                 body += product
             else:
                 elements += self._element(item)
         body += self._of_elements(elements)
-        head = f"for (snncc_tile tile(rows, {turn.width}); tile.some(); tile.next()) {{"
+        shape = f"{turn.width // turn.channels}, {turn.channels}"
+        head = f"for (snncc_tile tile(rows, {shape}); tile.some(); tile.next()) {{"
         return [*meet, head, *("    " + line for line in body), "}"]
 
-    def _rows(self, item: Sweep | Call) -> list[str]:
+    def _sample(self, item: Sweep | Call) -> list[str]:
         """What a block does with one sample after the other."""
-        assert isinstance(item, Call) and item.kind == "sparse_rows"
-        n_in, n, *_ = item.numbers
-        x, *wired, y = (self.row(b) for b in item.buffers)
-        places = f"{x} + (size_t)b * {n_in}, {', '.join(wired)}, some, {y} + (size_t)b * {n}"
-        return [
-            "for (int b = (int)blockIdx.x; b < rows; b += (int)gridDim.x)",
-            f"    snncc_sparse_row(SNNCC_THREADS, {n_in}, {n}, {places});",
-        ]
+        assert isinstance(item, Call)
+        head = "for (int b = (int)blockIdx.x; b < rows; b += (int)gridDim.x)"
+        return [head, f"    {self.calls.sample(item)}"]
 
     def _of_elements(self, lines: list[str]) -> list[str]:
         if not lines:
             return []
         words = {w for line in lines for w in re.findall(r"\w+", line)}
-        places = {"at": "const size_t at = tile.at(i);", "b": "const int b = tile.row(i);"}
-        places["n0"] = "const int n0 = tile.feature();"
+        places = {"at": "const size_t at = tile.at(i);", "b": "const int b = tile.sample(i);"}
+        places["n0"] = "const int n0 = tile.feature(i);"
         inner = [*(line for word, line in places.items() if word in words), *lines]
         return ["SNNCC_OF_TILE(i, tile) {", *("    " + line for line in inner), "}"]
 
     def _product(self, call: Call, turn: Turn) -> tuple[list[str], list[str]]:
         """The sums of a thread's elements, and what is done with each at once."""
-        x, weight, bias, y = call.buffers
-        assert weight is not None and y is not None
-        if weight not in self.slices:
-            sizes = ", ".join(map(str, call.numbers))
-            self.slices[weight] = self.names.new(f"{weight.name}_slice"), sizes
+        y = call.buffers[-1]
+        assert y is not None
         sums = self.names.new(f"{y.name}_sum")
-        given = f"tile, {self.slices[weight][0]}, {self.row(x)}, {self.row(bias)}, room, {sums}"
-        lines = [f"snncc_real {sums}[SNNCC_TALL];", f"snncc_tile_product({given});"]
+        lines = [f"snncc_real {sums}[SNNCC_TALL];", self.calls.product(call, sums)]
         if self._read_elsewhere(y, turn):
             return lines, [f"*({self.row(y)} + at) = {self._keep(y, f'{sums}[i]')}"]
         self.registers[y] = sums
@@ -164,7 +158,7 @@ class LoopKernel:
         first, lines = "t == steps - 1" if self.loop.reverse else "t == 0", []
         touched = [access for item in turn.items for access in accesses(item, self.loop)]
         written = {access.buffer for access in touched if access.written}
-        products = any(isinstance(item, Call) and item.kind == "product_dense" for item in turn.items)
+        products = any(isinstance(item, Call) and item.kind in PRODUCTS for item in turn.items)
         pointers = [p for item in turn.items if isinstance(item, Sweep) for p in item.pointers]
         for buffer in dict.fromkeys(p.buffer for p in pointers if alike(p, turn.width)):
             if buffer in written or buffer.layout != "real":
@@ -188,16 +182,9 @@ class LoopKernel:
     def _element(self, item: Sweep | Call) -> list[str]:
         if isinstance(item, Sweep):
             return self._neurons(item)
-        *read, made = (self.row(b) for b in item.buffers)
-        state = item.buffers[-1]
-        kept = [f"{self.kept[state]}[i] = *({made} + at);"] if state in self.kept else []
-        if item.kind == "sum_features":
-            return [f"snncc_sum_row(at, {item.numbers[0]}, {read[0]}, {made});", *kept]
-        if item.kind == "sparse_input_gradient":
-            n_in, n, *_ = item.numbers
-            return [f"snncc_gather({', '.join(['at', str(n_in), str(n), *read[:-1], made])});", *kept]
-        function = self.kernels.moved_element(item, self.entry.name)
-        return [f"{function}({', '.join(['at', *read, made])});", *kept]
+        made = item.buffers[-1]
+        kept = [f"{self.kept[made]}[i] = *({self.row(made)} + at);"] if made in self.kept else []
+        return [self.calls.element(item), *kept]
 
     def _neurons(self, sweep: Sweep) -> list[str]:
         """A call for an element, which makes states in registers, and what stores them."""

@@ -51,7 +51,7 @@ class ElementRecord:
 class LoopRecord:
     """A kernel for all steps of a loop, and the function that starts it.
 
-    apart: samples that a block has alone, widest: features, slices: reals of shared memory; as C++.
+    apart: samples that a block has alone, shapes: of values, slices: reals of shared memory; as C++.
     """
 
     name: str
@@ -60,7 +60,7 @@ class LoopRecord:
     lines: tuple[str, ...]
     outer: str
     apart: str
-    widest: int
+    shapes: str
     slices: str
     arguments: str
 

@@ -23,35 +23,32 @@ def _sparse_input_gradient(call: Call, place: Place) -> str:
     return start("snncc_sparse_input_gradient", place.rows, n_in, n, *wired, d_x)
 
 
-def _late(call: Call, place: Place, steps: str = "") -> tuple[str, list[str], int]:
-    """C++ of the layer, names of what else a kernel takes, and which of its two results is meant."""
-    longest, n_in, n_out, synapses, *_, learned, which = call.numbers
-    values, positions, index, offsets, *rest = place.names
-    sizes = f"{steps or place.steps}, rows, {longest}, {n_in}, {n_out}, {synapses}"
+def late_layer(call: Call, names: list[str], steps: str) -> list[str]:
+    """C++ of the layer, and the names of what else a kernel takes."""
+    longest, n_in, n_out, synapses, *_, learned, _ = call.numbers
+    values, positions, index, offsets, *rest = names
+    sizes = f"{steps}, rows, {longest}, {n_in}, {n_out}, {synapses}"
     late = f"NULL, {positions}" if learned else f"{positions}, NULL"
-    return f"snncc_late{{{sizes}, {offsets}, {index}, {late}, {values}}}", rest, which
+    return [f"snncc_late{{{sizes}, {offsets}, {index}, {late}, {values}}}", *rest]
 
 
 def _late_rows(call: Call, place: Place) -> str:
-    layer, rest, _ = _late(call, place)
-    return start("snncc_late_rows", layer, *rest)
+    return start("snncc_late_rows", *late_layer(call, place.names, place.steps))
 
 
 def _late_before(call: Call, place: Place) -> str:
-    layer, rest, _ = _late(call, place)
-    return start("snncc_late_before", layer, *rest)
+    return start("snncc_late_before", *late_layer(call, place.names, place.steps))
 
 
 def _late_step(call: Call, place: Place) -> str:
     """A layer of the steps that are left, the first of which is at hand."""
-    layer, rest, _ = _late(call, place, "steps - t")
-    return start(f"snncc_{call.kind}", layer, *rest)
+    return start(f"snncc_{call.kind}", *late_layer(call, place.names, "steps - t"))
 
 
 def _late_gradient(call: Call, place: Place) -> str:
-    """Of synapses, or of inputs."""
-    layer, rest, which = _late(call, place)
-    return start(f"snncc_{call.kind.removesuffix('_rows')}", layer, which, *rest)
+    """Of synapses, or of inputs; the last number says which of its two results is meant."""
+    layer, *rest = late_layer(call, place.names, place.steps)
+    return start(f"snncc_{call.kind.removesuffix('_rows')}", layer, call.numbers[-1], *rest)
 
 
 def _embedding(call: Call, place: Place) -> str:

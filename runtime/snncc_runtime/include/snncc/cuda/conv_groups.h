@@ -5,11 +5,11 @@
 
 #include "conv.h"
 
-static __global__ void snncc_conv_groups_kernel(snncc_windows g, size_t count, const snncc_real *x, const snncc_real *w,
-                                                const snncc_real *bias, snncc_real *y)
+/* Element `at` of y. */
+static inline __device__ void snncc_conv_groups_element(size_t at, const snncc_windows &g, const snncc_real *x,
+                                                        const snncc_real *w, const snncc_real *bias, snncc_real *y)
 {
-    const size_t at = snncc_thread(), pixel = at / (size_t)g.outputs, row = pixel / (size_t)snncc_out_pixels(g);
-    if (at >= count) return;
+    const size_t pixel = at / (size_t)g.outputs, row = pixel / (size_t)snncc_out_pixels(g);
     const int output = (int)(at % (size_t)g.outputs), each = g.channels / g.groups;
     const snncc_window here = snncc_window_at(g, (int)(pixel % (size_t)snncc_out_pixels(g)));
     const snncc_inside as = snncc_window_inside(g, here, 0), bs = snncc_window_inside(g, here, 1);
@@ -25,6 +25,13 @@ static __global__ void snncc_conv_groups_kernel(snncc_windows g, size_t count, c
                 for (int j = 0; j < each; j++) sum += weight[(size_t)j * g.outputs] * from[j];
             }
     y[at] = sum;
+}
+
+static __global__ void snncc_conv_groups_kernel(snncc_windows g, size_t count, const snncc_real *x, const snncc_real *w,
+                                                const snncc_real *bias, snncc_real *y)
+{
+    const size_t at = snncc_thread();
+    if (at < count) snncc_conv_groups_element(at, g, x, w, bias, y);
 }
 
 /* y = conv(x, w) + bias. x: [rows][in][channels], y: [rows][out][outputs]. */
@@ -60,11 +67,12 @@ static __device__ void snncc_each_window(const snncc_windows &g, int pixel, Body
     }
 }
 
-static __global__ void snncc_conv_transpose_groups_kernel(snncc_windows g, size_t count, const snncc_real *y,
-                                                          const snncc_real *w, const snncc_real *bias, snncc_real *x)
+/* Element `at` of x. */
+static inline __device__ void snncc_conv_transpose_groups_element(size_t at, const snncc_windows &g, const snncc_real *y,
+                                                                  const snncc_real *w, const snncc_real *bias,
+                                                                  snncc_real *x)
 {
-    const size_t at = snncc_thread(), number = at / (size_t)g.channels, row = number / (size_t)snncc_in_pixels(g);
-    if (at >= count) return;
+    const size_t number = at / (size_t)g.channels, row = number / (size_t)snncc_in_pixels(g);
     const int channel = (int)(at % (size_t)g.channels), pixel = (int)(number % (size_t)snncc_in_pixels(g));
     const int each = g.channels / g.groups, outputs = g.outputs / g.groups, first = channel / each * outputs;
     y += row * (size_t)snncc_out_pixels(g) * g.outputs + first;
@@ -77,6 +85,13 @@ static __global__ void snncc_conv_transpose_groups_kernel(snncc_windows g, size_
         sum += part;
     });
     x[at] = sum;
+}
+
+static __global__ void snncc_conv_transpose_groups_kernel(snncc_windows g, size_t count, const snncc_real *y,
+                                                          const snncc_real *w, const snncc_real *bias, snncc_real *x)
+{
+    const size_t at = snncc_thread();
+    if (at < count) snncc_conv_transpose_groups_element(at, g, y, w, bias, x);
 }
 
 /* x = its adjoint by the input, on y, + bias; w: the weight itself. Of each window the outputs are added, then these. */

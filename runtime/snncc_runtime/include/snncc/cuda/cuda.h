@@ -27,6 +27,7 @@
 #include "conv.h"
 #include "conv_blas.h"
 #include "conv_groups.h"
+#include "loop_conv.h"
 #include "spikes.h"
 #include "images.h"
 #include "graphs.h"

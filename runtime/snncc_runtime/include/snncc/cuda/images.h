@@ -33,15 +33,22 @@ static inline __device__ snncc_real snncc_pool_window(const snncc_windows &g, in
     return result;
 }
 
-static __global__ void snncc_pool_kernel(snncc_windows g, int what, snncc_ends last, size_t count, const snncc_real *x,
-                                         snncc_real *y)
+/* Element `at` of what a kernel below makes. */
+static inline __device__ void snncc_pool_element(size_t at, const snncc_windows &g, int what, const snncc_ends &last,
+                                                 const snncc_real *x, snncc_real *y)
 {
-    const size_t at = snncc_thread(), pixel = at / (size_t)g.channels, row = pixel / (size_t)snncc_out_pixels(g);
-    if (at >= count) return;
+    const size_t pixel = at / (size_t)g.channels, row = pixel / (size_t)snncc_out_pixels(g);
     const snncc_window here = snncc_window_at(g, (int)(pixel % (size_t)snncc_out_pixels(g)));
     const snncc_real *const channel = x + row * (size_t)snncc_in_pixels(g) * g.channels + at % (size_t)g.channels;
     const snncc_real result = snncc_pool_window(g, what, here, channel);
     y[at] = what > SNNCC_POOL_SUM ? result / (snncc_real)snncc_pool_count(g, what, here, last.at) : result;
+}
+
+static __global__ void snncc_pool_kernel(snncc_windows g, int what, snncc_ends last, size_t count, const snncc_real *x,
+                                         snncc_real *y)
+{
+    const size_t at = snncc_thread();
+    if (at < count) snncc_pool_element(at, g, what, last, x, y);
 }
 
 /* y = what each window of x comes to. */
@@ -52,11 +59,10 @@ static inline void snncc_pool(cudaStream_t stream, snncc_windows g, int what, sn
     SNNCC_EACH(snncc_pool_kernel, count, stream, g, what, last, count, x, y);
 }
 
-static __global__ void snncc_unpool_max_kernel(snncc_windows g, size_t count, const snncc_real *y, const snncc_real *where,
-                                               snncc_real *x)
+static inline __device__ void snncc_unpool_max_element(size_t at, const snncc_windows &g, const snncc_real *y,
+                                                       const snncc_real *where, snncc_real *x)
 {
-    const size_t at = snncc_thread(), number = at / (size_t)g.channels, row = number / (size_t)snncc_in_pixels(g);
-    if (at >= count) return;
+    const size_t number = at / (size_t)g.channels, row = number / (size_t)snncc_in_pixels(g);
     const size_t from = row * (size_t)snncc_out_pixels(g) * g.channels + at % (size_t)g.channels;
     snncc_real sum = 0;
     snncc_each_window(g, (int)(number % (size_t)snncc_in_pixels(g)), [&](int place, int window) {
@@ -64,6 +70,13 @@ static __global__ void snncc_unpool_max_kernel(snncc_windows g, size_t count, co
         sum += where[there] == (snncc_real)place ? y[there] : (snncc_real)0;
     });
     x[at] = sum;
+}
+
+static __global__ void snncc_unpool_max_kernel(snncc_windows g, size_t count, const snncc_real *y, const snncc_real *where,
+                                               snncc_real *x)
+{
+    const size_t at = snncc_thread();
+    if (at < count) snncc_unpool_max_element(at, g, y, where, x);
 }
 
 /* x = y of each window at the place that `where` says, summed where windows overlap. */
@@ -74,11 +87,10 @@ static inline void snncc_unpool_max(cudaStream_t stream, snncc_windows g, int ro
     SNNCC_EACH(snncc_unpool_max_kernel, count, stream, g, count, y, where, x);
 }
 
-static __global__ void snncc_unpool_sum_kernel(snncc_windows g, int what, snncc_ends last, size_t count,
-                                               const snncc_real *y, snncc_real *x)
+static inline __device__ void snncc_unpool_sum_element(size_t at, const snncc_windows &g, int what,
+                                                       const snncc_ends &last, const snncc_real *y, snncc_real *x)
 {
-    const size_t at = snncc_thread(), number = at / (size_t)g.channels, row = number / (size_t)snncc_in_pixels(g);
-    if (at >= count) return;
+    const size_t number = at / (size_t)g.channels, row = number / (size_t)snncc_in_pixels(g);
     y += row * (size_t)snncc_out_pixels(g) * g.channels + at % (size_t)g.channels;
     snncc_real sum = 0;
     snncc_each_window(g, (int)(number % (size_t)snncc_in_pixels(g)), [&](int, int window) {
@@ -86,6 +98,13 @@ static __global__ void snncc_unpool_sum_kernel(snncc_windows g, int what, snncc_
         sum += y[(size_t)window * g.channels] / (snncc_real)counted;
     });
     x[at] = sum;
+}
+
+static __global__ void snncc_unpool_sum_kernel(snncc_windows g, int what, snncc_ends last, size_t count,
+                                               const snncc_real *y, snncc_real *x)
+{
+    const size_t at = snncc_thread();
+    if (at < count) snncc_unpool_sum_element(at, g, what, last, y, x);
 }
 
 /* x = y of each window, or its share, at all places of it in the image. */

@@ -51,16 +51,12 @@ static inline __device__ void snncc_late_add(snncc_late l, int32_t s, snncc_real
     if (second >= 0) y[second] += x * (l.values[s] * rest);
 }
 
-/* A block has a sample. Its threads share the synapses of one input of one step after the other. `begins`: y is not
- * there yet. */
-static __global__ void snncc_late_rows_kernel(snncc_late l, int begins, int first, int end, const snncc_real *x,
-                                              const snncc_real *before, const snncc_real *bias, snncc_real *y)
+/* y += what sample b hands on of steps first .. end. The threads of a block share the synapses of one input of one step after
+ * the other; `some`: shared memory, a real for each thread. */
+static inline __device__ void snncc_late_row(const snncc_late &l, int first, int end, int b, const snncc_real *x,
+                                             const snncc_real *before, snncc_real *some, snncc_real *y)
 {
-    SNNCC_SHARED(snncc_real, some, SNNCC_THREADS);
-    const int thread = (int)threadIdx.x, b = (int)blockIdx.x;
-    for (int t = 0; begins && t < l.steps; t++)
-        for (int o = thread; o < l.n_out; o += SNNCC_THREADS)
-            y[snncc_late_place(l, t, b, o)] = bias ? bias[o] : (snncc_real)0;
+    const int thread = (int)threadIdx.x;
     for (int t = first; t < end; t++)
         for (int from = 0; from < l.n_in; from += SNNCC_THREADS) {
             const int count = l.n_in - from < SNNCC_THREADS ? l.n_in - from : SNNCC_THREADS;
@@ -74,6 +70,18 @@ static __global__ void snncc_late_rows_kernel(snncc_late l, int begins, int firs
                 __syncthreads(); /* the next input may lead to the same outputs */
             }
         }
+}
+
+/* A block has a sample. `begins`: y is not there yet. */
+static __global__ void snncc_late_rows_kernel(snncc_late l, int begins, int first, int end, const snncc_real *x,
+                                              const snncc_real *before, const snncc_real *bias, snncc_real *y)
+{
+    SNNCC_SHARED(snncc_real, some, SNNCC_THREADS);
+    const int b = (int)blockIdx.x;
+    for (int t = 0; begins && t < l.steps; t++)
+        for (int o = (int)threadIdx.x; o < l.n_out; o += SNNCC_THREADS)
+            y[snncc_late_place(l, t, b, o)] = bias ? bias[o] : (snncc_real)0;
+    snncc_late_row(l, first, end, b, x, before, some, y);
 }
 
 /* y = bias + what the inputs, and those of the steps before, hand on. x: [steps][rows][n_in], y: [steps][rows][n_out]. */
@@ -127,11 +135,10 @@ static inline void snncc_late_gradient(cudaStream_t stream, snncc_late l, int of
     SNNCC_EACH(snncc_late_gradient_kernel, (size_t)l.synapses, stream, l, of_positions, x, before, d_y, d);
 }
 
-static __global__ void snncc_late_input_gradient_kernel(size_t count, snncc_late l, int of_before, const snncc_real *d_y,
-                                                        snncc_real *d_x)
+/* Element `at` of d_x. */
+static inline __device__ void snncc_late_gather(size_t at, const snncc_late &l, int of_before, const snncc_real *d_y,
+                                                snncc_real *d_x)
 {
-    const size_t at = snncc_thread();
-    if (at >= count) return;
     const size_t i = at % (size_t)l.n_in, row = at / (size_t)l.n_in;
     const int t = of_before ? (int)(row % (size_t)l.longest) - l.longest : (int)(row / (size_t)l.rows);
     const int b = (int)(of_before ? row / (size_t)l.longest : row % (size_t)l.rows);
@@ -145,6 +152,13 @@ static __global__ void snncc_late_input_gradient_kernel(size_t count, snncc_late
         if (second >= 0) sum += l.values[s] * rest * d_y[second];
     }
     d_x[at] = sum;
+}
+
+static __global__ void snncc_late_input_gradient_kernel(size_t count, snncc_late l, int of_before, const snncc_real *d_y,
+                                                        snncc_real *d_x)
+{
+    const size_t at = snncc_thread();
+    if (at < count) snncc_late_gather(at, l, of_before, d_y, d_x);
 }
 
 /* d_x of all steps, or of those before the first one. */

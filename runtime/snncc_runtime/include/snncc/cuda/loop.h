@@ -26,15 +26,17 @@ struct alignas(16) snncc_quad {
     snncc_real term[SNNCC_QUAD];
 };
 
-/* The tiles of a block, one after the other: of its column all its lines, then of its next column. */
+/* The tiles of a block, one after the other: of its column all its lines, then of its next column. Values are
+ * [samples][pixels][n]; what is no image is one pixel. */
 struct snncc_tile {
-    int rows, n; /* of the whole */
+    size_t rows; /* samples times pixels */
+    int pixels, n;
     int line, column; /* of the tile, in tiles */
     int first_line, line_step, column_step, lines, columns;
 
-    __device__ snncc_tile(int rows, int n) : rows(rows), n(n)
+    __device__ snncc_tile(int samples, int pixels, int n) : rows((size_t)samples * (size_t)pixels), pixels(pixels), n(n)
     {
-        lines = (int)snncc_tiles(rows, SNNCC_LINES), columns = (int)snncc_tiles(n, SNNCC_SIDE);
+        lines = (int)((rows + SNNCC_LINES - 1) / SNNCC_LINES), columns = (int)snncc_tiles(n, SNNCC_SIDE);
         column_step = columns < (int)gridDim.x ? columns : (int)gridDim.x;
         line_step = (int)gridDim.x / column_step;
         column = (int)blockIdx.x % column_step;
@@ -51,15 +53,18 @@ struct snncc_tile {
         if (line >= lines) line = first_line, column += column_step;
     }
 
-    __device__ int row(int i) const { return line * SNNCC_LINES + i * SNNCC_SIDE + (int)threadIdx.x / SNNCC_SIDE; }
-    __device__ int feature() const { return column * SNNCC_SIDE + (int)threadIdx.x % SNNCC_SIDE; }
+    __device__ size_t first_row() const { return (size_t)line * SNNCC_LINES; }
+    __device__ size_t row(int i) const { return first_row() + (size_t)(i * SNNCC_SIDE + (int)threadIdx.x / SNNCC_SIDE); }
+    __device__ int output() const { return column * SNNCC_SIDE + (int)threadIdx.x % SNNCC_SIDE; }
+
+    /* Of the thread's element i, if it is one: its sample, and which of that one's features it is. */
+    __device__ bool has(int i) const { return row(i) < rows && output() < n; }
+    __device__ size_t at(int i) const { return row(i) * (size_t)n + (size_t)output(); }
+    __device__ int sample(int i) const { return (int)(row(i) / (size_t)pixels); }
+    __device__ int feature(int i) const { return (int)(row(i) % (size_t)pixels) * n + output(); }
 
     /* Whether the block has no tile but this one, so that registers of one step are those of the next. */
     __device__ bool alone() const { return column_step == columns && line_step >= lines; }
-
-    /* Whether the thread's element i is one. */
-    __device__ bool has(int i) const { return row(i) < rows && feature() < n; }
-    __device__ size_t at(int i) const { return (size_t)row(i) * (size_t)n + (size_t)feature(); }
 };
 
 /* For each element i of a thread in a tile. */
@@ -80,59 +85,98 @@ static inline __device__ void snncc_tile_keep(const snncc_tile &tile, bool first
     if (first || !tile.alone()) snncc_tile_read(tile, x, state);
 }
 
-/* Distance between two columns of a matrix in shared memory: as SNNCC_CHUNK_ROW, of n_in terms. */
-SNNCC_INLINE size_t snncc_slice_row(int n_in)
+/* The terms of a sum: `each` at every place, of which there is one but in windows of images. The weight of term k at place p
+ * for output o is at w[first + p * place_step + k * step + o]. */
+struct snncc_terms {
+    int places, each;
+    ptrdiff_t first, place_step, step;
+
+    /* Terms of a place, and of all, as they are read: zeros fill up the last. */
+    __device__ int padded() const { return (each + SNNCC_QUAD - 1) / SNNCC_QUAD * SNNCC_QUAD; }
+    __device__ int count() const { return places * padded(); }
+};
+
+/* Distance between two columns of weights in shared memory: as SNNCC_CHUNK_ROW, of so many terms. */
+SNNCC_INLINE size_t snncc_slice_row(int terms)
 {
-    return (size_t)((n_in + 31) / 32 * 32 + SNNCC_QUAD);
+    return (size_t)((terms + 31) / 32 * 32 + SNNCC_QUAD);
 }
 
-/* Reals of shared memory that a block's columns of a matrix take. */
-SNNCC_INLINE size_t snncc_slice(int n_in)
+/* Reals of shared memory that a block's columns take. */
+SNNCC_INLINE size_t snncc_slice(int terms)
 {
-    return SNNCC_SIDE * snncc_slice_row(n_in);
+    return SNNCC_SIDE * snncc_slice_row(terms);
 }
 
-/* A matrix [n_in][n_out], and the block's columns of it as rows, if they stay in shared memory. */
+/* Weights of n_out outputs, and the block's columns of them as rows, if they stay in shared memory. */
 struct snncc_weights {
     const snncc_real *w;
-    int n_in, n_out;
+    snncc_terms terms;
+    int n_out;
     const snncc_real *slice;
+
+    __device__ snncc_real at(int number, int output) const
+    {
+        const int place = terms.places == 1 ? 0 : number / terms.padded(), k = number - place * terms.padded();
+        const bool inside = place < terms.places && k < terms.each && output < n_out;
+        return inside ? w[terms.first + place * terms.place_step + k * terms.step + output] : (snncc_real)0;
+    }
 };
 
 /* Terms from term0 on of the columns from `first` on, as rows, `row` apart; the rest of `count` terms is 0. */
-static inline __device__ void snncc_turn(const snncc_real *w, int n_in, int n_out, int first, int term0, int count,
-                                         size_t row, snncc_real *slice)
+static inline __device__ void snncc_turn(const snncc_weights &weights, int first, int term0, int count, size_t row,
+                                         snncc_real *slice)
 {
     for (int k = (int)threadIdx.x; k < SNNCC_SIDE * count; k += SNNCC_THREADS) {
-        const int term = term0 + k / SNNCC_SIDE, j = k % SNNCC_SIDE;
-        const bool inside = term < n_in && first + j < n_out;
-        slice[(size_t)j * row + (size_t)(k / SNNCC_SIDE)] = inside ? w[(size_t)term * n_out + first + j] : (snncc_real)0;
+        const int term = k / SNNCC_SIDE, j = k % SNNCC_SIDE;
+        slice[(size_t)j * row + (size_t)term] = weights.at(term0 + term, first + j);
     }
 }
 
-/* The matrix, with the block's columns in `slice` if that is not NULL: then a block has tiles of one column. */
-static inline __device__ snncc_weights snncc_keep(const snncc_real *w, int n_in, int n_out, snncc_real *slice)
+/* The weights, with the block's columns in `slice` if that is not NULL: then a block has tiles of one column. */
+static inline __device__ snncc_weights snncc_keep(const snncc_real *w, snncc_terms terms, int n_out, snncc_real *slice)
 {
-    const snncc_tile tile(1, n_out);
-    const size_t row = snncc_slice_row(n_in);
-    if (slice) snncc_turn(w, n_in, n_out, (int)blockIdx.x % tile.column_step * SNNCC_SIDE, 0, (int)row, row, slice);
-    return {w, n_in, n_out, slice};
+    const snncc_tile tile(1, 1, n_out);
+    const snncc_weights weights = {w, terms, n_out, slice};
+    const size_t row = snncc_slice_row(terms.count());
+    if (slice) snncc_turn(weights, (int)blockIdx.x % tile.column_step * SNNCC_SIDE, 0, (int)row, row, slice);
+    return weights;
 }
+
+/* Of a matrix [n_in][n_out]. */
+static inline __device__ snncc_terms snncc_terms_of(int n_in, int n_out)
+{
+    return {1, n_in, 0, 0, n_out};
+}
+
+/* The rows [rows][n] whose numbers are a product's left factors. Of other kinds of rows: see loop_conv.h. */
+struct snncc_left_rows {
+    enum { BY_PLACE = 0 }; /* whether the terms of a place are added up before their sum is added */
+
+    const snncc_real *x;
+    int n;
+
+    /* Where a term of a row is in x; -1 of one that is 0. Those of a quad are neighbours if n is a multiple of it. */
+    __device__ ptrdiff_t at(size_t row, int term) const { return term < n ? (ptrdiff_t)(row * (size_t)n) + term : -1; }
+    __device__ snncc_real start(const snncc_real *bias, int output) const { return bias ? bias[output] : (snncc_real)0; }
+};
 
 /* Terms from term0 on of a tile's rows, in shared memory; what is not there is 0. Four at a time where they lie so that
  * the few loads of a thread wait together. */
-static inline __device__ void snncc_stage(const snncc_tile &tile, int n_in, const snncc_real *x, int term0, int terms,
+template <class Rows>
+static inline __device__ void snncc_stage(const snncc_tile &tile, const Rows &rows, int each, int term0, int terms,
                                           snncc_real *room)
 {
-    const int row0 = tile.line * SNNCC_LINES;
-    if (n_in % SNNCC_QUAD == 0 && (uintptr_t)x % sizeof(snncc_quad) == 0) {
+    const size_t row0 = tile.first_row();
+    if (each % SNNCC_QUAD == 0 && (uintptr_t)rows.x % sizeof(snncc_quad) == 0) {
         enum { QUADS = SNNCC_CHUNK / SNNCC_QUAD };
         SNNCC_UNROLL(4)
         for (int k = 0; k < SNNCC_LINES * QUADS / SNNCC_THREADS; k++) {
             const int place = k * SNNCC_THREADS + (int)threadIdx.x, r = place / QUADS, term = place % QUADS * SNNCC_QUAD;
+            const bool inside = row0 + (size_t)r < tile.rows && term < terms;
+            const ptrdiff_t at = inside ? rows.at(row0 + (size_t)r, term0 + term) : -1;
             snncc_quad quad = {};
-            if (row0 + r < tile.rows && term < terms)
-                quad = *(const snncc_quad *)(const void *)(x + (size_t)(row0 + r) * n_in + term0 + term);
+            if (at >= 0) quad = *(const snncc_quad *)(const void *)(rows.x + at);
             *(snncc_quad *)(void *)(room + r * SNNCC_CHUNK_ROW + term) = quad;
         }
         return;
@@ -140,34 +184,40 @@ static inline __device__ void snncc_stage(const snncc_tile &tile, int n_in, cons
     SNNCC_UNROLL(8)
     for (int k = 0; k < SNNCC_LINES * SNNCC_CHUNK / SNNCC_THREADS; k++) {
         const int place = k * SNNCC_THREADS + (int)threadIdx.x, r = place / SNNCC_CHUNK, term = place % SNNCC_CHUNK;
-        const bool inside = row0 + r < tile.rows && term < terms;
-        room[r * SNNCC_CHUNK_ROW + term] = inside ? x[(size_t)(row0 + r) * n_in + term0 + term] : (snncc_real)0;
+        const bool inside = row0 + (size_t)r < tile.rows && term < terms;
+        const ptrdiff_t at = inside ? rows.at(row0 + (size_t)r, term0 + term) : -1;
+        room[r * SNNCC_CHUNK_ROW + term] = at >= 0 ? rows.x[at] : (snncc_real)0;
     }
 }
 
-/* sum[i] = bias + row times column, of each element i of the thread: the terms in ascending order. x: [rows][n_in].
- * Every thread of the block comes here; `room` is shared memory, SNNCC_LEFT + SNNCC_RIGHT reals. */
-static inline __device__ void snncc_tile_product(const snncc_tile &tile, const snncc_weights &weights, const snncc_real *x,
+/* sum[i] = bias + row times column, of each element i of the thread: the terms in ascending order. Every thread of the
+ * block comes here; `room` is shared memory, SNNCC_LEFT + SNNCC_RIGHT reals. */
+template <class Rows>
+static inline __device__ void snncc_tile_product(const snncc_tile &tile, const snncc_weights &weights, const Rows &rows,
                                                  const snncc_real *bias, snncc_real *room, snncc_real *sum)
 {
-    const int n_in = weights.n_in, i0 = (int)threadIdx.x / SNNCC_SIDE;
-    const size_t row = weights.slice ? snncc_slice_row(n_in) : (size_t)SNNCC_CHUNK_ROW;
+    const int count = weights.terms.count(), each = weights.terms.padded(), i0 = (int)threadIdx.x / SNNCC_SIDE;
+    const size_t row = weights.slice ? snncc_slice_row(count) : (size_t)SNNCC_CHUNK_ROW;
     const snncc_real *right = (weights.slice ? weights.slice : room + SNNCC_LEFT) + threadIdx.x % SNNCC_SIDE * row;
-    const snncc_real start = bias && tile.feature() < tile.n ? bias[tile.feature()] : (snncc_real)0;
+    const snncc_real start = rows.start(tile.output() < tile.n ? bias : NULL, tile.output());
+    snncc_real part[SNNCC_TALL] = {};
     for (int i = 0; i < SNNCC_TALL; i++) sum[i] = start;
-    for (int term0 = 0; term0 < n_in; term0 += SNNCC_CHUNK) {
-        const int terms = n_in - term0 < SNNCC_CHUNK ? n_in - term0 : (int)SNNCC_CHUNK;
-        snncc_stage(tile, n_in, x, term0, terms, room);
+    for (int term0 = 0; term0 < count; term0 += SNNCC_CHUNK) {
+        const int terms = count - term0 < SNNCC_CHUNK ? count - term0 : (int)SNNCC_CHUNK;
+        snncc_stage(tile, rows, weights.terms.each, term0, terms, room);
         if (!weights.slice)
-            snncc_turn(weights.w, n_in, weights.n_out, tile.column * SNNCC_SIDE, term0, SNNCC_CHUNK, row, room + SNNCC_LEFT);
+            snncc_turn(weights, tile.column * SNNCC_SIDE, term0, SNNCC_CHUNK, row, room + SNNCC_LEFT);
         __syncthreads();
         SNNCC_UNROLL(4)
         for (int term = 0; term < terms; term += SNNCC_QUAD) {
             const snncc_quad b = *(const snncc_quad *)(const void *)(right + term);
+            const bool ends = Rows::BY_PLACE && (term0 + term + SNNCC_QUAD) % each == 0;
             for (int i = 0; i < SNNCC_TALL; i++) {
                 const snncc_real *const left = room + (i0 + i * SNNCC_SIDE) * SNNCC_CHUNK_ROW + term;
                 const snncc_quad a = *(const snncc_quad *)(const void *)left;
-                for (int k = 0; k < SNNCC_QUAD; k++) sum[i] += a.term[k] * b.term[k];
+                snncc_real *const to = Rows::BY_PLACE ? part : sum;
+                for (int k = 0; k < SNNCC_QUAD; k++) to[i] += a.term[k] * b.term[k];
+                if (ends) sum[i] += part[i], part[i] = 0;
             }
         }
         __syncthreads();
@@ -197,19 +247,30 @@ static unsigned snncc_resident(Kernel kernel, size_t bytes)
     return (unsigned)blocks * (unsigned)processors;
 }
 
-/* A block for each tile of the widest values, and for each of `apart` rows that one block has alone, as far as the
+/* Values of so many outputs, or channels of so many pixels. */
+typedef struct {
+    int n, pixels;
+} snncc_shape;
+
+/* A block for each tile of the largest values, and for each of `apart` rows that one block has alone, as far as the
  * device holds them; what is left of tiles and rows is theirs, too. Weights, `slices` reals of shared memory, stay there
  * if that leaves a block for each column. */
-template <class Kernel>
-static snncc_grid snncc_plan_grid(Kernel kernel, int rows, int apart, int widest, size_t slices)
+template <class Kernel, int N>
+static snncc_grid snncc_plan_grid(Kernel kernel, int rows, int apart, const snncc_shape (&shapes)[N], size_t slices)
 {
-    const unsigned columns = snncc_tiles(widest, SNNCC_SIDE), tiled = columns * snncc_tiles(rows, SNNCC_LINES);
-    const unsigned tiles = tiled < (unsigned)apart ? (unsigned)apart : tiled;
+    size_t most = (size_t)apart;
+    unsigned columns = 1;
+    for (const snncc_shape &shape : shapes) {
+        const unsigned across = snncc_tiles(shape.n, SNNCC_SIDE);
+        const size_t tiles = across * (((size_t)rows * (size_t)shape.pixels + SNNCC_LINES - 1) / SNNCC_LINES);
+        if (across > columns) columns = across;
+        if (tiles > most) most = tiles;
+    }
     const size_t room = slices ? SNNCC_LEFT + SNNCC_RIGHT : 0, all = (room + slices) * sizeof(snncc_real);
     unsigned resident = slices ? snncc_resident(kernel, all) : 0;
     const int kept = resident >= columns;
     if (!kept) resident = snncc_resident(kernel, room * sizeof(snncc_real));
-    return {resident < tiles ? resident : tiles, kept ? all : room * sizeof(snncc_real), kept};
+    return {resident < most ? resident : (unsigned)most, kept ? all : room * sizeof(snncc_real), kept};
 }
 
 #endif

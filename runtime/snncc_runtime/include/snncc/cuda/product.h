@@ -224,6 +224,18 @@ static inline void snncc_matmul(cudaStream_t stream, int rows, int matrices, int
     snncc_multiply(stream, rows * matrices, n, m, k, left, right, NULL, 0, y);
 }
 
+/* Element `at` of y. */
+static inline __device__ void snncc_matmul_element(size_t at, int n, int k, int m, int a_turned, int b_turned,
+                                                   const snncc_real *a, const snncc_real *b, snncc_real *y)
+{
+    const size_t row = at / (size_t)m, matrix = row / (size_t)n;
+    a += matrix * (size_t)n * (size_t)k + row % (size_t)n * (size_t)(a_turned ? 1 : k);
+    b += matrix * (size_t)k * (size_t)m + at % (size_t)m * (size_t)(b_turned ? k : 1);
+    snncc_real sum = 0;
+    for (int term = 0; term < k; term++) sum += a[(size_t)term * (size_t)(a_turned ? n : 1)] * b[(size_t)term * (size_t)(b_turned ? 1 : m)];
+    y[at] = sum;
+}
+
 /* y = bias + x w. x: [rows][n_in], w: [n_in][n_out], y: [rows][n_out]; bias may be NULL. */
 static inline void snncc_product(cudaStream_t stream, int rows, int n_in, int n_out, const snncc_real *x,
                                  const snncc_real *w, const snncc_real *bias, snncc_real *y)
