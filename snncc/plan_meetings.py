@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import prod
 
 from .program import Buffer, Call, Entry, Item, Loop, Phase, Pointer, Segments, Sweep
 
@@ -18,7 +19,7 @@ APART = ("sparse_rows", "late_step")  # calls by such blocks
 # Calls that make an element of several of the same row: the thread's own, or any.
 GATHERED = (
     *("take", "scatter_add", "sum_features", "sparse_input_gradient", "late_input_gradient_step", "matmul"),
-    *("conv_groups", "conv_transpose_groups", "reorder"),
+    *("conv_groups", "conv_transpose_groups", "reorder", "zero_rows"),
     *("max_pool", "max_place", "sum_pool", "max_unpool", "sum_unpool"),
 )
 MOVED = ("move", "move_sum")
@@ -89,7 +90,9 @@ def width(item: Item) -> int:
             return item.numbers[1]
         case Call() if item.kind in APART:
             return ROWS
-        case Call() if item.kind in GATHERED or (item.kind in MOVED and not item.numbers[1]):
+        case Call() if item.kind in MOVED and not item.numbers[1]:
+            return sum(prod(n for n, _, to in nest.loops if to) for nest in item.nests)
+        case Call() if item.kind in GATHERED:
             made = item.buffers[-1]
             return made.count if made and made.batch else 0
     return 0

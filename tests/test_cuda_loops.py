@@ -59,7 +59,7 @@ class Normalised(nn.Module):
 
 
 class Images(nn.Module):
-    """In the loop convolutions, with strides, odd channels and edges, pools, and products of matrices."""
+    """In the loop convolutions, with strides, odd channels and edges, pools, slices, products of matrices."""
 
     inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(4, 5, 5)}
 
@@ -67,7 +67,7 @@ class Images(nn.Module):
         self.each = nn.Conv2d(4, 4, 3, padding=1, groups=4)
         self.down, self.up = nn.Conv2d(4, 6, 3, stride=2, padding=1), nn.ConvTranspose2d(6, 4, 3, 2, 1)
         self.same = nn.Conv2d(4, 4, (2, 3), padding="same", dilation=2, bias=False)
-        self.largest, self.mean = nn.MaxPool2d(3, 1, 1), nn.AvgPool2d(3, 1, 1)
+        self.largest, self.mean = nn.MaxPool2d(3, 1, 1), nn.AvgPool2d(2, 1, 1)
         self.near, self.far = nn.Leaky(0.9), nn.Leaky(0.8, threshold=0.2)
 
     def forward(self, x: Any) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class Images(nn.Module):
         rows = loop.value.reshape(4, 25)
         mixed = snncc.matmul(snncc.matmul(rows, rows, transpose_b=True), rows).reshape(4, 5, 5)
         spk, mem = self.near(x + self.each(loop.value) + self.same(loop.value) - 0.1 * mixed)
-        far = self.far(self.mean(self.largest(self.down(spk)))).spk
+        far = self.far(self.mean(self.largest(self.down(spk)))[:, :3, :3]).spk
         loop.feed(self.up(far))
         return {"spk": spk, "mem": mem.reshape(100)[:CLASSES]}
 

@@ -64,7 +64,8 @@ class _Device:
                 yield from self.splitter.calls(call) if call.precision == "split" else (call,)
             case Loop():
                 states = tuple(replace(s, start=_whole(s.start), value=_whole(s.value)) for s in item.states)
-                yield replace(item, items=self.items(map(_exact, item.items)), states=states)
+                inner = (made for given in item.items for made in _cleared(_exact(given)))
+                yield replace(item, items=self.items(inner), states=states)
             case Segments():
                 yield replace(item, items=self.items(item.items), again=self.items(item.again))
             case Panels():
@@ -106,6 +107,16 @@ class _Device:
 def _exact(item: Item) -> Item:
     """A call in a loop over time: cuBLAS has none for all steps."""
     return replace(item, precision="") if isinstance(item, Call) else item
+
+
+def _cleared(item: Item) -> Iterator[Item]:
+    """A move in a loop over time that leaves elements out: a call of its own clears them, which other threads
+    do in one kernel."""
+    if isinstance(item, Call) and item.kind in ("move", "move_sum") and item.numbers[1]:
+        n = item.numbers[0]
+        yield Call("zero_rows", item.buffers[-1:], (n,), item.time, layer=item.layer)
+        item = replace(item, numbers=(n, 0))
+    yield item
 
 
 def _whole(buffer: Buffer) -> Buffer:

@@ -53,6 +53,8 @@ class LoopCalls:
             return _called("snncc_late_gather", "at", layer, 0, d_y, d_x)
         if kind == "matmul":
             return _called("snncc_matmul_element", "at", *numbers[4:], *read, made)
+        if kind == "zero_rows":
+            return f"*({made} + at) = 0;"
         if kind == "reorder":
             return _called("snncc_reorder_element", "at", numbers[0], numbers[2], *read, made)
         if kind in WINDOWS:
