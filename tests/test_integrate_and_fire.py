@@ -288,7 +288,7 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: nn.spikingjelly.IFNode(step_mode="x"), "step_mode must be 's' or 'm'"),
     (lambda: nn.spikingjelly.IFNode(backend="numpy"), "backend must be one of torch"),
     (lambda: nn.spikingjelly.DSRIFNode(step_mode="s"), "step_mode must be 'm'"),
-    (lambda: nn.spikingjelly.NonSpikingLIFNode(decode="max-mem"), "decode must be None or 'mean-mem'"),
+    (lambda: nn.spikingjelly.NonSpikingLIFNode(decode="last-mem"), "'mean-mem', 'last_mem' or None"),
     (lambda: nn.snngrow.LIFNode(1.0), "tau must be a number above 1"),
     (lambda: nn.snngrow.IFNode(T=0), "T must be a positive integer"),
     (lambda: nn.aidge.Leaky(10, 0.9, reset="zero"), "reset must be 'subtraction' or 'to_zero', got 'zero'"),

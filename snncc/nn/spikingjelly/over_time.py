@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ...ops import Value
 from ...ops.lengths import mean_time
+from ...ops.readouts import farthest, largest, last_step
 from ..layers import positive
 from ..module import Module
 from ..neurons import DSRIF, DSRLIF, LI, GatedLIF, I
@@ -15,7 +17,12 @@ from ..neurons import SlidingPSN as OurSlidingPSN
 from ..surrogate import Surrogate
 from .neurons import same_anyway
 
-DECODES = (None, "mean-mem")
+DECODES: dict[str, Callable[[Value], Value]] = {
+    "max-mem": largest,
+    "max-abs-mem": farthest,
+    "mean-mem": mean_time,
+    "last_mem": last_step,
+}
 
 
 class PSN(OurPSN):
@@ -148,22 +155,23 @@ class _Readout(Module):
     decode: str | None
 
     def decoded_by(self, decode: str | None) -> str | None:
-        if decode not in DECODES:
-            raise self.error(
-                f"decode must be None or 'mean-mem', got {decode!r}; with None the output is the membrane of "
-                "all steps: take the last or largest of it yourself, or with a loss of the largest membrane"
-            )
+        if decode is not None and decode not in DECODES:
+            names = ", ".join(map(repr, DECODES))
+            raise self.error(f"decode must be {names} or None, for the membrane of all steps, got {decode!r}")
         return decode
 
     def forward(self, current: Value) -> Any:
         outputs: Any = super().forward(current)
-        return {"mem": mean_time(outputs.mem)} if self.decode else outputs
+        return {"mem": DECODES[self.decode](outputs.mem)} if self.decode else outputs
 
 
 class NonSpikingIFNode(_Readout, I):
     """SpikingJelly's NonSpikingIFNode: nn.I.
 
-    decode: None for the membrane of all steps, "mean-mem" for its mean.
+    decode: None for the membrane of all steps, "last_mem" for that of the last, "max-mem" for the largest,
+    "max-abs-mem" for the largest or smallest, whichever is farther from 0 (the smallest, if they are equally
+    far), "mean-mem" for the mean. Of equal ones the first step has the gradient. With `lengths`, of a
+    sample's own steps.
     """
 
     def __init__(self, decode: str | None = None) -> None:
@@ -173,7 +181,10 @@ class NonSpikingIFNode(_Readout, I):
 class NonSpikingLIFNode(_Readout, LI):
     """SpikingJelly's NonSpikingLIFNode: nn.LI.
 
-    decode: None for the membrane of all steps, "mean-mem" for its mean.
+    decode: None for the membrane of all steps, "last_mem" for that of the last, "max-mem" for the largest,
+    "max-abs-mem" for the largest or smallest, whichever is farther from 0 (the smallest, if they are equally
+    far), "mean-mem" for the mean. Of equal ones the first step has the gradient. With `lengths`, of a
+    sample's own steps.
     """
 
     def __init__(self, tau: float = 2.0, decode: str | None = None) -> None:
