@@ -13,10 +13,11 @@ from ..ops.elementwise import floor
 from ..ops.last_axis import LogSoftmax
 from ..ops.leaf import Samples, Vector
 from ..ops.lengths import count_steps, sum_of_means, within
+from ..ops.readouts import spike_time
 from ..ops.reduce import OneHot, leaf
 from ..ops.value import apply
 from .base import Loss, Values
-from .readout import READS, Scores, check, grouped, read, spike_time
+from .readout import READS, Scores, check, grouped, read
 
 Times = float | tuple[float, ...]
 MOST_CLASSES = 2**31 - 1
