@@ -39,7 +39,8 @@ VECTORS = ("encoders", "losses", "nir", "snngrow", "snntorch", "spikingjelly", "
 TESTS = [    # whose models a GPU runs
     *(f"tests/test_cuda{part}.py" for part in PARTS),
     *(f"tests/test_device_{part}.py" for part in ("arrays", "libraries", "training")),
-    *(f"tests/test_vectors_{part}.py" for part in VECTORS), "tests/test_plasticity.py",
+    *(f"tests/test_vectors_{part}.py" for part in VECTORS),
+    *(f"tests/test_{part}.py" for part in ("layers_images", "matmul", "norm", "plasticity")),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Products of values: PyTorch's attention, compiled code beside the interpreter, slopes, zeros, errors."""
+"""Products of values: PyTorch's attention in C and on CUDA; beside the interpreter, slopes, zeros, errors."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from snncc import CompileError, loss, nn
 from snncc.driver import entry_stages
 from snncc.frontend.dsl import trace
 from snncc.target import Target
+from tests.cuda_pairs import BACKENDS
 from tests.networks import Bench, Case, Extent, difference
 from tests.test_differentiate import arguments, slopes_agree
 from tests.test_end_to_end import CHECKS
+from tests.vector_runs import BOUND, DTYPES, model_of
 
 GOLDEN = dict(np.load(Path(__file__).parent / "golden" / "layers" / "attention.npz"))
 STEPS, BATCH, TOKENS, WIDTH = GOLDEN["x"].shape
@@ -37,15 +39,16 @@ class Attention(nn.Module):
         return {"out": heads.permute(1, 0, 2).reshape(TOKENS, WIDTH), "log": snncc.log_softmax(scores)}
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_attention_is_pytorchs(dtype: str) -> None:
-    model = snncc.compile(Attention(), num_steps=STEPS, dtype=dtype)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("way", BACKENDS)
+def test_attention_is_pytorchs(way: str, dtype: str) -> None:
+    model = model_of(Attention(), way, num_steps=STEPS, dtype=dtype)
     out = model(GOLDEN["x"])
     d_out = 2 * (GOLDEN["out"] - GOLDEN["target"]) / GOLDEN["out"].size
     found = model.backward(GOLDEN["x"], cotangents={"out": d_out})
     gradients = {"d_x": found.inputs["x"], **{f"d_{name}": array for name, array in found.params.items()}}
     for name, array in {"out": out["out"], "log": out["log"], **gradients}.items():
-        assert difference(array, GOLDEN[name]) <= {"float32": 1e-5, "float64": 1e-10}[dtype], name
+        assert difference(array, GOLDEN[name]) <= BOUND[dtype], name
 
 
 class Products(nn.Module):

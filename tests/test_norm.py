@@ -1,4 +1,4 @@
-"""Normalisation layers: PyTorch's numbers, in training and in a call, interpreted and compiled."""
+"""Normalisation layers: PyTorch's numbers, in training and in a call, interpreted, in C and on CUDA."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from snncc.ops.value import apply
 from snncc.passes.pipeline import Options
 from snncc.reference import Call, evaluate
 from snncc.target import Target
+from snncc_runtime import Model
 from tests.test_differentiate import arguments, slopes_agree
+from tests.vector_runs import BOUND, DTYPES, model_of
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "layers" / "norm.npz")
 STEPS, BATCH = 3, 4
@@ -125,26 +127,35 @@ def test_interpreted_layers_have_pytorchs_numbers() -> None:
     close(out["output", "mem"], np.concatenate([GOLDEN[f"{n}.out"] for n in LAYERS], 2), 1e-10, "outputs")
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-10)])
-def test_compiled_layers_have_pytorchs_numbers(dtype: str, tolerance: float, tmp_path: Path) -> None:
+LEARNING: dict[str, Any] = {"num_steps": STEPS, "loss": loss.mse("mem"), "optimizer": optim.SGD(0.1)}
+
+
+def trained(model: Model, dtype: str) -> dict[str, np.ndarray]:
+    """Everything after the two steps, which has PyTorch's numbers."""
+    bound = BOUND[dtype]
+    model.params.update(start())
+    for step in range(2):
+        value = model.train_step(GOLDEN[f"x{step}"], GOLDEN[f"target{step}"], lr=0.0)
+        close(np.array(value), GOLDEN[f"loss{step}"], bound, "loss")
+    params, grads, out = dict(model.params), model.gradients(), model(GOLDEN["x1"]).mem
+    check(params, grads, bound)
+    close(out, np.concatenate([GOLDEN[f"{n}.out"] for n in LAYERS], 2), bound, "outputs")
+    return {**params, **{f"d_{name}": array for name, array in grads.items()}, "out": out}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_compiled_layers_have_pytorchs_numbers(dtype: str, tmp_path: Path) -> None:
     """And the same bits for any number of threads."""
-    folder = tmp_path / "model"
-    snncc.compile(
-        Every(), num_steps=STEPS, loss=loss.mse("mem"), optimizer=optim.SGD(0.1), dtype=dtype, out=folder
-    )
-    found = {}
-    for threads in (1, 2, 5):
-        model = snncc.load(folder, threads=threads, tile=2, slots=2)
-        model.params.update(start())
-        for step in range(2):
-            value = model.train_step(GOLDEN[f"x{step}"], GOLDEN[f"target{step}"], lr=0.0)
-            close(np.array(value), GOLDEN[f"loss{step}"], tolerance, "loss")
-        params, grads = dict(model.params), model.gradients()
-        found[threads] = {**params, **{f"d_{k}": v for k, v in grads.items()}, "out": model(GOLDEN["x1"]).mem}
-    check(params, grads, tolerance)
-    close(found[1]["out"], np.concatenate([GOLDEN[f"{n}.out"] for n in LAYERS], 2), tolerance, "outputs")
-    for name, array in found[1].items():
-        assert array.tobytes() == found[2][name].tobytes() == found[5][name].tobytes(), name
+    snncc.compile(Every(), **LEARNING, dtype=dtype, out=tmp_path / "model")
+    models = (snncc.load(tmp_path / "model", threads=threads, tile=2, slots=2) for threads in (1, 2, 5))
+    found = [trained(model, dtype) for model in models]
+    for name, array in found[0].items():
+        assert array.tobytes() == found[1][name].tobytes() == found[2][name].tobytes(), name
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_layers_have_pytorchs_numbers_on_cuda(dtype: str) -> None:
+    trained(model_of(Every(), "cuda", **LEARNING, dtype=dtype), dtype)
 
 
 class Some(nn.Module):
