@@ -117,6 +117,23 @@ def test_gradients_are_close_to_the_plain_ones(context: str) -> None:
     assert 0 < max(apart.values()) < 8 * unit, apart
 
 
+def test_what_is_copied_to_another_order_is_kept_as_well() -> None:
+    """A delay of several steps gives rows of an image, whose reader wants channels last."""
+
+    def image() -> nn.Sequential:
+        found = {"conv": nn.Conv2d(2, 6, 3), "late": nn.Delay(2), "psn": nn.SlidingPSN(2)}
+        return nn.Sequential(**found, input=nn.Input(2, 5, 5))
+
+    x, y = (np.random.default_rng(0).random((7, 2, *shape)) for shape in ((2, 5, 5), (6, 3, 3)))
+    plain, *rough = (
+        snncc.compile(image(), num_steps=7, context=context).backward(x, spk=y).params
+        for context in (None, *FORMATS)
+    )
+    for found, bits in zip(rough, FORMATS.values(), strict=True):
+        for name, array in plain.items():
+            assert np.abs(found[name] - array).max() < 2.0**-bits * np.abs(array).max(), name
+
+
 def test_the_memory_plan_shows_the_saving() -> None:
     layers = {"fc1": nn.Linear(64, 512), "lif1": nn.Leaky(0.9, reset="none"), "fc2": nn.Linear(512, 10)}
     network = trace(nn.Sequential(**layers, lif2=nn.Leaky(0.9), input=nn.Input(64)))

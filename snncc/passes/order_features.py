@@ -170,15 +170,21 @@ class _Orders:
         """The graph with the orders on its nodes, and copies where an operator wants another one."""
         nodes: dict[str, Node] = {}
         late: dict[str, str] = {}  # by result with an order of its own: its copy in the order of its group
+        copies: set[str] = set()
+        kept = {self._alias_of(n.name) for n in self.graph if getattr(n.op, "format", "")}
         for node in self.graph:
             inputs = tuple(self._read(nodes, node, k) for k in range(len(node.inputs)))
             own = self.wanted.get((node.name, RESULT), self._walkable(node, node))
             nodes[node.name] = replace(node, inputs=inputs, channels=own)
             if own != self._of(node.name) and node.type.size > 1:
-                late[node.name] = f"{node.name}.ordered"
-                nodes[late[node.name]] = _copy(late[node.name], node, Reorder(own, self._of(node.name)))
+                copy = _copy(f"{node.name}.ordered", node, Reorder(own, self._of(node.name)))
+                nodes[copy.name] = copy
+                copies.add(copy.name)
+                # Another format is what a kernel stores, not a copy.
+                last = self._plain(nodes, copy, copy.channels) if node.name in kept else copy
+                late[node.name] = last.name
         for node in nodes.values():
-            if node.name not in late.values():
+            if node.name not in copies:
                 nodes[node.name] = replace(node, inputs=tuple(late.get(i, i) for i in node.inputs))
         outputs = (replace(o, value=late.get(o.value, o.value)) for o in self.graph.outputs)
         return Graph(nodes, tuple(self._as_parameter(nodes, o) for o in outputs))
@@ -227,15 +233,23 @@ class _Orders:
         return name
 
     def _unpacked(self, nodes: dict[str, Node], source: Node, order: int) -> Node:
-        """A value that is kept in another format, as plain numbers, which a kernel makes of it."""
+        """A value that is kept in another format, as plain numbers."""
         kept = source
         while kept.op.name == "reshape":
             kept = self.graph[kept.inputs[0]]
-        if not getattr(kept.op, "format", ""):
-            return source
+        return self._plain(nodes, source, order) if getattr(kept.op, "format", "") else source
+
+    def _plain(self, nodes: dict[str, Node], source: Node, order: int) -> Node:
+        """The same numbers, made by a kernel."""
         name = f"{source.name}.plain"
         nodes[name] = replace(source, name=name, op=Detach(), inputs=(source.name,), channels=order)
         return nodes[name]
+
+    def _alias_of(self, name: str) -> str:
+        """The value that a context is of."""
+        while self.graph[name].op.name in ("context", "reshape"):
+            name = self.graph[name].inputs[0]
+        return name
 
     def _is_list(self, node: Node) -> bool:
         while node.op.name == "context":
