@@ -14,7 +14,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGE = str(Path(__file__).parent) + os.sep
-RUNTIME = str(Path(str(getattr(find_spec("snncc_runtime"), "origin", "<runtime>"))).parent) + os.sep
+BELOW = tuple(  # what snncc calls, which calls it back
+    str(Path(str(getattr(find_spec(name), "origin", f"<{name}>"))).parent) + os.sep
+    for name in ("snncc_runtime", "numpy")
+)
 LOCATION = re.compile(r"\([^()]+:\d+\)$")
 COMMANDS = str(Path(PACKAGE, "commands"))
 
@@ -28,7 +31,7 @@ class InternalError(Exception):
 
 
 def user_line(within: str = "") -> str:
-    """`file.py:31` of the innermost caller outside snncc, or an empty string.
+    """`file.py:31` of the innermost caller outside snncc (and NumPy), or an empty string.
 
     Behind a command of snncc there is no line of the user's. within: the name of a function of snncc;
     only what it called counts.
@@ -38,7 +41,7 @@ def user_line(within: str = "") -> str:
         file = frame.f_code.co_filename
         if file.startswith(COMMANDS):
             return found if not within else ""
-        if not found and not file.startswith((PACKAGE, RUNTIME, "<")):
+        if not found and not file.startswith((PACKAGE, *BELOW, "<")):
             found = f"{Path(file).name}:{frame.f_lineno}"
         if found and not within:
             return found

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ import pytest
 import snncc
 from snncc import CompileError, ModelError, loss, nn, optim, rules
 from snncc.arguments import check_fields, checked
+from snncc.frontend.dsl import trace
 from snncc.nn.connections import Connections
 
 SPACES: dict[str, ModuleType] = {
@@ -209,6 +210,117 @@ def test_annotations_that_cannot_be_read_check_nothing() -> None:
     assert Pair(np.int8(1), [1, 2]) == Pair(1, (1.0, 2.0))  # type: ignore[arg-type]
     with pytest.raises(CompileError, match="Pair: y must be a list, each a finite number, got"):
         Pair(1, "ab")  # type: ignore[arg-type]
+
+
+def result_of(place: str, name: str) -> Any:
+    """What another library's function gives: a function made inside, as snnTorch's `atan()` is."""
+
+    def inner(x: Any) -> Any:
+        return x
+
+    inner.__module__, inner.__qualname__ = place, f"{name}.<locals>.inner"
+    return inner
+
+
+def object_of(place: str, name: str) -> Any:
+    """One of another library's class."""
+    return type(name, (), {"__module__": place})()
+
+
+ATAN = result_of("snntorch.surrogate", "atan")
+SIGMOID = object_of("spikingjelly.activation_based.surrogate", "Sigmoid")
+WRITE_ATAN = "must be one of nn.surrogate or None, got snntorch's atan; write nn.snntorch.surrogate.atan(...)"
+SLIPS: dict[str, tuple[Callable[[], Any], str]] = {
+    "a preset's argument": (
+        lambda: nn.Leaky(0.9, reset_mechanism="zero"),  # type: ignore[call-arg]
+        "Leaky: got an unexpected keyword argument 'reset_mechanism'; it takes beta, threshold, reset, "
+        "reset_delay, learn_beta, learn_threshold, init_mem, surrogate, inhibition, quantize, "
+        "graded_spikes_factor, learn_graded_spikes_factor; reset_mechanism is an argument of "
+        "nn.snntorch.Leaky",
+    ),
+    "nobody's argument, handed on": (
+        lambda: nn.LIF(2.0, thresold=2.0),
+        "LIF: got an unexpected keyword argument 'thresold'; it takes tau, threshold, v_reset, decay_input, "
+        "detach_reset, strict, init_mem, learn_threshold, surrogate",
+    ),
+    "one forgotten": (
+        lambda: nn.Linear(3),  # type: ignore[call-arg]
+        "Linear: missing a required argument: 'out_features'; it takes in_features, out_features, bias",
+    ),
+    "one too many": (
+        lambda: nn.Linear(3, 4, True, 5),  # type: ignore[call-arg]
+        "Linear: too many positional arguments; it takes in_features, out_features, bias",
+    ),
+    "snnTorch's surrogate": (
+        lambda: nn.snntorch.Leaky(0.9, spike_grad=ATAN),
+        f"Leaky: spike_grad {WRITE_ATAN}",
+    ),
+    "the same in a neuron of ours": (lambda: nn.Leaky(0.9, surrogate=ATAN), f"Leaky: surrogate {WRITE_ATAN}"),
+    "SpikingJelly's": (
+        lambda: nn.spikingjelly.LIFNode(surrogate_function=SIGMOID),
+        "LIFNode: surrogate_function must be one of nn.surrogate or None, got spikingjelly's Sigmoid; write "
+        "nn.spikingjelly.surrogate.Sigmoid(...)",
+    ),
+    "PyTorch's layer": (
+        lambda: nn.Sequential(object_of("torch.nn.modules.linear", "Linear")),
+        "Sequential: layers[0] must be a module, got torch's Linear; write nn.Linear(...)",
+    ),
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_slips_say_what_to_write(slip: str) -> None:
+    make, message = SLIPS[slip]
+    with pytest.raises(CompileError) as error:
+        make()
+    assert re.fullmatch(re.escape(message) + r" \(test_arguments\.py:\d+\)", str(error.value))
+
+
+def test_an_error_inside_a_function_is_its_own() -> None:
+    @checked
+    def f(x: int) -> Any:
+        return x + ""  # type: ignore[operator]
+
+    with pytest.raises(TypeError, match="unsupported operand"):
+        f(1)
+
+
+class Slipping(nn.Module):
+    """Computes with all outputs of a neuron."""
+
+    inputs: ClassVar = {"x": nn.Input(3)}
+
+    def __init__(self, slip: Callable[[Any, Any], Any]) -> None:
+        self.lif, self.slip = nn.Leaky(0.9), slip
+
+    def forward(self, x: Any) -> Any:
+        return self.slip(self.lif(x), x)
+
+
+ON_OUTPUTS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
+    "sum": ("arithmetic", lambda out, x: out + 1),
+    "sum from the right": ("arithmetic", lambda out, x: 1 - out),
+    "tuples": ("arithmetic", lambda out, x: out + out),
+    "repeated": ("arithmetic", lambda out, x: out * 2),
+    "sign": ("arithmetic", lambda out, x: -out),
+    "comparison": ("arithmetic", lambda out, x: out > out),
+    "an array's": ("arithmetic", lambda out, x: np.ones(3) * out),
+    "a value's": ("mul", lambda out, x: x * out),
+    "function": ("tanh", lambda out, x: snncc.tanh(out)),
+    "function of axes": (".shape", lambda out, x: snncc.softmax(out)),
+    "product": ("arithmetic", lambda out, x: snncc.matmul(x, out)),
+    "method": (".sum", lambda out, x: out.sum()),
+}
+
+
+@pytest.mark.parametrize("slip", ON_OUTPUTS)
+def test_arithmetic_takes_one_of_a_neurons_outputs(slip: str) -> None:
+    what, function = ON_OUTPUTS[slip]
+    message = f"{what}: expected a value of the network, got the outputs of a neuron, spk, mem; take one of "
+    with pytest.raises(CompileError) as error:
+        trace(Slipping(function))
+    found = re.escape(f"{message}them, as in lif(x).spk") + r" \(test_arguments\.py:\d+\)"
+    assert re.fullmatch(found, str(error.value)), error.value
 
 
 def model_calls(folder: Path) -> Iterator[Call]:

@@ -35,8 +35,27 @@ class Kind(NamedTuple):
     read: Callable[[Any], Any]
 
 
-def checked(error: Error) -> Callable[[F], F]:
-    """A decorator: the function raises error(message) for the first argument that its annotation refuses.
+def shown(value: Any) -> str:
+    """A value in a message of one line."""
+    if isinstance(value, np.ndarray) and value.size > FEW:
+        return f"an array of {value.dtype} of shape {list(value.shape)}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+class Words(NamedTuple):
+    """What messages say of a value that is refused, and of names that are no arguments of a class."""
+
+    shown: Callable[[Any], str] = shown
+    elsewhere: Callable[[type, list[str]], str] = lambda owner, names: ""
+
+
+PLAIN_WORDS = Words()
+
+
+def checked(error: Error, words: Words = PLAIN_WORDS) -> Callable[[F], F]:
+    """A decorator: the function raises error(message) for the first argument that its annotation refuses,
+    and for arguments that it does not take, or needs.
 
     Messages begin with the function's name, those of a constructor with the class's.
     """
@@ -49,42 +68,71 @@ def checked(error: Error) -> Callable[[F], F]:
             signature = _signature(function)
             owner = name if name != "__init__" else type(given[0]).__name__
             plain = [
-                _plain(error, owner, argument, kind, value)
+                _plain(error, words, owner, argument, kind, value)
                 for (argument, kind), value in zip(signature.places(len(given)), given, strict=False)
             ]
             for argument, value in named.items():
                 kind = signature.kinds.get(argument, signature.others)
-                named[argument] = _plain(error, owner, argument, kind, value)
-            return function(*plain, **named)
+                named[argument] = _plain(error, words, owner, argument, kind, value)
+            try:
+                return function(*plain, **named)
+            except TypeError:
+                if wrong := _misfit(function, plain, named, words):
+                    raise error(f"{owner}: {wrong}") from None
+                raise
 
         return call  # type: ignore[return-value]
 
     return decorate
 
 
-def check_fields(item: Any, error: Error) -> None:
+def check_fields(item: Any, error: Error, words: Words = PLAIN_WORDS) -> None:
     """The same for the fields of a dataclass, frozen or not; they become plain."""
     kind: Any = type(item)
     kinds = _hinted(kind)
     for field in fields(item):
         value = getattr(item, field.name)
-        plain = _plain(error, kind.__name__, field.name, kinds.get(field.name), value)
+        plain = _plain(error, words, kind.__name__, field.name, kinds.get(field.name), value)
         object.__setattr__(item, field.name, plain)
 
 
-def _plain(error: Error, owner: str, argument: str, kind: Kind | None, value: Any) -> Any:
+def _plain(error: Error, words: Words, owner: str, argument: str, kind: Kind | None, value: Any) -> Any:
     plain = value if kind is None else kind.read(value)
     if plain is WRONG and kind is not None:
-        raise error(f"{owner}: {argument} must be {kind.words}, got {shown(value)}")
+        raise error(f"{owner}: {argument} must be {kind.words}, got {words.shown(value)}")
     return plain
 
 
-def shown(value: Any) -> str:
-    """A value in a message of one line."""
-    if isinstance(value, np.ndarray) and value.size > FEW:
-        return f"an array of {value.dtype} of shape {list(value.shape)}"
-    text = " ".join(repr(value).split())
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+def _misfit(function: Callable[..., Any], given: list[Any], named: dict[str, Any], words: Words) -> str:
+    """Why a function cannot be called with these arguments, and what it takes; nothing if it can."""
+    try:
+        inspect.signature(function).bind(*given, **named)
+    except TypeError as wrong:
+        makes = function.__name__ == "__init__"
+        takes = taken(type(given[0])) if makes else _named(function)
+        unknown = [name for name in named if name not in takes]
+        others = words.elsewhere(type(given[0]), unknown) if makes and unknown else ""
+        return f"{wrong}; it takes {', '.join(takes) or 'none'}{others}"
+    return ""
+
+
+def taken(kind: type) -> list[str]:
+    """The arguments of a class; those that a constructor hands on as **options are its base's."""
+    found: dict[str, None] = {}
+    for base in kind.__mro__:
+        if "__init__" in base.__dict__ and base is not object:
+            own = inspect.signature(base.__dict__["__init__"]).parameters.values()
+            found |= dict.fromkeys(_named(base.__dict__["__init__"]))
+            if all(p.kind is not p.VAR_KEYWORD for p in own):
+                break
+    return list(found)
+
+
+def _named(function: Callable[..., Any]) -> list[str]:
+    """Names of a function's arguments, without `self`, `*arguments` and `**arguments`."""
+    parameters = inspect.signature(function).parameters.values()
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [p.name for p in parameters if p.kind not in several and p.name != "self"]
 
 
 def numbers(value: Any, kinds: str = "iuf", finite: bool = True) -> np.ndarray:

@@ -390,10 +390,10 @@ class Model:
 
     def _lengths(self, lengths: Any) -> Any:
         """What a call is given as lengths, by name."""
-        if lengths is None or isinstance(lengths, Mapping):
-            return lengths
+        if lengths is None:
+            return None
         require_lengths(self._manifest)
-        return {"lengths": lengths}
+        return lengths if isinstance(lengths, Mapping) else {"lengths": lengths}
 
     def _trainer(self, num_steps: int | None) -> Trainer:
         return Trainer(self._instance, steps_of(num_steps))

@@ -353,12 +353,8 @@ def _check_values(module: Module, path: str, operands: tuple[Any, ...]) -> None:
     ):
         if parameter.annotation not in ("Value", Value) or isinstance(given, Value):
             continue
-        found = shown(given)
-        if names := getattr(given, "_fields", ()):
-            found = f"the outputs of a neuron, {', '.join(names)}; take one of them, as in lif(x).{names[0]}"
-        raise located(
-            f"{path or type(module).__name__}: expected a value of the network, got {found}", user_line()
-        )
+        name = path or type(module).__name__
+        raise located(f"{name}: expected a value of the network, got {shown(given)}", user_line())
 
 
 def _nodes(values: Any) -> tuple[str, ...]:

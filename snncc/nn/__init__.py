@@ -1,5 +1,8 @@
 """What networks are made of: layers, neurons, surrogates. All equations, nothing of the compiler."""
 
+import sys
+
+from ..arguments import PRESETS
 from . import aidge, connections, neurons, nir, snngrow, snntorch, spikingjelly, surrogate
 from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d
 from .delay import Delay, DelayedLinear
@@ -103,3 +106,15 @@ __all__ = [
     "surrogate",
     *neurons.__all__,
 ]
+
+_spiking = {"nn.spikingjelly": spikingjelly, "nn.spikingjelly.surrogate": spikingjelly.surrogate}
+PRESETS.update(
+    {
+        "torch.nn.modules": {"nn": sys.modules[__name__]},
+        "snntorch": {"nn.snntorch": snntorch, "nn.snntorch.surrogate": snntorch.surrogate},
+        "spikingjelly": _spiking,
+        "snngrow": {"nn.snngrow": snngrow},
+        "aidge_core": {"nn.aidge": aidge},
+        "nir": {"nn.nir": nir},
+    }
+)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections import namedtuple
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from ..arguments import WRONG, numbers, shown
 from ..errors import located
 from ..ops import Value, broadcast_to, substitute
 from ..ops.groups import spread
+from ..ops.value import Outputs
 from .module import Module, Parameter, Tracer, tracer
 from .surrogate import ATan, Surrogate
 
@@ -176,7 +178,7 @@ def named_outputs(names: Sequence[str], values: Sequence[Value]) -> tuple[Value,
 
 
 def _tuple_of(names: Sequence[str]) -> Any:
-    return NamedTuple("NeuronOutput", [(name, Value) for name in names])
+    return type("NeuronOutput", (Outputs, namedtuple("NeuronOutput", names)), {"__slots__": ()})
 
 
 def check_reset(module: Module, reset: str) -> str:
@@ -189,7 +191,7 @@ def check_reset(module: Module, reset: str) -> str:
 def check_surrogate(module: Module, surrogate: Any) -> Any:
     """A surrogate, or None."""
     if surrogate is not None and not isinstance(surrogate, Surrogate):
-        raise module.error(f"surrogate must be one of nn.surrogate or None, got {surrogate!r}")
+        raise module.error(f"surrogate must be one of nn.surrogate or None, got {shown(surrogate)}")
     return surrogate
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CompileError
+from ..arguments import shown
+from ..errors import CompileError, located, user_line
 from ..graph import Op, Type
 from .leaf import StepNumber, Vector
 from .random import Uniform
@@ -323,7 +324,8 @@ def substitute(value: Any, stand_in: Any) -> Any:
 def spike(u: Any, surrogate: Any = None, *, strict: bool = True) -> Any:
     """A spike where u > 0 (u >= 0 if not strict); `surrogate` gives the gradient, None has none."""
     if surrogate is not None and (isinstance(surrogate, type) or not hasattr(surrogate, "gradient")):
-        raise CompileError(f"spike: the surrogate must be one of nn.surrogate or None, got {surrogate!r}")
+        message = f"spike: the surrogate must be one of nn.surrogate or None, got {shown(surrogate)}"
+        raise located(message, user_line())
     return apply(Spike(surrogate, strict), u)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from ..errors import CompileError, user_line
+from ..arguments import shown
+from ..errors import CompileError, located, user_line
 from ..graph import Builder, Op, Type
 
 # Python's operators by name: filled by ops.elementwise, which knows the functions.
@@ -143,6 +144,29 @@ class Value:
         raise CompileError(f"%{self.node} is one value, it cannot be unpacked ({user_line()})")
 
 
+class Outputs:
+    """Several values by name, of which arithmetic takes one at a time: the base of what a neuron returns."""
+
+    __slots__ = ()
+    __array_priority__ = 1000
+
+    def _shown(self) -> str:
+        names: tuple[str, ...] = getattr(self, "_fields", ())
+        return f"the outputs of a neuron, {', '.join(names)}; take one of them, as in lif(x).{names[0]}"
+
+    def _refuse(self, *others: object, what: str = "arithmetic") -> Value:
+        raise located(f"{what}: expected a value of the network, got {shown(self)}", user_line())
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self._refuse(what=f".{name}")
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
+    __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __neg__ = __abs__ = _refuse
+    __lt__ = __le__ = __gt__ = __ge__ = __array__ = _refuse
+
+
 def _operator(name: str, *operands: object) -> Value:
     result: Value = apply(OPERATORS[name], *operands)
     return result
@@ -170,6 +194,9 @@ def _power(x: Value, exponent: int) -> Value:
 
 def apply(op: Op, *operands: Any, name: str = "") -> Any:
     """The operator on values (a new node) or, if there is none among the operands, on arrays."""
+    for given in operands:
+        if isinstance(given, Outputs):
+            given._refuse(what=op.name)
     builder = next((o.builder for o in operands if isinstance(o, Value)), None)
     if builder is None:
         return op.evaluate(*operands)
