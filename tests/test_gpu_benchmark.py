@@ -108,6 +108,19 @@ def test_every_start_has_its_kernel_of_the_table(tmp_path: Path) -> None:
     assert "tiny inference" in static.summary([train, infer], H200)
 
 
+def test_a_device_is_measured_by_whole_lines(tmp_path: Path) -> None:
+    """The ceiling of memory is that of a copy whose threads read and write 16 bytes at once."""
+    try:
+        found = nvcc.find_nvcc()
+    except CompileError as error:
+        pytest.skip(f"NOTHING WAS COMPILED FOR A GPU: {error}")
+    command = [found.path, "-ptx", "-std=c++17", "-arch=sm_90", "-Werror", "all-warnings"]
+    command += ["-DSNNCC_REAL_BITS=32", "-I", get_include(), str(measured.SOURCE), "-o", str(tmp_path / "x")]
+    subprocess.run(command, check=True)
+    copy = (tmp_path / "x").read_text().partition("copy_kernel")[2].partition("\n}")[0]
+    assert re.findall(r"(ld|st)\.global\.v4", copy) == ["ld", "st"]
+
+
 def test_a_gpu_runs_all_tests_of_models() -> None:
     here = Path(__file__)
     every = [path for path in here.parent.glob("test_*.py") if path != here]
