@@ -208,7 +208,8 @@ def generate(network: Network, target: Target, source: str = "") -> Compiled:
     exact = exact or target.exact_steps * int(target.num_steps)
     final, unsplit, counts = _final(network, target)
     layout = Layout(DTYPES[target.dtype][1], _index_bytes(final, target), target.device, target.blas)
-    entries = [lower(graph, name, layout, target.segment) for name, graph in final.items()]
+    windows = target.learning.held > 0
+    entries = [lower(graph, name, layout, target.segment, windows) for name, graph in final.items()]
     entries = [replace(entry, fewest=counts[entry.name]) for entry in entries]
     if target.device:
         entries = [without_scratch(for_device(entry, layout)) for entry in entries]

@@ -31,6 +31,18 @@ def late() -> nn.Module:    # states that nothing reads in the forward half, onc
     return nn.Sequential(nn.Linear(6, 5), nn.SlidingPSN(4), nn.Linear(5, 4), nn.SlidingPSN(3))
 
 
+class Memoryless(nn.Module):
+    """Each step by itself: no value goes from one to the next, forward or backward."""
+
+    inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(6)}
+
+    def __init__(self) -> None:
+        self.a, self.b = nn.Linear(6, 5), nn.Linear(5, 4)
+
+    def forward(self, x: Any) -> Any:
+        return {"mem": self.b(snncc.tanh(self.a(x)))}
+
+
 # Networks of every kind with a dtype and lengths of a segment; all lengths of calls meet all of them.
 CASES: dict[str, tuple[Case, str, tuple[int, ...]]] = {
     "stack": (Case(lambda: Stack(130, "subtract", False), loss.cross_entropy("mem")), "float32", (1, 4)),
@@ -40,6 +52,7 @@ CASES: dict[str, tuple[Case, str, tuple[int, ...]]] = {
     "deep": (Case(Deep, loss.cross_entropy("rate")), "float64", (3,)),
     "shared": (Case(Shared, loss.cross_entropy("mem")), "float64", (2,)),
     "custom": (Case(Custom, loss.mse("count", on=0.8, off=0.2)), "float32", (4,)),
+    "memoryless": (Case(Memoryless, loss.cross_entropy("mem")), "float32", (1, 3)),
     "late": (Case(late, loss.mse("rate", on=0.75)), "float32", (1, 2)),
 }
 EXTENTS = (Extent(9, 5), Extent(8, 9), Extent(4, 2), Extent(2, 3), Extent(1, 3))

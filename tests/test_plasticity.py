@@ -35,8 +35,10 @@ def stdp_case() -> Found:
         return dict(file)
 
 
-def plastic(every: str = "step", dtype: str = "float32", target: str = "c", **options: Any) -> Any:
-    net = nn.Sequential(fc=nn.Linear(4, 3, bias=False), lif=IF())
+def plastic(
+    every: str = "step", dtype: str = "float32", target: str = "c", neuron: Any = None, **options: Any
+) -> Any:
+    net = nn.Sequential(fc=nn.Linear(4, 3, bias=False), lif=neuron or IF())
     rule = rules.stdp(every=every, **options)
     return snncc.compile(net, num_steps=40, optimizer=optim.SGD(0.01), rule=rule, dtype=dtype, target=target)
 

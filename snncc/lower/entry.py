@@ -24,15 +24,15 @@ from .synapses import late_before
 SKIPPED = (*ALIASES, "parameter", "table", "constant", "steps", "samples")  # nothing runs for these
 
 
-def lower(graph: Graph, name: str, layout: Layout, segment: int = 0) -> Entry:
+def lower(graph: Graph, name: str, layout: Layout, segment: int = 0, windows: bool = False) -> Entry:
     """The entry point `name` that computes the graph's outputs; the values of `segment` steps are held at a
-    time (0: of all)."""
-    return _EntryBuilder(graph, name, layout, bool(segment)).build()
+    time (0: of all). windows: whether that is the learning rule's, so that gradients end with a segment."""
+    return _EntryBuilder(graph, name, layout, bool(segment), windows).build()
 
 
 class _EntryBuilder:
-    def __init__(self, graph: Graph, name: str, layout: Layout, segmented: bool) -> None:
-        self.graph, self.name, self.segmented = graph, name, segmented
+    def __init__(self, graph: Graph, name: str, layout: Layout, segmented: bool, windows: bool) -> None:
+        self.graph, self.name, self.segmented, self.windows = graph, name, segmented, windows
         self.buffers = Buffers(graph, layout, segmented)
         self.last = max(self.buffers.phase(n.name) for n in graph)
 

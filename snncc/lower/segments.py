@@ -9,8 +9,9 @@
 
 The last segment's values are still there when the backward half begins, so it is not run again.
 
-Where no gradient goes from a segment to the one before (truncated, or online), and no value waits for
-sums over all steps, one loop is enough: each segment runs forward, then backward.
+Where the learning rule lets no gradient go from a segment to the one before (truncated, or online), and no
+value waits for sums over all steps, one loop is enough: each segment runs forward, then backward. Segments
+that only save memory never do: sums over time would be added in another order than without them.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Lowering(Protocol):
 
     graph: Graph
     buffers: Buffers
+    windows: bool
 
     def units(self, names: Iterable[str]) -> dict[str, Unit]: ...
     def ordered(self, units: Mapping[str, Unit]) -> list[Item]: ...
@@ -62,7 +64,7 @@ class Segmented:
         waits = any(k in turn for unit in backward.values() for k in unit.needs)
         nodes = self._nodes(backward)
         later = any(n.op.name == "carry" and not _cut(n) for n in nodes)
-        return bool(nodes) and not waits and not later
+        return self.lowering.windows and bool(nodes) and not waits and not later
 
     def _together(
         self, timed: Mapping[str, dict[str, Unit]], given: Mapping[str, list[Item]], turn: dict[str, Unit]
