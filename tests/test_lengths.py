@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 import snncc
@@ -177,6 +178,30 @@ def test_means_are_over_own_steps(make: Callable[[], nn.Module], alone: bool, sa
         own = up[:steps, b : b + 1] if out.ndim == 3 else up[b : b + 1]
         found = model.backward(x[:steps, b : b + 1], cotangents={name: own})
         np.testing.assert_allclose(d_x[:steps, b : b + 1], found.inputs["x"], atol=1e-14)
+
+
+@pytest.mark.parametrize("op", ["ReduceSum", "ReduceMean"])
+def test_sums_over_time_in_onnx_files_are_over_own_steps(op: str, samples: Any, tmp_path: Path) -> None:
+    axes = {"axes": [0]} if op == "ReduceMean" else {}  # of a sum they are an input
+    axis = [onnx.numpy_helper.from_array(np.array([0]), "axis")] if op == "ReduceSum" else []
+    reduce = onnx.helper.make_node(op, ["x", *(["axis"] if axis else [])], ["y"], keepdims=0, **axes)
+    x, y = (
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in (("x", ("T", "B", 6)), ("y", ("B", 6)))
+    )
+    graph = onnx.helper.make_graph([reduce], "sums", [x], [y], axis)
+    opset = [onnx.helper.make_opsetid("", 13)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "sums.onnx")
+    network = snncc.import_onnx(tmp_path / "sums.onnx", time_axis=0, batch_axis=1)
+    model = snncc.compile(network, num_steps=STEPS, lengths=True, dtype="float64")
+    given, _ = samples
+    own = (np.arange(STEPS)[:, None] < LENGTHS)[..., None]
+    share = 1.0 if op == "ReduceSum" else 1.0 / LENGTHS[:, None]
+    out = model(np.where(own, given, 1e3), lengths=LENGTHS).y
+    np.testing.assert_allclose(out, np.where(own, given, 0.0).sum(0) * share, atol=1e-14)
+    up = np.random.default_rng(0).standard_normal(out.shape)
+    found = model.backward(given, y=up, lengths=LENGTHS).inputs["x"]
+    np.testing.assert_allclose(found, np.where(own, up * share, 0.0), atol=1e-14)
 
 
 def test_gradients_that_lengths_do_not_reach_take_them() -> None:
