@@ -16,7 +16,8 @@ from .program import CALLERS, Buffer, Call, Entry, Item, Panels, Segments, used
 FIRST = "first"  # the first thread's alone
 TOUCHED = ("tile", "block", "whole", *CALLERS, "sum", "gradient")  # what threads make for each other
 BY_ROWS = (
-    *("load", "load_missing", "load_state", "store", "copy_rows", "zero_rows", "keep_rows", "restore_rows"),
+    *("load", "load_missing", "load_state", "store", "store_repeated"),
+    *("copy_rows", "zero_rows", "keep_rows", "restore_rows"),
     *("copy_last", "copy_first", "pack_rows"),
     *("events_from_bits", "events_from_rows", "sum_features", "sum_groups", "one_hot"),
     *("softmax", "log_softmax", "first_maximum", "max_last", "move", "move_sum", "matmul"),

@@ -80,6 +80,14 @@ def store(call: Call, place: Place) -> str:
     return f"if (io->{call.field}) {copy};"
 
 
+def store_repeated(call: Call, place: Place) -> str:
+    """The same rows at each step."""
+    (tile,), n = place.names, call.numbers[0]
+    user = f"{place.user(call)} + (size_t)t * batch * {n}"
+    copy = place.shared("snncc_store", "1", "rows", "batch", "first", *call.numbers, tile, user)
+    return f"for (int t = 0; io->{call.field} && t < {place.steps}; t++) {copy};"
+
+
 def store_loss(call: Call, place: Place) -> str:
     (value,) = place.names
     return f"if (io->{call.field}) *io->{call.field} = (double){value}[0];"
@@ -227,6 +235,7 @@ CALLS: dict[str, Form] = {
     "load_lengths": load_lengths,
     "load_indices": load_indices,
     "store": store,
+    "store_repeated": store_repeated,
     "store_loss": store_loss,
     **dict.fromkeys(FORMS, product),
     "transpose_events": transpose_events,

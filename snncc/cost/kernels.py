@@ -20,7 +20,7 @@ LISTS = (
     *("transpose_events", "transpose_counted"),
 )
 LOADS = ("load", "load_missing", "load_state", "load_labels", "load_lengths", "load_indices")
-STORES = ("store", "store_loss")
+STORES = ("store", "store_repeated", "store_loss")
 WAITING = "waiting"
 SECTIONS = {"prepare": "once", "before": "block", "tile": "tile", "after": "block", "finish": "once"}
 
@@ -240,7 +240,7 @@ def _topic(item: Item) -> tuple[str, str]:
     match item:
         case Call("load" | "load_missing" | "check_finite" | "load_labels" | "load_lengths" | "load_indices"):
             return "load", ""
-        case Call("store" | "store_loss"):
+        case Call("store" | "store_repeated" | "store_loss"):
             return "store", ""
         case Call() | Sweep():
             return "layer", item.layer

@@ -60,6 +60,15 @@ class Buffers:
             name = self.graph[name].inputs[0]
         return name
 
+    def repeated(self, node: Node) -> bool:
+        """Whether the caller gets the same row at each step: the store writes it, and nothing is computed."""
+        if node.op.name != "expand" or self.layout.device or self.segmented or node.channels:
+            return False
+        before, after = self.graph[node.inputs[0]].type, node.type
+        same = before.features == after.features and before.batch and not before.time
+        stored = {o.value for o in self.graph.outputs if o.role in STORED}
+        return same and after.time and node.name in stored and not self.graph.readers()[node.name]
+
     def _kept(self) -> dict[str, tuple[str, str]]:
         """Contexts of another format, and what is made of them: the value behind, and its layout."""
         kept: dict[str, tuple[str, str]] = {}

@@ -80,6 +80,8 @@ class _EntryBuilder:
             node = self.graph[name]
             if node.op.name in SKIPPED or node.type.dtype in ("scalar", "number"):
                 continue
+            if self.buffers.repeated(node):
+                continue
             if node.op.name == "transpose" and not copied(self.buffers, node):
                 continue
             loop = self.buffers.stepped.get(name, 0)
@@ -207,11 +209,13 @@ class _EntryBuilder:
         """What goes to the caller: the value and its store."""
         for o in self.graph.outputs:
             if o.role in STORED:
-                node = self.graph[self.buffers.source(o.value)]
+                repeated = self.buffers.repeated(self.graph[o.value])
+                value = self.graph[o.value].inputs[0] if repeated else o.value
+                node = self.graph[self.buffers.source(value)]
                 order, field = [node.channels] * bool(node.channels), user_field(o.role, o.name)
                 numbers = (node.type.size, self.buffers.pitch(node), *order)
-                source, time = (self.buffers.buffer(o.value),), node.type.time
-                yield node.name, Call("store", source, numbers, time, field, layer=o.name)
+                kind, time = "store_repeated" if repeated else "store", self.graph[o.value].type.time
+                yield node.name, Call(kind, (self.buffers.buffer(value),), numbers, time, field, layer=o.name)
 
     def _copies(self) -> list[Item]:
         """Where one value is the gradient of several parameters (added biases), the others get a copy; and so
