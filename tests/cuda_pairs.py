@@ -66,17 +66,18 @@ class Pair:
         return self.c, self.cuda
 
     def check_calls(self, given: Mapping[str, Array], **options: Any) -> None:
-        """Outputs, final states, and gradients of everything."""
+        """Outputs, final states, and gradients of everything, from states that are given."""
         c, cuda = (model(given, **options) for model in self.both)
         same(*({name: out[name] for name in self.c.output_names} for out in (c, cuda)))
         spikes = [name for name in self.c.output_names if name.startswith("spk")]
         assert [name for name in spikes if len(np.unique(c[name])) < 2] == []    # silence proves nothing
         same(c.state, cuda.state)
-        on = [model(given, state=c.state, **options) for model in self.both]    # from states that are given
+        on = [model(given, state=c.state, **options) for model in self.both]
         same(*({name: out[name] for name in self.c.output_names} for out in on))
         random = np.random.default_rng(1)
         cotangents = {name: random.normal(size=c[name].shape) for name in self.c.output_names}
-        found = [model.backward(given, cotangents=cotangents, **options) for model in self.both]
+        slopes = {"cotangents": cotangents, "state": c.state, **options}
+        found = [model.backward(given, **slopes) for model in self.both]
         for kind in ("inputs", "params", "state"):
             same(*(getattr(gradients, kind) for gradients in found))
 

@@ -156,6 +156,10 @@ def test_what_calls_find_wrong_is_said_at_the_next_look(model: Model, cuda: Cuda
         with pytest.raises(ModelError, match=late):
             look()
         np.testing.assert_array_equal(model(good).spk, expected)
+    for wrong in (0, STEPS + 1):
+        model(Described(cuda, good), lengths=Described(cuda, np.array([5, wrong, 3])))
+        with pytest.raises(ModelError, match="a sample's length is not from 1"):
+            model.wait()
     before = {name: array.copy() for name, array in model.params.items()}
     with pytest.raises(ModelError, match="a call with arrays on the device: a target class is out of range"):
         model.train_step(good, Packed(cuda, np.array([0, 9, 1])))

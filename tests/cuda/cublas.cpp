@@ -24,6 +24,7 @@ enum cublasComputeType_t {
 
 struct cublasContext {
     cudaStream_t stream = nullptr;
+    const void *workspace = nullptr; // of the caller's, since the stream was set
 };
 typedef cublasContext *cublasHandle_t;
 
@@ -145,10 +146,15 @@ cublasStatus_t submit(cublasHandle_t handle, const Product &p)
     const bool sound = p.m >= 0 && p.n >= 0 && p.k >= 0 && p.batch >= 0 && p.turn_a < 2 && p.turn_b < 2;
     if (!sound || !p.a.is_sound() || !p.b.is_sound() || !p.c.is_sound())
         return CUBLAS_STATUS_INVALID_VALUE;
-    const cudaError_t error = snncc_host::submit(handle->stream, [p] {
+    const void *const workspace = handle->workspace;
+    if (handle->stream && handle->stream->capture && !workspace) // the real one would allocate
+        return CUBLAS_STATUS_EXECUTION_FAILED;
+    const cudaError_t error = snncc_host::submit(handle->stream, [p, workspace] {
         const snncc_host::Touching memory;
         if (!p.a.is_there(p.batch) || !p.b.is_there(p.batch) || !p.c.is_there(p.batch))
             snncc_host::fail("a matrix of a cuBLAS product does not lie within device memory");
+        if (workspace && snncc_host::type_of(workspace, 1) != cudaMemoryTypeDevice)
+            snncc_host::fail("the workspace of cuBLAS does not lie within device memory");
         if (p.c.meets(p.a, p.batch) || p.c.meets(p.b, p.batch))
             snncc_host::fail("the result of a cuBLAS product lies where a factor does");
         if (p.compute == CUBLAS_COMPUTE_64F)
@@ -191,17 +197,18 @@ cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t stream)
 {
     if (handle == nullptr)
         return CUBLAS_STATUS_NOT_INITIALIZED;
-    handle->stream = stream;
+    handle->stream = stream, handle->workspace = nullptr;
     return CUBLAS_STATUS_SUCCESS;
 }
 
-/* Memory for the library's own use: the real one must have it to be captured. */
+/* Memory for the library's own use, until another stream is set: the real one must have it to be captured. */
 cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t handle, void *start, size_t bytes)
 {
     if (handle == nullptr)
         return CUBLAS_STATUS_NOT_INITIALIZED;
     const snncc_host::Device device;
     const bool there = bytes == 0 || snncc_host::type_of(start, bytes) == cudaMemoryTypeDevice;
+    handle->workspace = there ? start : nullptr;
     return there ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
 }
 
