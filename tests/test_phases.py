@@ -186,7 +186,7 @@ def test_what_cannot_be_is_refused_by_name() -> None:
         (deep(), {"checkpoint_every": 2}, r"waits for statistics .*\(test_phases.py:\d+\)$"),
         (first(nn.BatchNorm1d(4)), {"checkpoint_every": 2}, r"^layer norm waits .*\(test_phases.py:\d+\)$"),
         (first(nn.BatchNormTT1d(4, STEPS)), {"checkpoint_every": 2}, "^layer norm needs all steps at once"),
-        (deep(), {"rule": "ottt"}, "with rule='bptt' or 'dsr'"),
+        (deep(), {"rule": "ottt"}, "%0.linear flows into a membrane through a curved function"),
     )
     for module, options, words in cases:
         with pytest.raises(snncc.CompileError, match=words):
