@@ -14,7 +14,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -79,7 +79,21 @@ recurrent = nn.Sequential(
     fc2=nn.Linear(1024, 20),
     lif2=nn.Leaky(beta=0.95, reset="none"),
 )
-layer = nn.Sequential(input=nn.Input(65536), lif=nn.Leaky(beta=0.95))
+
+
+class Spikes(nn.Module):
+    """65,536 neurons without weights, and nothing of them but their spikes."""
+
+    inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(65536)}
+
+    def __init__(self) -> None:
+        self.lif = nn.Leaky(beta=0.95)
+
+    def forward(self, x: Any) -> dict[str, Any]:
+        return {"spk": self.lif(x).spk}
+
+
+layer = Spikes()
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def network_options(command: Command) -> Command:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="snncc")
 def snncc() -> None:
-    """Compile spiking neural networks to C, train them and run them.
+    """Compile spiking neural networks to C or CUDA, train them and run them.
 
     SOURCE is file.py:name, a network in a Python file (an nn.Module, or a class or function without
     arguments that makes one), or a file of another system (.nir). FOLDER is a compiled model.

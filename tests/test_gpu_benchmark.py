@@ -162,6 +162,8 @@ def test_what_is_measured_on_a_gpu_runs_here_too(tmp_path: Path, monkeypatch: py
 def test_cases_without_a_workload_have_peers_as_well() -> None:
     """Here they say that there is no torch, or run on the processor."""
     case = replace(CASES["layer"], num_steps=2, batch=1)
+    outputs = [o.name for o in case.compiled().network.graph.outputs if o.role == "output"]
+    assert outputs == ["spk"]    # which is what they make
     peers = gpu.contestants("snncc,torch:eager,jax,snntorch:tutorial")
     results = measured.beside(case, case.modes, peers, Settings(1, 0.0))
     assert [r.contestant.name for r in results] == ["layer:eager", "layer:snntorch", "layer_jax:scan"]
