@@ -245,6 +245,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "order": ({"strides": (4, 120, 20)}, r"x: .* C order .* found strides \[1, 30, 5\] .* \.contiguous\(\)"),
     "mask": ({"mask": 1}, "x: the array on the device cannot be used: it has a mask"),
     "shape": ({"shape": (STEPS, BATCH, 7)}, r"x: .* expected \[T, B, 6\], found \[5, 3, 7\]"),
+    "address": ({"data": (HOST.ctypes.data + 1, False)}, r"x: .* a multiple of 4 bytes, .* \.clone\(\)"),
     "host": ({"data": (HOST.ctypes.data, False)}, "x: expected memory of device 0, .* memory of the host"),
 }
 

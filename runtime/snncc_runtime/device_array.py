@@ -123,7 +123,7 @@ class DeviceArray:
 def view_of(name: str, values: Any, dtype: np.dtype[Any], lender: Lender) -> DeviceView | None:
     """A caller's array on the device; None if it is not there. It is never converted.
 
-    Raises ModelError if it has another dtype than `dtype`, or gaps.
+    Raises ModelError if it has another dtype than `dtype`, or gaps, or an address that is no number's.
     """
     if isinstance(values, np.ndarray):
         return None
@@ -175,6 +175,12 @@ def _require(name: str, found: dlpack.Found, dtype: np.dtype[Any]) -> None:
             f"{name}: an array on the device is taken as it is: expected C order without gaps, found strides "
             f"{list(found.strides or ())} (in elements) for shape {list(found.shape)}; copy it there, with "
             ".contiguous() in PyTorch, .copy() elsewhere"
+        )
+    if found.pointer % dtype.itemsize:
+        raise ModelError(
+            f"{name}: an array on the device is taken as it is: expected an address that is a multiple of "
+            f"{dtype.itemsize} bytes, found {found.pointer:#x}; copy it there, with .clone() in PyTorch, "
+            ".copy() elsewhere"
         )
 
 
