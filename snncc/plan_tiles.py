@@ -10,13 +10,13 @@ from .lower.layout import LISTS, layout_of
 from .program import Call, Entry, Item, Loop, Panels, Program, Region
 
 MOST_SAMPLES = 64  # of a tile, for networks of few steps: slots should have several tiles
-# Of a tile with a loop over time, where its steps are no more rows than these: each step reads all weights in
-# the loop for so many samples. Of matrices a tile takes just these, the rows of a block of the dense kernel.
-# Measured with 128 to 1024 neurons, 25 to 100 steps: 12 are 5 to 15 % faster than 4, 7, or many more; 8 are
-# between. Of convolutions, whose weights meet many places of a sample, at least 4: a fifth faster than 1.
-STEPPED_SAMPLES, CONVOLVED_SAMPLES, STEPPED_ROWS = 12, 4, 1200
+# Of a tile with a loop over time: samples, and rows that its steps may be. Each step reads all weights in the
+# loop for so many samples. Of matrices (measured, 128 to 1024 neurons) 12, the rows of a block of the dense
+# kernel, are 5 to 15 % faster than 4, 7 or many more; but what a tile keeps grows with its rows. Of
+# convolutions, whose weights meet many places of a sample, 4 are a fifth faster than 1.
+MULTIPLIED_SAMPLES, MULTIPLIED_ROWS = 12, 400
+CONVOLVED_SAMPLES, CONVOLVED_ROWS = 4, 800
 MOST_ROWS = 384  # of a slot whose threads share it; more gain little and take memory
-PART = 8  # of the cache, for a tile without products; measured: 2 to 7 % faster than all of it
 SLOT_BYTES = 8 << 20  # of gradients; measured between 3 MiB (two slots are faster) and 16 MiB (one is)
 
 
@@ -34,16 +34,17 @@ def choose_tile(program: Program, steps: int, cache: int) -> int:
     Where tiles multiply by large matrices: while a panel of a layer is at work, its weights and what it
     computes for the rows (samples times steps) should stay in that cache. More rows would be read from
     further away, fewer would read the weights more often. Where each slot has one thread, half of the
-    cache is left to what is kept for the backward half. Elsewhere: all that a tile holds should stay in a
-    part of it, as the caller's rows of one sample lie side by side. Loops over time around products want
-    several samples, whatever that takes.
+    cache is left to what is kept for the backward half. Elsewhere: all that a tile holds should stay. Loops
+    over time around products want several samples, whatever that takes.
     """
     loops = [item for entry in program.entries for item in entry.tile if isinstance(item, Loop)]
+    least, most = 1, MOST_SAMPLES
     if any(map(_multiplies, loops)):
-        return max(1, min(STEPPED_SAMPLES, STEPPED_ROWS // steps))
+        least, most = min(MULTIPLIED_SAMPLES, MULTIPLIED_ROWS // steps), MULTIPLIED_SAMPLES
+    elif loops:
+        least = min(CONVOLVED_SAMPLES, CONVOLVED_ROWS // steps)
     rows = min(_rows(program, entry, cache) for entry in program.entries)
-    least = min(CONVOLVED_SAMPLES, STEPPED_ROWS // steps) if loops else 1
-    return max(1, least, min(MOST_SAMPLES, rows // steps))
+    return max(1, least, min(most, rows // steps))
 
 
 def _multiplies(item: Item) -> bool:
@@ -60,7 +61,7 @@ def _rows(program: Program, entry: Entry, cache: int) -> int:
     inputs = max((call.numbers[0] for call in calls if call.kind != "input_gradient"), default=0)
     if inputs == 0:
         given = sum(b.size.seq for b in entry.buffers if b.place == "given")
-        return cache // PART // max(1, given + sum(map(_row, (*entry.regions, *entry.panels))))
+        return cache // max(1, given + sum(map(_row, (*entry.regions, *entry.panels))))
     weights = inputs * layout.panel * layout.real_bytes
     shared = 1 if choose_slots(program) == 1 else 2
     fitting = max(0, cache - weights) // max(1, sum(map(_row, entry.panels)))

@@ -97,7 +97,7 @@ def test_loops_hold_what_depends_on_itself_and_nothing_else() -> None:
     assert str(graph[gradient.inputs[1]].op) == "events<previous>", "the spikes are kept once, as bits"
 
 
-@pytest.mark.parametrize(("steps", "tile"), [(3, 12), (25, 12), (150, 8), (2000, 1)])
+@pytest.mark.parametrize(("steps", "tile"), [(3, 12), (25, 12), (100, 4), (2000, 1)])
 def test_a_step_reads_its_weights_for_a_block_of_samples(steps: int, tile: int) -> None:
     """Whatever the cache has room for, unless so many samples are too many rows."""
     net = nn.Sequential(lif=nn.RLeaky(0.9, linear_features=HIDDEN), input=nn.Input(HIDDEN))
