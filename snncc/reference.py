@@ -57,7 +57,7 @@ class _Run:
         self.graph, self.call = graph, call
         self.values: dict[str, np.ndarray] = {}
         for members in graph.components:
-            if len(members) == 1:
+            if len(members) == 1 and members[0] not in graph[members[0]].inputs:
                 self.values[members[0]] = self._all_steps(graph[members[0]])
             else:
                 self._step_by_step([graph[m] for m in members])

@@ -97,6 +97,23 @@ class Chained(nn.Module):
         return snncc.delay(self.two(once), name=f"{name}3")
 
 
+class Rings(nn.Module):
+    """States that only go round: one keeps what it started from, two take turns. Delays of them, weighted."""
+
+    inputs: ClassVar[dict[str, nn.Input]] = {"x": nn.Input(5)}
+
+    def __init__(self) -> None:
+        self.weights = nn.Parameter((2, 5), np.linspace(-0.5, 1.5, 10).reshape(2, 5))
+
+    def forward(self, x: Any) -> dict[str, Any]:
+        still, turn = (snncc.delay(shape=5, name=name) for name in ("still", "turn"))
+        still.feed(still.value)
+        other = snncc.delay(turn.value, name="other")
+        turn.feed(other)
+        late = snncc.delay(still.value, name="late")
+        return {"out": x + self.weights[0] * late + self.weights[1] * other}
+
+
 def test_delays_of_delays_are_not_kept() -> None:
     """The gradient reads rows of what the first of them delays, if that is kept: spikes are not. What an
     image was before may lie in another order."""
@@ -118,6 +135,7 @@ def states(bench: Bench, extent: Extent) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("network", "dtype", "options"),
     [
+        (Rings, "float64", {}),
         (Chained, "float32", {}),
         (Chained, "float64", {"checkpoint_every": 4}),
         (Late, "float32", {}),

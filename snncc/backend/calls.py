@@ -85,7 +85,7 @@ def store_repeated(call: Call, place: Place) -> str:
     (tile,), n = place.names, call.numbers[0]
     user = f"{place.user(call)} + (size_t)t * batch * {n}"
     copy = place.shared("snncc_store", "1", "rows", "batch", "first", *call.numbers, tile, user)
-    return f"for (int t = 0; io->{call.field} && t < {place.steps}; t++) {copy};"
+    return f"if (io->{call.field}) for (int t = 0; t < {place.steps}; t++) {copy};"
 
 
 def store_loss(call: Call, place: Place) -> str:

@@ -206,8 +206,8 @@ def broadcast(*types: Type, of: str = "an elementwise operator") -> Type:
     """The type of an elementwise result. Numbers and float64 scalars give way to the network's dtype."""
     shapes = dict.fromkeys(t.features for t in types if t.features != ())
     if len(shapes) > 1:
-        shown = " and ".join(str(list(s)) for s in shapes)
-        raise CompileError(f"{of} needs feature shapes that are equal or scalar, found {shown}")
+        found = " and ".join(str(list(s)) for s in shapes)
+        raise CompileError(f"{of} needs feature shapes that are equal or scalar, found {found}")
     dtype = max((t.dtype for t in types), key=lambda d: {"number": 0, "scalar": 1}.get(d, 2))
     return Type(
         next(iter(shapes), ()),

@@ -192,27 +192,29 @@ class _Context:
         """What a value can be computed from again; None if it cannot."""
         if self.given(node, later):
             return []
-        if self._in_rows(node) and isinstance(node.op, (Memorize, Previous)):
-            base, before, _ = self._moved(node)
-            return [i for i in (base, *before) if self.crosses(i, later)]
+        if moved := self._moved(node):
+            return [i for i in (moved[0], *moved[1]) if self.crosses(i, later)]
         if node.name in self.loop_values or not isinstance(node.op, (*SWEPT, Memorize, Previous)):
             return None
         if format and node.op.name in STEPS:
             return None
         return [i for i in node.inputs if self.crosses(i, later)]
 
-    def _in_rows(self, node: Node) -> bool:
-        """Whether delays of delays can be one. Rows of images may lie in another order than what was before;
-        a segment of time has states of its own."""
-        return len(node.type.features) < 2 and not self.segmented
-
-    def _moved(self, node: Node) -> tuple[str, list[str], int]:
-        """The value that delays move, what they give before it, the last one first, and by how many steps."""
+    def _moved(self, node: Node) -> tuple[str, list[str], int] | None:
+        """The value that a delay, or one of a delay, moves; what is read before it, of the last delay first;
+        and by how many steps. None of anything else, and where it is not read as rows of that value: rows of
+        images may lie in another order than what was before, a segment of time has states of its own, and
+        delays that feed each other alone move nothing else."""
         name, before, steps = node.name, [], 0
+        seen: set[str] = set()
         while isinstance(op := self.graph[name].op, (Memorize, Previous)):
+            if name in seen:
+                return None
+            seen.add(name)
             (name, initial), steps = self.graph[name].inputs, steps + op.steps
             before.append(initial)
-        return name, before, steps
+        plain = len(node.type.features) < 2 and not self.segmented
+        return (name, before, steps) if before and plain else None
 
     def rebuild(self) -> Graph:
         """The graph with contexts, and with what is computed again."""
@@ -249,8 +251,8 @@ class _Context:
             if node.op.name == "events":
                 events, inputs = self._listed(node, later)
                 made = replace(node, op=events, inputs=inputs)
-            elif self._in_rows(node) and len(self._moved(node)[1]) > 1:
-                made = self._delayed(node, again, later)
+            elif (moved := self._moved(node)) and len(moved[1]) > 1:
+                made = self._delayed(node, again, later, *moved)
             else:
                 late = isinstance(node.op, Memorize)
                 op = Previous(node.type.features, node.op.steps) if late else node.op  # type: ignore[attr-defined]
@@ -259,9 +261,10 @@ class _Context:
             self.nodes[again] = replace(made, name=again, half=half, stage=_stage(node, later[0]))
         return self.again[key]
 
-    def _delayed(self, node: Node, again: str, later: Round) -> Node:
+    def _delayed(
+        self, node: Node, again: str, later: Round, base: str, before: list[str], steps: int
+    ) -> Node:
         """A delay of a delay as one: before the first step it reads the rows of each, one after the other."""
-        base, before, steps = self._moved(node)
         half, stage = "backward" if later[1] else "forward", _stage(self.graph[before[0]], later[0])
 
         def made(name: str, op: Op, *inputs: str) -> str:
